@@ -1,0 +1,76 @@
+"""The two clocks, in one object that is handed down.
+
+Every decision and every packet lives on the monotonic clock (`mono_us`). Wall time is for people,
+file names and expiry only: a Pi has no battery clock, boots in the past and jumps when NTP answers.
+"""
+
+import ctypes
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal, Protocol
+
+ClockFlag = Literal["synchronised", "unsynchronised"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
+
+
+class Clock(Protocol):
+    """What the house asks of time; tests hand in one that they move themselves."""
+
+    def mono_us(self) -> int:
+        """CLOCK_MONOTONIC in microseconds; never goes back."""
+
+    def wall_us(self) -> int:
+        """Unix time in microseconds; may jump."""
+
+    def flag(self) -> ClockFlag:
+        """Whether the kernel believes that its wall clock is disciplined (NTP, PTP, GPS)."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def __init__(self) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._adjtimex = libc.adjtimex
+        self._timex = ctypes.create_string_buffer(512)  # struct timex is 208 bytes; modes = 0 reads
+
+    def mono_us(self) -> int:
+        return time.monotonic_ns() // 1000
+
+    def wall_us(self) -> int:
+        return time.time_ns() // 1000
+
+    def flag(self) -> ClockFlag:
+        """Ask the kernel (adjtimex), so that chrony, ntpd and timesyncd count alike."""
+        ctypes.memset(self._timex, 0, 512)
+        return "unsynchronised" if self._adjtimex(self._timex) == _TIME_ERROR else "synchronised"
+
+
+def wall_at_us(clock: Clock, mono_us: int) -> int:
+    """Return the wall time, in Unix microseconds, of a past or near moment on the monotonic clock."""
+    return clock.wall_us() - (clock.mono_us() - mono_us)
+
+
+def rfc3339(wall_us: int) -> str:
+    """Format Unix microseconds as RFC 3339 in UTC with milliseconds."""
+    moment = _EPOCH + timedelta(microseconds=wall_us)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def parse_rfc3339(text: str) -> int:
+    """Read an RFC 3339 time with an offset; return Unix microseconds. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        message = f"{text!r} has no offset: write 2026-11-24T22:00:00Z"
+        raise ValueError(message)
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def boot_id() -> str:
+    """Return the kernel's id of this boot: monotonic times compare only within one boot."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else f"pid-{os.getpid()}"

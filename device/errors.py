@@ -1,0 +1,41 @@
+"""Every error that a person may read, in one tree.
+
+DoorbellError
+├── ConfigError        the configuration file: key, line, mend
+├── StateError         the state directory: taken, unreadable, wrong owner
+├── CameraError        the world took the camera away; retried with a growing delay
+├── ButtonError        the button's line cannot be opened
+├── StoreError         a clip or an index could not be written
+└── CommandError       a command asked for something that cannot be done
+
+A message says what happened, where, and what to do next. Anything outside this tree is a bug,
+and a bug ends the process loudly.
+"""
+
+
+class DoorbellError(Exception):
+    """Root of what can go wrong in the world outside the code."""
+
+
+class ConfigError(DoorbellError):
+    """The configuration cannot be used; each line of the message is one mistake."""
+
+
+class StateError(DoorbellError):
+    """The state directory cannot be used."""
+
+
+class CameraError(DoorbellError):
+    """The camera is gone, silent, or speaks something that cannot be recorded."""
+
+
+class ButtonError(DoorbellError):
+    """The button cannot be opened."""
+
+
+class StoreError(DoorbellError):
+    """A clip, the index or the log could not be written."""
+
+
+class CommandError(DoorbellError):
+    """A command over the socket asked for something that cannot be done."""

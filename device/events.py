@@ -1,0 +1,255 @@
+"""Every fact that crosses a thread, and what the camera delivers. Frozen; units in the names.
+
+Facts go into the desk's inbox; nothing else does. Times are CLOCK_MONOTONIC microseconds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and the bell comes first
+    import numpy as np
+    from numpy.typing import NDArray
+
+Cause = Literal["press", "manual", "motion"]
+
+# --- what the camera delivers -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoFormat:
+    """One unbroken stream: packets of two formats never share a clip.
+
+    `epoch` differs for each opening of the camera, so that equal pictures after a break differ.
+    """
+
+    codec: Literal["h264", "hevc"]
+    width_px: int
+    height_px: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Packet:
+    """One encoded picture, Annex B, parameter sets in front of each keyframe.
+
+    `data` is any bytes-like object and is never copied. `pts_us` and `dts_us` lie on the
+    monotonic clock (see policy/timeline.py), so a packet's place in time is its own.
+    """
+
+    data: Any
+    size_bytes: int
+    pts_us: int
+    dts_us: int
+    duration_us: int
+    is_keyframe: bool
+    format: VideoFormat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LumaFrame:
+    """A small grey picture for motion: uint8, H x W, contiguous, owned by the frame."""
+
+    mono_us: int
+    luma: "NDArray[np.uint8]"
+
+
+class CameraSink(Protocol):
+    """Where a camera puts what it sees. Neither call blocks on disk or network."""
+
+    def packet(self, packet: Packet) -> None:
+        """Take one encoded picture."""
+
+    def luma(self, frame: LumaFrame) -> None:
+        """Take one small grey picture; may be dropped if motion is busy (newest wins)."""
+
+    def note(self, text: str) -> None:
+        """Take a sentence for people: what this camera does and what that costs."""
+
+
+# --- facts --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pressed:
+    """The button went down; `mono_us` is the edge's own time stamp."""
+
+    mono_us: int
+    button: str
+    source: Literal["button", "visitor", "command"]
+    reply: Callable[[dict[str, Any]], None] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ButtonState:
+    """The button's line opened, failed, or is held down for too long."""
+
+    kind: str
+    state: Literal["live", "failed", "stuck"]
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MotionStarted:
+    """Something moves in a watched zone."""
+
+    mono_us: int
+    score: float
+    zones: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MotionEnded:
+    """Nothing has moved for a while; `last_us` is the last moment that something did."""
+
+    mono_us: int
+    last_us: int
+    peak_score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraReport:
+    """About once a second while the camera lives, and at each change of state."""
+
+    mono_us: int
+    kind: str
+    state: Literal["opening", "live", "down", "private"]
+    fps: float = 0.0
+    last_frame_us: int | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipKept:
+    """A clip is on disk under its final name, synced, with its row."""
+
+    clip_id: str
+    event_id: str
+    cause: Cause
+    started_us: int
+    duration_us: int
+    size_bytes: int
+    sha256: str
+    adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipDropped:
+    """A clip, or a part of one, is gone: why, in words."""
+
+    event_id: str
+    mono_us: int
+    reason: str
+    clip_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreReport:
+    """What the keeper knows of the disk."""
+
+    used_bytes: int
+    limit_bytes: int
+    clips: int
+    oldest_wall_us: int | None
+    log_pending: int
+    behind_packets: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkReport:
+    """The MQTT link's state changed."""
+
+    mono_us: int
+    state: Literal["off", "connecting", "up", "down", "refused"]
+    protocol: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PressSettled:
+    """The fate of one live press: the broker acknowledged it, or it was never (or too late) sent."""
+
+    press_id: int
+    delivered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingAsked:
+    """Somebody asked for a change of a setting; `payload` is unchecked text from outside."""
+
+    mono_us: int
+    name: str
+    payload: str
+    origin: Literal["mqtt", "command"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputRefused:
+    """Input from outside was refused; `count` such inputs since the last report."""
+
+    mono_us: int
+    where: str
+    reason: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipAsked:
+    """Somebody asked for a clip of this very moment."""
+
+    mono_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Something of the world is wrong (`active`) or well again. One code, one fault."""
+
+    code: str
+    active: bool
+    text: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusAsked:
+    """A reader wants the state of the house; the desk calls `reply` and goes on."""
+
+    reply: Callable[[dict[str, Any]], None] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerDied:
+    """A thread ended with an exception: a bug, and the end of the process."""
+
+    name: str
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopAsked:
+    """SIGTERM, SIGINT: take the house down in order."""
+
+    signal_name: str
+
+
+Fact = (
+    Pressed
+    | ButtonState
+    | MotionStarted
+    | MotionEnded
+    | CameraReport
+    | ClipKept
+    | ClipDropped
+    | StoreReport
+    | LinkReport
+    | PressSettled
+    | SettingAsked
+    | InputRefused
+    | ClipAsked
+    | Fault
+    | StatusAsked
+    | WorkerDied
+    | StopAsked
+)
+Inbox = Callable[[Fact], None]
+"""Puts one fact into the desk's inbox; never blocks."""

@@ -1,0 +1,1 @@
+"""The rules of the house: pure, told the time, never asking it."""

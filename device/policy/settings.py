@@ -1,0 +1,73 @@
+"""What a dashboard may change, and how its words are read. Strict: no guess, no default."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+
+class SettingRefused(ValueError):
+    """The value is not one of those the setting takes; the message says which it takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The owner's switches, kept over restarts. `quiet_until_us` is Unix microseconds; 0: not quiet."""
+
+    motion_enabled: bool = True
+    chime_muted: bool = False
+    privacy: bool = False
+    quiet_until_us: int = 0
+
+    def chime_rings(self, wall_us: int) -> bool:
+        """Return whether the chime sounds at this wall time. The press itself is always told."""
+        return not self.chime_muted and wall_us >= self.quiet_until_us
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a plain dictionary, for a file."""
+        return asdict(self)
+
+
+_SWITCH = {"ON": True, "OFF": False}
+SWITCHES = ("motion_enabled", "chime_muted", "privacy")
+QUIET_UNTIL = "quiet_until"
+LONGEST_QUIET_US = 31 * 24 * 3600 * 1_000_000
+"""A month: a typing error must not silence a bell for years."""
+
+
+def changed(
+    settings: Settings,
+    name: str,
+    payload: str,
+    *,
+    wall_us: int,
+    parse_time: Callable[[str], int],
+) -> Settings:
+    """Return the settings with one changed. Raises SettingRefused."""
+    if name in SWITCHES:
+        if payload not in _SWITCH:
+            raise SettingRefused(f"{name} takes ON or OFF")
+        return replace(settings, **{name: _SWITCH[payload]})
+    if name == QUIET_UNTIL:
+        if payload == "":
+            return replace(settings, quiet_until_us=0)
+        try:
+            until_us = parse_time(payload)
+        except ValueError:
+            raise SettingRefused(
+                f"{name} takes a time such as 2026-11-24T22:00:00Z, or nothing to end the quiet"
+            ) from None
+        if until_us > wall_us + LONGEST_QUIET_US:
+            raise SettingRefused(f"{name} may be at most 31 days ahead")
+        return replace(settings, quiet_until_us=until_us)
+    raise SettingRefused(f"there is no setting {name!r:.40}")
+
+
+def settings_from_dict(values: object) -> Settings:
+    """Read what `as_dict` wrote. Raises SettingRefused if it is anything else."""
+    defaults = Settings().as_dict()
+    if not isinstance(values, dict) or any(
+        name not in defaults or type(value) is not type(defaults[name])
+        for name, value in values.items()
+    ):
+        raise SettingRefused("not a table of known settings with values of their types")
+    return Settings(**values)

@@ -1,0 +1,199 @@
+"""One clip on its way to the disk: packets in, an MP4 out, nothing re-encoded.
+
+While it grows it is fragmented, so that a power cut costs at most the fragment that is being written.
+At close FFmpeg's "hybrid" mode appends an ordinary `moov` and turns the fragments into one `mdat` by
+overwriting 8 bytes near the start. If a power cut made that patch durable and the `moov` not, the whole
+clip would be unreadable: `_SyncedFile` syncs before any write that goes backwards.
+"""
+
+import hashlib
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from device.errors import StoreError
+from device.events import Packet, VideoFormat
+from device.store.files import rename_durably
+
+_TIME_BASE = Fraction(1, 90_000)
+_FRAGMENT_US = 1_500_000
+_BOX_HEADER = 8
+
+
+def _ticks(us: int) -> int:
+    return us * 9 // 100
+
+
+class _SyncedFile:
+    """What PyAV writes through: unbuffered, counts its bytes, syncs before it writes backwards."""
+
+    def __init__(self, path: Path) -> None:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        self.raw = os.fdopen(fd, "r+b", buffering=0)
+        self.written_bytes = 0
+        self._end = 0
+        self._dirty = False
+
+    def write(self, data: bytes) -> int:
+        if self.raw.tell() < self._end:
+            self.sync()
+        left = memoryview(data)
+        while left:
+            count = self.raw.write(left)
+            left = left[count:]
+            self.written_bytes += count
+        self._dirty = True
+        self._end = max(self._end, self.raw.tell())
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.raw.tell()
+
+    def sync(self) -> None:
+        if self._dirty:
+            os.fsync(self.raw.fileno())
+            self._dirty = False
+
+
+class ClipFile:
+    """A growing clip of one video format; the first packet must be a keyframe.
+
+    Every method may raise StoreError; what was synced before is still readable then.
+    """
+
+    def __init__(self, final_path: Path, video: VideoFormat) -> None:
+        self.final_path = final_path
+        self.part_path = final_path.with_name(final_path.name + ".part")
+        self.video = video
+        self.started_us: int | None = None
+        self.ended_us = 0
+        try:
+            self._file = _SyncedFile(self.part_path)
+            self._muxer = av.open(
+                self._file,
+                "w",
+                format="mp4",
+                options={
+                    # +bitexact: no name and version of the muxer in the file.
+                    "movflags": "+hybrid_fragmented+frag_keyframe",
+                    "fflags": "+bitexact",
+                    "frag_duration": str(_FRAGMENT_US),
+                },
+            )
+            self._stream: Any = self._muxer.add_mux_stream(
+                video.codec, width=video.width_px, height=video.height_px, time_base=_TIME_BASE
+            )
+        except (OSError, ValueError) as error:
+            raise self._error(error) from error
+
+    def _error(self, error: Exception) -> StoreError:
+        return StoreError(f"clip {self.final_path.name}: {error}")
+
+    def add(self, packet: Packet) -> None:
+        """Copy one packet behind the others."""
+        if self.started_us is None:
+            self.started_us = packet.pts_us
+            self._zero_us = packet.dts_us
+        copy = av.Packet(packet.data)  # a reference to the same bytes with times of its own
+        copy.stream = self._stream
+        copy.time_base = _TIME_BASE
+        copy.pts = _ticks(packet.pts_us - self._zero_us)
+        copy.dts = _ticks(packet.dts_us - self._zero_us)
+        copy.duration = _ticks(packet.duration_us)
+        copy.is_keyframe = packet.is_keyframe
+        try:
+            self._muxer.mux_one(copy)
+        except (OSError, ValueError) as error:  # PyAV's errors are OSErrors or ValueErrors
+            raise self._error(error) from error
+        self.ended_us = max(self.ended_us, packet.pts_us + packet.duration_us)
+
+    def sync(self) -> None:
+        """Make the fragments that are complete durable."""
+        try:
+            self._file.sync()
+        except OSError as error:
+            raise self._error(error) from error
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the file has now."""
+        return self._file._end  # noqa: SLF001: one module, one file
+
+    @property
+    def written_bytes(self) -> int:
+        """How many bytes were handed to the disk, overwritten ones counted twice."""
+        return self._file.written_bytes
+
+    def close(self, final_path: Path) -> str:
+        """Finish, sync, rename to `final_path`, sync the folder; return the SHA-256 in hex."""
+        try:
+            self._muxer.close()
+            self._file.sync()
+            self._file.raw.close()
+            digest = sha256_of(self.part_path)
+            rename_durably(self.part_path, final_path)
+        except (OSError, ValueError) as error:
+            raise self._error(error) from error
+        return digest
+
+    def abandon(self) -> None:
+        """Let go after an error: the `.part` stays and is salvaged like after a power cut."""
+        for close in (self._muxer.close, self._file.raw.close):
+            try:
+                close()
+            except (OSError, ValueError):
+                continue
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def whole_fragments_bytes(path: Path) -> int:
+    """Return how long a cut `.part` is up to the end of its last whole fragment; 0 if it has none.
+
+    Walks the top-level boxes (ISO/IEC 14496-12, 4.2): an `mdat` that ends inside the file, behind
+    its `moof`, is a whole fragment. Nothing is decoded.
+    """
+    size = path.stat().st_size
+    good = offset = 0
+    in_fragment = False
+    with path.open("rb") as file:
+        while offset + _BOX_HEADER <= size:
+            file.seek(offset)
+            header = file.read(16)
+            length, kind = int.from_bytes(header[:4]), header[4:8]
+            if length == 1:
+                length = int.from_bytes(header[8:16])
+            offset += length
+            if length < _BOX_HEADER or offset > size:
+                break
+            if kind == b"moof":
+                in_fragment = True
+            elif kind == b"mdat" and in_fragment:
+                good, in_fragment = offset, False
+    return good
+
+
+def duration_us_of(path: Path) -> int | None:
+    """Return how long a clip plays, or None if it cannot be read as a clip."""
+    try:
+        with av.open(str(path)) as container:
+            video = container.streams.video[0]
+            ends = [
+                int((packet.pts + (packet.duration or 0)) * video.time_base * 1_000_000)
+                for packet in container.demux(video)
+                if packet.pts is not None
+            ]
+            start = int((video.start_time or 0) * video.time_base * 1_000_000)
+            return max(ends) - start if ends else None
+    except (OSError, ValueError, IndexError):
+        return None

@@ -1,0 +1,64 @@
+"""A clip's file name says what it is, so that the index can be rebuilt from the files alone.
+
+    20261124T202017.123Z_01KA…(ULID of the event)_press_s.mp4
+
+Start in UTC, event, cause, and s or u: was the wall clock synchronised. While it grows, `.part` hangs
+behind it.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal, cast
+
+from device.clock import ClockFlag
+from device.events import Cause
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAME = re.compile(
+    r"(?P<stamp>\d{8}T\d{6}\.\d{3}Z)_(?P<event>[0-9A-HJKMNP-TV-Z]{26})"
+    r"_(?P<cause>press|manual|motion)_(?P<flag>[su])\.mp4"
+)
+_FLAGS: dict[ClockFlag, Literal["s", "u"]] = {"synchronised": "s", "unsynchronised": "u"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipName:
+    """What the name of a clip's file tells."""
+
+    started_wall_us: int
+    event_id: str
+    cause: Cause
+    clock: ClockFlag
+
+    @property
+    def _stamp(self) -> str:
+        moment = _EPOCH + timedelta(microseconds=self.started_wall_us)
+        return f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z"
+
+    @property
+    def clip_id(self) -> str:
+        """Short enough to type: the start and the last four letters of the event."""
+        return f"{self._stamp}-{self.event_id[-4:]}"
+
+    @property
+    def file_name(self) -> str:
+        """The final name of the file."""
+        return f"{self._stamp}_{self.event_id}_{self.cause}_{_FLAGS[self.clock]}.mp4"
+
+    @classmethod
+    def parse(cls, file_name: str) -> "ClipName | None":
+        """Read a final file name; None if it is not one of ours."""
+        match = _NAME.fullmatch(file_name)
+        if match is None:
+            return None
+        try:
+            moment = datetime.strptime(match["stamp"], "%Y%m%dT%H%M%S.%f%z")
+        except ValueError:
+            return None
+        return cls(
+            started_wall_us=(moment - _EPOCH) // timedelta(microseconds=1),
+            event_id=match["event"],
+            cause=cast("Cause", match["cause"]),
+            clock="synchronised" if match["flag"] == "s" else "unsynchronised",
+        )

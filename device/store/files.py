@@ -1,0 +1,65 @@
+"""Names that last: what is renamed is synced first, and the folder after (rename(2), fsync(2))."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from device.errors import StateError
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or unlink in `folder` durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def rename_durably(source: Path, target: Path) -> None:
+    """Rename within one folder; both the bytes and the name survive a power cut afterwards."""
+    source.rename(target)
+    sync_folder(target.parent)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace a small file: after a power cut it is the old one or the new one, whole."""
+    part = path.with_name(path.name + ".new")
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+    with os.fdopen(fd, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    rename_durably(part, path)
+
+
+class StateLock:
+    """One daemon a state directory: an flock that ends with the process, and the holder's pid."""
+
+    def __init__(self, state_dir: Path) -> None:
+        """Take the lock. Raises StateError if another daemon holds it or the folder cannot be used."""
+        path = state_dir / "lock"
+        try:
+            state_dir.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise StateError(
+                f"state directory {state_dir} cannot be used: {error.strerror}; "
+                "make it writable for the user that runs doorbelld"
+            ) from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(self._fd, 20).decode(errors="replace").strip() or "unknown"
+            os.close(self._fd)
+            raise StateError(
+                f"another doorbelld (pid {holder}) runs on the state directory {state_dir}; "
+                "stop it first, or give this one a state directory of its own"
+            ) from None
+        os.ftruncate(self._fd, 0)
+        os.write(self._fd, f"{os.getpid()}\n".encode())
+
+    def close(self) -> None:
+        """Let another daemon have the directory."""
+        os.ftruncate(self._fd, 0)
+        os.close(self._fd)

@@ -1,0 +1,107 @@
+"""The index of clips: SQLite, one row a clip. See schema_index.sql."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from device.clock import rfc3339
+from device.events import Cause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipRow:
+    """One row; the columns are explained in schema_index.sql."""
+
+    clip_id: str
+    event_id: str
+    cause: Cause
+    file_name: str
+    started_wall_us: int
+    duration_us: int
+    clock: str
+    boot_id: str
+    started_mono_us: int
+    size_bytes: int
+    disk_bytes: int
+    sha256: str
+    lost_packets: int = 0
+    protected: int = 0
+
+    def public(self, folder: Path) -> dict[str, Any]:
+        """Return the row as `doorbell clips list --json` shows it."""
+        return {
+            "id": self.clip_id,
+            "event_id": self.event_id,
+            "started_at": rfc3339(self.started_wall_us),
+            "ended_at": rfc3339(self.started_wall_us + self.duration_us),
+            "duration_s": round(self.duration_us / 1e6, 3),
+            "cause": self.cause,
+            "file": str(folder / self.file_name),
+            "bytes": self.size_bytes,
+            "sha256": self.sha256,
+            "clock": self.clock,
+            "lost_packets": self.lost_packets,
+            "protected": bool(self.protected),
+        }
+
+
+_COLUMNS = [field.name for field in fields(ClipRow)]
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM clip"  # noqa: S608: names of our own columns
+
+
+class Index:
+    """One connection, one thread. `read_only` readers open their own beside the keeper's."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open. Raises sqlite3.DatabaseError if the file is not a sound database."""
+        mode = "ro" if read_only else "rwc"
+        self._db = sqlite3.connect(
+            f"file:{path}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+        )
+        if not read_only:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(files("device.store").joinpath("schema_index.sql").read_text())
+
+    def add(self, row: ClipRow) -> None:
+        """Insert one clip whose file is durable already."""
+        marks = ", ".join("?" * len(_COLUMNS))
+        self._db.execute(
+            f"INSERT INTO clip ({', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608: as above
+            [getattr(row, name) for name in _COLUMNS],
+        )
+
+    def remove(self, clip_id: str) -> None:
+        """Forget one clip."""
+        self._db.execute("DELETE FROM clip WHERE clip_id = ?", [clip_id])
+
+    def oldest_first(self) -> list[ClipRow]:
+        """Return every clip in order of recording."""
+        return list(self._rows(f"{_SELECT} ORDER BY ordinal", []))
+
+    def find(self, clip_id: str) -> ClipRow | None:
+        """Return one clip, or None."""
+        return next(self._rows(f"{_SELECT} WHERE clip_id = ?", [clip_id]), None)
+
+    def newest_first(self, limit: int) -> list[ClipRow]:
+        """Return the newest clips."""
+        return list(self._rows(f"{_SELECT} ORDER BY ordinal DESC LIMIT ?", [limit]))
+
+    def _rows(self, query: str, values: list[Any]) -> Iterator[ClipRow]:
+        for columns in self._db.execute(query, values):
+            yield ClipRow(**dict(zip(_COLUMNS, columns, strict=True)))
+
+    def totals(self) -> tuple[int, int, int | None]:
+        """Return (clips, bytes on disk, wall time of the oldest in Unix microseconds)."""
+        count, used, oldest = self._db.execute(
+            "SELECT count(*), coalesce(sum(disk_bytes), 0), "
+            "(SELECT started_wall_us FROM clip ORDER BY ordinal LIMIT 1) FROM clip"
+        ).fetchone()
+        return count, used, oldest
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()

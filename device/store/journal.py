@@ -1,0 +1,152 @@
+"""The log on disk: facts with a number that grows by one for ever. See schema_log.sql.
+
+Only the keeper writes. The link and the command socket read through connections of their own, which WAL
+lets them do without waiting for the writer.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from device.clock import rfc3339
+
+PRESS = "press"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewFact:
+    """One fact to keep; `late` None: not known yet (a press that waits for its PUBACK)."""
+
+    kind: str
+    mono_us: int
+    wall_us: int
+    clock: str
+    late: bool | None
+    event_id: str | None = None
+    press_id: int | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRow:
+    """One fact as it is told: `seq` and the JSON object of the `log` topic."""
+
+    seq: int
+    payload: dict[str, Any]
+
+
+class JournalReader:
+    """Reads the log; one connection, one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+
+    def acked_seq(self) -> int:
+        """Return up to which seq the broker is known to have everything."""
+        row = self._db.execute("SELECT acked_seq FROM sent").fetchone()
+        return int(row[0])
+
+    def pending(self, after_seq: int, limit: int) -> list[LogRow]:
+        """Return what may be sent after `after_seq`, in order, up to the first undecided press."""
+        rows = self._db.execute(
+            "SELECT seq, kind, event_id, occurred_wall_us, clock, late, fields FROM fact "
+            "WHERE seq > ? AND seq < coalesce("
+            "(SELECT min(seq) FROM fact WHERE late IS NULL), 9223372036854775807) "
+            "ORDER BY seq LIMIT ?",
+            [after_seq, limit],
+        )
+        return [_told(row) for row in rows]
+
+    def latest(self, limit: int) -> list[LogRow]:
+        """Return the newest rows, oldest of them first."""
+        rows = self._db.execute(
+            "SELECT seq, kind, event_id, occurred_wall_us, clock, late, fields FROM fact "
+            "ORDER BY seq DESC LIMIT ?",
+            [limit],
+        ).fetchall()
+        return [_told(row) for row in reversed(rows)]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+
+def _told(row: Sequence[Any]) -> LogRow:
+    seq, kind, event_id, wall_us, clock, late, extra = row
+    payload = {
+        "seq": seq,
+        "kind": kind,
+        "event_id": event_id,
+        "occurred_at": rfc3339(wall_us),
+        "clock": clock,
+        "late": None if late is None else bool(late),
+        **json.loads(extra),
+    }
+    return LogRow(seq=seq, payload=payload)
+
+
+class Journal:
+    """Writes the log; the keeper's thread only."""
+
+    def __init__(self, path: Path, *, boot_id: str, keep_rows: int) -> None:
+        """Open and settle what the last run left undecided: nobody knows, so it counts as late."""
+        self._boot_id = boot_id
+        self._keep_rows = keep_rows
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(files("device.store").joinpath("schema_log.sql").read_text())
+        self._db.execute("UPDATE fact SET late = 1 WHERE late IS NULL")
+
+    def write(
+        self, facts: Sequence[NewFact], settled: Sequence[tuple[int, bool]], acked_seq: int | None
+    ) -> None:
+        """In one transaction: new facts, the fate of presses (press_id, late), the sent mark."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for fact in facts:
+                self._db.execute(
+                    "INSERT INTO fact (kind, event_id, occurred_wall_us, clock, boot_id, mono_us, "
+                    "late, press_id, fields) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [
+                        fact.kind,
+                        fact.event_id,
+                        fact.wall_us,
+                        fact.clock,
+                        self._boot_id,
+                        fact.mono_us,
+                        fact.late,
+                        fact.press_id,
+                        json.dumps(fact.fields, ensure_ascii=False),
+                    ],
+                )
+            self._db.executemany(
+                "UPDATE fact SET late = ? WHERE late IS NULL AND press_id = ?",
+                [(late, press_id) for press_id, late in settled],
+            )
+            if acked_seq is not None:
+                self._db.execute("UPDATE sent SET acked_seq = ?", [acked_seq])
+            if facts:
+                self._db.execute(
+                    "DELETE FROM fact WHERE seq <= (SELECT max(seq) FROM fact) - ?",
+                    [self._keep_rows],
+                )
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+
+    def pending_count(self) -> int:
+        """Return how many rows wait for their PUBACK."""
+        row = self._db.execute(
+            "SELECT coalesce(max(seq), 0) - (SELECT acked_seq FROM sent) FROM fact"
+        ).fetchone()
+        return max(0, int(row[0]))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()

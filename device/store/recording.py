@@ -1,0 +1,165 @@
+"""One episode being recorded: takes packets from the ring, makes one clip file after another.
+
+A new file begins when the video format changes (the camera came back, other parameters) or when time
+jumps. Knows nothing of the index; the keeper turns what `take` returns into rows.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from device.clock import ClockFlag
+from device.events import Cause, Packet
+from device.store.clip_file import ClipFile
+from device.store.clip_name import ClipName
+from device.store.ring import Ring
+
+GAP_US = 2_000_000
+"""Packets further apart than this belong to two clips: the camera was away in between."""
+SILENCE_US = 3_000_000
+"""With no packet for this long the open file is closed: what there is shall be safe."""
+SYNC_EVERY_US = 1_500_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A clip file under its final name, synced; the row is still to come."""
+
+    name: ClipName
+    path: Path
+    started_us: int
+    duration_us: int
+    sha256: str
+    lost_packets: int
+    written_bytes: int
+
+
+class Recording:
+    """Follows the ring from `from_us` until `until_us` (unknown at first)."""
+
+    def __init__(
+        self,
+        *,
+        event_id: str,
+        cause: Cause,
+        from_us: int,
+        ring: Ring,
+        folder: Path,
+        stamp: Callable[[int], tuple[int, ClockFlag]],
+    ) -> None:
+        """`stamp` turns a monotonic time into (Unix microseconds, clock flag)."""
+        self.event_id = event_id
+        self.cause = cause
+        self.until_us: int | None = None
+        self.missed_packets = 0
+        self._ring = ring
+        self._folder = folder
+        self._stamp = stamp
+        self._seq = ring.seq_at(from_us)
+        self._file: ClipFile | None = None
+        self._name: ClipName | None = None
+        self._lost = 0
+        self._last_sync_us = 0
+        self._last_dts_us = 0
+
+    @property
+    def open_bytes(self) -> int:
+        """How many bytes the growing file has."""
+        return self._file.size_bytes if self._file else 0
+
+    def take(self, mono_us: int) -> tuple[list[Finished], bool]:
+        """Copy what the ring has; return (files finished by it, whether the recording is over).
+
+        Raises StoreError; call `abandon` then.
+        """
+        read = self._ring.since(self._seq)
+        self._seq = read.next_seq
+        self._lost += read.lost
+        self.missed_packets += read.lost
+        finished: list[Finished] = []
+        wait_for_keyframe = read.lost > 0
+        for packet in read.packets:
+            if self.until_us is not None and packet.pts_us > self.until_us:
+                return finished + self.finish(), True
+            if wait_for_keyframe and not packet.is_keyframe:
+                self._lost += 1
+                continue
+            wait_for_keyframe = False
+            finished += self._add(packet)
+        if self._file and mono_us - self._last_sync_us >= SYNC_EVERY_US:
+            self._file.sync()
+            self._last_sync_us = mono_us
+        silent = self._file is not None and mono_us - self._last_dts_us > SILENCE_US
+        over = self.until_us is not None and mono_us - self.until_us > SILENCE_US
+        if silent or over:
+            finished += self.finish()
+        return finished, over
+
+    def _add(self, packet: Packet) -> list[Finished]:
+        finished: list[Finished] = []
+        if self._file and (
+            packet.format != self._file.video or packet.dts_us - self._last_dts_us > GAP_US
+        ):
+            finished = self.finish()
+        if self._file is None:
+            if not packet.is_keyframe:
+                return finished
+            self._open(packet)
+        if self._file is not None:
+            self._file.add(packet)
+            self._last_dts_us = packet.dts_us
+        return finished
+
+    def _open(self, packet: Packet) -> None:
+        while True:
+            wall_us, clock = self._stamp(packet.pts_us)
+            name = ClipName(
+                started_wall_us=wall_us, event_id=self.event_id, cause=self.cause, clock=clock
+            )
+            if not any(self._folder.glob(f"{name.file_name[:19]}_{self.event_id}_*")):
+                break
+            # The wall clock jumped back onto a clip of this very event: never overwrite.
+            packet_us = packet.pts_us
+            self._stamp = _one_ms_later(self._stamp, packet_us)
+        self._name = name
+        self._file = ClipFile(self._folder / name.file_name, packet.format)
+
+    def finish(self) -> list[Finished]:
+        """Close the open file, if any."""
+        file, name = self._file, self._name
+        self._file = self._name = None
+        lost, self._lost = self._lost, 0
+        if file is None or name is None or file.started_us is None:
+            return []
+        final = ClipName(
+            started_wall_us=name.started_wall_us,
+            event_id=name.event_id,
+            cause=self.cause,
+            clock=name.clock,
+        )
+        path = self._folder / final.file_name
+        digest = file.close(path)
+        return [
+            Finished(
+                name=final,
+                path=path,
+                started_us=file.started_us,
+                duration_us=file.ended_us - file.started_us,
+                sha256=digest,
+                lost_packets=lost,
+                written_bytes=file.written_bytes,
+            )
+        ]
+
+    def abandon(self) -> None:
+        """Let go of the open file after an error; its `.part` is salvaged at the next start."""
+        if self._file:
+            self._file.abandon()
+        self._file = self._name = None
+
+
+def _one_ms_later(
+    stamp: Callable[[int], tuple[int, ClockFlag]], mono_us: int
+) -> Callable[[int], tuple[int, ClockFlag]]:
+    wall_us, clock = stamp(mono_us)
+    return lambda later_us: (wall_us + 1000 + later_us - mono_us, clock)

@@ -1,0 +1,88 @@
+"""The packet ring: the last seconds of the camera, encoded, in memory.
+
+One primitive serves the recorder, the live view and the tests: `since(seq)`. A reader that falls behind
+is told how much it missed. Packets are held, never copied.
+"""
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+
+from device.events import Packet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """`packets` in order, where to go on (`next_seq`), and how many were gone already (`lost`)."""
+
+    packets: tuple[Packet, ...]
+    next_seq: int
+    lost: int
+
+
+class Ring:
+    """Bounded in time and in bytes; the oldest group of pictures goes first.
+
+    By time a group goes only when the rest still reaches `keep_us` back: so any `keep_us` of the
+    past begin with a keyframe, whatever the camera's keyframe spacing. `limit_bytes` is harder: it
+    holds even if that shortens the past.
+    """
+
+    def __init__(self, *, keep_us: int, limit_bytes: int) -> None:
+        self._keep_us = keep_us
+        self._limit_bytes = limit_bytes
+        self._lock = threading.Lock()
+        self._packets: deque[Packet] = deque()
+        self._keyframe_seqs: deque[int] = deque()
+        self._first_seq = 0
+        self._bytes = 0
+
+    def append(self, packet: Packet) -> None:
+        """Take the next packet (the camera's thread)."""
+        with self._lock:
+            if packet.is_keyframe:
+                self._keyframe_seqs.append(self._first_seq + len(self._packets))
+            self._packets.append(packet)
+            self._bytes += packet.size_bytes
+            self._evict(packet.dts_us)
+
+    def _evict(self, newest_us: int) -> None:
+        while self._bytes > self._limit_bytes or (
+            len(self._keyframe_seqs) > 1
+            and self._packets[self._keyframe_seqs[1] - self._first_seq].dts_us
+            <= newest_us - self._keep_us
+        ):
+            # To the next keyframe: what is left of a group without its head cannot be shown.
+            last = self._first_seq + len(self._packets)
+            end_seq = self._keyframe_seqs[1] if len(self._keyframe_seqs) > 1 else last
+            while self._first_seq < end_seq:
+                self._bytes -= self._packets.popleft().size_bytes
+                self._first_seq += 1
+            while self._keyframe_seqs and self._keyframe_seqs[0] < end_seq:
+                self._keyframe_seqs.popleft()
+
+    def since(self, seq: int) -> Read:
+        """Return what came at or after `seq`, and how many from `seq` on are gone."""
+        with self._lock:
+            start = max(seq, self._first_seq)
+            packets = tuple(islice(self._packets, start - self._first_seq, None))
+        return Read(packets=packets, next_seq=start + len(packets), lost=start - seq)
+
+    def seq_at(self, mono_us: int) -> int:
+        """Return the seq of the last keyframe shown at or before `mono_us`, or of the oldest one.
+
+        With no keyframe in the ring, the seq that the next packet will have.
+        """
+        with self._lock:
+            for seq in reversed(self._keyframe_seqs):
+                if self._packets[seq - self._first_seq].pts_us <= mono_us:
+                    return seq
+            if self._keyframe_seqs:
+                return self._keyframe_seqs[0]
+            return self._first_seq + len(self._packets)
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes of packets are held."""
+        return self._bytes

@@ -1,0 +1,24 @@
+-- The log: every fact the house keeps, in order. It cannot be rebuilt from anything, so it is written with
+-- synchronous=FULL: a row is durable before its first PUBLISH, and a power cut never reuses a seq.
+
+CREATE TABLE IF NOT EXISTS fact (
+    seq              INTEGER PRIMARY KEY AUTOINCREMENT, -- grows by one for ever
+    kind             TEXT NOT NULL,          -- press, motion_started, …; docs/mqtt.md lists them
+    event_id         TEXT,                   -- ULID of the visit, where there is one
+    occurred_wall_us INTEGER NOT NULL,       -- Unix time, as the wall clock said when the row was written
+    clock            TEXT NOT NULL,          -- synchronised or unsynchronised
+    boot_id          TEXT NOT NULL,
+    mono_us          INTEGER NOT NULL,       -- CLOCK_MONOTONIC of the fact
+    late             INTEGER,                -- 1: the link was down; NULL: a press whose PUBACK is awaited
+    press_id         INTEGER,                -- of this run of the daemon, for presses
+    fields           TEXT NOT NULL           -- JSON object of what the kind adds
+) STRICT;
+
+CREATE INDEX IF NOT EXISTS fact_undecided ON fact (seq) WHERE late IS NULL;
+
+CREATE TABLE IF NOT EXISTS sent (
+    only             INTEGER PRIMARY KEY CHECK (only = 1),
+    acked_seq        INTEGER NOT NULL        -- every row up to here has its PUBACK; may lag, then rows go twice
+) STRICT;
+
+INSERT OR IGNORE INTO sent VALUES (1, 0);
