@@ -32,19 +32,20 @@ class ClipName:
     clock: ClockFlag
 
     @property
-    def _stamp(self) -> str:
+    def stamp(self) -> str:
+        """The start as the name has it."""
         moment = _EPOCH + timedelta(microseconds=self.started_wall_us)
         return f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z"
 
     @property
     def clip_id(self) -> str:
         """Short enough to type: the start and the last four letters of the event."""
-        return f"{self._stamp}-{self.event_id[-4:]}"
+        return f"{self.stamp}-{self.event_id[-4:]}"
 
     @property
     def file_name(self) -> str:
         """The final name of the file."""
-        return f"{self._stamp}_{self.event_id}_{self.cause}_{_FLAGS[self.clock]}.mp4"
+        return f"{self.stamp}_{self.event_id}_{self.cause}_{_FLAGS[self.clock]}.mp4"
 
     @classmethod
     def parse(cls, file_name: str) -> "ClipName | None":

@@ -111,16 +111,14 @@ class Recording:
         return finished
 
     def _open(self, packet: Packet) -> None:
+        wall_us, clock = self._stamp(packet.pts_us)
         while True:
-            wall_us, clock = self._stamp(packet.pts_us)
             name = ClipName(
                 started_wall_us=wall_us, event_id=self.event_id, cause=self.cause, clock=clock
             )
-            if not any(self._folder.glob(f"{name.file_name[:19]}_{self.event_id}_*")):
+            if not any(self._folder.glob(f"{name.stamp}_{self.event_id}_*")):
                 break
-            # The wall clock jumped back onto a clip of this very event: never overwrite.
-            packet_us = packet.pts_us
-            self._stamp = _one_ms_later(self._stamp, packet_us)
+            wall_us += 1000  # The wall clock jumped back onto this very event: never overwrite.
         self._name = name
         self._file = ClipFile(self._folder / name.file_name, packet.format)
 
@@ -157,9 +155,3 @@ class Recording:
             self._file.abandon()
         self._file = self._name = None
 
-
-def _one_ms_later(
-    stamp: Callable[[int], tuple[int, ClockFlag]], mono_us: int
-) -> Callable[[int], tuple[int, ClockFlag]]:
-    wall_us, clock = stamp(mono_us)
-    return lambda later_us: (wall_us + 1000 + later_us - mono_us, clock)

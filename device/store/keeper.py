@@ -1,0 +1,366 @@
+"""The keeper: the one thread that owns the disk.
+
+It muxes packets from the ring into clips, keeps their index and the log, holds the quota, and mends at
+start what a power cut left. Orders reach it through a queue; nobody ever waits for it.
+"""
+
+import json
+import logging
+import os
+import queue
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from device.clock import Clock, ClockFlag, boot_id, wall_at_us
+from device.config import ClipsConfig, StorageConfig
+from device.errors import StoreError
+from device.events import ClipDropped, ClipKept, Fault, Inbox, StoreReport
+from device.policy.episode import CloseClip, OpenClip, RaiseCause
+from device.policy.retention import Kept, to_delete
+from device.store.files import sync_folder, write_durably
+from device.store.index import ClipRow, Index
+from device.store.journal import Journal, NewFact
+from device.store.layout import Layout
+from device.store.reconcile import Mended, reconcile, row_for
+from device.store.recording import Finished, Recording
+from device.store.ring import Ring
+from device.worker import Worker
+
+log = logging.getLogger(__name__)
+
+TURN_S = 0.2
+REPORT_EVERY_US = 5_000_000
+RETRY_JOURNAL_US = 5_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettlePress:
+    """The fate of a press is known: was its live message late (never delivered in time)?"""
+
+    press_id: int
+    late: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkSent:
+    """The broker acknowledged every row of the log up to `acked_seq`."""
+
+    acked_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveSettings:
+    """Keep the owner's switches over a restart."""
+
+    values: dict[str, object]
+
+
+Order = OpenClip | RaiseCause | CloseClip | NewFact | SettlePress | MarkSent | SaveSettings
+
+
+class Keeper:
+    """Owns clips/, the index and the log below the state directory."""
+
+    def __init__(
+        self,
+        *,
+        layout: Layout,
+        ring: Ring,
+        inbox: Inbox,
+        clock: Clock,
+        clips: ClipsConfig,
+        storage: StorageConfig,
+        log_grew: Callable[[Path], None],
+    ) -> None:
+        """`log_grew` is called (on the keeper's thread) when the log has rows to send."""
+        self._layout = layout
+        self._ring = ring
+        self._inbox = inbox
+        self._clock = clock
+        self._storage = storage
+        self._log_grew = log_grew
+        self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        self._recordings: dict[str, list[Recording]] = {}
+        self._unwritten: list[NewFact] = []
+        self._settled: list[tuple[int, bool]] = []
+        self._acked_seq: int | None = None
+        self._faults: set[str] = set()
+        self._boot_id = boot_id()
+        self._reported_us = 0
+        self._behind = 0
+
+    def order(self, order: Order) -> None:
+        """Leave an order; never blocks."""
+        self._orders.put(order)
+
+    def run(self, worker: Worker) -> None:
+        """Mend, then serve orders until `worker.stopping`; close what is open before returning."""
+        self._layout.make()
+        self._journal = Journal(
+            self._layout.journal, boot_id=self._boot_id, keep_rows=self._storage.log_rows
+        )
+        self._log_grew(self._layout.journal)
+        self._index = self._open_index()
+        for mended in reconcile(self._index, self._layout.clips, self._layout.quarantine):
+            worker.beat()
+            self._tell_mended(mended)
+        self._report(force=True)
+        while not worker.stopping.is_set():
+            worker.beat()
+            self._take_orders(wait_s=TURN_S)
+            self._record()
+            self._write_journal()
+            self._report(force=False)
+        self._take_orders(wait_s=0)
+        for event_id in list(self._recordings):
+            self._end(event_id)
+        self._write_journal()
+        self._index.close()
+        self._journal.close()
+
+    # --- orders ---------------------------------------------------------------------------------
+
+    def _take_orders(self, wait_s: float) -> None:
+        try:
+            order = self._orders.get(timeout=wait_s) if wait_s else self._orders.get_nowait()
+            while True:
+                self._obey(order)
+                order = self._orders.get_nowait()
+        except queue.Empty:
+            return
+
+    def _obey(self, order: Order) -> None:
+        match order:
+            case OpenClip():
+                recording = Recording(
+                    event_id=order.event_id,
+                    cause=order.cause,
+                    from_us=order.from_us,
+                    ring=self._ring,
+                    folder=self._layout.clips,
+                    stamp=self._stamp,
+                )
+                self._recordings.setdefault(order.event_id, []).append(recording)
+            case RaiseCause():
+                for recording in self._recordings.get(order.event_id, []):
+                    recording.cause = order.cause
+            case CloseClip():
+                for recording in self._recordings.get(order.event_id, []):
+                    if recording.until_us is None:
+                        recording.until_us = order.until_us
+            case NewFact():
+                self._unwritten.append(order)
+            case SettlePress():
+                self._settled.append((order.press_id, order.late))
+            case MarkSent():
+                self._acked_seq = order.acked_seq
+            case SaveSettings():
+                content = json.dumps(order.values, indent=1).encode()
+                self._guard("settings_not_saved", lambda: write_durably(self._layout.settings, content))
+
+    def _stamp(self, mono_us: int) -> tuple[int, ClockFlag]:
+        return wall_at_us(self._clock, mono_us), self._clock.flag()
+
+    # --- clips ----------------------------------------------------------------------------------
+
+    def _record(self) -> None:
+        now_us = self._clock.mono_us()
+        before = self._behind
+        for event_id, recordings in list(self._recordings.items()):
+            for recording in list(recordings):
+                missed = recording.missed_packets
+                try:
+                    finished, over = recording.take(now_us)
+                except StoreError as error:
+                    self._fail(recording, error)
+                    finished, over = [], True
+                self._keep(finished)
+                if recording.missed_packets > missed:
+                    self._missed(event_id, recording.missed_packets - missed)
+                if over:
+                    recordings.remove(recording)
+            if not recordings:
+                del self._recordings[event_id]
+        if before != self._behind or self._recordings:
+            self._hold_quota()
+
+    def _end(self, event_id: str) -> None:
+        for recording in self._recordings.pop(event_id):
+            try:
+                finished, _ = recording.take(self._clock.mono_us())
+                self._keep(finished + recording.finish())
+            except StoreError as error:
+                self._fail(recording, error)
+
+    def _keep(self, finished: list[Finished]) -> None:
+        for clip in finished:
+            row = row_for(
+                clip.name,
+                clip.path,
+                duration_us=clip.duration_us,
+                sha256=clip.sha256,
+                boot_id=self._boot_id,
+                started_mono_us=clip.started_us,
+                lost_packets=clip.lost_packets,
+            )
+            self._index.add(row)
+            log.info(
+                "clip_kept id=%s cause=%s seconds=%.1f bytes=%d written_bytes=%d",
+                row.clip_id, row.cause, row.duration_us / 1e6, row.size_bytes, clip.written_bytes,
+            )  # fmt: skip
+            self._tell_kept(row, adopted=False)
+            self._clear("storage_failed")
+        if finished:
+            self._hold_quota()
+            self._report(force=True)
+
+    def _tell_kept(self, row: ClipRow, *, adopted: bool) -> None:
+        self._inbox(
+            ClipKept(
+                clip_id=row.clip_id,
+                event_id=row.event_id,
+                cause=row.cause,
+                started_us=row.started_mono_us,
+                duration_us=row.duration_us,
+                size_bytes=row.size_bytes,
+                sha256=row.sha256,
+                adopted=adopted,
+            )
+        )
+
+    def _fail(self, recording: Recording, error: StoreError) -> None:
+        recording.abandon()
+        self._dropped(recording.event_id, str(error))
+        self._raise("storage_failed", str(error), "see free space and the card's health (dmesg)")
+
+    def _missed(self, event_id: str, packets: int) -> None:
+        self._behind += packets
+        self._dropped(event_id, f"the disk was too slow: {packets} pictures are missing")
+
+    def _dropped(self, event_id: str, reason: str, clip_id: str | None = None) -> None:
+        log.warning("clip_dropped event_id=%s reason=%r", event_id, reason)
+        self._inbox(
+            ClipDropped(
+                event_id=event_id, mono_us=self._clock.mono_us(), reason=reason, clip_id=clip_id
+            )
+        )
+
+    # --- quota ----------------------------------------------------------------------------------
+
+    def _hold_quota(self) -> None:
+        clips, used_bytes, _ = self._index.totals()
+        growing = sum(r.open_bytes for rs in self._recordings.values() for r in rs)
+        limit_bytes = self._limit_bytes(used_bytes + growing)
+        now_us = self._clock.wall_us() if self._clock.flag() == "synchronised" else None
+        rows = self._index.oldest_first() if clips else []
+        doomed = to_delete(
+            [
+                Kept(
+                    clip_id=row.clip_id,
+                    disk_bytes=row.disk_bytes,
+                    protected=bool(row.protected),
+                    age_us=None
+                    if now_us is None or row.clock != "synchronised"
+                    else now_us - row.started_wall_us,
+                )
+                for row in rows
+            ],
+            used_bytes=used_bytes + growing,
+            limit_bytes=limit_bytes,
+            longest_age_us=self._storage.longest_age_days * 86_400_000_000,
+        )
+        by_id = {row.clip_id: row for row in rows}
+        for clip_id in doomed:
+            self._delete(by_id[clip_id])
+
+    def _limit_bytes(self, used_bytes: int) -> int:
+        disk = os.statvfs(self._layout.clips)
+        free_bytes = disk.f_bavail * disk.f_frsize
+        return min(self._storage.limit_bytes, used_bytes + free_bytes - self._storage.reserve_bytes)
+
+    def _delete(self, row: ClipRow) -> None:
+        path = self._layout.clips / row.file_name
+        try:
+            path.unlink(missing_ok=True)
+            sync_folder(self._layout.clips)
+        except OSError as error:
+            self._raise("storage_failed", f"{path}: {error.strerror}", "see the card's health")
+            return
+        self._index.remove(row.clip_id)
+        log.info("clip_deleted id=%s bytes=%d reason=retention", row.clip_id, row.disk_bytes)
+
+    # --- index and log --------------------------------------------------------------------------
+
+    def _open_index(self) -> Index:
+        path = self._layout.index
+        try:
+            index = Index(path)
+            index.totals()
+        except sqlite3.DatabaseError as error:
+            aside = path.with_name(f"{path.name}.corrupt-{self._clock.wall_us()}")
+            log.error("index_corrupt error=%r put_aside=%s", error, aside)  # noqa: TRY400
+            path.rename(aside)
+            for suffix in ("-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            index = Index(path)
+        return index
+
+    def _tell_mended(self, mended: Mended) -> None:
+        log.warning("mended file=%s reason=%r", mended.path.name, mended.reason)
+        if mended.row is not None:
+            self._tell_kept(mended.row, adopted=True)
+        else:
+            self._dropped("", f"{mended.path.name}: {mended.reason}")
+
+    def _write_journal(self) -> None:
+        if not (self._unwritten or self._settled or self._acked_seq is not None):
+            return
+        try:
+            self._journal.write(self._unwritten, self._settled, self._acked_seq)
+        except sqlite3.Error as error:
+            self._raise("log_failed", f"the log cannot be written: {error}", "see free space")
+            return  # What could not be written is kept in memory and tried again next turn.
+        self._clear("log_failed")
+        grew = bool(self._unwritten or self._settled)
+        self._unwritten, self._settled, self._acked_seq = [], [], None
+        if grew:
+            self._log_grew(self._layout.journal)
+
+    # --- telling --------------------------------------------------------------------------------
+
+    def _guard(self, code: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except OSError as error:
+            self._raise(code, str(error), "see free space and the card's health (dmesg)")
+        else:
+            self._clear(code)
+
+    def _raise(self, code: str, text: str, remedy: str) -> None:
+        if code not in self._faults:
+            self._faults.add(code)
+            self._inbox(Fault(code=code, active=True, text=text, remedy=remedy))
+
+    def _clear(self, code: str) -> None:
+        if code in self._faults:
+            self._faults.remove(code)
+            self._inbox(Fault(code=code, active=False))
+
+    def _report(self, *, force: bool) -> None:
+        now_us = self._clock.mono_us()
+        if not force and now_us - self._reported_us < REPORT_EVERY_US:
+            return
+        self._reported_us = now_us
+        clips, used_bytes, oldest = self._index.totals()
+        self._inbox(
+            StoreReport(
+                used_bytes=used_bytes,
+                limit_bytes=self._storage.limit_bytes,
+                clips=clips,
+                oldest_wall_us=oldest,
+                log_pending=self._journal.pending_count(),
+                behind_packets=self._behind,
+            )
+        )

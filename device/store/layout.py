@@ -1,0 +1,53 @@
+"""Where things lie below the state directory."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from device.policy.settings import SettingRefused, Settings, settings_from_dict
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The state directory's folders and files."""
+
+    state_dir: Path
+
+    @property
+    def clips(self) -> Path:
+        """Clips, and `.part` files that grow."""
+        return self.state_dir / "clips"
+
+    @property
+    def quarantine(self) -> Path:
+        """Files that were found in clips/ and not understood."""
+        return self.state_dir / "quarantine"
+
+    @property
+    def index(self) -> Path:
+        """The index of clips."""
+        return self.state_dir / "index.db"
+
+    @property
+    def journal(self) -> Path:
+        """The log."""
+        return self.state_dir / "log.db"
+
+    @property
+    def settings(self) -> Path:
+        """The owner's switches."""
+        return self.state_dir / "settings.json"
+
+    def make(self) -> None:
+        """Make the folders."""
+        self.clips.mkdir(parents=True, exist_ok=True)
+
+    def load_settings(self) -> tuple[Settings, str]:
+        """Return the owner's switches, or the defaults and why they could not be read."""
+        try:
+            values = json.loads(self.settings.read_bytes())
+            return settings_from_dict(values), ""
+        except FileNotFoundError:
+            return Settings(), ""
+        except (OSError, ValueError, SettingRefused) as error:
+            return Settings(), f"{self.settings}: {error}; the defaults are used"

@@ -1,0 +1,137 @@
+"""At start, and for `doorbell check`: do rows and files agree?
+
+Three invariants: a row has its file, of that size and hash; a file has its row, or is adopted or
+quarantined; after an orderly stop there is no `.part`. Nothing that is not understood is deleted.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from device.store.clip_file import duration_us_of, sha256_of, whole_fragments_bytes
+from device.store.clip_name import ClipName
+from device.store.files import rename_durably, sync_folder
+from device.store.index import ClipRow, Index
+
+log = logging.getLogger(__name__)
+
+PART = ".part"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mended:
+    """What `reconcile` did with one file or row."""
+
+    path: Path
+    row: ClipRow | None
+    reason: str
+
+
+def disk_bytes(path: Path) -> int:
+    """Return what a file takes on the disk: whole blocks (stat(2) counts in units of 512)."""
+    return path.stat().st_blocks * 512
+
+
+def reconcile(index: Index, folder: Path, quarantine: Path) -> Iterator[Mended]:
+    """Make rows and files agree again; yield what was adopted, lost or put aside."""
+    rows = {row.file_name: row for row in index.oldest_first()}
+    for row in rows.values():
+        if not (folder / row.file_name).exists():
+            index.remove(row.clip_id)
+            yield Mended(path=folder / row.file_name, row=None, reason="its file is gone")
+    for path in sorted(folder.iterdir()):
+        if path.name in rows or not path.is_file():
+            continue
+        final = folder / path.name.removesuffix(PART)
+        name = ClipName.parse(final.name)
+        if name is None or (path != final and final.exists()):
+            yield _put_aside(path, quarantine, "no clip of this house has such a name")
+            continue
+        if path != final and not _cut_to_whole_fragments(path):
+            yield _put_aside(path, quarantine, "the power went before its first picture was whole")
+            continue
+        duration_us = duration_us_of(path)
+        if duration_us is None:
+            yield _put_aside(path, quarantine, "it cannot be read as a clip")
+            continue
+        if path != final:
+            rename_durably(path, final)
+        row = row_for(name, final, duration_us=duration_us, sha256=sha256_of(final))
+        index.add(row)
+        yield Mended(path=final, row=row, reason="found without a row")
+
+
+def _cut_to_whole_fragments(path: Path) -> bool:
+    whole = whole_fragments_bytes(path)
+    if whole == 0:
+        return False
+    with path.open("r+b") as file:
+        file.truncate(whole)
+        os.fsync(file.fileno())
+    return True
+
+
+def _put_aside(path: Path, quarantine: Path, reason: str) -> Mended:
+    quarantine.mkdir(exist_ok=True)
+    target = quarantine / path.name
+    number = 1
+    while target.exists():
+        target = quarantine / f"{path.name}.{number}"
+        number += 1
+    path.rename(target)
+    sync_folder(quarantine)
+    sync_folder(path.parent)
+    return Mended(path=target, row=None, reason=reason)
+
+
+def row_for(
+    name: ClipName,
+    path: Path,
+    *,
+    duration_us: int,
+    sha256: str,
+    boot_id: str = "",
+    started_mono_us: int = 0,
+    lost_packets: int = 0,
+) -> ClipRow:
+    """Return the row of a clip file that is durable under its final name."""
+    return ClipRow(
+        clip_id=name.clip_id,
+        event_id=name.event_id,
+        cause=name.cause,
+        file_name=path.name,
+        started_wall_us=name.started_wall_us,
+        duration_us=duration_us,
+        clock=name.clock,
+        boot_id=boot_id,
+        started_mono_us=started_mono_us,
+        size_bytes=path.stat().st_size,
+        disk_bytes=disk_bytes(path),
+        sha256=sha256,
+        lost_packets=lost_packets,
+    )
+
+
+def findings(index: Index, folder: Path, *, running: bool) -> Iterator[str]:
+    """Yield one sentence for each broken invariant. With a `running` daemon a `.part` is no finding."""
+    rows = {row.file_name: row for row in index.oldest_first()}
+    for row in rows.values():
+        path = folder / row.file_name
+        if not path.exists():
+            yield f"{row.clip_id}: the index knows it, but its file {path} is gone"
+        elif path.stat().st_size != row.size_bytes:
+            yield (
+                f"{row.clip_id}: its file has {path.stat().st_size} bytes, "
+                f"the index says {row.size_bytes}"
+            )
+        elif sha256_of(path) != row.sha256:
+            yield f"{row.clip_id}: its file is not what was recorded (another SHA-256)"
+    for path in sorted(folder.iterdir()):
+        if path.name in rows or (running and path.name.endswith(PART)):
+            continue
+        if path.name.endswith(PART):
+            yield f"{path}: a clip was cut off; the next start of doorbelld mends it"
+        else:
+            yield f"{path}: no row knows this file; the next start adopts it or puts it aside"
