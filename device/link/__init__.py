@@ -1,0 +1,1 @@
+"""How the house talks: MQTT to the home's dashboards, a Unix socket to `doorbell`."""

@@ -1,0 +1,33 @@
+"""Is an address on the home network? By list, not by guess.
+
+`ipaddress.is_private` counts documentation ranges and shared space in, so the ranges stand here: RFC 1918,
+loopback, link-local, IPv6 unique local (RFC 4193). Mapped IPv4 addresses are unwrapped first. Shared address
+space (100.64/10, RFC 6598) is a provider's network, not a home.
+"""
+
+import ipaddress
+
+_HOME = [
+    ipaddress.ip_network(text)
+    for text in (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "::1/128",
+        "fc00::/7",
+        "fe80::/10",
+    )
+]
+
+
+def is_home(address: str) -> bool:
+    """Return whether a numeric IPv4 or IPv6 address (a scope id may hang on it) is a home's."""
+    try:
+        number = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(number, ipaddress.IPv6Address) and number.ipv4_mapped is not None:
+        number = number.ipv4_mapped
+    return any(number in network for network in _HOME)
