@@ -578,7 +578,7 @@ def _field_complaint(error: ErrorDetails, field: FieldInfo | None, value: Any) -
         case "missing":
             said = f"is missing; add it{': ' + one_of if one_of else ''}"
         case "literal_error":
-            near = difflib.get_close_matches(str(value), choices, n=1)
+            near = difflib.get_close_matches(value if isinstance(value, str) else "", choices, n=1)
             mend = f"did you mean {_text(near[0])}?" if near else "choose one of them"
             said = f"must be {one_of}, not {_shown(value)}; {mend}"
         case "greater_than_equal" | "less_than_equal" as kind:
@@ -586,7 +586,8 @@ def _field_complaint(error: ErrorDetails, field: FieldInfo | None, value: Any) -
             unit = _UNITS.get(str(error["loc"][-1]).rpartition("_")[2], "")
             said = f"{_shown(value)} is too {size}; choose {allowed_range(field)}{unit}"
         case "multiple_of":
-            said = f"must be an even number, not {_shown(value)}; choose {value - 1} or {value + 1}"
+            near_by = f"{_shown(value - 1)} or {_shown(value + 1)}"
+            said = f"must be an even number, not {_shown(value)}; choose {near_by}"
         case "string_pattern_mismatch" | "string_too_long":
             said = f"{_shown(value)} cannot be used; write {field.description if field else ''}"
         case kind:

@@ -39,8 +39,7 @@ def open_folder() -> Iterator[Path]:
 
 @contextmanager
 def ordinary_user() -> Iterator[int]:
-    """Be an ordinary user (its id is given), even if root, who may read "
-    "anything, runs the tests."""
+    """Be an ordinary user (gives its id), for root, who may run the tests, can read anything."""
     euid = os.geteuid()
     if euid != 0:
         yield euid
@@ -702,6 +701,11 @@ def test_any_value_of_any_key_is_taken_or_refused(key: list[str], value: object)
     for part in reversed(key):
         values = {part: values}
     load_or_refuse(dump_config(values).encode())
+
+
+@pytest.mark.parametrize("key", KEYS, ids=".".join)
+def test_a_number_too_long_to_print_is_refused(key: list[str]) -> None:
+    load_or_refuse(f"{'.'.join(key)} = 0x{'f' * 5000}".encode())
 
 
 @given(st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(ZoneConfig.model_fields, VALUES))))

@@ -88,7 +88,7 @@ class MqttLink:
         self._birth = False
         self._acked_seq = 0
         self._sent_seq = 0
-        self._acked_ahead: set[int] = set()
+        self._in_flight: dict[int, bool] = {}  # seq → acknowledged, in order of sending
         self._input_rate = TokenBucket(burst=10, refill_us=500_000)
         self._refused: dict[str, tuple[str, int]] = {}
         self._refused_us = 0
@@ -217,7 +217,7 @@ class MqttLink:
             self._report("up", protocol="5" if protocol == paho.MQTTv5 else "3.1.1")
             self._introduce(session)
             self._log_changed, self._sent_seq = True, self._acked_seq
-            self._acked_ahead.clear()
+            self._in_flight.clear()
             while not worker.stopping.is_set():
                 self._hand_over(session, live)
                 self._pump_log(session)
@@ -284,7 +284,7 @@ class MqttLink:
                 return
             self._log = self._open_log(self._log_path)
             self._acked_seq = self._sent_seq = self._log.acked_seq()
-        room = LOG_WINDOW - (self._sent_seq - self._acked_seq - len(self._acked_ahead))
+        room = LOG_WINDOW - len(self._in_flight)
         if not self._log_changed or room <= 0:
             return
         self._log_changed = False
@@ -299,14 +299,17 @@ class MqttLink:
                 done=self._logged(row.seq),
             )  # fmt: skip
             self._sent_seq = row.seq
+            self._in_flight[row.seq] = False
         self._log_changed = len(rows) == room
 
     def _logged(self, seq: int) -> Callable[[], None]:
         def done() -> None:
-            self._acked_ahead.add(seq)
-            while self._acked_seq + 1 in self._acked_ahead:
-                self._acked_seq += 1
-                self._acked_ahead.remove(self._acked_seq)
+            self._in_flight[seq] = True
+            for first, acked in list(self._in_flight.items()):
+                if not acked:
+                    break
+                del self._in_flight[first]
+                self._acked_seq = first
             self._log_changed = True
             self._log_sent(self._acked_seq)
 
