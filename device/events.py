@@ -153,6 +153,7 @@ class StoreReport:
     oldest_wall_us: int | None
     log_pending: int
     behind_packets: int
+    temperature_c: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

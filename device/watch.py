@@ -3,10 +3,9 @@
 import logging
 from collections.abc import Callable, Sequence
 
-from device.config import MotionConfig
+from device.config import MotionConfig, ZoneConfig
 from device.events import Inbox, LumaFrame, MotionEnded, MotionStarted
 from device.mailbox import Mailbox
-from device.policy.zones import Zone
 from device.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -16,7 +15,7 @@ class Watch:
     """Feeds the detector and tells the desk when a visit starts and ends."""
 
     def __init__(
-        self, config: MotionConfig, zones: Sequence[Zone], *, inbox: Inbox, enabled: Callable[[], bool]
+        self, config: MotionConfig, zones: Sequence[ZoneConfig], *, inbox: Inbox, enabled: Callable[[], bool]
     ) -> None:
         self.mailbox: Mailbox[LumaFrame] = Mailbox()
         self._config = config
@@ -30,9 +29,11 @@ class Watch:
         import cv2  # noqa: PLC0415
 
         from device.policy.motion import BackgroundDetector, Visit  # noqa: PLC0415
+        from device.policy.zones import Zone  # noqa: PLC0415
 
         cv2.setNumThreads(1)  # more threads cost more than they bring on small pictures
-        detector = BackgroundDetector(self._zones, least_share=self._config.least_share)
+        zones = [Zone(name=z.name, kind=z.kind, points=tuple(z.points)) for z in self._zones]
+        detector = BackgroundDetector(zones, least_share=self._config.least_share)
         visit = Visit(quiet_us=int(self._config.quiet_s * 1e6))
         least_step_us = int(1e6 / self._config.fps)
         looked_us = 0

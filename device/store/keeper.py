@@ -362,5 +362,14 @@ class Keeper:
                 oldest_wall_us=oldest,
                 log_pending=self._journal.pending_count(),
                 behind_packets=self._behind,
+                temperature_c=_temperature_c(),
             )
         )
+
+
+def _temperature_c() -> float | None:
+    """Return the processor's temperature (Linux thermal sysfs, millidegrees), if it tells one."""
+    try:
+        return int(Path("/sys/class/thermal/thermal_zone0/temp").read_text()) / 1000
+    except (OSError, ValueError):
+        return None
