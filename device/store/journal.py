@@ -7,29 +7,13 @@ lets them do without waiting for the writer.
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from device.clock import rfc3339
-
-PRESS = "press"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewFact:
-    """One fact to keep; `late` None: not known yet (a press that waits for its PUBACK)."""
-
-    kind: str
-    mono_us: int
-    wall_us: int
-    clock: str
-    late: bool | None
-    event_id: str | None = None
-    press_id: int | None = None
-    fields: dict[str, Any] = field(default_factory=dict)
-
+from device.store.orders import NewFact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRow:

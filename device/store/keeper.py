@@ -10,19 +10,19 @@ import os
 import queue
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from device.clock import Clock, ClockFlag, boot_id, wall_at_us
-from device.config import ClipsConfig, StorageConfig
+from device.config import StorageConfig
 from device.errors import StoreError
 from device.events import ClipDropped, ClipKept, Fault, Inbox, StoreReport
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
 from device.policy.retention import Kept, to_delete
 from device.store.files import sync_folder, write_durably
 from device.store.index import ClipRow, Index
-from device.store.journal import Journal, NewFact
+from device.store.journal import Journal
 from device.store.layout import Layout
+from device.store.orders import KeeperOrder, MarkSent, NewFact, SaveSettings, SettlePress
 from device.store.reconcile import Mended, reconcile, row_for
 from device.store.recording import Finished, Recording
 from device.store.ring import Ring
@@ -32,32 +32,7 @@ log = logging.getLogger(__name__)
 
 TURN_S = 0.2
 REPORT_EVERY_US = 5_000_000
-RETRY_JOURNAL_US = 5_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettlePress:
-    """The fate of a press is known: was its live message late (never delivered in time)?"""
-
-    press_id: int
-    late: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarkSent:
-    """The broker acknowledged every row of the log up to `acked_seq`."""
-
-    acked_seq: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SaveSettings:
-    """Keep the owner's switches over a restart."""
-
-    values: dict[str, object]
-
-
-Order = OpenClip | RaiseCause | CloseClip | NewFact | SettlePress | MarkSent | SaveSettings
+AGE_EVERY_US = 60_000_000
 
 
 class Keeper:
@@ -70,18 +45,18 @@ class Keeper:
         ring: Ring,
         inbox: Inbox,
         clock: Clock,
-        clips: ClipsConfig,
         storage: StorageConfig,
+        orders: "queue.SimpleQueue[KeeperOrder]",
         log_grew: Callable[[Path], None],
     ) -> None:
-        """`log_grew` is called (on the keeper's thread) when the log has rows to send."""
+        """`orders` is where anybody may leave one; `log_grew` is called (on the keeper's thread) when the log has rows to send."""
         self._layout = layout
         self._ring = ring
         self._inbox = inbox
         self._clock = clock
         self._storage = storage
         self._log_grew = log_grew
-        self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        self._orders = orders
         self._recordings: dict[str, list[Recording]] = {}
         self._unwritten: list[NewFact] = []
         self._settled: list[tuple[int, bool]] = []
@@ -89,11 +64,8 @@ class Keeper:
         self._faults: set[str] = set()
         self._boot_id = boot_id()
         self._reported_us = 0
+        self._aged_us = 0
         self._behind = 0
-
-    def order(self, order: Order) -> None:
-        """Leave an order; never blocks."""
-        self._orders.put(order)
 
     def run(self, worker: Worker) -> None:
         """Mend, then serve orders until `worker.stopping`; close what is open before returning."""
@@ -131,7 +103,7 @@ class Keeper:
         except queue.Empty:
             return
 
-    def _obey(self, order: Order) -> None:
+    def _obey(self, order: KeeperOrder) -> None:
         match order:
             case OpenClip():
                 recording = Recording(
@@ -167,7 +139,6 @@ class Keeper:
 
     def _record(self) -> None:
         now_us = self._clock.mono_us()
-        before = self._behind
         for event_id, recordings in list(self._recordings.items()):
             for recording in list(recordings):
                 missed = recording.missed_packets
@@ -183,8 +154,7 @@ class Keeper:
                     recordings.remove(recording)
             if not recordings:
                 del self._recordings[event_id]
-        if before != self._behind or self._recordings:
-            self._hold_quota()
+        self._hold_quota()
 
     def _end(self, event_id: str) -> None:
         for recording in self._recordings.pop(event_id):
@@ -213,7 +183,6 @@ class Keeper:
             self._tell_kept(row, adopted=False)
             self._clear("storage_failed")
         if finished:
-            self._hold_quota()
             self._report(force=True)
 
     def _tell_kept(self, row: ClipRow, *, adopted: bool) -> None:
@@ -250,11 +219,15 @@ class Keeper:
     # --- quota ----------------------------------------------------------------------------------
 
     def _hold_quota(self) -> None:
-        clips, used_bytes, _ = self._index.totals()
+        _, used_bytes, _ = self._index.totals()
         growing = sum(r.open_bytes for rs in self._recordings.values() for r in rs)
         limit_bytes = self._limit_bytes(used_bytes + growing)
-        now_us = self._clock.wall_us() if self._clock.flag() == "synchronised" else None
-        rows = self._index.oldest_first() if clips else []
+        now_us = self._clock.mono_us()
+        if used_bytes + growing <= limit_bytes and now_us - self._aged_us < AGE_EVERY_US:
+            return
+        self._aged_us = now_us
+        wall_us = self._clock.wall_us() if self._clock.flag() == "synchronised" else None
+        rows = {row.clip_id: row for row in self._index.oldest_first()}
         doomed = to_delete(
             [
                 Kept(
@@ -262,18 +235,17 @@ class Keeper:
                     disk_bytes=row.disk_bytes,
                     protected=bool(row.protected),
                     age_us=None
-                    if now_us is None or row.clock != "synchronised"
-                    else now_us - row.started_wall_us,
+                    if wall_us is None or row.clock != "synchronised"
+                    else wall_us - row.started_wall_us,
                 )
-                for row in rows
+                for row in rows.values()
             ],
             used_bytes=used_bytes + growing,
             limit_bytes=limit_bytes,
             longest_age_us=self._storage.longest_age_days * 86_400_000_000,
         )
-        by_id = {row.clip_id: row for row in rows}
         for clip_id in doomed:
-            self._delete(by_id[clip_id])
+            self._delete(rows[clip_id])
 
     def _limit_bytes(self, used_bytes: int) -> int:
         disk = os.statvfs(self._layout.clips)

@@ -1,0 +1,118 @@
+"""The roof: start the house bottom-up, wait, take it down top-down. `run` is the order of everything.
+
+The bell comes first: it waits for no disk scan and for no camera.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from device import __version__
+from device.clock import SystemClock
+from device.commands import commands
+from device.config import Config, load_config
+from device.errors import ButtonError, DoorbellError
+from device.events import ButtonState, Fault, Inbox, StopAsked
+from device.house import House
+from device.link.control import ControlSocket
+from device.logs import start_logging
+from device.notify import Notifier
+from device.store.files import StateLock
+from device.store.layout import Layout
+from device.worker import Worker
+
+log = logging.getLogger(__name__)
+
+DEFAULT_CONFIG = Path("/etc/doorbelld/doorbelld.toml")
+
+
+def run(config: Config) -> int:
+    """Run the house until it is told to stop; return the exit status. Raises DoorbellError."""
+    notifier = Notifier()
+    with ExitStack() as stack:
+        stack.callback(StateLock(config.device.state_dir).close)
+        settings, settings_trouble = Layout(config.device.state_dir).load_settings()
+        house = House(config, SystemClock(), settings, notifier)
+        stack.enter_context(_signals(house.inbox))
+        control = ControlSocket(config.device.runtime_dir, commands(house))
+        if house.link:
+            link = house.hire("link", house.link.run, patience_s=90)
+            stack.callback(link.stop, 1.5)
+        _open_button(house)
+        stack.callback(house.button.close)
+        socket = house.hire("control", control.run, patience_s=30)
+        stack.callback(socket.stop, 1.0)
+        house.desk.open()
+        notifier.ready("the button is live")
+        log.info("ready button=%s pid=%d", house.button.kind, os.getpid())
+        if settings_trouble:
+            text = settings_trouble
+            house.inbox(Fault(code="settings_unreadable", active=True, text=text, remedy="set them again"))
+
+        # From here on nothing is urgent: what loads PyAV and OpenCV, and what scans the disk.
+        keeper = house.open_store()
+        stack.callback(keeper.stop, 2.5)
+        watch = house.hire("watch", house.watch.run, patience_s=30)
+        stack.callback(watch.stop, 0.5)
+        camera = house.open_camera()
+        stack.callback(camera.stop, 1.0)
+        status = house.desk.run()
+        notifier.stopping()
+        return status
+
+
+def _open_button(house: House) -> None:
+    try:
+        house.button.open()
+        house.desk.button_healthy = house.button.healthy
+    except ButtonError as error:
+        # A doorbell that rings over MQTT and records is worth more than none; the fault is loud.
+        log.error("button_failed %s", error)  # noqa: TRY400: the message says it all
+        house.inbox(ButtonState(kind=house.button.kind, state="failed", text=str(error)))
+        remedy = "mend it, then restart doorbelld"
+        house.inbox(Fault(code="button_failed", active=True, text=str(error), remedy=remedy))
+
+
+@contextmanager
+def _signals(inbox: Inbox) -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into a fact (SimpleQueue.put may be called in a signal handler)."""
+    handlers = {
+        number: signal.signal(
+            number, lambda n, _frame: inbox(StopAsked(signal_name=signal.Signals(n).name))
+        )
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def main() -> int:
+    """`doorbelld`: run a doorbell from a configuration file."""
+    parser = argparse.ArgumentParser(prog="doorbelld", description=main.__doc__)
+    parser.add_argument(
+        "--config", type=Path, default=DEFAULT_CONFIG, help="default: %(default)s"
+    )
+    parser.add_argument("--json", action="store_true", help="log as JSON, one object a line")
+    parser.add_argument("--version", action="version", version=__version__)
+    arguments = parser.parse_args()
+    handler = start_logging(as_json=arguments.json)
+    try:
+        return run(load_config(arguments.config))
+    except DoorbellError as error:
+        for line in str(error).splitlines():
+            log.error("%s", line)
+        return 1
+    finally:
+        handler.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

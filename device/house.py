@@ -1,0 +1,198 @@
+"""The house, built but not started: every room, and the desk's orders handed to those who carry them out."""
+
+import logging
+import queue
+from collections.abc import Callable
+from typing import Any
+
+from device import __version__
+from device.clock import Clock, wall_at_us
+from device.config import Config
+from device.desk import Desk
+from device.events import Fact, LumaFrame, Packet
+from device.hw.button import Button, SimulatedButton
+from device.hw.chime import Chime, NoChime, SimulatedChime
+from device.link.discovery import discovery
+from device.link.mqtt import LivePress, MqttLink
+from device.notify import Notifier
+from device.policy.episode import ClipOrder
+from device.policy.settings import Settings
+from device.store.journal import JournalReader
+from device.store.layout import Layout
+from device.store.orders import KeeperOrder, MarkSent, NewFact, SaveSettings, SettlePress
+from device.store.ring import Ring
+from device.watch import Watch
+from device.worker import Worker
+
+log = logging.getLogger(__name__)
+
+RING_SLACK_US = 8_000_000
+"""What the ring keeps beyond the pre-roll, so that a slow disk costs no picture at once."""
+
+
+class House:
+    """Everything that is built, and the orders of the desk handed to those who carry them out."""
+
+    def __init__(self, config: Config, clock: Clock, settings: Settings, notifier: Notifier) -> None:
+        self.config = config
+        self.clock = clock
+        self.layout = Layout(config.device.state_dir)
+        self.facts: queue.SimpleQueue[Fact] = queue.SimpleQueue()
+        self.inbox = self.facts.put
+        self.keeper_orders: queue.SimpleQueue[KeeperOrder] = queue.SimpleQueue()
+        self.desk = Desk(
+            config=config,
+            clock=clock,
+            outlets=self,
+            settings=settings,
+            notifier=notifier,
+            inbox=self.facts,
+        )
+        self.ring_of_packets = Ring(
+            keep_us=int(config.clips.pre_roll_s * 1e6) + RING_SLACK_US,
+            limit_bytes=config.clips.ring_bytes,
+        )
+        self.watch = Watch(
+            config.motion,
+            config.zones,
+            inbox=self.inbox,
+            enabled=lambda: config.motion.enabled and self.desk.settings.motion_enabled,
+        )
+        self.chime: Chime = SimulatedChime() if config.chime.kind == "simulated" else NoChime()
+        self.link = self._link() if config.mqtt.enabled else None
+        self.button = self._button()
+
+    def _link(self) -> MqttLink:
+        device = self.config.device
+        return MqttLink(
+            self.config.mqtt,
+            device.id,
+            inbox=self.inbox,
+            clock=self.clock,
+            discovery=discovery(self.config.mqtt, device.id, device.name, __version__),
+            open_log=JournalReader,
+            log_sent=lambda seq: self.keeper_orders.put(MarkSent(acked_seq=seq)),
+        )
+
+    def _button(self) -> Button:
+        match self.config.button.kind:
+            case "simulated":
+                return SimulatedButton(self.config.button, inbox=self.inbox, clock=self.clock)
+            case "gpio":
+                from device.hw.gpio_button import GpioButton  # noqa: PLC0415: gpiozero, only here
+
+                return GpioButton(self.config.button, inbox=self.inbox)
+
+    def hire(self, name: str, work: Callable[[Worker], None], *, patience_s: float) -> Worker:
+        """Start a worker that the watchdog minds."""
+        worker = Worker(name, work, inbox=self.inbox, patience_s=patience_s)
+        self.desk.workers.append(worker)
+        worker.start()
+        return worker
+
+    def open_store(self) -> Worker:
+        """Start the keeper: it mends what a power cut left, then records."""
+        from device.store.keeper import Keeper  # noqa: PLC0415: loads PyAV; the bell comes first
+
+        keeper = Keeper(
+            layout=self.layout,
+            ring=self.ring_of_packets,
+            inbox=self.inbox,
+            clock=self.clock,
+            storage=self.config.storage,
+            orders=self.keeper_orders,
+            log_grew=self.link.log_grew if self.link else lambda _path: None,
+        )
+        return self.hire("keeper", keeper.run, patience_s=120)
+
+    def open_camera(self) -> Worker:
+        """Start the camera's thread."""
+        from device.hw.camera import capture, open_camera  # noqa: PLC0415: loads PyAV
+
+        camera = open_camera(self.config.camera, press=self._visitor_presses)
+
+        def work(worker: Worker) -> None:
+            capture(
+                worker,
+                camera=camera,
+                sink=self,
+                inbox=self.inbox,
+                clock=self.clock,
+                privacy=lambda: self.desk.settings.privacy,
+            )
+
+        return self.hire("camera", work, patience_s=60)
+
+    def _visitor_presses(self, _mono_us: int) -> None:
+        if isinstance(self.button, SimulatedButton):
+            self.button.press("visitor")
+
+    # --- Outlets: what the desk orders -------------------------------------------------------------
+
+    def press(self, press_id: int, mono_us: int, payload: str) -> None:
+        """Tell a press over MQTT; without MQTT there is nobody to wait for."""
+        if self.link:
+            self.link.press(LivePress(press_id=press_id, mono_us=mono_us, payload=payload))
+        else:
+            self.settle(press_id, late=True)
+
+    def retain(self, subtopic: str, payload: str) -> None:
+        """Set a retained topic."""
+        if self.link:
+            self.link.retain(subtopic, payload)
+
+    def ring(self) -> None:
+        """Sound the chime."""
+        self.chime.ring()
+
+    def clip(self, order: ClipOrder) -> None:
+        """Hand a clip order to the keeper."""
+        self.keeper_orders.put(order)
+
+    def log_fact(
+        self,
+        kind: str,
+        *,
+        mono_us: int,
+        late: bool | None,
+        event_id: str | None,
+        press_id: int | None,
+        fields: dict[str, Any],
+    ) -> None:
+        """Hand a fact to the keeper, stamped."""
+        fact = NewFact(
+            kind=kind,
+            mono_us=mono_us,
+            wall_us=wall_at_us(self.clock, mono_us),
+            clock=self.clock.flag(),
+            late=late,
+            event_id=event_id,
+            press_id=press_id,
+            fields=fields,
+        )
+        self.keeper_orders.put(fact)
+
+    def settle(self, press_id: int, *, late: bool) -> None:
+        """Hand the fate of a press to the keeper."""
+        self.keeper_orders.put(SettlePress(press_id=press_id, late=late))
+
+    def save(self, settings: Settings) -> None:
+        """Hand the switches to the keeper."""
+        self.keeper_orders.put(SaveSettings(values=settings.as_dict()))
+
+    def snapshot(self, mono_us: int) -> None:
+        """Footage leaves the device here and nowhere else; off until the owner turns it on."""
+
+    # --- CameraSink ---------------------------------------------------------------------------------
+
+    def packet(self, packet: Packet) -> None:
+        """Put an encoded picture into the ring."""
+        self.ring_of_packets.append(packet)
+
+    def luma(self, frame: LumaFrame) -> None:
+        """Leave a small picture for the watch."""
+        self.watch.mailbox.put(frame)
+
+    def note(self, text: str) -> None:
+        """Say what the camera costs."""
+        log.info("camera_note %s", text)

@@ -1,0 +1,45 @@
+"""What the keeper may be told. Light to import: the desk's side needs these before the keeper's libraries."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from device.policy.episode import ClipOrder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewFact:
+    """One fact to keep; `late` None: not known yet (a press that waits for its PUBACK)."""
+
+    kind: str
+    mono_us: int
+    wall_us: int
+    clock: str
+    late: bool | None
+    event_id: str | None = None
+    press_id: int | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettlePress:
+    """The fate of a press is known: was its live message late (never delivered in time)?"""
+
+    press_id: int
+    late: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkSent:
+    """The broker acknowledged every row of the log up to `acked_seq`."""
+
+    acked_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveSettings:
+    """Keep the owner's switches over a restart."""
+
+    values: dict[str, Any]
+
+
+KeeperOrder = ClipOrder | NewFact | SettlePress | MarkSent | SaveSettings
