@@ -1,0 +1,282 @@
+"""`doorbell`: talk to the doorbell of this machine, from a terminal or a script.
+
+Exit status: 0 done, 1 the thing asked for failed, 2 wrong usage, 3 no daemon.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from device import __version__
+from device.config import load_config
+from device.errors import CommandError, DoorbellError
+from device.link.socket_address import SOCKET_NAME, short_address
+from device.store.index import Index
+from device.store.layout import Layout
+
+OK, FAILED, USAGE, NO_DAEMON = 0, 1, 2, 3
+TIMEOUT_S = 10.0
+SYSTEM_STATE = Path("/var/lib/doorbelld")
+SYSTEM_RUNTIME = Path("/run/doorbelld")
+
+
+class NoDaemon(DoorbellError):
+    """Nobody listens on the command socket."""
+
+
+def _runtime_dir(state: Path | None) -> Path:
+    return state / "run" if state else SYSTEM_RUNTIME
+
+
+def _state_dir(state: Path | None) -> Path:
+    return state / "state" if state else SYSTEM_STATE
+
+
+def _ask(state: Path | None, **request: Any) -> Any:
+    runtime_dir = _runtime_dir(state)
+    path = runtime_dir / SOCKET_NAME
+    try:
+        with short_address(runtime_dir) as address, socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(TIMEOUT_S)
+            client.connect(address)
+            client.sendall(json.dumps(request).encode() + b"\n")
+            with client.makefile("rb") as lines:
+                line = lines.readline()
+    except PermissionError as error:
+        raise NoDaemon(
+            f"{path}: permission denied; be in the group of doorbelld (sudo usermod -aG doorbelld "
+            "$USER, then log in again)"
+        ) from error
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
+        hint = "" if state else "; a doorbell started by scripts/run needs `--state DIR`"
+        raise NoDaemon(f"no doorbelld is running here (nobody listens on {path}){hint}") from error
+    except OSError as error:
+        raise NoDaemon(f"{path}: {error}; is doorbelld hanging? see its log") from error
+    if not line:
+        raise NoDaemon(f"{path}: doorbelld closed the connection; is it stopping?")
+    reply = json.loads(line)
+    if "error" in reply:
+        raise CommandError(reply["error"])
+    return reply["ok"]
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+# --- commands ---------------------------------------------------------------------------------------
+
+
+def _ring(arguments: argparse.Namespace) -> int:
+    rung = _ask(arguments.state, do="ring")
+    if arguments.json:
+        _print_json(rung)
+    else:
+        print(f"rang at {rung['occurred_at']} (event {rung['event_id']})")
+    return OK
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    status = _ask(arguments.state, do="status")
+    if arguments.json:
+        _print_json(status)
+    else:
+        print(_status_text(status))
+    return OK
+
+
+def _status_text(status: dict[str, Any]) -> str:
+    camera, mqtt, storage, press = (status[k] for k in ("camera", "mqtt", "storage", "press"))
+    age = camera["last_frame_age_s"]
+    seen = "no picture yet" if age is None else f"last picture {age:.1f} s ago"
+    fill = storage["used_bytes"] / storage["limit_bytes"]
+    broker = f"{mqtt['host']}:{mqtt['port']}"
+    rows = [
+        ("doorbell", f"{status['device']}, {'ready' if status['ready'] else 'starting'}, "
+                     f"up {_span(status['uptime_s'])} (pid {status['pid']})"),
+        ("button", f"{status['button']['state']} ({status['button']['kind']})"),
+        ("last press", f"{press['last_at'] or 'none since the start'} ({press['count']} in all)"),
+        ("camera", f"{camera['state']} ({camera['kind']}), {camera['fps']:.1f} fps, {seen}"),
+        ("motion", "something moves" if status["motion"]["moving"] else
+                   "still" if status["motion"]["enabled"] else "turned off"),
+        ("mqtt", f"{mqtt['state']} ({broker}, {mqtt['topic_root']}/…)"),
+        ("storage", f"{storage['clips']} clips, {_bytes(storage['used_bytes'])} of "
+                    f"{_bytes(storage['limit_bytes'])} ({fill:.0%}) in {storage['path']}"),
+        ("clock", status["clock"]),
+    ]  # fmt: skip
+    lines = [f"{name:>10}  {text}" for name, text in rows]
+    faults = status["faults"]
+    lines.append(f"{'faults':>10}  {'none' if not faults else len(faults)}")
+    for fault in faults:
+        lines.append(f"{'!':>10}  {fault['text']} (since {fault['since']})")
+        if fault["remedy"]:
+            lines.append(f"{'':>10}  → {fault['remedy']}")
+    return "\n".join(lines)
+
+
+def _span(seconds: float) -> str:
+    minutes, hours = int(seconds) // 60, int(seconds) // 3600
+    if hours >= 48:  # noqa: PLR2004: two days
+        return f"{hours // 24} days"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min {int(seconds) % 60} s"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":  # noqa: PLR2004: SI prefixes
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def _clips_list(arguments: argparse.Namespace) -> int:
+    clips = _ask(arguments.state, do="clips")
+    if arguments.json:
+        _print_json(clips)
+        return OK
+    if not clips:
+        print("no clips yet; press the button (`doorbell ring`) or walk past the camera")
+        return OK
+    print(f"{'ID':<26}  {'CAUSE':<7} {'SECONDS':>7} {'SIZE':>9}")
+    for clip in clips:
+        flag = "" if clip["clock"] == "synchronised" else "  (clock was not set)"
+        size = _bytes(clip["bytes"])
+        print(f"{clip['id']:<26}  {clip['cause']:<7} {clip['duration_s']:>7.1f} {size:>9}{flag}")
+    return OK
+
+
+def _clips_export(arguments: argparse.Namespace) -> int:
+    clip = _ask(arguments.state, do="clip", id=arguments.id)
+    target: Path = arguments.file
+    if target.is_dir():
+        target /= Path(clip["file"]).name
+    try:
+        with target.open("xb") as copy, Path(clip["file"]).open("rb") as file:
+            shutil.copyfileobj(file, copy)
+    except FileExistsError as error:
+        raise CommandError(f"{target} exists already; name another file") from error
+    except OSError as error:
+        raise CommandError(f"{error.filename}: {error.strerror}") from error
+    print(f"{target} ({_bytes(clip['bytes'])}, SHA-256 {clip['sha256']})")
+    return OK
+
+
+def _record(arguments: argparse.Namespace) -> int:
+    _ask(arguments.state, do="record")
+    print("recording; `doorbell clips list` shows it when it is done")
+    return OK
+
+
+def _log(arguments: argparse.Namespace) -> int:
+    rows = _ask(arguments.state, do="log")
+    if arguments.json:
+        _print_json(rows)
+        return OK
+    known = {"seq", "kind", "event_id", "occurred_at", "clock", "late"}
+    for row in rows:
+        extra = " ".join(f"{k}={v}" for k, v in row.items() if k not in known)
+        late = " late" if row["late"] else ""
+        print(f"{row['seq']:>6}  {row['occurred_at']}  {row['kind']:<14}{late} {extra}".rstrip())
+    return OK
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    # Reads the files itself, so that it works whether the daemon runs or not.
+    from device.store.reconcile import findings  # noqa: PLC0415: loads PyAV, for this command only
+
+    layout = Layout(_state_dir(arguments.state))
+    if not layout.index.exists():
+        raise CommandError(f"{layout.state_dir} holds no index of clips; is it the state directory?")
+    try:
+        _ask(arguments.state, do="status")
+        running = True
+    except NoDaemon:
+        running = False
+    try:
+        index = Index(layout.index, read_only=True)
+        clips, used_bytes, _ = index.totals()
+        found = list(findings(index, layout.clips, running=running))
+    except (sqlite3.Error, OSError) as error:
+        raise CommandError(f"{layout.index}: {error}; the next start rebuilds it") from error
+    for sentence in found:
+        print(sentence)
+    print(f"{clips} clips, {_bytes(used_bytes)}: {len(found) or 'nothing'} to mend")
+    return FAILED if found else OK
+
+
+def _check_config(arguments: argparse.Namespace) -> int:
+    load_config(arguments.file)
+    print(f"{arguments.file}: good")
+    return OK
+
+
+# --- the command line -------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="doorbell", description=__doc__.splitlines()[0])
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--state",
+        type=Path,
+        default=os.environ.get("DOORBELL_STATE"),
+        metavar="DIR",
+        help="the folder given to scripts/run --state (default: the system's doorbelld)",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(
+        parent: Any, name: str, run: Callable[[argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
+        command: argparse.ArgumentParser = parent.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        return command
+
+    def with_json(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--json", action="store_true", help="for machines")
+
+    with_json(add(commands, "ring", _ring, "ring as if the button was pressed"))
+    with_json(add(commands, "status", _status, "how the doorbell is, at a glance"))
+    add(commands, "record", _record, "make a clip of this moment")
+    clips = commands.add_parser("clips", help="list or export what was recorded").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    with_json(add(clips, "list", _clips_list, "the clips, oldest first"))
+    export = add(clips, "export", _clips_export, "copy a clip to a file of yours")
+    export.add_argument("id", metavar="ID", help="as `doorbell clips list` shows it")
+    export.add_argument("file", metavar="FILE", type=Path)
+    with_json(add(commands, "log", _log, "what happened, oldest first"))
+    add(commands, "check", _check, "prove that clips and index agree")
+    check = add(commands, "check-config", _check_config, "read a configuration, say what is wrong")
+    check.add_argument("file", metavar="FILE", type=Path)
+    return parser
+
+
+def main() -> int:
+    """Run one command; return its exit status."""
+    arguments = _parser().parse_args()
+    if isinstance(arguments.state, str):
+        arguments.state = Path(arguments.state)
+    try:
+        status: int = arguments.run(arguments)
+    except NoDaemon as error:
+        print(f"doorbell: {error}", file=sys.stderr)
+        return NO_DAEMON
+    except DoorbellError as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:  # `doorbell log | head`
+        sys.stderr.close()
+        return OK
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
