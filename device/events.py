@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and the bell com
     from numpy.typing import NDArray
 
 Cause = Literal["press", "manual", "motion"]
+CameraState = Literal["opening", "live", "down", "private"]
 
 # --- what the camera delivers -------------------------------------------------------------------
 
@@ -113,7 +114,7 @@ class CameraReport:
 
     mono_us: int
     kind: str
-    state: Literal["opening", "live", "down", "private"]
+    state: CameraState
     fps: float = 0.0
     last_frame_us: int | None = None
     text: str = ""

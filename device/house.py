@@ -109,7 +109,9 @@ class House:
         """Start the camera's thread."""
         from device.hw.camera import capture, open_camera  # noqa: PLC0415: loads PyAV
 
-        camera = open_camera(self.config.camera, press=self._visitor_presses)
+        camera = open_camera(
+            self.config.camera, clock=self.clock, press=self._visitor_presses
+        )
 
         def work(worker: Worker) -> None:
             capture(

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A real RTSP server for the tests: loops an H.264 or H.265 MP4 over rtsp://127.0.0.1:PORT/door.
 
-    rtsp_server.py door.mp4 [--port 8554] [--seconds 60] [--sdp-only]
+    rtsp_server.py door.mp4 [--codec h265] [--port 8554] [--seconds 60] [--sdp-only]
 
 Runs with the system's Python, which has the typelibs (Debian: python3-gi, gir1.2-gst-rtsp-server-1.0,
 gstreamer1.0-plugins-good). Prints its address once it listens; ends by itself, so that a test that dies
@@ -24,10 +24,16 @@ from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402: the versions c
 class Clip:
     """The access units of one MP4, as (bytes, decoding time, presentation time) in nanoseconds."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, codec: str, *, sdp_only: bool) -> None:
         self.units: list[tuple[bytes, int, int]] = []
+        self.codec = codec
         self.caps = None
-        pipeline = Gst.parse_launch("filesrc name=file ! qtdemux ! appsink name=sink sync=false")
+        # Not the payloader's config-interval: that puts them in front of every slice of a keyframe.
+        form = {"h264": "avc", "h265": "hvc1"}[codec] if sdp_only else "byte-stream"
+        pipeline = Gst.parse_launch(
+            f"filesrc name=file ! qtdemux ! {codec}parse config-interval={0 if sdp_only else -1} "
+            f"! video/x-{codec},stream-format={form},alignment=au ! appsink name=sink sync=false"
+        )
         pipeline.get_by_name("file").set_property("location", str(path))
         sink = pipeline.get_by_name("sink")
         pipeline.set_state(Gst.State.PLAYING)
@@ -38,28 +44,23 @@ class Clip:
             self.units.append((data, buffer.dts, buffer.pts))
         pipeline.set_state(Gst.State.NULL)
         if self.caps is None:
-            sys.exit(f"{path}: not an MP4 with one video stream")
+            sys.exit(f"{path}: not an MP4 with one {codec} stream")
         self.step_ns = self.units[1][1] - self.units[0][1]
         self.length_ns = self.step_ns * len(self.units)
-
-    @property
-    def codec(self) -> str:
-        """Return "h264" or "h265"."""
-        return str(self.caps.get_structure(0).get_name()).removeprefix("video/x-")
 
 
 class LoopFactory(GstRtspServer.RTSPMediaFactory):
     """One pipeline that all clients share; made anew when the first of them comes."""
 
-    def __init__(self, clip: Clip, *, sdp_only: bool) -> None:
+    def __init__(self, clip: Clip) -> None:
         super().__init__()
         self.clip = clip
-        self.payloader = f"rtp{clip.codec}pay config-interval={0 if sdp_only else -1}"
         self.set_shared(True)  # noqa: FBT003: GStreamer's own
 
     def do_create_element(self, _url: Any) -> Any:  # noqa: ANN401: GStreamer's own
-        launch = f"appsrc name=src format=time ! {self.payloader} name=pay0 pt=96"
-        pipeline = Gst.parse_launch(launch)
+        pipeline = Gst.parse_launch(
+            f"appsrc name=src format=time ! rtp{self.clip.codec}pay name=pay0 pt=96"
+        )
         source = pipeline.get_by_name("src")
         source.set_property("caps", self.clip.caps)
         source.set_property("max-bytes", 1)  # asks for one unit at a time
@@ -80,6 +81,7 @@ def main() -> None:
     """Serve until the time is up."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path)
+    parser.add_argument("--codec", choices=["h264", "h265"], default="h264")
     parser.add_argument("--port", type=int, default=0, help="0: any free one (default)")
     parser.add_argument("--seconds", type=int, default=60, help="end after so long (default 60)")
     parser.add_argument("--sdp-only", action="store_true", help="no parameter sets in the stream")
@@ -88,7 +90,7 @@ def main() -> None:
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(str(given.port))
-    factory = LoopFactory(Clip(given.file), sdp_only=given.sdp_only)
+    factory = LoopFactory(Clip(given.file, given.codec, sdp_only=given.sdp_only))
     server.get_mount_points().add_factory("/door", factory)
     if not server.attach(None):
         sys.exit(f"port {given.port} is taken")

@@ -1,0 +1,73 @@
+"""The drawn porch as a camera: real H.264 packets, so that everything behind it sees the real thing."""
+
+import threading
+from collections.abc import Callable
+
+import av
+import cv2
+
+from device.clock import Clock
+from device.config import SceneCameraConfig
+from device.events import CameraSink, LumaFrame, VideoFormat
+from device.hw.camera import next_epoch
+from device.hw.encoder import SoftwareEncoder
+from device.hw.luma import shrink
+from device.hw.porch import Porch
+
+LUMA_FPS = 8
+
+
+class SceneCamera:
+    """Draws in real time; its visitor may press the simulated button."""
+
+    kind = "scene"
+
+    def __init__(
+        self, config: SceneCameraConfig, *, clock: Clock, press: Callable[[int], None] | None
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._press = press if config.visitor_presses else None
+        self._porch: Porch | None = None
+
+    def run(self, sink: CameraSink, stop: threading.Event, beat: Callable[[], None]) -> None:
+        """Draw, encode and deliver until stopped."""
+        config = self._config
+        if self._porch is None:
+            self._porch = Porch(
+                width_px=config.width_px,
+                height_px=config.height_px,
+                light=config.light,
+                visit_every_s=config.visit_every_s,
+                first_visit_s=config.first_visit_s,
+                visitors=config.visitors,
+            )
+        video = VideoFormat(
+            codec="h264", width_px=config.width_px, height_px=config.height_px, epoch=next_epoch()
+        )
+        encoder = SoftwareEncoder(
+            video,
+            fps=config.fps,
+            bitrate_kbps=config.bitrate_kbps,
+            keyframe_every_s=config.keyframe_every_s,
+        )
+        start_us, step_us = self._clock.mono_us(), int(1e6 / config.fps)
+        before_s, due_us, luma_due_us = 0.0, start_us, start_us
+        while not stop.is_set():
+            beat()
+            picture = self._porch.draw((due_us - start_us) / 1e6)
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format="yuv420p")
+            for packet in encoder.encode(frame, due_us):
+                sink.packet(packet)
+            if due_us >= luma_due_us:
+                grey = shrink(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))  # type: ignore[arg-type]
+                sink.luma(LumaFrame(mono_us=due_us, luma=grey))
+                luma_due_us += int(1e6 / LUMA_FPS)
+            now_s = (due_us - start_us) / 1e6
+            if self._press and self._porch.press_due(before_s, now_s):
+                self._press(due_us)
+            before_s = now_s
+            late_us = self._clock.mono_us() - due_us
+            # A machine too slow to draw in time leaves frames out instead of falling behind.
+            due_us += step_us * max(1, late_us // step_us)
+            stop.wait(max(0.0, (due_us - self._clock.mono_us()) / 1e6))

@@ -1,0 +1,322 @@
+"""Anything FFmpeg can open: a file played in real time, RTSP, HTTP, a V4L2 device.
+
+H.264 and H.265 are copied and never decoded for recording; anything else is decoded and encoded once, and
+the cost is said. Motion looks at the substream if one is named, else at the decoded main stream.
+"""
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from fractions import Fraction
+from typing import Any, Literal, cast
+
+import av
+from av.bitstream import BitStreamFilterContext
+
+from device.clock import Clock
+from device.config import StreamCameraConfig
+from device.errors import CameraError
+from device.events import CameraSink, LumaFrame, Packet, VideoFormat
+from device.hw.camera import next_epoch
+from device.hw.encoder import SoftwareEncoder
+from device.hw.luma import luma_of
+from device.policy.timeline import Timeline
+
+log = logging.getLogger(__name__)
+
+LUMA_FPS = 8
+BEHIND_US = 700_000
+"""Decoding for motion that is this late waits for the next keyframe: the recording comes first."""
+MEASURE_FRAMES = 150
+_US = Fraction(1, 1_000_000)
+_SECRET = re.compile(r"(?<=://)[^/@\s]*@")
+
+
+def without_secret(url: str) -> str:
+    """Return a URL whose user and password are masked."""
+    return _SECRET.sub("***@", url)
+
+
+def _is_file(url: str) -> bool:
+    return "://" not in url and not url.startswith("/dev/video")
+
+
+def open_source(url: str, *, timeout_s: float, fps: float) -> Any:
+    """Open with PyAV. Raises CameraError; no message holds a password."""
+    options: dict[str, str] = {}
+    form = None
+    if url.startswith("rtsp"):
+        options = {"rtsp_transport": "tcp", "timeout": str(int(timeout_s * 1e6))}
+    elif url.startswith("/dev/video"):
+        form, options = "v4l2", {"framerate": str(fps)}
+    try:
+        container = av.open(url, format=form, options=options, timeout=(timeout_s, timeout_s))
+    except (OSError, ValueError) as error:
+        reason = without_secret(str(error))
+        raise CameraError(f"camera {without_secret(url)}: {reason}") from error
+    if not container.streams.video:
+        container.close()
+        raise CameraError(f"camera {without_secret(url)}: there is no video in it")
+    return container
+
+
+def _us(value: int | None, base: Fraction) -> int | None:
+    return None if value is None else int(value * base * 1_000_000)
+
+
+class _Pace:
+    """Holds a file's packets back until their time; tells when it is behind."""
+
+    def __init__(self, clock: Clock, stop: threading.Event) -> None:
+        self._clock = clock
+        self._stop = stop
+        self._zero_us: int | None = None
+
+    def wait(self, source_us: int) -> None:
+        if self._zero_us is None:
+            self._zero_us = self._clock.mono_us() - source_us
+        self._stop.wait(max(0.0, (self._zero_us + source_us - self._clock.mono_us()) / 1e6))
+
+
+class StreamCamera:
+    """One URL, and perhaps a second, smaller one for motion."""
+
+    kind = "stream"
+
+    def __init__(self, config: StreamCameraConfig, *, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+
+    def run(self, sink: CameraSink, stop: threading.Event, beat: Callable[[], None]) -> None:
+        """Deliver until stopped. Raises CameraError when the source ends, fails or falls silent."""
+        config = self._config
+        with closing(open_source(config.url, timeout_s=config.timeout_s, fps=config.fps)) as source:
+            video = source.streams.video[0]
+            codec = video.codec_context.name
+            if codec not in ("h264", "hevc"):
+                self._transcode(source, video, sink, stop, beat)
+                return
+            done = threading.Event()
+            side = None
+            if config.substream_url:
+                side = threading.Thread(
+                    target=self._look_at_substream, args=(sink, done), name="substream", daemon=True
+                )
+                side.start()
+            try:
+                decode = None if side else _MotionDecoder(video, sink)
+                self._copy(source, video, decode, sink, stop, beat)
+            finally:
+                done.set()
+                if side:
+                    side.join(config.timeout_s + 1)
+
+    # --- packets ----------------------------------------------------------------------------------
+
+    def _packets(
+        self, source: Any, video: Any, url: str, loop: Callable[[], bool], stop: threading.Event
+    ) -> Iterator[tuple[Any, int]]:
+        """Yield (packet, arrival in monotonic microseconds), a file paced and perhaps looped."""
+        base = video.time_base
+        while True:
+            pace = _Pace(self._clock, stop) if _is_file(url) else None
+            try:
+                for packet in source.demux(video):
+                    if packet.size == 0 or packet.is_corrupt:
+                        continue
+                    when_us = _us(packet.dts if packet.dts is not None else packet.pts, base)
+                    if pace and when_us is not None:
+                        pace.wait(when_us)
+                    if stop.is_set():
+                        return
+                    yield packet, self._clock.mono_us()
+                if not (pace and loop()):
+                    raise CameraError(f"camera {without_secret(url)}: the stream ended")
+                source.seek(0)
+            except (OSError, ValueError) as error:
+                raise CameraError(f"camera {without_secret(url)}: {error}") from error
+
+    def _copy(
+        self,
+        source: Any,
+        video: Any,
+        decoder: "_MotionDecoder | None",
+        sink: CameraSink,
+        stop: threading.Event,
+        beat: Callable[[], None],
+    ) -> None:
+        codec = cast("Literal['h264', 'hevc']", video.codec_context.name)
+        context = video.codec_context
+        form = VideoFormat(
+            codec=codec, width_px=context.width, height_px=context.height, epoch=next_epoch()
+        )
+        annex_b = _AnnexB(codec, video)
+        timeline, base = Timeline(), video.time_base
+        usual_us = int(1e6 / float(video.average_rate or self._config.fps))
+        started = False
+        packets = self._packets(source, video, self._config.url, lambda: self._config.loop, stop)
+        for raw, arrived_us in packets:
+            beat()
+            for packet in annex_b.filter(raw):
+                started = started or packet.is_keyframe
+                if not started:
+                    continue
+                pts_us, dts_us = timeline.place(
+                    pts_us=_us(packet.pts, base), dts_us=_us(packet.dts, base), arrived_us=arrived_us
+                )
+                sink.packet(
+                    Packet(
+                        data=packet,
+                        size_bytes=packet.size,
+                        pts_us=pts_us,
+                        dts_us=dts_us,
+                        duration_us=_us(packet.duration, base) or usual_us,
+                        is_keyframe=packet.is_keyframe,
+                        format=form,
+                    )
+                )
+                if decoder:
+                    decoder.look(packet, pts_us, behind=timeline.lag_us > BEHIND_US)
+
+    def _transcode(
+        self,
+        source: Any,
+        video: Any,
+        sink: CameraSink,
+        stop: threading.Event,
+        beat: Callable[[], None],
+    ) -> None:
+        config, context = self._config, video.codec_context
+        form = VideoFormat(
+            codec="h264",
+            width_px=context.width & ~1,
+            height_px=context.height & ~1,
+            epoch=next_epoch(),
+        )
+        fps = float(video.average_rate or config.fps)
+        encoder = SoftwareEncoder(
+            form, fps=fps, bitrate_kbps=config.bitrate_kbps, keyframe_every_s=config.keyframe_every_s
+        )
+        timeline, base, luma_us = Timeline(), video.time_base, 0
+        cost = _Cost(f"{context.name} is decoded and encoded again", sink)
+        for raw, arrived_us in self._packets(source, video, config.url, lambda: config.loop, stop):
+            beat()
+            pts_us, _ = timeline.place(
+                pts_us=_us(raw.pts, base), dts_us=_us(raw.dts, base), arrived_us=arrived_us
+            )
+            with cost:
+                for frame in video.codec_context.decode(raw):
+                    small = frame.reformat(form.width_px, form.height_px, "yuv420p")
+                    for packet in encoder.encode(small, pts_us):
+                        sink.packet(packet)
+                    if pts_us - luma_us >= 1e6 / LUMA_FPS:
+                        luma_us = pts_us
+                        sink.luma(LumaFrame(mono_us=pts_us, luma=luma_of(small)))
+
+    def _look_at_substream(self, sink: CameraSink, done: threading.Event) -> None:
+        """Decode the small stream for motion; its failures never touch the recording."""
+        url, config = self._config.substream_url, self._config
+        delay_s = 1.0
+        while not done.is_set():
+            try:
+                with closing(open_source(url, timeout_s=config.timeout_s, fps=config.fps)) as source:
+                    video = source.streams.video[0]
+                    video.codec_context.thread_count = 1
+                    timeline, base = Timeline(), video.time_base
+                    packets = self._packets(source, video, url, lambda: config.loop, done)
+                    for raw, arrived_us in packets:
+                        pts_us, _ = timeline.place(
+                            pts_us=_us(raw.pts, base),
+                            dts_us=_us(raw.dts, base),
+                            arrived_us=arrived_us,
+                        )
+                        for frame in video.codec_context.decode(raw):
+                            sink.luma(LumaFrame(mono_us=pts_us, luma=luma_of(frame)))
+                        delay_s = 1.0
+            except (CameraError, OSError, ValueError) as error:
+                sink.note(f"substream: {without_secret(str(error))}; again in {delay_s:.0f} s")
+                done.wait(delay_s)
+                delay_s = min(delay_s * 2, 30.0)
+
+
+class _AnnexB:
+    """Packets as Annex B with parameter sets in front of each keyframe, whatever came in."""
+
+    def __init__(self, codec: str, video: Any) -> None:
+        self._filter: Any = BitStreamFilterContext(f"{codec}_mp4toannexb", video)
+        extradata = bytes(video.codec_context.extradata or b"")
+        # In a file (avcC, hvcC) the filter above puts the sets in; RTSP may have them in the SDP only.
+        in_band = not extradata.startswith((b"\0\0\1", b"\0\0\0\1"))
+        self._sets = b"" if in_band else extradata
+
+    def filter(self, raw: Any) -> Iterator[Any]:
+        for packet in self._filter.filter(raw):
+            if not self._sets or not packet.is_keyframe:
+                yield packet
+                continue
+            data = bytes(packet)
+            if self._sets[:32] in data[: len(self._sets) + 64]:
+                yield packet
+                continue
+            whole = av.Packet(self._sets + data)
+            whole.pts, whole.dts, whole.duration = packet.pts, packet.dts, packet.duration
+            whole.time_base, whole.is_keyframe = packet.time_base, True
+            yield whole
+
+
+class _Cost:
+    """Measures what a step costs and says it once."""
+
+    def __init__(self, what: str, sink: CameraSink) -> None:
+        self._what = what
+        self._sink = sink
+        self._frames = 0
+        self._spent_s = 0.0
+        self._from_s = 0.0
+
+    def __enter__(self) -> None:
+        self._from_s = time.thread_time()
+
+    def __exit__(self, *_: object) -> None:
+        self._spent_s += time.thread_time() - self._from_s
+        self._frames += 1
+        if self._frames == MEASURE_FRAMES:
+            self._sink.note(f"{self._what}: {self._spent_s / self._frames * 1e3:.1f} ms a frame")
+
+
+class _MotionDecoder:
+    """Decodes the main stream for motion, when there is no substream: cheap, never in the way."""
+
+    def __init__(self, video: Any, sink: CameraSink) -> None:
+        context: Any = av.CodecContext.create(video.codec_context.name, "r")
+        context.thread_count = 1
+        # The loop filter costs a third of the decoding and changes nothing that motion can see.
+        context.options = {"skip_loop_filter": "all"}
+        self._context = context
+        self._sink = sink
+        self._skipping = True
+        self._luma_us = 0
+        self._cost = _Cost(
+            "motion decodes the main stream (camera.stream.substream_url would save it)", sink
+        )
+
+    def look(self, packet: Any, pts_us: int, *, behind: bool) -> None:
+        self._skipping = (self._skipping and not packet.is_keyframe) or behind
+        if self._skipping:
+            return
+        copy = av.Packet(packet)
+        copy.pts = copy.dts = pts_us
+        copy.time_base = _US
+        with self._cost:
+            try:
+                frames = self._context.decode(copy)
+            except (OSError, ValueError):
+                self._skipping = True  # a damaged picture: go on at the next keyframe
+                return
+            for frame in frames:
+                if frame.pts is not None and frame.pts - self._luma_us >= 1e6 / LUMA_FPS:
+                    self._luma_us = frame.pts
+                    self._sink.luma(LumaFrame(mono_us=frame.pts, luma=luma_of(frame)))
