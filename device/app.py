@@ -24,7 +24,6 @@ from device.logs import start_logging
 from device.notify import Notifier
 from device.store.files import StateLock
 from device.store.layout import Layout
-from device.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ def _open_button(house: House) -> None:
         house.desk.button_healthy = house.button.healthy
     except ButtonError as error:
         # A doorbell that rings over MQTT and records is worth more than none; the fault is loud.
-        log.error("button_failed %s", error)  # noqa: TRY400: the message says it all
+        log.error("button_failed %s", error)  # the message says it all
         house.inbox(ButtonState(kind=house.button.kind, state="failed", text=str(error)))
         remedy = "mend it, then restart doorbelld"
         house.inbox(Fault(code="button_failed", active=True, text=str(error), remedy=remedy))
@@ -82,9 +81,7 @@ def _open_button(house: House) -> None:
 def _signals(inbox: Inbox) -> Iterator[None]:
     """Turn SIGTERM and SIGINT into a fact (SimpleQueue.put may be called in a signal handler)."""
     handlers = {
-        number: signal.signal(
-            number, lambda n, _frame: inbox(StopAsked(signal_name=signal.Signals(n).name))
-        )
+        number: signal.signal(number, lambda n, _frame: inbox(StopAsked(signal_name=signal.Signals(n).name)))
         for number in (signal.SIGTERM, signal.SIGINT)
     }
     try:
@@ -97,9 +94,7 @@ def _signals(inbox: Inbox) -> Iterator[None]:
 def main() -> int:
     """`doorbelld`: run a doorbell from a configuration file."""
     parser = argparse.ArgumentParser(prog="doorbelld", description=main.__doc__)
-    parser.add_argument(
-        "--config", type=Path, default=DEFAULT_CONFIG, help="default: %(default)s"
-    )
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="log as JSON, one object a line")
     parser.add_argument("--version", action="version", version=__version__)
     arguments = parser.parse_args()

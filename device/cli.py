@@ -98,19 +98,20 @@ def _status_text(status: dict[str, Any]) -> str:
     seen = "no picture yet" if age is None else f"last picture {age:.1f} s ago"
     fill = storage["used_bytes"] / storage["limit_bytes"]
     broker = f"{mqtt['host']}:{mqtt['port']}"
+    moving = "something moves" if status["motion"]["moving"] else "still"
+    used = f"{_bytes(storage['used_bytes'])} of {_bytes(storage['limit_bytes'])} ({fill:.0%})"
+    ready = "ready" if status["ready"] else "starting"
+    up = _span(status["uptime_s"])
     rows = [
-        ("doorbell", f"{status['device']}, {'ready' if status['ready'] else 'starting'}, "
-                     f"up {_span(status['uptime_s'])} (pid {status['pid']})"),
+        ("doorbell", f"{status['device']}, {ready}, up {up} (pid {status['pid']})"),
         ("button", f"{status['button']['state']} ({status['button']['kind']})"),
         ("last press", f"{press['last_at'] or 'none since the start'} ({press['count']} in all)"),
         ("camera", f"{camera['state']} ({camera['kind']}), {camera['fps']:.1f} fps, {seen}"),
-        ("motion", "something moves" if status["motion"]["moving"] else
-                   "still" if status["motion"]["enabled"] else "turned off"),
+        ("motion", moving if status["motion"]["enabled"] else "turned off"),
         ("mqtt", f"{mqtt['state']} ({broker}, {mqtt['topic_root']}/…)"),
-        ("storage", f"{storage['clips']} clips, {_bytes(storage['used_bytes'])} of "
-                    f"{_bytes(storage['limit_bytes'])} ({fill:.0%}) in {storage['path']}"),
+        ("storage", f"{storage['clips']} clips, {used} in {storage['path']}"),
         ("clock", status["clock"]),
-    ]  # fmt: skip
+    ]
     lines = [f"{name:>10}  {text}" for name, text in rows]
     faults = status["faults"]
     lines.append(f"{'faults':>10}  {'none' if not faults else len(faults)}")
@@ -123,14 +124,14 @@ def _status_text(status: dict[str, Any]) -> str:
 
 def _span(seconds: float) -> str:
     minutes, hours = int(seconds) // 60, int(seconds) // 3600
-    if hours >= 48:  # noqa: PLR2004: two days
+    if hours >= 48:  # noqa: PLR2004  (two days)
         return f"{hours // 24} days"
     return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min {int(seconds) % 60} s"
 
 
 def _bytes(count: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":  # noqa: PLR2004: SI prefixes
+        if count < 1000 or unit == "GB":  # noqa: PLR2004  (SI prefixes)
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError
@@ -189,7 +190,7 @@ def _log(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     # Reads the files itself, so that it works whether the daemon runs or not.
-    from device.store.reconcile import findings  # noqa: PLC0415: loads PyAV, for this command only
+    from device.store.reconcile import findings  # loads PyAV, for this command only
 
     layout = Layout(_state_dir(arguments.state))
     if not layout.index.exists():

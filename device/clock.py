@@ -39,9 +39,11 @@ class SystemClock:
         self._timex = ctypes.create_string_buffer(512)  # struct timex is 208 bytes; modes = 0 reads
 
     def mono_us(self) -> int:
+        """Read CLOCK_MONOTONIC."""
         return time.monotonic_ns() // 1000
 
     def wall_us(self) -> int:
+        """Read CLOCK_REALTIME."""
         return time.time_ns() // 1000
 
     def flag(self) -> ClockFlag:

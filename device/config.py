@@ -569,10 +569,8 @@ def _complaint(error: ErrorDetails) -> str:
     return _field_complaint(error, field, value)
 
 
-def _field_complaint(error: ErrorDetails, field: FieldInfo | None, value: Any) -> str:  # noqa: ANN401
-    choices = (
-        [each for each in get_args(field.annotation) if isinstance(each, str)] if field else []
-    )
+def _field_complaint(error: ErrorDetails, field: FieldInfo | None, value: Any) -> str:
+    choices = [each for each in get_args(field.annotation) if isinstance(each, str)] if field else []
     one_of = " or ".join(map(_text, choices))
     match error["type"]:
         case "missing":

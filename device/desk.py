@@ -22,6 +22,7 @@ from device.events import (
     ClipKept,
     Fact,
     Fault,
+    Flushed,
     InputRefused,
     LinkReport,
     MotionEnded,
@@ -50,6 +51,8 @@ log = logging.getLogger(__name__)
 
 TURN_S = 0.25
 WATCHDOG_EVERY_US = 2_000_000
+FLUSH_US = 1_200_000
+"""An orderly stop takes 3 s at most; this much of it is for the last clip."""
 
 
 class Outlets(Protocol):
@@ -66,6 +69,9 @@ class Outlets(Protocol):
 
     def clip(self, order: ClipOrder) -> None:
         """Open, raise or close a clip."""
+
+    def flush(self) -> None:
+        """End every recording now; Flushed comes back."""
 
     def log_fact(
         self,
@@ -120,8 +126,10 @@ class Desk:
     _last_press_us: int | None = None
     _moving: bool = False
     _fed_us: int = 0
-    _told_us: int = 0
+    _told_us: int | None = None
     _ready: bool = False
+    _flushed: bool = False
+    _stop_by_us: int | None = None
 
     def __post_init__(self) -> None:
         clips = self.config.clips
@@ -150,21 +158,26 @@ class Desk:
                 case None:
                     pass
                 case StopAsked():
-                    log.info("stopping signal=%s", fact.signal_name)
-                    self._stop()
-                    return 0
+                    self._begin_stop(fact)
+                case Flushed():
+                    self._flushed = True
                 case WorkerDied():
                     return 1
                 case _:
                     self.take(fact)
+            if self._stop_by_us is not None and (self._flushed or self.clock.mono_us() > self._stop_by_us):
+                self._note("stopped", {})
+                return 0
             self.tick()
 
-    def _stop(self) -> None:
+    def _begin_stop(self, asked: StopAsked) -> None:
+        """Close what is open; what the keeper then tells still gets into the log."""
+        log.info("stopping signal=%s", asked.signal_name)
         now_us = self.clock.mono_us()
+        self._stop_by_us = now_us + FLUSH_US
         self._give(self._episodes.stop(now_us))
-        if self._moving:
-            self.outlets.retain("motion", "OFF")
-        self._note("stopped", {})
+        self.outlets.flush()
+        self.outlets.retain("motion", "OFF")
 
     # --- facts ------------------------------------------------------------------------------------
 
@@ -184,8 +197,11 @@ class Desk:
             case ClipKept():
                 self._clip_kept(fact)
             case ClipDropped():
-                fields = {"clip_id": fact.clip_id, "reason": fact.reason}
-                self._note("clip_dropped", fields, event_id=fact.event_id or None)
+                self._note(
+                    "clip_dropped",
+                    {"clip_id": fact.clip_id, "reason": fact.reason},
+                    event_id=fact.event_id or None,
+                )
             case SettingAsked():
                 self._set(fact)
             case InputRefused():
@@ -198,12 +214,14 @@ class Desk:
             case LinkReport():
                 self._link = fact
             case StoreReport():
+                if self._store is None or fact.clips != self._store.clips:
+                    self._told_us = None
                 self._store = fact
             case Fault():
                 self._fault(fact)
             case StatusAsked():
                 fact.reply(self.status())
-            case StopAsked() | WorkerDied():
+            case StopAsked() | WorkerDied() | Flushed():
                 raise AssertionError("run() handles these")
 
     def _pressed(self, press: Pressed) -> None:
@@ -287,6 +305,7 @@ class Desk:
         if report.state == was:
             return
         log.info("camera state=%s kind=%s %s", report.state, report.kind, report.text)
+        self._told_us = None  # a change is told at once
         if report.state == "down":
             remedy = "the bell works without it; see its cable, its address and its power"
             self._fault(Fault(code="camera_down", active=True, text=report.text, remedy=remedy))
@@ -314,7 +333,7 @@ class Desk:
                 parse_time=parse_rfc3339,
             )
         except SettingRefused as error:
-            self._note("setting_refused", {"setting": asked.name[:40], "reason": str(error)})
+            self._note("setting_refused", {"setting": asked.name[:40], "reason": str(error), "count": 1})
             return
         if settings == self.settings:
             return
@@ -366,7 +385,8 @@ class Desk:
             text = "the button's thread is gone: presses would not be heard"
             remedy = "restart doorbelld"
             self._fault(Fault(code="button_deaf", active=not healthy, text=text, remedy=remedy))
-        if now_us - self._told_us >= int(self.config.mqtt.state_every_s * 1e6):
+        every_us = int(self.config.mqtt.state_every_s * 1e6)
+        if self._told_us is None or now_us - self._told_us >= every_us:
             self._told_us = now_us
             self.outlets.retain("state", json.dumps(self._state(now_us)))
 
@@ -432,9 +452,7 @@ class Desk:
             },
             "press": {
                 "count": self._presses,
-                "last_at": None
-                if pressed_us is None
-                else rfc3339(wall_at_us(self.clock, pressed_us)),
+                "last_at": None if pressed_us is None else rfc3339(wall_at_us(self.clock, pressed_us)),
             },
             "motion": {"moving": self._moving, "enabled": self.settings.motion_enabled},
             "settings": self.settings.as_dict(),

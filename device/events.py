@@ -144,6 +144,11 @@ class ClipDropped:
     clip_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """The keeper has ended every recording; what it kept was told before."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreReport:
     """What the keeper knows of the disk."""
@@ -243,6 +248,7 @@ Fact = (
     | ClipKept
     | ClipDropped
     | StoreReport
+    | Flushed
     | LinkReport
     | PressSettled
     | SettingAsked

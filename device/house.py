@@ -19,7 +19,7 @@ from device.policy.episode import ClipOrder
 from device.policy.settings import Settings
 from device.store.journal import JournalReader
 from device.store.layout import Layout
-from device.store.orders import KeeperOrder, MarkSent, NewFact, SaveSettings, SettlePress
+from device.store.orders import Flush, KeeperOrder, MarkSent, NewFact, SaveSettings, SettlePress
 from device.store.ring import Ring
 from device.watch import Watch
 from device.worker import Worker
@@ -79,7 +79,7 @@ class House:
             case "simulated":
                 return SimulatedButton(self.config.button, inbox=self.inbox, clock=self.clock)
             case "gpio":
-                from device.hw.gpio_button import GpioButton  # noqa: PLC0415: gpiozero, only here
+                from device.hw.gpio_button import GpioButton  # gpiozero, only here
 
                 return GpioButton(self.config.button, inbox=self.inbox)
 
@@ -92,7 +92,7 @@ class House:
 
     def open_store(self) -> Worker:
         """Start the keeper: it mends what a power cut left, then records."""
-        from device.store.keeper import Keeper  # noqa: PLC0415: loads PyAV; the bell comes first
+        from device.store.keeper import Keeper  # loads PyAV; the bell comes first
 
         keeper = Keeper(
             layout=self.layout,
@@ -107,11 +107,9 @@ class House:
 
     def open_camera(self) -> Worker:
         """Start the camera's thread."""
-        from device.hw.camera import capture, open_camera  # noqa: PLC0415: loads PyAV
+        from device.hw.camera import capture, open_camera  # loads PyAV
 
-        camera = open_camera(
-            self.config.camera, clock=self.clock, press=self._visitor_presses
-        )
+        camera = open_camera(self.config.camera, clock=self.clock, press=self._visitor_presses)
 
         def work(worker: Worker) -> None:
             capture(
@@ -150,6 +148,10 @@ class House:
     def clip(self, order: ClipOrder) -> None:
         """Hand a clip order to the keeper."""
         self.keeper_orders.put(order)
+
+    def flush(self) -> None:
+        """Have the keeper end every recording and say Flushed."""
+        self.keeper_orders.put(Flush())
 
     def log_fact(
         self,

@@ -55,7 +55,7 @@ class LogThread(logging.Handler):
         self._thread = threading.Thread(target=self._write, name="logs", daemon=True)
         self._thread.start()
 
-    def createLock(self) -> None:  # noqa: N802: the name is logging's
+    def createLock(self) -> None:  # noqa: N802  (the name is logging's)
         """Have no lock: SimpleQueue.put needs none, and the press path takes none."""
         self.lock = None
 

@@ -13,7 +13,7 @@ class Notifier:
         if address:
             # A leading @ stands for the abstract namespace (sd_notify(3)).
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-            self._socket.setblocking(False)  # noqa: FBT003: the socket API has no keyword
+            self._socket.setblocking(False)  # noqa: FBT003  (the socket API has no keyword)
             self._socket.connect("\0" + address[1:] if address.startswith("@") else address)
 
     def send(self, message: str) -> None:

@@ -15,7 +15,12 @@ class Watch:
     """Feeds the detector and tells the desk when a visit starts and ends."""
 
     def __init__(
-        self, config: MotionConfig, zones: Sequence[ZoneConfig], *, inbox: Inbox, enabled: Callable[[], bool]
+        self,
+        config: MotionConfig,
+        zones: Sequence[ZoneConfig],
+        *,
+        inbox: Inbox,
+        enabled: Callable[[], bool],
     ) -> None:
         self.mailbox: Mailbox[LumaFrame] = Mailbox()
         self._config = config
@@ -26,10 +31,10 @@ class Watch:
     def run(self, worker: Worker) -> None:
         """Look until stopped."""
         # Here, not at the top: OpenCV takes its time to load, and the bell comes first.
-        import cv2  # noqa: PLC0415
+        import cv2
 
-        from device.policy.motion import BackgroundDetector, Visit  # noqa: PLC0415
-        from device.policy.zones import Zone  # noqa: PLC0415
+        from device.policy.motion import BackgroundDetector, Visit
+        from device.policy.zones import Zone
 
         cv2.setNumThreads(1)  # more threads cost more than they bring on small pictures
         zones = [Zone(name=z.name, kind=z.kind, points=tuple(z.points)) for z in self._zones]
@@ -49,13 +54,9 @@ class Watch:
             change = visit.feed(motion, frame.mono_us)
             if change is True and motion is not None:
                 log.info("motion_started score=%.4f zones=%s", motion.score, ",".join(motion.zones))
-                self._inbox(
-                    MotionStarted(mono_us=frame.mono_us, score=motion.score, zones=motion.zones)
-                )
+                self._inbox(MotionStarted(mono_us=frame.mono_us, score=motion.score, zones=motion.zones))
             elif change is False:
                 log.info("motion_ended peak=%.4f", visit.peak_score)
                 self._inbox(
-                    MotionEnded(
-                        mono_us=frame.mono_us, last_us=visit.last_us, peak_score=visit.peak_score
-                    )
+                    MotionEnded(mono_us=frame.mono_us, last_us=visit.last_us, peak_score=visit.peak_score)
                 )

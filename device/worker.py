@@ -60,6 +60,6 @@ class Worker:
     def _run(self) -> None:
         try:
             self._work(self)
-        except BaseException as error:  # noqa: BLE001: told to the desk, which ends the process
+        except BaseException as error:  # told to the desk, which ends the process
             log.critical("worker_died name=%s error=%r", self.name, error, exc_info=error)
             self._inbox(WorkerDied(name=self.name, error=error))

@@ -58,9 +58,7 @@ class LoopFactory(GstRtspServer.RTSPMediaFactory):
         self.set_shared(True)  # noqa: FBT003: GStreamer's own
 
     def do_create_element(self, _url: Any) -> Any:  # noqa: ANN401: GStreamer's own
-        pipeline = Gst.parse_launch(
-            f"appsrc name=src format=time ! rtp{self.clip.codec}pay name=pay0 pt=96"
-        )
+        pipeline = Gst.parse_launch(f"appsrc name=src format=time ! rtp{self.clip.codec}pay name=pay0 pt=96")
         source = pipeline.get_by_name("src")
         source.set_property("caps", self.clip.caps)
         source.set_property("max-bytes", 1)  # asks for one unit at a time

@@ -101,9 +101,7 @@ def test_the_reference_changes_nothing(file: Path) -> None:
 
 def test_every_key_stands_in_the_reference_with_a_comment_of_its_own() -> None:
     assert set(comments()) == set(fields())
-    assert [
-        key for key, comment in comments().items() if len(comment) < len("Allowed: 1 to 2.")
-    ] == []
+    assert [key for key, comment in comments().items() if len(comment) < len("Allowed: 1 to 2.")] == []
 
 
 def test_every_default_in_the_reference_is_the_default() -> None:
@@ -221,38 +219,23 @@ ZONE = '[[zones]]\nname = "a"\nkind = "include"\npoints = '
         ),
         (
             "[button]\nbounce_ms = 10.0",
-            (
-                "button.bounce_ms in FILE, line 2: must be a whole number, not 10; "
-                "write it in digits alone"
-            ),
+            ("button.bounce_ms in FILE, line 2: must be a whole number, not 10; write it in digits alone"),
         ),
         (
             "[button]\nbounce_ms = true",
-            (
-                "button.bounce_ms in FILE, line 2: must be a whole number, not true; "
-                "write it in digits alone"
-            ),
+            ("button.bounce_ms in FILE, line 2: must be a whole number, not true; write it in digits alone"),
         ),
         (
             '[clips]\npre_roll_s = "2.5"',
-            (
-                'clips.pre_roll_s in FILE, line 2: must be a number, not the text "2.5"; '
-                "remove the quotes"
-            ),
+            ('clips.pre_roll_s in FILE, line 2: must be a number, not the text "2.5"; remove the quotes'),
         ),
         (
             "[clips]\npre_roll_s = nan",
-            (
-                "clips.pre_roll_s in FILE, line 2: must be a finite number, not nan; "
-                "write it as 12 or 0.5"
-            ),
+            ("clips.pre_roll_s in FILE, line 2: must be a finite number, not nan; write it as 12 or 0.5"),
         ),
         (
             '[motion]\nenabled = "true"',
-            (
-                'motion.enabled in FILE, line 2: must be true or false, not the text "true"; '
-                "remove the quotes"
-            ),
+            ('motion.enabled in FILE, line 2: must be true or false, not the text "true"; remove the quotes'),
         ),
         (
             '[motion]\nenabled = "yes"',
@@ -271,10 +254,7 @@ ZONE = '[[zones]]\nname = "a"\nkind = "include"\npoints = '
         ),
         (
             "[device]\nname = 2026-11-24",
-            (
-                "device.name in FILE, line 2: must be a text, not a date or time; "
-                "put it in double quotes"
-            ),
+            ("device.name in FILE, line 2: must be a text, not a date or time; put it in double quotes"),
         ),
         (
             "motion = true",
@@ -323,10 +303,7 @@ ZONE = '[[zones]]\nname = "a"\nkind = "include"\npoints = '
         ),
         (
             "[camera.pi]\nwidth_px = 641",
-            (
-                "camera.pi.width_px in FILE, line 2: must be an even number, not 641; "
-                "choose 640 or 642"
-            ),
+            ("camera.pi.width_px in FILE, line 2: must be an even number, not 641; choose 640 or 642"),
         ),
         (
             '[device]\nid = "Front Door"',
@@ -410,10 +387,7 @@ ZONE = '[[zones]]\nname = "a"\nkind = "include"\npoints = '
         ),
         (
             '[mqtt]\npassword_file = "/"',
-            (
-                "mqtt.password_file in FILE, line 2: /: cannot be read (Is a directory); "
-                "name a readable file"
-            ),
+            ("mqtt.password_file in FILE, line 2: /: cannot be read (Is a directory); name a readable file"),
         ),
         (
             '[mqtt]\ncert_file = "/dev/null"',
@@ -421,10 +395,7 @@ ZONE = '[[zones]]\nname = "a"\nkind = "include"\npoints = '
         ),
         (
             '[mqtt]\ncert_file = "/dev/null"\nkey_file = "/dev/null"',
-            (
-                "mqtt.key_file in FILE, line 3: is of no use without TLS; set ca_file too, "
-                "for it turns TLS on"
-            ),
+            ("mqtt.key_file in FILE, line 3: is of no use without TLS; set ca_file too, for it turns TLS on"),
         ),
         # Zones.
         (
@@ -474,10 +445,7 @@ ZONE = '[[zones]]\nname = "a"\nkind = "include"\npoints = '
         ),
         (
             ZONE + "[\n  [0, 0],\n  [1],\n  [1, 1],\n]",
-            (
-                "zones[0].points[1] in FILE, line 4: holds 1 of the two numbers of a "
-                "point; write [x, y]"
-            ),
+            ("zones[0].points[1] in FILE, line 4: holds 1 of the two numbers of a point; write [x, y]"),
         ),
         (
             ZONE + '[[0, 0], [1, "0.5"], [1, 1]]',
@@ -488,10 +456,7 @@ ZONE = '[[zones]]\nname = "a"\nkind = "include"\npoints = '
         ),
         (
             2 * (ZONE + "[[0, 0], [1, 0], [1, 1]]\n"),
-            (
-                'zones[1].name in FILE, line 6: "a" is the name of zones[0] too; give '
-                "each zone its own"
-            ),
+            ('zones[1].name in FILE, line 6: "a" is the name of zones[0] too; give each zone its own'),
         ),
     ],
 )
@@ -567,8 +532,7 @@ def test_a_missing_file_is_told_with_the_command_that_makes_it(tmp_path: Path) -
     with pytest.raises(ConfigError) as caught:
         load_config(file)
     assert str(caught.value) == (
-        f"{file}: there is no such file; start from the reference: "
-        f"cp firmware_config/doorbelld.toml '{file}'"
+        f"{file}: there is no such file; start from the reference: cp firmware_config/doorbelld.toml '{file}'"
     )
 
 
@@ -615,9 +579,7 @@ def test_bytes_that_are_not_utf_8_are_told_with_their_line(file: Path) -> None:
     file.write_bytes('[device]\nname = "Tür"'.encode("latin-1"))
     with pytest.raises(ConfigError) as caught:
         load_config(file)
-    assert str(caught.value) == (
-        f"{file}, line 2: byte 0xfc is not UTF-8; save the file with that encoding"
-    )
+    assert str(caught.value) == (f"{file}, line 2: byte 0xfc is not UTF-8; save the file with that encoding")
 
 
 def test_a_byte_order_mark_does_no_harm(file: Path) -> None:
@@ -644,9 +606,7 @@ def test_a_byte_order_mark_does_no_harm(file: Path) -> None:
         (f"x = {'[' * 9999}\n", "FILE", "too deep to read; take some away"),
     ],
 )
-def test_what_is_not_toml_is_told_with_its_place(
-    file: Path, text: str, place: str, mend: str
-) -> None:
+def test_what_is_not_toml_is_told_with_its_place(file: Path, text: str, place: str, mend: str) -> None:
     said = said_of(file, text)
     assert said.startswith(f"{place}: ")
     assert mend in said

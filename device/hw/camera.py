@@ -37,23 +37,19 @@ class Camera(Protocol):
         """Deliver to `sink` until `stop` is set. Raises CameraError when the world fails."""
 
 
-def open_camera(
-    config: CameraConfig, *, clock: Clock, press: Callable[[int], None] | None = None
-) -> Camera:
+def open_camera(config: CameraConfig, *, clock: Clock, press: Callable[[int], None] | None = None) -> Camera:
     """Return the camera of the configured kind; `press` is told when the drawn visitor presses."""
     match config.kind:
         case "scene":
-            from device.hw.scene_camera import SceneCamera  # noqa: PLC0415: only what is used
+            from device.hw.scene_camera import SceneCamera  # only what is used
 
             return SceneCamera(config.scene, clock=clock, press=press)
         case "stream":
-            from device.hw.stream_camera import StreamCamera  # noqa: PLC0415
+            from device.hw.stream_camera import StreamCamera
 
             return StreamCamera(config.stream, clock=clock)
         case "pi":
-            raise CameraError(
-                "camera.kind pi: not in this version yet; use kind stream or scene meanwhile"
-            )
+            raise CameraError("camera.kind pi: not in this version yet; use kind stream or scene meanwhile")
 
 
 class _Counting:
@@ -78,9 +74,7 @@ class _Counting:
             span_us = self._arrivals[-1] - self._arrivals[0]
             fps = (len(self._arrivals) - 1) * 1e6 / span_us if span_us else 0.0
             self._inbox(
-                CameraReport(
-                    mono_us=now_us, kind=self._kind, state="live", fps=fps, last_frame_us=now_us
-                )
+                CameraReport(mono_us=now_us, kind=self._kind, state="live", fps=fps, last_frame_us=now_us)
             )
 
     def luma(self, frame: LumaFrame) -> None:

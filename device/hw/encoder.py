@@ -13,9 +13,7 @@ _US = Fraction(1, 1_000_000)
 class SoftwareEncoder:
     """libx264 through PyAV: no B-frames, no look-ahead, parameter sets in front of each keyframe."""
 
-    def __init__(
-        self, video: VideoFormat, *, fps: float, bitrate_kbps: int, keyframe_every_s: float
-    ) -> None:
+    def __init__(self, video: VideoFormat, *, fps: float, bitrate_kbps: int, keyframe_every_s: float) -> None:
         context: Any = av.CodecContext.create("libx264", "w")
         context.width, context.height = video.width_px, video.height_px
         context.pix_fmt = "yuv420p"

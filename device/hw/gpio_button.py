@@ -38,7 +38,7 @@ class GpioButton:
             if self._factory is None:
                 # lgpio makes a FIFO in its working directory at import.
                 os.environ.setdefault("LG_WD", os.environ.get("RUNTIME_DIRECTORY", "/tmp"))  # noqa: S108
-                from gpiozero.pins.lgpio import LGPIOFactory  # noqa: PLC0415: slow, and a Pi's only
+                from gpiozero.pins.lgpio import LGPIOFactory  # slow, and a Pi's only
 
                 self._factory = LGPIOFactory(chip=gpio.chip)
             self._pin = self._factory.pin(gpio.pin)
@@ -46,7 +46,7 @@ class GpioButton:
             self._pin.bounce = None
             self._pin.edges = "both"
             self._pin.when_changed = self._edge
-        except Exception as error:  # noqa: BLE001: gpiozero and lgpio raise from no common root
+        except Exception as error:  # gpiozero and lgpio raise from no common root
             raise ButtonError(
                 f"button.gpio pin {gpio.pin} on /dev/gpiochip{gpio.chip}: {error}; "
                 "is the user in group gpio, and python3-lgpio installed?"

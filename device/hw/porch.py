@@ -62,9 +62,7 @@ class Porch:
     ) -> None:
         _refuse_size(width_px, height_px)
         if visit_every_s < VISIT_S:
-            msg = (
-                f"visit_every_s is {visit_every_s:g}: a visit lasts {VISIT_S:g} s, use that or more"
-            )
+            msg = f"visit_every_s is {visit_every_s:g}: a visit lasts {VISIT_S:g} s, use that or more"
             raise ValueError(msg)
         self._light = light
         self._visit_every_s, self._first_visit_s = visit_every_s, first_visit_s
@@ -231,9 +229,7 @@ class _Canvas:
         outline = (left, low, z), (right, low, z), (right, high, z), (left, high, z)
         self.fill(outline, code, glow)
 
-    def soft(
-        self, points: Iterable[Point], code: int, alpha: float, blur_m: float, z: float = 0.0
-    ) -> None:
+    def soft(self, points: Iterable[Point], code: int, alpha: float, blur_m: float, z: float = 0.0) -> None:
         """Lay a blurred patch over the paint: a shadow, or (with its `z`) a thing out of focus."""
         points = list(points)
         mask = np.zeros(self.far_m.shape, np.uint8)
@@ -406,9 +402,7 @@ def _house(canvas: _Canvas, house: _House) -> None:
             )
             canvas.soft(pane, 0xCFE3EE, 0.5, 0.05)
             for side in (-0.68, 0.44):
-                canvas.box(
-                    (middle + side, middle + side + 0.24), (low, low + 1.3), z, 0xD9D3C6, lit / 2
-                )
+                canvas.box((middle + side, middle + side + 0.24), (low, low + 1.3), z, 0xD9D3C6, lit / 2)
             canvas.box((middle - 0.04, middle + 0.04), (low, low + 1.3), z, 0xF2EEE6)
 
 
@@ -481,9 +475,7 @@ def _car(canvas: _Canvas) -> None:
     canvas.fill([(x + px, py, z) for px, py in body], 0x4E7A8C)
     canvas.fill([(x + px, py, z) for px, py in glass], 0x2B3A44)
     canvas.box((x + 2.22, x + 2.32), (0.9, 1.42), z, 0x4E7A8C)
-    canvas.soft(
-        [(x + 0.1, 0.3, z), (x + 4.2, 0.3, z), (x + 4.2, 0.6, z), (x, 0.6, z)], 0x0E1A22, 0.4, 0.1
-    )
+    canvas.soft([(x + 0.1, 0.3, z), (x + 4.2, 0.3, z), (x + 4.2, 0.6, z), (x, 0.6, z)], 0x0E1A22, 0.4, 0.1)
     canvas.soft([(x + 0.2, 0.9, z), (x + 4.1, 0.9, z), (x + 4.1, 0.97, z)], 0xE6F2F5, 0.5, 0.04)
     for hub in (0.88, 3.42):
         canvas.fill(_disc(x + hub, 0.33, 0.34, 0.34, z), 0x1E2123)
@@ -501,9 +493,7 @@ def _garden(canvas: _Canvas) -> None:
         if abs(picket + 0.05 - _GATE_X_M) > 0.8:  # noqa: PLR2004 - the gate stands open
             tip = (picket + 0.05, 0.86, fence), (picket, 0.78, fence), (picket, 0.03, fence)
             canvas.fill((*tip, (picket + 0.1, 0.03, fence), (picket + 0.1, 0.78, fence)), 0xF3F1EA)
-    canvas.soft(
-        [(-14, 0, fence), (14, 0, fence), (14, 0.2, fence), (-14, 0.2, fence)], 0x2A2A20, 0.35, 0.07
-    )
+    canvas.soft([(-14, 0, fence), (14, 0, fence), (14, 0.2, fence), (-14, 0.2, fence)], 0x2A2A20, 0.35, 0.07)
     blooms = (0x8E7BB5, 0xE9E4EF, 0xD77C93, 0xF0C75E, 0x8E7BB5)
     for side in (-1, 1):
         beds = _GATE_X_M + side * canvas.rng.uniform(2.0, 11.0, 90)
@@ -596,9 +586,7 @@ class _Crown:
         grid: Plane = np.indices(mask.shape, np.float32)
         self._y: Plane = grid[0]
         self._x: Plane = grid[1]
-        height = np.clip(
-            (lens.at((0, y - radius, z))[1] - rows.start - self._y) / lens.px(2, z), 0, 1
-        )
+        height = np.clip((lens.at((0, y - radius, z))[1] - rows.start - self._y) / lens.px(2, z), 0, 1)
         self._lean = mask * height * np.float32(lens.px(0.045, z))
         phase = (self._x + 1.7 * self._y) / np.float32(lens.px(0.2, z))
         ripple = mask * np.float32(lens.px(0.012, z))
@@ -846,20 +834,14 @@ class _Visitor:
     def _parcel(self, brush: _Brush) -> None:
         left, right, low, high = -0.1, 0.26, 1.0, 1.24
         ahead = 0.34
-        front = [
-            self._at(x, y, ahead)
-            for x, y in ((left, low), (right, low), (right, high), (left, high))
-        ]
+        front = [self._at(x, y, ahead) for x, y in ((left, low), (right, low), (right, high), (left, high))]
         top = [front[3], front[2], self._at(right, high, 0.12), self._at(left, high, 0.12)]
         for face, gain in ((front, 0.9), (top, 1.1)):
             colour = brush.ink(0xC39A6B, self.z, gain)
             corners = _corners([brush.lens.at(point) for point in face])
             cv2.fillPoly(brush.frame, [corners], colour, cv2.LINE_AA, _SUB)
         brush.plate(
-            [
-                self._at(x, y, ahead)
-                for x, y in ((0.06, low), (0.1, low), (0.1, high), (0.06, high))
-            ],
+            [self._at(x, y, ahead) for x, y in ((0.06, low), (0.1, low), (0.1, high), (0.06, high))],
             0xD9BF94,
         )
         label = (0.12, 1.12), (0.23, 1.12), (0.23, 1.2), (0.12, 1.2)
@@ -977,9 +959,7 @@ class _Visitor:
             brow = (x + 0.017 * side, y + 0.03, z), (x + 0.05 * side, y + 0.031, z)
             brush.limb(brow, (0.0052, 0.003), look.hair, 0.9)
             brush.ball((x + 0.045 * side, y - 0.03, z), 0.016, 0.011, look.skin - 0x000C0C, 0.97)
-        brush.limb(
-            ((x + 0.006, y - 0.002, z), (x + 0.008, y - 0.034, z)), (0.005, 0.0105), look.skin, 0.86
-        )
+        brush.limb(((x + 0.006, y - 0.002, z), (x + 0.008, y - 0.034, z)), (0.005, 0.0105), look.skin, 0.86)
         brush.limb(((x - 0.001, y + 0.004, z), (x, y - 0.032, z)), (0.006, 0.0105), look.skin, 1.04)
         brush.shape(middle, _SMILE, 0xA9574F, 0.6 + 0.4 * (look.skin >> 16) / 255)
 
@@ -997,15 +977,11 @@ class _Visitor:
             brush.shape(middle, dome, code, gain)
         if self.look.hat == "beanie":
             brush.ball((x, y + 0.158, z), 0.026, 0.024, 0xEFE3D2)
-            brush.limb(
-                ((x - 0.073, y + 0.052, z), (x + 0.073, y + 0.052, z)), (0.026, 0.026), code, 0.82
-            )
+            brush.limb(((x - 0.073, y + 0.052, z), (x + 0.073, y + 0.052, z)), (0.026, 0.026), code, 0.82)
         elif facing:
             badge = (x - 0.022, y + 0.1, z), (x + 0.022, y + 0.1, z)
             brush.limb(badge, (0.014, 0.014), self.look.accent)
-            brush.limb(
-                ((x - 0.062, y + 0.046, z), (x + 0.062, y + 0.046, z)), (0.016, 0.016), code, 0.6
-            )
+            brush.limb(((x - 0.062, y + 0.046, z), (x + 0.062, y + 0.046, z)), (0.016, 0.016), code, 0.6)
 
 
 def _between(start: Point, end: Point, share: float) -> Point:
@@ -1040,14 +1016,13 @@ def _oval(rx: float, ry: float, start: float, end: float) -> Outline:
 _PROFILE: Final = _smooth_profile()
 _RUNGS: Final = np.linspace(0, 1, 16)
 _SHADOW: Final = _soft_shadow()
-_SMILE: Final = np.concatenate(
-    (_arc(0.027, (-0.062, 0, 0.007)), _arc(0.027, (-0.072, 0, 0.017))[::-1])
-)
+_SMILE: Final = np.concatenate((_arc(0.027, (-0.062, 0, 0.007)), _arc(0.027, (-0.072, 0, 0.017))[::-1]))
 _CROP: Final = np.add(_oval(0.0905, 0.13, -0.12, math.pi + 0.12), (0, 0.012))
 _FRINGE: Final = _arc(0.084, (0.074, -0.016, -0.028))
-_GLOSS: Final = np.concatenate(
-    (_arc(0.055, (0.1, 0, -0.018)), _arc(0.055, (0.108, 0, -0.02))[::-1])
-) - (0.02, 0)
+_GLOSS: Final = np.concatenate((_arc(0.055, (0.1, 0, -0.018)), _arc(0.055, (0.108, 0, -0.02))[::-1])) - (
+    0.02,
+    0,
+)
 _MOONS: Final = tuple(
     np.concatenate((_oval(0.083, 0.116, -1.5, 1.5), _oval(0.083 * inner, 0.116, 1.5, -1.5)))
     for inner in (0.45, 0.68, 0.86)

@@ -150,9 +150,7 @@ class StreamCamera:
     ) -> None:
         codec = cast("Literal['h264', 'hevc']", video.codec_context.name)
         context = video.codec_context
-        form = VideoFormat(
-            codec=codec, width_px=context.width, height_px=context.height, epoch=next_epoch()
-        )
+        form = VideoFormat(codec=codec, width_px=context.width, height_px=context.height, epoch=next_epoch())
         annex_b = _AnnexB(codec, video)
         timeline, base = Timeline(), video.time_base
         usual_us = int(1e6 / float(video.average_rate or self._config.fps))
@@ -165,7 +163,9 @@ class StreamCamera:
                 if not started:
                     continue
                 pts_us, dts_us = timeline.place(
-                    pts_us=_us(packet.pts, base), dts_us=_us(packet.dts, base), arrived_us=arrived_us
+                    pts_us=_us(packet.pts, base),
+                    dts_us=_us(packet.dts, base),
+                    arrived_us=arrived_us,
                 )
                 sink.packet(
                     Packet(
@@ -198,7 +198,10 @@ class StreamCamera:
         )
         fps = float(video.average_rate or config.fps)
         encoder = SoftwareEncoder(
-            form, fps=fps, bitrate_kbps=config.bitrate_kbps, keyframe_every_s=config.keyframe_every_s
+            form,
+            fps=fps,
+            bitrate_kbps=config.bitrate_kbps,
+            keyframe_every_s=config.keyframe_every_s,
         )
         timeline, base, luma_us = Timeline(), video.time_base, 0
         cost = _Cost(f"{context.name} is decoded and encoded again", sink)
@@ -299,9 +302,7 @@ class _MotionDecoder:
         self._sink = sink
         self._skipping = True
         self._luma_us = 0
-        self._cost = _Cost(
-            "motion decodes the main stream (camera.stream.substream_url would save it)", sink
-        )
+        self._cost = _Cost("motion decodes the main stream (camera.stream.substream_url would save it)", sink)
 
     def look(self, packet: Any, pts_us: int, *, behind: bool) -> None:
         self._skipping = (self._skipping and not packet.is_keyframe) or behind

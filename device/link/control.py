@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import socketserver
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -80,7 +81,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         super().__init__(address, _Client)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        log.exception("command_failed")
+        log.error("command_failed error=%r", sys.exception())
 
 
 class _Client(socketserver.StreamRequestHandler):

@@ -16,9 +16,7 @@ _SWITCHES = {
 }
 
 
-def discovery(
-    config: MqttConfig, device_id: str, device_name: str, version: str
-) -> tuple[str, str] | None:
+def discovery(config: MqttConfig, device_id: str, device_name: str, version: str) -> tuple[str, str] | None:
     """Return (topic, JSON) of the retained discovery message, or None if it is turned off."""
     if not config.discovery:
         return None
@@ -55,9 +53,7 @@ def discovery(
             "command_topic": f"{root}/quiet_until/set",
             "max": 40,
         },
-        "storage_used": _sensor(
-            root, "Storage used", "storage_used_bytes", "data_size", "B", display=0
-        ),
+        "storage_used": _sensor(root, "Storage used", "storage_used_bytes", "data_size", "B", display=0),
         "clips": _sensor(root, "Clips", "clips", None, None),
         "camera_fps": _sensor(root, "Camera frame rate", "camera_fps", None, "fps", display=1),
         "temperature": _sensor(root, "Processor temperature", "temperature_c", "temperature", "°C"),

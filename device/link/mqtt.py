@@ -11,15 +11,24 @@ import queue
 import socket
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import paho.mqtt.client as paho
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from device.clock import Clock
 from device.config import MqttConfig
-from device.events import ClipAsked, Fault, Inbox, InputRefused, LinkReport, PressSettled, SettingAsked
+from device.events import (
+    ClipAsked,
+    Fault,
+    Inbox,
+    InputRefused,
+    LinkReport,
+    PressSettled,
+    SettingAsked,
+)
 from device.link.home_network import is_home
 from device.link.session import LinkLost, OldBroker, Session
 from device.policy.rate import TokenBucket
@@ -30,6 +39,8 @@ log = logging.getLogger(__name__)
 PRESS_LIVE_US = 10_000_000
 LOG_WINDOW = 10
 LARGEST_PAYLOAD_BYTES = 256
+LONGEST_NAME, MOST_NAMES = 40, 16
+"""How much of what was refused is remembered until it is told."""
 REFUSED_EVERY_US = 5_000_000
 TURN_S = 1.0
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 30.0
@@ -123,7 +134,7 @@ class MqttLink:
 
     def run(self, worker: Worker) -> None:
         """Connect, serve, reconnect with a growing delay, until stopped."""
-        delay_s, protocol = FIRST_DELAY_S, paho.MQTTv5
+        delay_s, protocol = FIRST_DELAY_S, MQTTProtocolVersion.MQTTv5
         while not worker.stopping.is_set():
             worker.beat()
             was_up = False
@@ -132,15 +143,15 @@ class MqttLink:
                 self._serve(worker, protocol)
                 return
             except OldBroker:
-                if protocol == paho.MQTTv5:
+                if protocol == MQTTProtocolVersion.MQTTv5:
                     log.warning("mqtt_old_broker using=3.1.1: presses cannot expire in its queues")
-                    protocol = paho.MQTTv311
+                    protocol = MQTTProtocolVersion.MQTTv311
                     continue
             except LinkLost as error:
                 was_up = self._up
                 self._lost(str(error))
             delay_s = FIRST_DELAY_S if was_up else min(delay_s * 2, LONGEST_DELAY_S)
-            protocol = paho.MQTTv5
+            protocol = MQTTProtocolVersion.MQTTv5
             self._wait(worker, delay_s)
 
     def _check_home(self) -> None:
@@ -176,9 +187,7 @@ class MqttLink:
             return
         self._state = state
         log.info("mqtt state=%s broker=%s:%d %s", state, self._config.host, self._config.port, text)
-        self._inbox(
-            LinkReport(mono_us=self._clock.mono_us(), state=state, protocol=protocol, text=text)
-        )
+        self._inbox(LinkReport(mono_us=self._clock.mono_us(), state=state, protocol=protocol, text=text))
         down = state == "down"
         remedy = "is the broker running, and are mqtt.host and mqtt.port right?" if down else ""
         self._inbox(Fault(code="mqtt_down", active=down, text=text, remedy=remedy))
@@ -191,7 +200,7 @@ class MqttLink:
                 return
             self._inbox(PressSettled(press_id=press.press_id, delivered=False))
 
-    def _serve(self, worker: Worker, protocol: int) -> None:
+    def _serve(self, worker: Worker, protocol: MQTTProtocolVersion) -> None:
         live: dict[int, int] = {}  # press_id → when it was handed over
         session = Session(
             self._config, self._client_id, f"{self.root}/availability", protocol, self._take_input
@@ -214,7 +223,7 @@ class MqttLink:
                 self._turn(worker, session)
                 self._miss_presses()
             self._up = True
-            self._report("up", protocol="5" if protocol == paho.MQTTv5 else "3.1.1")
+            self._report("up", protocol="5" if protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1")
             self._introduce(session)
             self._log_changed, self._sent_seq = True, self._acked_seq
             self._in_flight.clear()
@@ -222,7 +231,7 @@ class MqttLink:
                 self._hand_over(session, live)
                 self._pump_log(session)
                 self._turn(worker, session)
-            self._say_goodbye(worker, session, live)
+            self._say_goodbye(session, live)
         finally:
             for press_id in live:
                 self._inbox(PressSettled(press_id=press_id, delivered=False))
@@ -231,10 +240,8 @@ class MqttLink:
     def _turn(self, worker: Worker, session: Session) -> None:
         worker.beat()
         session.turn(self._wake_fd, TURN_S, self._clock.mono_us)
-        try:
+        with suppress(BlockingIOError):
             os.eventfd_read(self._wake_fd)
-        except BlockingIOError:
-            pass
         self._tell_refused()
         if self._birth and self._up:
             self._birth = False
@@ -291,7 +298,7 @@ class MqttLink:
         try:
             rows = self._log.pending(self._sent_seq, room)
         except sqlite3.Error as error:
-            log.error("log_unreadable error=%r", error)  # noqa: TRY400: a line a fact
+            log.error("log_unreadable error=%r", error)  # a line a fact
             return
         for row in rows:
             self._publish(
@@ -315,7 +322,7 @@ class MqttLink:
 
         return done
 
-    def _say_goodbye(self, worker: Worker, session: Session, live: dict[int, int]) -> None:
+    def _say_goodbye(self, session: Session, live: dict[int, int]) -> None:
         self._hand_over(session, live)
         self._publish(session, "availability", "offline", retain=True)
         until_us = self._clock.mono_us() + 1_000_000
@@ -328,7 +335,7 @@ class MqttLink:
     def _take_input(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001
         if topic == f"{self._config.discovery_prefix}/status":
             self._birth = self._birth or payload == b"online"
-            return
+            return None
         name = topic.removeprefix(f"{self.root}/").removesuffix("/set")
         now_us = self._clock.mono_us()
         if retained:
@@ -350,8 +357,8 @@ class MqttLink:
         return None
 
     def _refuse(self, name: str, reason: str) -> None:
-        where = name if len(name) <= 40 else f"{name[:40]}…"
-        if len(self._refused) < 16 or where in self._refused:
+        where = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
+        if len(self._refused) < MOST_NAMES or where in self._refused:
             _, count = self._refused.get(where, ("", 0))
             self._refused[where] = (reason, count + 1)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -56,7 +56,7 @@ class Session:
     config: MqttConfig
     client_id: str
     will_topic: str
-    protocol: int
+    protocol: MQTTProtocolVersion
     on_input: Callable[[str, bytes, bool], None]
     accepted: bool = False
     _waiting: dict[int, _Waiting] = field(default_factory=dict)
@@ -79,11 +79,11 @@ class Session:
         client.on_connect = self._connected(subscriptions)
         client.on_disconnect = self._disconnected
         client.on_publish = self._published
-        client.on_message = lambda _c, _u, m: self.on_input(m.topic, m.payload, m.retain)
+        client.on_message = lambda _c, _u, m: self.on_input(m.topic, bytes(m.payload), m.retain)
         # A silent peer is noticed after two of paho's intervals: three quarters make 1.5 of ours.
         keepalive_s = max(2, int(self.config.keepalive_s * 0.75))
         try:
-            if self.protocol == mqtt.MQTTv5:
+            if self.protocol == MQTTProtocolVersion.MQTTv5:
                 properties = Properties(PacketTypes.CONNECT)
                 properties.MaximumPacketSize = LARGEST_INPUT_BYTES
                 client.connect(
@@ -132,7 +132,7 @@ class Session:
                 return
             self.accepted = True
             for topic in subscriptions:
-                if self.protocol == mqtt.MQTTv5:
+                if self.protocol == MQTTProtocolVersion.MQTTv5:
                     # 2: no retained message; an old /set must not change the house at each connect.
                     client.subscribe(topic, options=SubscribeOptions(qos=1, retainHandling=2))
                 else:
@@ -145,9 +145,7 @@ class Session:
     ) -> None:
         self._ended = self._ended or f"disconnected: {reason.getName()}"
 
-    def _published(
-        self, _c: object, _user: object, mid: int, reason: ReasonCode, _p: object
-    ) -> None:
+    def _published(self, _c: object, _user: object, mid: int, reason: ReasonCode, _p: object) -> None:
         if reason.is_failure:
             self._ended = f"the broker refuses our messages: {reason.getName()}"
             return
@@ -170,7 +168,7 @@ class Session:
     ) -> None:
         """Send; `done` is called when the PUBACK came. Raises LinkLost."""
         properties = None
-        if expiry_s is not None and self.protocol == mqtt.MQTTv5:
+        if expiry_s is not None and self.protocol == MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.PUBLISH)
             properties.MessageExpiryInterval = expiry_s
         info = self._client.publish(topic, payload, qos, retain, properties)

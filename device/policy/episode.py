@@ -110,9 +110,7 @@ class EpisodeRule:
             self._open = None
         else:
             episode.opened_us = until_us
-            orders.append(
-                OpenClip(event_id=episode.event_id, cause=episode.cause, from_us=until_us)
-            )
+            orders.append(OpenClip(event_id=episode.event_id, cause=episode.cause, from_us=until_us))
         return orders
 
     def stop(self, mono_us: int) -> list[ClipOrder]:

@@ -66,8 +66,7 @@ def settings_from_dict(values: object) -> Settings:
     """Read what `as_dict` wrote. Raises SettingRefused if it is anything else."""
     defaults = Settings().as_dict()
     if not isinstance(values, dict) or any(
-        name not in defaults or type(value) is not type(defaults[name])
-        for name, value in values.items()
+        name not in defaults or type(value) is not type(defaults[name]) for name, value in values.items()
     ):
         raise SettingRefused("not a table of known settings with values of their types")
     return Settings(**values)

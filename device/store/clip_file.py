@@ -34,11 +34,11 @@ class _SyncedFile:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         self.raw = os.fdopen(fd, "r+b", buffering=0)
         self.written_bytes = 0
-        self._end = 0
+        self.end_bytes = 0
         self._dirty = False
 
     def write(self, data: bytes) -> int:
-        if self.raw.tell() < self._end:
+        if self.raw.tell() < self.end_bytes:
             self.sync()
         left = memoryview(data)
         while left:
@@ -46,7 +46,7 @@ class _SyncedFile:
             left = left[count:]
             self.written_bytes += count
         self._dirty = True
-        self._end = max(self._end, self.raw.tell())
+        self.end_bytes = max(self.end_bytes, self.raw.tell())
         return len(data)
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -123,7 +123,7 @@ class ClipFile:
     @property
     def size_bytes(self) -> int:
         """How many bytes the file has now."""
-        return self._file._end  # noqa: SLF001: one module, one file
+        return self._file.end_bytes
 
     @property
     def written_bytes(self) -> int:
@@ -188,12 +188,13 @@ def duration_us_of(path: Path) -> int | None:
     try:
         with av.open(str(path)) as container:
             video = container.streams.video[0]
+            base = video.time_base or _TIME_BASE
             ends = [
-                int((packet.pts + (packet.duration or 0)) * video.time_base * 1_000_000)
+                int((packet.pts + (packet.duration or 0)) * base * 1_000_000)
                 for packet in container.demux(video)
                 if packet.pts is not None
             ]
-            start = int((video.start_time or 0) * video.time_base * 1_000_000)
+            start = int((video.start_time or 0) * base * 1_000_000)
             return max(ends) - start if ends else None
     except (OSError, ValueError, IndexError):
         return None

@@ -49,7 +49,7 @@ class ClipRow:
 
 
 _COLUMNS = [field.name for field in fields(ClipRow)]
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM clip"  # noqa: S608: names of our own columns
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM clip"  # noqa: S608  (names of our own columns)
 
 
 class Index:
@@ -70,7 +70,7 @@ class Index:
         """Insert one clip whose file is durable already."""
         marks = ", ".join("?" * len(_COLUMNS))
         self._db.execute(
-            f"INSERT INTO clip ({', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608: as above
+            f"INSERT INTO clip ({', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608  (as above)
             [getattr(row, name) for name in _COLUMNS],
         )
 

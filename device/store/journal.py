@@ -15,6 +15,7 @@ from typing import Any
 from device.clock import rfc3339
 from device.store.orders import NewFact
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRow:
     """One fact as it is told: `seq` and the JSON object of the `log` topic."""

@@ -15,14 +15,14 @@ from pathlib import Path
 from device.clock import Clock, ClockFlag, boot_id, wall_at_us
 from device.config import StorageConfig
 from device.errors import StoreError
-from device.events import ClipDropped, ClipKept, Fault, Inbox, StoreReport
+from device.events import ClipDropped, ClipKept, Fault, Flushed, Inbox, StoreReport
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
 from device.policy.retention import Kept, to_delete
 from device.store.files import sync_folder, write_durably
 from device.store.index import ClipRow, Index
 from device.store.journal import Journal
 from device.store.layout import Layout
-from device.store.orders import KeeperOrder, MarkSent, NewFact, SaveSettings, SettlePress
+from device.store.orders import Flush, KeeperOrder, MarkSent, NewFact, SaveSettings, SettlePress
 from device.store.reconcile import Mended, reconcile, row_for
 from device.store.recording import Finished, Recording
 from device.store.ring import Ring
@@ -49,7 +49,10 @@ class Keeper:
         orders: "queue.SimpleQueue[KeeperOrder]",
         log_grew: Callable[[Path], None],
     ) -> None:
-        """`orders` is where anybody may leave one; `log_grew` is called (on the keeper's thread) when the log has rows to send."""
+        """`orders` is where anybody may leave one.
+
+        `log_grew` is called (on the keeper's thread) when the log has rows to send.
+        """
         self._layout = layout
         self._ring = ring
         self._inbox = inbox
@@ -70,9 +73,7 @@ class Keeper:
     def run(self, worker: Worker) -> None:
         """Mend, then serve orders until `worker.stopping`; close what is open before returning."""
         self._layout.make()
-        self._journal = Journal(
-            self._layout.journal, boot_id=self._boot_id, keep_rows=self._storage.log_rows
-        )
+        self._journal = Journal(self._layout.journal, boot_id=self._boot_id, keep_rows=self._storage.log_rows)
         self._log_grew(self._layout.journal)
         self._index = self._open_index()
         for mended in reconcile(self._index, self._layout.clips, self._layout.quarantine):
@@ -86,8 +87,7 @@ class Keeper:
             self._write_journal()
             self._report(force=False)
         self._take_orders(wait_s=0)
-        for event_id in list(self._recordings):
-            self._end(event_id)
+        self._end_all()
         self._write_journal()
         self._index.close()
         self._journal.close()
@@ -128,6 +128,9 @@ class Keeper:
                 self._settled.append((order.press_id, order.late))
             case MarkSent():
                 self._acked_seq = order.acked_seq
+            case Flush():
+                self._end_all()
+                self._inbox(Flushed())
             case SaveSettings():
                 content = json.dumps(order.values, indent=1).encode()
                 self._guard("settings_not_saved", lambda: write_durably(self._layout.settings, content))
@@ -156,13 +159,14 @@ class Keeper:
                 del self._recordings[event_id]
         self._hold_quota()
 
-    def _end(self, event_id: str) -> None:
-        for recording in self._recordings.pop(event_id):
+    def _end_all(self) -> None:
+        for recording in [r for rs in self._recordings.values() for r in rs]:
             try:
                 finished, _ = recording.take(self._clock.mono_us())
                 self._keep(finished + recording.finish())
             except StoreError as error:
                 self._fail(recording, error)
+        self._recordings.clear()
 
     def _keep(self, finished: list[Finished]) -> None:
         for clip in finished:
@@ -211,9 +215,7 @@ class Keeper:
     def _dropped(self, event_id: str, reason: str, clip_id: str | None = None) -> None:
         log.warning("clip_dropped event_id=%s reason=%r", event_id, reason)
         self._inbox(
-            ClipDropped(
-                event_id=event_id, mono_us=self._clock.mono_us(), reason=reason, clip_id=clip_id
-            )
+            ClipDropped(event_id=event_id, mono_us=self._clock.mono_us(), reason=reason, clip_id=clip_id)
         )
 
     # --- quota ----------------------------------------------------------------------------------
@@ -272,7 +274,7 @@ class Keeper:
             index.totals()
         except sqlite3.DatabaseError as error:
             aside = path.with_name(f"{path.name}.corrupt-{self._clock.wall_us()}")
-            log.error("index_corrupt error=%r put_aside=%s", error, aside)  # noqa: TRY400
+            log.error("index_corrupt error=%r put_aside=%s", error, aside)
             path.rename(aside)
             for suffix in ("-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)

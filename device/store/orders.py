@@ -42,4 +42,9 @@ class SaveSettings:
     values: dict[str, Any]
 
 
-KeeperOrder = ClipOrder | NewFact | SettlePress | MarkSent | SaveSettings
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """End every recording now and say Flushed: the house stops, or the camera goes private."""
+
+
+KeeperOrder = ClipOrder | NewFact | SettlePress | MarkSent | SaveSettings | Flush

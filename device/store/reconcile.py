@@ -123,8 +123,7 @@ def findings(index: Index, folder: Path, *, running: bool) -> Iterator[str]:
             yield f"{row.clip_id}: the index knows it, but its file {path} is gone"
         elif path.stat().st_size != row.size_bytes:
             yield (
-                f"{row.clip_id}: its file has {path.stat().st_size} bytes, "
-                f"the index says {row.size_bytes}"
+                f"{row.clip_id}: its file has {path.stat().st_size} bytes, the index says {row.size_bytes}"
             )
         elif sha256_of(path) != row.sha256:
             yield f"{row.clip_id}: its file is not what was recorded (another SHA-256)"

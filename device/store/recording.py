@@ -97,9 +97,7 @@ class Recording:
 
     def _add(self, packet: Packet) -> list[Finished]:
         finished: list[Finished] = []
-        if self._file and (
-            packet.format != self._file.video or packet.dts_us - self._last_dts_us > GAP_US
-        ):
+        if self._file and (packet.format != self._file.video or packet.dts_us - self._last_dts_us > GAP_US):
             finished = self.finish()
         if self._file is None:
             if not packet.is_keyframe:
@@ -113,9 +111,7 @@ class Recording:
     def _open(self, packet: Packet) -> None:
         wall_us, clock = self._stamp(packet.pts_us)
         while True:
-            name = ClipName(
-                started_wall_us=wall_us, event_id=self.event_id, cause=self.cause, clock=clock
-            )
+            name = ClipName(started_wall_us=wall_us, event_id=self.event_id, cause=self.cause, clock=clock)
             if not any(self._folder.glob(f"{name.stamp}_{self.event_id}_*")):
                 break
             wall_us += 1000  # The wall clock jumped back onto this very event: never overwrite.
@@ -154,4 +150,3 @@ class Recording:
         if self._file:
             self._file.abandon()
         self._file = self._name = None
-

@@ -50,8 +50,7 @@ class Ring:
     def _evict(self, newest_us: int) -> None:
         while self._bytes > self._limit_bytes or (
             len(self._keyframe_seqs) > 1
-            and self._packets[self._keyframe_seqs[1] - self._first_seq].dts_us
-            <= newest_us - self._keep_us
+            and self._packets[self._keyframe_seqs[1] - self._first_seq].dts_us <= newest_us - self._keep_us
         ):
             # To the next keyframe: what is left of a group without its head cannot be shown.
             last = self._first_seq + len(self._packets)

@@ -89,9 +89,7 @@ def test_visits_that_would_overlap_are_refused() -> None:
 
 @pytest.mark.parametrize("light", ["day", "night"])
 @pytest.mark.parametrize("visit", range(4))
-def test_a_visitor_fills_the_middle_of_the_picture(
-    light: Literal["day", "night"], visit: int
-) -> None:
+def test_a_visitor_fills_the_middle_of_the_picture(light: Literal["day", "night"], visit: int) -> None:
     scene = porch(light)
     empty = scene.draw(0.0).copy()
     start_s = FIRST_S + visit * EVERY_S
@@ -144,8 +142,7 @@ def test_a_visit_begins_and_ends_out_of_sight(visit: int, edge_s: float) -> None
 def test_visitors_in_a_row_do_not_look_alike_and_one_brings_a_parcel() -> None:
     scene = porch()
     chests = [
-        scene.draw(FIRST_S + visit * EVERY_S + 8)[230:280, 290:310].mean(axis=(0, 1))
-        for visit in range(4)
+        scene.draw(FIRST_S + visit * EVERY_S + 8)[230:280, 290:310].mean(axis=(0, 1)) for visit in range(4)
     ]
     for i, chest in enumerate(chests):
         for other in chests[i + 1 :]:
