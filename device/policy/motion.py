@@ -61,6 +61,7 @@ class BackgroundDetector:
         self._mask, self._zone_masks = watched(self._zones, *self._size)
         self._cells = max(1, int(self._mask.sum()))
         self._background: NDArray[np.float32] | None = None
+        self._previous = np.zeros((height, GRID_WIDTH), np.float32)
         self._noise = np.full((height, GRID_WIDTH), 1.0, np.float32)
         self._settled_us = mono_us + SETTLE_US
         self._last_us = mono_us
@@ -73,7 +74,7 @@ class BackgroundDetector:
             self._start(shape, mono_us)
         grid = cv2.resize(luma, self._size, interpolation=cv2.INTER_AREA).astype(np.float32)
         if self._background is None:
-            self._background = grid
+            self._background, self._previous = grid.copy(), grid
             return None
         step_us = max(1, mono_us - self._last_us)
         self._last_us = mono_us
@@ -81,20 +82,24 @@ class BackgroundDetector:
         difference = cv2.absdiff(grid, self._background)
         changed = difference > np.maximum(LEAST_STEP, NOISE_SIGMAS * self._noise)
         changed &= self._mask.astype(bool)
+        stirs = changed & (cv2.absdiff(grid, self._previous) > LEAST_STEP)
+        self._previous = grid
         share = float(changed.sum()) / self._cells
         if mono_us < self._settled_us:
             cv2.accumulateWeighted(grid, self._background, min(0.5, rate * 8))
             return None
         if share > LIGHT_SHARE:
-            self._background, self._settled_us, self._since_us = grid, mono_us + SETTLE_US, None
+            self._background, self._settled_us = grid.copy(), mono_us + SETTLE_US
+            self._since_us = None
             return None
         # What moves is learnt ten times slower, so that a visitor who stands still is not forgotten.
         quiet = (~changed).astype(np.uint8)
         cv2.accumulateWeighted(grid, self._background, rate, quiet)
         cv2.accumulateWeighted(grid, self._background, rate / 10, 1 - quiet)
         cv2.accumulateWeighted(difference, self._noise, rate, quiet)
-        if share < self._least_share:
-            self._since_us = None
+        # A difference that stays as it is (a parked car, the place where a visitor stood) is no movement.
+        if share < self._least_share or not stirs.any():
+            self._since_us = None if share < self._least_share else self._since_us
             return None
         if self._since_us is None:
             self._since_us = mono_us

@@ -1,0 +1,44 @@
+"""Fixtures that every room may use."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.house import Broker, Doorbell, Listener, make_video
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    broker = Broker(tmp_path)
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture(scope="session")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_video(tmp_path_factory.mktemp("video") / "walk.mp4", seconds=6)
+
+
+@pytest.fixture
+def doorbell(tmp_path: Path, broker: Broker, video: Path) -> Iterator[Callable[..., Doorbell]]:
+    made: list[Doorbell] = []
+
+    def make(camera: dict[str, Any] | None = None, name: str = "d", **tables: Any) -> Doorbell:
+        camera = camera or {"kind": "stream", "stream": {"url": str(video)}}
+        made.append(Doorbell(tmp_path / name, broker.port, camera, **tables))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.process:
+            one.process.kill()
+            one.process.wait(10)
+
+
+@pytest.fixture
+def listener(broker: Broker) -> Iterator[Listener]:
+    listener = Listener(broker.port)
+    yield listener
+    listener.close()

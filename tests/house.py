@@ -1,0 +1,206 @@
+"""A whole doorbell for tests: the real commands, real mosquitto, real files."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import paho.mqtt.client as mqtt
+import pytest
+
+from device.config import dump_config
+
+BIN = Path(sys.executable).parent
+MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
+ROOT = "doorbelld/porch"
+
+
+def wait_for(what: str, check: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+    """Return the first true result of `check`; a disaster's bound, not a promise about time."""
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        found = check()
+        if found:
+            return found
+        time.sleep(0.05)
+    pytest.fail(f"waited {timeout_s} s in vain for {what}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def make_video(path: Path, *, seconds: float, keyframe_every: int = 15, fps: int = 15) -> Path:
+    """Write H.264 with a bar that walks; every frame's number can be seen in its brightness."""
+    with av.open(str(path), "w") as file:
+        stream: Any = file.add_stream("libx264", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        stream.options = {"preset": "ultrafast", "sc_threshold": "0", "bf": "2"}
+        stream.gop_size = keyframe_every
+        for number in range(int(seconds * fps)):
+            picture = np.full((180, 320, 3), 60, np.uint8)
+            x = number * 4 % 280
+            picture[40:140, x : x + 40] = 200
+            for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
+                file.mux(packet)
+        for packet in stream.encode():
+            file.mux(packet)
+    return path
+
+
+class Broker:
+    """Real mosquitto on a port of its own; may be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self._config = folder / "mosquitto.conf"
+        self._config.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
+            f"persistence true\npersistence_location {folder}/\nuser root\n"
+        )
+        self.start()
+
+    def start(self) -> None:
+        if MOSQUITTO is None:
+            pytest.skip("mosquitto is not installed")
+        self._process = subprocess.Popen(
+            [MOSQUITTO, "-c", str(self._config)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+        def listens() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+        wait_for("mosquitto", listens)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+
+class Listener:
+    """A dashboard: keeps every message under the doorbell's root, in order."""
+
+    def __init__(self, port: int, *, client_id: str = "", topics: tuple[str, ...] = ("#",)) -> None:
+        self.messages: list[tuple[str, str, bool]] = []
+        self._client = mqtt.Client(
+            mqtt.CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=mqtt.MQTTv311,
+            clean_session=not client_id,
+        )
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = lambda *_: [
+            self._client.subscribe(f"{ROOT}/{topic}", qos=1) for topic in topics
+        ]
+        self._client.on_message = lambda _c, _u, m: self.messages.append(
+            (m.topic.removeprefix(f"{ROOT}/"), m.payload.decode(), m.retain)
+        )
+        self._subscribed = False
+        self._client.on_subscribe = lambda *_: setattr(self, "_subscribed", True)
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        wait_for("the subscription", lambda: self._subscribed)
+
+    def of(self, topic: str) -> list[str]:
+        return [payload for t, payload, _ in list(self.messages) if t == topic]
+
+    def log(self, kind: str | None = None) -> list[dict[str, Any]]:
+        rows = [json.loads(payload) for payload in self.of("log")]
+        return [row for row in rows if kind in (None, row["kind"])]
+
+    def say(self, topic: str, payload: bytes | str, *, retain: bool = False) -> None:
+        self._client.publish(f"{ROOT}/{topic}", payload, qos=1, retain=retain).wait_for_publish(10)
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+class Doorbell:
+    """One doorbelld, through its commands."""
+
+    def __init__(self, state: Path, port: int, camera: dict[str, Any], **tables: Any) -> None:
+        self.state = state
+        self.config = state / "doorbelld.toml"
+        state.mkdir(parents=True, exist_ok=True)
+        values: dict[str, Any] = {
+            "device": {
+                "id": "porch",
+                "state_dir": str(state / "state"),
+                "runtime_dir": str(state / "run"),
+            },
+            "button": {"kind": "simulated"},
+            "camera": camera,
+            "motion": {"enabled": False},
+            "clips": {"pre_roll_s": 2, "post_roll_s": 1.5},
+            "storage": {"reserve_bytes": 0},
+            "mqtt": {"host": "127.0.0.1", "port": port},
+        }
+        for name, table in tables.items():
+            values[name] = {**values.get(name, {}), **table}
+        self.config.write_text(dump_config(values))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, camera: bool = True) -> "Doorbell":
+        self.log_path = self.state / "log"
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [BIN / "doorbelld", "--config", self.config], stderr=log, stdout=log
+            )
+        wait_for("the socket", lambda: self.run("status").returncode == 0)
+        if camera:
+            wait_for("the camera", lambda: self.status()["camera"]["state"] == "live")
+        return self
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [BIN / "doorbell", "--state", self.state, *words],
+            capture_output=True, text=True, check=False, timeout=30,
+        )  # fmt: skip
+
+    def json(self, *words: str) -> Any:
+        done = self.run(*words, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.json("status")
+        return found
+
+    def clips(self, count: int) -> list[dict[str, Any]]:
+        """Wait until there are so many clips."""
+
+        def enough() -> Any:
+            clips = self.json("clips", "list")
+            return clips if len(clips) >= count else None
+
+        found: list[dict[str, Any]] = wait_for(f"{count} clips", enough, 40)
+        return found
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        status = self.process.wait(10)
+        self.process = None
+        return status
+
+
+def frames_of(path: str) -> int:
+    """Decode a whole clip; return how many pictures it has."""
+    with av.open(path) as file:
+        return sum(1 for _ in file.decode(file.streams.video[0]))

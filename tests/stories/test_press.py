@@ -1,0 +1,120 @@
+"""Stories of the button, through the real commands, with real mosquitto and real files."""
+
+import hashlib
+import json
+import signal
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from tests.house import Broker, Doorbell, Listener, frames_of, wait_for
+
+Make = Callable[..., Doorbell]
+
+
+def test_a_press_rings_once_and_makes_a_clip_that_starts_before_it(
+    doorbell: Make, listener: Listener
+) -> None:
+    door = doorbell().start()
+    wait_for("enough pre-roll", lambda: door.status()["uptime_s"] > 4)
+    rung = door.json("ring")
+    clip = door.clips(1)[0]
+    assert [json.loads(p)["event_id"] for p in listener.of("press")] == [rung["event_id"]]
+    assert clip["event_id"] == rung["event_id"]
+    assert clip["cause"] == "press"
+    pressed, started = (datetime.fromisoformat(t) for t in (rung["occurred_at"], clip["started_at"]))
+    assert (pressed - started).total_seconds() >= 2
+    assert frames_of(clip["file"]) >= clip["duration_s"] * 15 - 2
+    assert hashlib.sha256(Path(clip["file"]).read_bytes()).hexdigest() == clip["sha256"]
+    assert [m for m in listener.messages if m[0] == "press" and m[2]] == [], "never retained"
+    kept = wait_for("clip_kept in log", lambda: listener.log("clip_kept"))[0]
+    assert (kept["clip_id"], kept["sha256"]) == (clip["id"], clip["sha256"])
+    assert door.run("check").returncode == 0
+
+
+def test_a_visitor_is_one_event_across_motion_press_and_clip(
+    doorbell: Make, listener: Listener
+) -> None:
+    scene = {"width_px": 320, "height_px": 180, "light": "day", "first_visit_s": 3}
+    door = doorbell({"kind": "scene", "scene": scene}, motion={"enabled": True}).start()
+    press = json.loads(wait_for("the visitor's press", lambda: listener.of("press"), 30)[0])
+    door.stop()
+    started = listener.log("motion_started")[0]
+    clip = listener.log("clip_kept")[0]
+    assert started["event_id"] == press["event_id"] == clip["event_id"]
+    assert listener.of("motion")[0] == "OFF"
+    assert "ON" in listener.of("motion")
+
+
+def test_a_visitor_who_does_not_press_makes_a_motion_clip(doorbell: Make, listener: Listener) -> None:
+    scene = {"width_px": 320, "height_px": 180, "light": "day", "first_visit_s": 2}
+    camera = {"kind": "scene", "scene": {**scene, "visitor_presses": False, "visit_every_s": 60}}
+    door = doorbell(camera, motion={"enabled": True, "quiet_s": 1}).start()
+    clip = door.clips(1)[0]
+    assert clip["cause"] == "motion"
+    assert listener.of("press") == []
+    assert listener.of("motion").count("ON") == 1
+
+
+def test_twenty_presses_in_three_seconds(doorbell: Make, listener: Listener) -> None:
+    door = doorbell().start()
+    for _ in range(20):
+        assert door.run("ring").returncode == 0
+    clips = door.clips(1)
+    wait_for("20 rows in log", lambda: len(listener.log("press")) == 20)
+    assert len(listener.of("press")) == 20
+    assert len(clips) == 1
+    assert {row["event_id"] for row in listener.log("press")} == {clips[0]["event_id"]}
+    assert [row["press_number"] for row in listener.log("press")] == list(range(1, 21))
+
+
+def test_presses_while_the_broker_is_away_are_late_in_log_and_never_live(
+    doorbell: Make, broker: Broker
+) -> None:
+    dashboard = Listener(broker.port, client_id="persistent")
+    door = doorbell(mqtt={"keepalive_s": 5}).start()
+    wait_for("the link", lambda: door.status()["mqtt"]["state"] == "up")
+    broker.stop()
+    wait_for("the link to be down", lambda: door.status()["mqtt"]["state"] == "down")
+    first, second = door.json("ring"), door.json("ring")
+    broker.start()
+    rows = wait_for(
+        "both rows", lambda: r if len(r := dashboard.log("press")) == 2 else None, 60
+    )
+    assert [row["late"] for row in rows] == [True, True]
+    assert rows[0]["seq"] < rows[1]["seq"]
+    assert [r["occurred_at"] for r in rows] == [first["occurred_at"], second["occurred_at"]]
+    door.json("ring")
+    wait_for("the live press", lambda: dashboard.of("press"))
+    assert len(dashboard.of("press")) == 1, "only the press after the outage is live"
+    seqs = [row["seq"] for row in dashboard.log()]
+    assert sorted(set(seqs)) == list(range(min(seqs), max(seqs) + 1)), "no gap"
+    dashboard.close()
+
+
+def test_killed_in_mid_clip_the_next_start_has_the_visit(doorbell: Make, listener: Listener) -> None:
+    door = doorbell(clips={"post_roll_s": 30}).start()
+    rung = door.json("ring")
+    folder = door.state / "state" / "clips"
+    wait_for("some fragments", lambda: sum(p.stat().st_size for p in folder.iterdir()) > 15_000)
+    door.stop(signal.SIGKILL)
+    assert [p.suffix for p in folder.iterdir()] == [".part"]
+    door.start()
+    clip = door.clips(1)[0]
+    assert clip["event_id"] == rung["event_id"]
+    assert frames_of(clip["file"]) > 15
+    assert door.run("check").returncode == 0
+    assert door.stop() == 0
+    assert not list(folder.glob("*.part"))
+
+
+def test_an_orderly_stop_closes_the_open_clip(doorbell: Make, listener: Listener) -> None:
+    door = doorbell(clips={"post_roll_s": 60}).start()
+    door.json("ring")
+    wait_for("the file", lambda: list((door.state / "state" / "clips").glob("*.part")))
+    assert door.stop() == 0
+    names = list((door.state / "state" / "clips").iterdir())
+    assert [p.suffix for p in names] == [".mp4"]
+    assert frames_of(str(names[0])) > 5
+    wait_for("offline", lambda: listener.of("availability")[-1] == "offline")
+    assert [row["kind"] for row in listener.log()][-2:] == ["clip_kept", "stopped"]
