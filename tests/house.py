@@ -108,7 +108,7 @@ class Listener:
             self._client.subscribe(f"{ROOT}/{topic}", qos=1) for topic in topics
         ]
         self._client.on_message = lambda _c, _u, m: self.messages.append(
-            (m.topic.removeprefix(f"{ROOT}/"), m.payload.decode(), m.retain)
+            (m.topic.removeprefix(f"{ROOT}/"), m.payload.decode(errors="replace"), m.retain)
         )
         self._subscribed = False
         self._client.on_subscribe = lambda *_: setattr(self, "_subscribed", True)
