@@ -18,7 +18,7 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402: the versions come first
+from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402  (the versions come first)
 
 
 class Clip:
@@ -55,9 +55,9 @@ class LoopFactory(GstRtspServer.RTSPMediaFactory):
     def __init__(self, clip: Clip) -> None:
         super().__init__()
         self.clip = clip
-        self.set_shared(True)  # noqa: FBT003: GStreamer's own
+        self.set_shared(True)  # noqa: FBT003  (GStreamer's own)
 
-    def do_create_element(self, _url: Any) -> Any:  # noqa: ANN401: GStreamer's own
+    def do_create_element(self, _url: Any) -> Any:  # noqa: ANN401  (GStreamer's own)
         pipeline = Gst.parse_launch(f"appsrc name=src format=time ! rtp{self.clip.codec}pay name=pay0 pt=96")
         source = pipeline.get_by_name("src")
         source.set_property("caps", self.clip.caps)
@@ -65,7 +65,7 @@ class LoopFactory(GstRtspServer.RTSPMediaFactory):
         source.connect("need-data", self._feed, iter(range(sys.maxsize)))
         return pipeline
 
-    def _feed(self, source: Any, _length: int, numbers: Any) -> None:  # noqa: ANN401
+    def _feed(self, source: Any, _length: int, numbers: Any) -> None:
         turn, place = divmod(next(numbers), len(self.clip.units))
         data, dts, pts = self.clip.units[place]
         buffer = Gst.Buffer.new_wrapped(data)

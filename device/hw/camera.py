@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 LONGEST_DELAY_S = 30.0
 REPORT_EVERY_US = 1_000_000
+STEADY_FRAMES = 150
+"""A camera that gave so many is not blamed for the failures before: the delay starts at 1 s again."""
 FPS_OVER = 75
 """Frames over which the frame rate is measured."""
 
@@ -127,8 +129,8 @@ def capture(
         try:
             camera.run(counting, stop, worker.beat)
         except CameraError as error:
-            delay_s = 1.0 if counting.seen else min(delay_s * 2, LONGEST_DELAY_S)
             report("down", str(error))
             until_us = clock.mono_us() + int(delay_s * 1e6)
             while clock.mono_us() < until_us and not stop.wait(0.25):
                 worker.beat()
+            delay_s = 1.0 if counting.seen > STEADY_FRAMES else min(delay_s * 2, LONGEST_DELAY_S)

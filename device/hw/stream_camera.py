@@ -32,12 +32,24 @@ BEHIND_US = 700_000
 """Decoding for motion that is this late waits for the next keyframe: the recording comes first."""
 MEASURE_FRAMES = 150
 _US = Fraction(1, 1_000_000)
-_SECRET = re.compile(r"(?<=://)[^/@\s]*@")
+_SECRET = re.compile(r"(?<=://).*@")
+_QUERY = re.compile(r"\?.*")
+_FAILURES = (av.error.FFmpegError, OSError, ValueError)
+"""PyAV's time-out is an FFmpegError alone."""
 
 
 def without_secret(url: str) -> str:
-    """Return a URL whose user and password are masked."""
-    return _SECRET.sub("***@", url)
+    """Return a URL whose user, password and query are masked, greedily: a password may hold an @."""
+    return _QUERY.sub("?***", _SECRET.sub("***@", url))
+
+
+def _why(error: Exception) -> str:
+    """Say what FFmpeg said, without the URL that it repeats, and what to look at."""
+    if isinstance(error, av.error.ExitError):
+        return "nothing came in time; is it switched on and in the network?"
+    if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
+        return f"{error.strerror}; is the address right?"
+    return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
 def _is_file(url: str) -> bool:
@@ -49,14 +61,18 @@ def open_source(url: str, *, timeout_s: float, fps: float) -> Any:
     options: dict[str, str] = {}
     form = None
     if url.startswith("rtsp"):
-        options = {"rtsp_transport": "tcp", "timeout": str(int(timeout_s * 1e6))}
+        options = {
+            "rtsp_transport": "tcp",
+            "allowed_media_types": "video",  # audio must not keep a silent camera alive
+            "timeout": str(int(timeout_s * 1e6)),
+            "fpsprobesize": "0",  # opens in 0.3 s instead of 1.6
+        }
     elif url.startswith("/dev/video"):
         form, options = "v4l2", {"framerate": str(fps)}
     try:
         container = av.open(url, format=form, options=options, timeout=(timeout_s, timeout_s))
-    except (OSError, ValueError) as error:
-        reason = without_secret(str(error))
-        raise CameraError(f"camera {without_secret(url)}: {reason}") from error
+    except _FAILURES as error:
+        raise CameraError(f"camera {without_secret(url)}: {_why(error)}") from error
     if not container.streams.video:
         container.close()
         raise CameraError(f"camera {without_secret(url)}: there is no video in it")
@@ -112,32 +128,39 @@ class StreamCamera:
             finally:
                 done.set()
                 if side:
-                    side.join(config.timeout_s + 1)
+                    side.join(0.5)  # a stalled one ends at its own time-out
 
     # --- packets ----------------------------------------------------------------------------------
 
     def _packets(
         self, source: Any, video: Any, url: str, loop: Callable[[], bool], stop: threading.Event
     ) -> Iterator[tuple[Any, int]]:
-        """Yield (packet, arrival in monotonic microseconds), a file paced and perhaps looped."""
+        """Yield (packet, arrival in monotonic microseconds), a file paced and perhaps looped.
+
+        A looped file's times go on growing.
+        """
         base = video.time_base
+        pace = _Pace(self._clock, stop) if _is_file(url) else None
+        turn = end = 0  # in the file's own time base
         while True:
-            pace = _Pace(self._clock, stop) if _is_file(url) else None
             try:
                 for packet in source.demux(video):
                     if packet.size == 0 or packet.is_corrupt:
                         continue
-                    when_us = _us(packet.dts if packet.dts is not None else packet.pts, base)
-                    if pace and when_us is not None:
-                        pace.wait(when_us)
+                    if pace and packet.dts is not None:
+                        packet.dts += turn
+                        packet.pts = packet.dts if packet.pts is None else packet.pts + turn
+                        end = max(end, packet.dts + (packet.duration or 0))
+                        pace.wait(_us(packet.dts, base) or 0)
                     if stop.is_set():
                         return
                     yield packet, self._clock.mono_us()
                 if not (pace and loop()):
                     raise CameraError(f"camera {without_secret(url)}: the stream ended")
                 source.seek(0)
-            except (OSError, ValueError) as error:
-                raise CameraError(f"camera {without_secret(url)}: {error}") from error
+                turn = end
+            except _FAILURES as error:
+                raise CameraError(f"camera {without_secret(url)}: {_why(error)}") from error
 
     def _copy(
         self,
@@ -239,8 +262,8 @@ class StreamCamera:
                         for frame in video.codec_context.decode(raw):
                             sink.luma(LumaFrame(mono_us=pts_us, luma=luma_of(frame)))
                         delay_s = 1.0
-            except (CameraError, OSError, ValueError) as error:
-                sink.note(f"substream: {without_secret(str(error))}; again in {delay_s:.0f} s")
+            except (CameraError, *_FAILURES) as error:
+                sink.note(f"substream: {error}; again in {delay_s:.0f} s")
                 done.wait(delay_s)
                 delay_s = min(delay_s * 2, 30.0)
 
@@ -296,7 +319,7 @@ class _MotionDecoder:
     def __init__(self, video: Any, sink: CameraSink) -> None:
         context: Any = av.CodecContext.create(video.codec_context.name, "r")
         context.thread_count = 1
-        # The loop filter costs a third of the decoding and changes nothing that motion can see.
+        # The loop filter changes nothing that motion can see.
         context.options = {"skip_loop_filter": "all"}
         self._context = context
         self._sink = sink
@@ -314,7 +337,7 @@ class _MotionDecoder:
         with self._cost:
             try:
                 frames = self._context.decode(copy)
-            except (OSError, ValueError):
+            except _FAILURES:
                 self._skipping = True  # a damaged picture: go on at the next keyframe
                 return
             for frame in frames:

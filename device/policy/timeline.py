@@ -3,46 +3,61 @@
 A source's own time stamps are smooth but may jump, wrap, start anywhere or be missing; its arrivals are
 on our clock but jitter. The timeline keeps the source's spacing and anchors it to arrivals:
 
-- nothing was captured after it arrived: an early-looking packet pulls the anchor back;
-- a step that the arrivals do not share (a jump, a wrap, a looped file) sets a new anchor;
-- decoding times grow strictly, so that a muxer never refuses.
+- nothing was captured after it arrived: a packet that looks early pulls the anchor back, a little at each
+  step, so that a burst at the opening keeps its spacing; a slow leak follows a clock that runs late;
+- a step that the arrivals do not share (a jump, a wrap) sets a new anchor;
+- decoding times grow by at least a millisecond, so that a muxer never refuses.
 """
 
 from dataclasses import dataclass
 
 JUMP_US = 2_000_000
 """Source and arrival may disagree about one step by this much (network stalls are shorter, clock
-jumps and wraps longer; RTSP over TCP was seen to deliver bursts of up to 1 s)."""
+jumps and wraps longer; RTSP over TCP was seen to deliver bursts of up to 1.3 s at its opening)."""
+LEAST_STEP_US = 1000
+PULL, LEAK = 10, 1000
+"""The anchor moves back by at most a tenth of a step, forward by a thousandth: crystals drift by 1e-4."""
 
 
 @dataclass(slots=True)
 class Timeline:
     """One stream of one opening of a camera."""
 
+    lag_us: int = 0
+    """How far behind its arrival the last packet was placed: the source's delay that we can see."""
+
     _anchor_us: int | None = None
     _last_source_us: int = 0
     _last_arrived_us: int = 0
-    _last_dts_us: int = -1
-
-    lag_us: int = 0
-    """How far behind its arrival the last packet was placed: the source's delay that we can see."""
+    _last_dts_us: int | None = None
 
     def place(self, *, pts_us: int | None, dts_us: int | None, arrived_us: int) -> tuple[int, int]:
         """Return (pts_us, dts_us) on the monotonic clock for one packet, in order of arrival."""
         source_us = dts_us if dts_us is not None else pts_us
+        anchor_us = 0
         if source_us is None:
             placed_us = arrived_us
         else:
-            if self._anchor_us is not None:
-                step_us = source_us - self._last_source_us
-                if abs(step_us - (arrived_us - self._last_arrived_us)) > JUMP_US:
-                    self._anchor_us = None
-            if self._anchor_us is None or source_us + self._anchor_us > arrived_us:
-                self._anchor_us = arrived_us - source_us
-            placed_us = source_us + self._anchor_us
-            self._last_source_us, self._last_arrived_us = source_us, arrived_us
-        placed_us = max(placed_us, self._last_dts_us + 1)
+            anchor_us = self._anchored(source_us, arrived_us)
+            placed_us = source_us + anchor_us
+        if self._last_dts_us is not None:
+            placed_us = max(placed_us, self._last_dts_us + LEAST_STEP_US)
         self._last_dts_us = placed_us
         self.lag_us = arrived_us - placed_us
-        shown_after_us = pts_us - source_us if pts_us is not None and source_us is not None else 0
-        return placed_us + max(0, shown_after_us), placed_us
+        if source_us is None or pts_us is None:
+            return placed_us, placed_us
+        return max(placed_us, pts_us + anchor_us), placed_us
+
+    def _anchored(self, source_us: int, arrived_us: int) -> int:
+        anchor_us = self._anchor_us
+        step_us = source_us - self._last_source_us
+        jumped = abs(step_us - (arrived_us - self._last_arrived_us)) > JUMP_US
+        if anchor_us is None or jumped:
+            anchor_us = arrived_us - source_us
+        else:
+            early_us = source_us + anchor_us - arrived_us
+            pace_us = max(0, step_us)
+            anchor_us -= min(early_us, pace_us // PULL) if early_us > 0 else -(pace_us // LEAK)
+        self._last_source_us, self._last_arrived_us = source_us, arrived_us
+        self._anchor_us = anchor_us
+        return anchor_us
