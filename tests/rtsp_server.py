@@ -55,9 +55,9 @@ class LoopFactory(GstRtspServer.RTSPMediaFactory):
     def __init__(self, clip: Clip) -> None:
         super().__init__()
         self.clip = clip
-        self.set_shared(True)  # noqa: FBT003  (GStreamer's own)
+        self.set_shared(True)
 
-    def do_create_element(self, _url: Any) -> Any:  # noqa: ANN401  (GStreamer's own)
+    def do_create_element(self, _url: Any) -> Any:
         pipeline = Gst.parse_launch(f"appsrc name=src format=time ! rtp{self.clip.codec}pay name=pay0 pt=96")
         source = pipeline.get_by_name("src")
         source.set_property("caps", self.clip.caps)

@@ -1,0 +1,44 @@
+"""The GPIO button through gpiozero's own pins. The factory is gpiozero's mock: there is no line here."""
+
+import time
+
+import pytest
+from gpiozero.pins.mock import MockFactory
+
+from device.config import ButtonConfig
+from device.errors import ButtonError
+from device.events import ButtonState, Fact, Pressed
+from device.hw.gpio_button import GpioButton
+
+
+def test_an_edge_is_a_press_with_its_own_time() -> None:
+    facts: list[Fact] = []
+    factory = MockFactory()
+    button = GpioButton(ButtonConfig(), inbox=facts.append, factory=factory)
+    button.open()
+    before_us = time.monotonic_ns() // 1000
+    factory.pin(17).drive_low()
+    factory.pin(17).drive_high()
+    factory.pin(17).drive_low()
+    button.close()
+    presses = [fact for fact in facts if isinstance(fact, Pressed)]
+    assert len(presses) == 1
+    assert before_us - 1000 <= presses[0].mono_us <= time.monotonic_ns() // 1000
+    assert ButtonState(kind="gpio", state="live") in facts
+
+
+def test_no_edge_kills_the_thread_that_brings_the_edges() -> None:
+    def broken(_: Fact) -> None:
+        raise RuntimeError("a bug")
+
+    factory = MockFactory()
+    button = GpioButton(ButtonConfig(), inbox=lambda _: None, factory=factory)
+    button.open()
+    button._inbox = broken
+    factory.pin(17).drive_low()
+
+
+def test_a_line_that_is_not_there_says_what_to_do() -> None:
+    button = GpioButton(ButtonConfig(), inbox=lambda _: None)
+    with pytest.raises(ButtonError, match=r"gpiochip0.*group gpio"):
+        button.open()

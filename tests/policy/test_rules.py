@@ -1,0 +1,134 @@
+"""The pure rules, told the time."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device.policy.episode import CloseClip, EpisodeRule, OpenClip, RaiseCause
+from device.policy.motion import BackgroundDetector, Visit
+from device.policy.press import PressRule
+from device.policy.rate import TokenBucket
+from device.policy.retention import Kept, to_delete
+from device.policy.timeline import LEAST_STEP_US, Timeline
+
+S = 1_000_000
+
+
+def test_the_first_edge_is_the_press_and_bouncing_is_not() -> None:
+    rule = PressRule(bounce_us=30_000)
+    edges = [(True, 0), (False, 400), (True, 900), (False, 200_000), (True, 201_000), (False, 201_500)]
+    assert [rule.feed(down=d, mono_us=t) for d, t in edges] == [True] + [False] * 5
+    assert rule.feed(down=True, mono_us=300_000), "the next real press counts"
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 29_999)), max_size=200))
+def test_a_storm_of_edges_is_one_press(steps: list[tuple[bool, int]]) -> None:
+    rule, now, presses = PressRule(bounce_us=30_000), 0, 0
+    for down, step in steps:
+        now += step
+        presses += rule.feed(down=down, mono_us=now)
+    assert presses <= 1
+
+
+def episode() -> EpisodeRule:
+    return EpisodeRule(pre_roll_us=5 * S, post_roll_us=10 * S, longest_us=60 * S)
+
+
+def test_a_press_in_a_motion_event_shares_its_id_and_raises_the_cause() -> None:
+    rule = episode()
+    assert rule.trigger("motion", mono_us=100 * S, new_event_id="A") == [
+        OpenClip(event_id="A", cause="motion", from_us=95 * S)
+    ]
+    assert rule.trigger("press", mono_us=103 * S, new_event_id="B") == [
+        RaiseCause(event_id="A", cause="press")
+    ]
+    rule.still(last_us=104 * S)
+    assert rule.tick(113 * S) == []
+    assert rule.tick(114 * S) == [CloseClip(event_id="A", until_us=114 * S)]
+    assert rule.event_id is None
+
+
+def test_a_long_visit_is_many_clips_and_no_missing_second() -> None:
+    rule = episode()
+    rule.trigger("motion", mono_us=5 * S, new_event_id="A")
+    orders = [o for second in range(6, 200) for o in rule.tick(second * S)]
+    opened = [o.from_us for o in orders if isinstance(o, OpenClip)]
+    closed = [o.until_us for o in orders if isinstance(o, CloseClip)]
+    assert opened == closed == [60 * S, 120 * S, 180 * S]
+
+
+def test_retention_takes_the_oldest_unprotected_and_no_more_than_needed() -> None:
+    clips = [
+        Kept(clip_id=str(n), disk_bytes=10, protected=n == 0, age_us=None if n == 3 else 100 - n)
+        for n in range(5)
+    ]
+    assert to_delete(clips, used_bytes=50, limit_bytes=35, longest_age_us=1000) == ["1", "2"]
+    assert to_delete(clips, used_bytes=50, limit_bytes=100, longest_age_us=50) == ["1", "2", "4"]
+
+
+def test_a_token_bucket_lets_a_burst_through_and_then_a_trickle() -> None:
+    bucket = TokenBucket(burst=3, refill_us=S)
+    assert [bucket.take(0) for _ in range(5)] == [True] * 3 + [False] * 2
+    assert [bucket.take(t * S) for t in (1, 1, 2)] == [True, False, True]
+
+
+def test_a_timeline_keeps_the_source_spacing_under_jitter() -> None:
+    timeline, step = Timeline(), 66_667
+    placed = [
+        timeline.place(pts_us=n * step, dts_us=n * step, arrived_us=10 * S + n * step + n % 7 * 9000)[1]
+        for n in range(300)
+    ]
+    steps = np.diff(placed)
+    assert abs(steps - step).max() < step // 5
+    assert timeline.lag_us < 100_000
+
+
+def test_a_jump_a_wrap_and_missing_times_are_mended() -> None:
+    timeline = Timeline()
+    arrived = range(0, 10 * S, S // 10)
+    source = [n * S // 10 for n in range(30)] + [10**12 + n * S // 10 for n in range(30)]
+    source += [n * S // 10 for n in range(30)]
+    placed = [
+        timeline.place(pts_us=s, dts_us=s, arrived_us=a)[1] for s, a in zip(source, arrived, strict=False)
+    ]
+    assert abs(np.array(placed) - np.array(list(arrived)[:90])).max() < 20_000
+    assert timeline.place(pts_us=None, dts_us=None, arrived_us=9_500_000) == (9_500_000, 9_500_000)
+
+
+@given(st.lists(st.tuples(st.one_of(st.none(), st.integers(-(10**13), 10**13)), st.integers(0, S))))
+def test_decoding_times_always_grow(packets: list[tuple[int | None, int]]) -> None:
+    timeline, now, last = Timeline(), 0, -(10**15)
+    for source, step in packets:
+        now += step
+        pts, dts = timeline.place(pts_us=source, dts_us=source, arrived_us=now)
+        assert dts >= last + LEAST_STEP_US or last == -(10**15)
+        assert pts >= dts
+        last = dts
+
+
+def test_a_person_is_motion_and_a_lamp_is_not() -> None:
+    detector = BackgroundDetector([], least_share=0.004)
+    rng = np.random.default_rng(7)
+    seen: dict[str, bool] = {"empty": False, "person": False, "lamp": False}
+    for number in range(160):
+        frame = rng.normal(90, 3, (180, 320))
+        what = "empty"
+        if 60 <= number < 90:
+            what, x = "person", number * 4 - 200
+            frame[60:160, x : x + 30] += 50
+        elif number >= 130:
+            what = "lamp"
+            frame += 60
+        found = detector.feed(np.clip(frame, 0, 255).astype(np.uint8), number * 125_000)
+        seen[what] |= found is not None
+    assert seen == {"empty": False, "person": True, "lamp": False}
+
+
+def test_one_visit_is_one_event() -> None:
+    visit = Visit(quiet_us=4 * S)
+    from device.policy.motion import Motion
+
+    moving = Motion(score=0.1, zones=())
+    told = [visit.feed(moving if n % 3 else None, n * S) for n in range(1, 20)]
+    told += [visit.feed(None, n * S) for n in range(20, 30)]
+    assert [t for t in told if t is not None] == [True, False]

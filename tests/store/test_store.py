@@ -1,0 +1,82 @@
+"""The ring and the log, on their own."""
+
+from pathlib import Path
+
+import pytest
+
+from device.events import Packet, VideoFormat
+from device.store.clip_name import ClipName
+from device.store.journal import Journal, JournalReader
+from device.store.orders import NewFact
+from device.store.ring import Ring
+
+VIDEO = VideoFormat(codec="h264", width_px=2, height_px=2, epoch=1)
+
+
+def packet(number: int, *, gop: int, size: int = 100) -> Packet:
+    us = number * 100_000
+    return Packet(
+        data=b"", size_bytes=size, pts_us=us, dts_us=us, duration_us=100_000,
+        is_keyframe=number % gop == 0, format=VIDEO,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("gop", [10, 20, 40])
+def test_any_pre_roll_begins_with_a_keyframe_at_or_before_it(gop: int) -> None:
+    ring = Ring(keep_us=5_000_000, limit_bytes=10_000_000)
+    for number in range(500):
+        ring.append(packet(number, gop=gop))
+        if number > 100:
+            wanted = number * 100_000 - 5_000_000
+            first = ring.since(ring.seq_at(wanted)).packets[0]
+            assert first.is_keyframe
+            assert wanted - gop * 100_000 < first.pts_us <= wanted
+
+
+def test_bytes_are_a_hard_limit_and_a_slow_reader_is_told() -> None:
+    ring = Ring(keep_us=60_000_000, limit_bytes=5000)
+    for number in range(200):
+        ring.append(packet(number, gop=10))
+        assert ring.size_bytes <= 5000
+    read = ring.since(0)
+    assert read.lost + len(read.packets) == 200
+    assert read.packets[0].is_keyframe
+    assert ring.since(read.next_seq).packets == ()
+
+
+def fact(kind: str, *, late: bool | None = False, press_id: int | None = None) -> NewFact:
+    return NewFact(kind=kind, mono_us=0, wall_us=0, clock="synchronised", late=late, press_id=press_id)
+
+
+def test_nothing_behind_an_undecided_press_is_sent_and_a_restart_decides(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "log.db", boot_id="b", keep_rows=100)
+    journal.write([fact("a"), fact("press", late=None, press_id=1), fact("c")], [], None)
+    reader = JournalReader(tmp_path / "log.db")
+    assert [row.payload["kind"] for row in reader.pending(0, 10)] == ["a"]
+    journal.write([], [(1, False)], None)
+    assert [row.payload["late"] for row in reader.pending(0, 10)] == [False, False, False]
+    journal.write([fact("press", late=None, press_id=2)], [], 3)
+    journal.close()
+    journal = Journal(tmp_path / "log.db", boot_id="b", keep_rows=100)
+    assert [(row.seq, row.payload["late"]) for row in reader.pending(3, 10)] == [(4, True)]
+    assert journal.pending_count() == 1
+    assert reader.acked_seq() == 3
+
+
+def test_the_log_keeps_its_newest_rows_and_never_reuses_a_number(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "log.db", boot_id="b", keep_rows=10)
+    for _ in range(30):
+        journal.write([fact("x")], [], None)
+    rows = JournalReader(tmp_path / "log.db").latest(100)
+    assert [row.seq for row in rows] == list(range(21, 31))
+
+
+def test_a_clip_name_says_all_and_reads_back() -> None:
+    name = ClipName(
+        started_wall_us=1_764_015_617_123_000, event_id="01KAVZ0000000000000000ABCD",
+        cause="press", clock="unsynchronised",
+    )  # fmt: skip
+    assert ClipName.parse(name.file_name) == name
+    assert name.clip_id.endswith("-ABCD")
+    for bad in ("x.mp4", name.file_name + "x", name.file_name.replace("press", "other")):
+        assert ClipName.parse(bad) is None
