@@ -28,13 +28,13 @@ def test_an_edge_is_a_press_with_its_own_time() -> None:
 
 
 def test_no_edge_kills_the_thread_that_brings_the_edges() -> None:
-    def broken(_: Fact) -> None:
-        raise RuntimeError("a bug")
+    def inbox(fact: Fact) -> None:
+        if isinstance(fact, Pressed):
+            raise TypeError("a bug")
 
     factory = MockFactory()
-    button = GpioButton(ButtonConfig(), inbox=lambda _: None, factory=factory)
+    button = GpioButton(ButtonConfig(), inbox=inbox, factory=factory)
     button.open()
-    button._inbox = broken
     factory.pin(17).drive_low()
 
 

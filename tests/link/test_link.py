@@ -19,7 +19,7 @@ def test_an_address_of_a_home(address: str) -> None:
 
 @pytest.mark.parametrize("address", [
     "8.8.8.8", "172.32.0.1", "100.64.0.1", "2001:db8::1", "64:ff9b::a00:1", "::ffff:8.8.8.8",
-    "2002:a00:1::", "0.0.0.0", "home.example", "",
+    "2002:a00:1::", "255.255.255.255", "home.example", "",
 ])  # fmt: skip
 def test_an_address_outside(address: str) -> None:
     assert not is_home(address)

@@ -32,9 +32,7 @@ def test_a_press_rings_once_and_makes_a_clip_that_starts_before_it(
     assert door.run("check").returncode == 0
 
 
-def test_a_visitor_is_one_event_across_motion_press_and_clip(
-    doorbell: Make, listener: Listener
-) -> None:
+def test_a_visitor_is_one_event_across_motion_press_and_clip(doorbell: Make, listener: Listener) -> None:
     scene = {"width_px": 320, "height_px": 180, "light": "day", "first_visit_s": 3}
     door = doorbell({"kind": "scene", "scene": scene}, motion={"enabled": True}).start()
     press = json.loads(wait_for("the visitor's press", lambda: listener.of("press"), 30)[0])
@@ -78,9 +76,7 @@ def test_presses_while_the_broker_is_away_are_late_in_log_and_never_live(
     wait_for("the link to be down", lambda: door.status()["mqtt"]["state"] == "down")
     first, second = door.json("ring"), door.json("ring")
     broker.start()
-    rows = wait_for(
-        "both rows", lambda: r if len(r := dashboard.log("press")) == 2 else None, 60
-    )
+    rows = wait_for("both rows", lambda: r if len(r := dashboard.log("press")) == 2 else None, 60)
     assert [row["late"] for row in rows] == [True, True]
     assert rows[0]["seq"] < rows[1]["seq"]
     assert [r["occurred_at"] for r in rows] == [first["occurred_at"], second["occurred_at"]]
