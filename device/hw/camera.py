@@ -51,7 +51,17 @@ def open_camera(config: CameraConfig, *, clock: Clock, press: Callable[[int], No
 
             return StreamCamera(config.stream, clock=clock)
         case "pi":
-            raise CameraError("camera.kind pi: not in this version yet; use kind stream or scene meanwhile")
+            return _NoPiCameraYet()
+
+
+class _NoPiCameraYet:
+    """Says so instead of falling back in silence; the bell works all the same."""
+
+    kind = "pi"
+
+    def run(self, sink: CameraSink, stop: threading.Event, beat: Callable[[], None]) -> None:  # noqa: ARG002
+        """Raise CameraError."""
+        raise CameraError("camera.kind pi is not in this version yet; use kind stream or scene")
 
 
 class _Counting:

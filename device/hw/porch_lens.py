@@ -36,12 +36,11 @@ class Lens(NamedTuple):
 
     def px(self, length_m: float, z_m: float) -> float:
         """How long `length_m` looks at `z_m`."""
-        return length_m * _FOCAL * self.height_px / z_m
+        return length_m * _FOCAL * self.height_px / max(z_m, 0.1)
 
     def at(self, point: Point) -> tuple[float, float]:
         """Where in the frame `point` is, in pixels from the top left."""
         x, y, z = point
-        z = max(z, 0.1)
         return self.width_px / 2 + self.px(x, z), _HORIZON * self.height_px + self.px(_LENS_Y_M - y, z)
 
     def edge_m(self, z_m: float) -> tuple[float, float]:
@@ -86,3 +85,16 @@ def rgb(code: int, gain: float = 1.0) -> Colour:
 def infrared(z_m: Plane | float) -> Plane | float:
     """Light of the lens's own lamps that comes back from `z_m`: a soft inverse square."""
     return 0.085 + 0.8 / (1 + (z_m / 4.6) ** 2)
+
+
+def lit(code: int, z_m: float, gain: float, night: float) -> Colour:
+    """The colour of cloth or skin at `z_m` between day (0) and night (1), less the pedestal."""
+    blue, green, red = rgb(code, gain)
+    # Cloth and skin are paler in infrared than to the eye, and nearer to each other.
+    grey = (30 + 0.85 * (0.11 * blue + 0.59 * green + 0.3 * red)) * float(infrared(z_m)) * night
+    day = 1 - night
+    return (
+        blue * day + grey * 1.03 - PEDESTAL,
+        green * day + grey - PEDESTAL,
+        red * day + grey * 0.95 - PEDESTAL,
+    )

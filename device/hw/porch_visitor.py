@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.hw import porch_lens as lens_
-from device.hw.porch_lens import SUB, Colour, Image, Lens, Plane, Point, ease, fixed, rgb
+from device.hw import porch_lens
+from device.hw.porch_lens import SUB, Image, Lens, Plane, Point, ease, fixed, lit
 
 Outline = NDArray[np.float64]  # N x 2, m, up positive, around a middle
 Span = tuple[float, float]
@@ -25,14 +25,14 @@ class Brush:
 
     def plate(self, points: Sequence[Point], code: int, gain: float = 1.0) -> None:
         """Fill a polygon; its light is that of its first corner."""
-        colour = self._ink(code, points[0][2], gain)
+        colour = lit(code, points[0][2], gain, self.night)
         cv2.fillPoly(self.frame, [self.lens.corners(points)], colour, cv2.LINE_AA, SUB)
 
     def shape(self, middle: Point, outline: Outline, code: int, gain: float = 1.0) -> None:
         """Fill an outline that stands upright around `middle`."""
         metre = self.lens.px(1, middle[2])
         corners = fixed(outline * (metre, -metre) + self.lens.at(middle))
-        cv2.fillPoly(self.frame, [corners], self._ink(code, middle[2], gain), cv2.LINE_AA, SUB)
+        cv2.fillPoly(self.frame, [corners], lit(code, middle[2], gain, self.night), cv2.LINE_AA, SUB)
 
     def ball(self, middle: Point, rx: float, ry: float, code: int, gain: float = 1.0) -> None:
         """Fill an upright ellipse."""
@@ -42,18 +42,10 @@ class Brush:
         self, ends: tuple[Point, Point], radii: tuple[float, float], code: int, gain: float = 1.0
     ) -> None:
         """Draw a rod with round ends, as wide at each end as its own distance makes it."""
-        round_px = (self.lens.px(r, max(end[2], 0.1)) for end, r in zip(ends, radii, strict=True))
-        rings = [_RING * px + self.lens.at(end) for end, px in zip(ends, round_px, strict=True)]
+        rings = [self.lens.at(e) + _RING * self.lens.px(r, e[2]) for e, r in zip(ends, radii, strict=True)]
         hull = cv2.convexHull(fixed(np.concatenate(rings)))
-        colour = self._ink(code, (ends[0][2] + ends[1][2]) / 2, gain)
+        colour = lit(code, (ends[0][2] + ends[1][2]) / 2, gain, self.night)
         cv2.fillConvexPoly(self.frame, hull, colour, cv2.LINE_AA, SUB)
-
-    def _ink(self, code: int, z: float, gain: float) -> Colour:
-        blue, green, red = rgb(code, gain)
-        # Cloth and skin are paler in infrared than to the eye, and nearer to each other.
-        grey = (30 + 0.85 * (0.11 * blue + 0.59 * green + 0.3 * red)) * float(lens_.infrared(z)) * self.night
-        day, off = 1 - self.night, lens_.PEDESTAL
-        return blue * day + grey * 1.03 - off, green * day + grey - off, red * day + grey * 0.95 - off
 
 
 class _Look(NamedTuple):
@@ -90,9 +82,9 @@ class Visitor:
         come, go = ease(t, -5.1, -1.0), ease(t, 5.7, 9.2)
         near, hidden = come - go, 1 - ease(t, -5.9, -4.7) + ease(t, 8.8, 9.9)
         self.z = _STREET_M + (_NEAR_M - _STREET_M) * near
-        behind_x = (lens_.GATE_X_M + side * lens_.YEW_M) * _STREET_M / lens_.YEW_Z_M
-        self.x = float(lens_.path_x_m(self.z)) + (behind_x - lens_.GATE_X_M) * hidden
-        walked = (_STREET_M - _NEAR_M) * (come + go) + lens_.YEW_M * (2 - hidden)
+        behind_x = (porch_lens.GATE_X_M + side * porch_lens.YEW_M) * _STREET_M / porch_lens.YEW_Z_M
+        self.x = float(porch_lens.path_x_m(self.z)) + (behind_x - porch_lens.GATE_X_M) * hidden
+        walked = (_STREET_M - _NEAR_M) * (come + go) + porch_lens.YEW_M * (2 - hidden)
         self.pace = min(1.0, 8 * near * (1 - near) + 4 * hidden * (1 - hidden))
         self.stride = walked / 0.72 * math.pi
         self.yaw = ease(t, 5.0, 6.0) * math.pi - side * 3.8 * hidden * (1 - hidden)
@@ -102,7 +94,7 @@ class Visitor:
         self.poke = ease(t, -0.25, 0) - ease(t, 0.3, 0.5)
         self.lean = 0.012 * math.sin(1.3 * t) * (1 - self.pace)
         self.rise = 0.022 * abs(math.sin(self.stride)) * self.pace - 0.01
-        self.blink = (t + 1) % 2.9 < 0.12  # noqa: PLR2004 - s
+        self.lids = 0.25 if (t + 1) % 2.9 < 0.12 else 1.0  # noqa: PLR2004 - s, a blink
 
     def draw(self, brush: Brush, backdrop: Image, hides: Plane) -> None:
         """Draw from back to front; past the fence, put back what of the backdrop is before it."""
@@ -120,7 +112,7 @@ class Visitor:
             self._arm(brush, -near_arm)
         self._head(brush)
         self._arm(brush, near_arm)
-        if self.z > lens_.FENCE_Z_M:
+        if self.z > porch_lens.FENCE_Z_M:
             (left, top), (right, low) = (brush.lens.at((self.x + k, 1 - k, self.z)) for k in (-1, 1))
             area = slice(max(0, round(top)), round(low) + 2), slice(max(0, round(left)), max(0, round(right)))
             share = hides[area][..., None]
@@ -221,13 +213,12 @@ class Visitor:
         brush.limb(cuff, (0.052, 0.05), self.look.coat, 0.86)
         brush.limb((_between(wrist, fist, 0.15), fist), (0.037, 0.036), skin, 0.9)
         tip = x - 0.012, y + 0.008, z - 0.06 - 0.04 * self.poke
-        for start, end, gain in (
-            *(((x - 0.021, y - k, z - 0.02), (x + 0.017, y - k, z - 0.026), 0.97 - 4 * k) for k in _CURLED),
-            ((x + 0.026, y + 0.004, z), (x + 0.014, y - 0.012, z - 0.04), 0.92),  # the thumb
-            ((x - 0.008, y + 0.02, z - 0.01), tip, 1.03),
-        ):
-            brush.limb((start, end), (0.0136, 0.0113), skin, gain - 0.17)
-            brush.limb((start, end), (0.0125, 0.0102), skin, gain)
+        fingers = (_level((x - 0.002, y, z - 0.023), 0.019, -drop) for drop in (0.033, 0.0185, 0.004))
+        thumb = (x + 0.026, y + 0.004, z), (x + 0.014, y - 0.012, z - 0.04)
+        pointing = (x - 0.008, y + 0.02, z - 0.01), tip
+        for part, gain in zip((*fingers, thumb, pointing), (0.84, 0.9, 0.96, 0.92, 1.03), strict=True):
+            brush.limb(part, (0.0136, 0.0113), skin, gain - 0.17)
+            brush.limb(part, (0.0125, 0.0102), skin, gain)
         brush.ball(tip, 0.0062, 0.005, skin, 1.12)
 
     def _head(self, brush: Brush) -> None:
@@ -249,12 +240,11 @@ class Visitor:
             return
         brush.shape(middle, _DOME, look.hat)
         brush.shape(middle, _DOME[_DOME[:, 0] > 0.05], look.hat, 0.88)  # noqa: PLR2004 - the shaded side
+        brush.limb(_level(middle, 0.07, 0.05), (0.022, 0.022), look.hat, 0.75)
         if not look.courier:
             brush.ball((x, y + 0.158, z), 0.026, 0.024, 0xEFE3D2)
-            brush.limb(_level(middle, 0.073, 0.052), (0.026, 0.026), look.hat, 0.82)
         elif self.facing:
             brush.limb(_level(middle, 0.022, 0.1), (0.014, 0.014), look.accent)
-            brush.limb(_level(middle, 0.062, 0.046), (0.016, 0.016), look.hat, 0.6)
 
     def _face(self, brush: Brush, middle: Point) -> None:
         x, y, z = middle
@@ -267,14 +257,9 @@ class Visitor:
         nose = x + shift
         for side in (-flat, flat):
             eye = nose + 0.032 * side
-            if self.blink:
-                brush.ball((eye, y + 0.002, z), 0.0145, 0.003, skin, 0.5)
-            else:
-                brush.ball((eye, y + 0.006, z), 0.0155, 0.0098, skin, 0.5)
-                brush.ball((eye, y + 0.004, z), 0.0145, 0.0088, 0xF4EFEA)
-                brush.ball((eye + 0.2 * shift, y + 0.004, z), 0.0078, 0.0082, 0x33241C)
-            brow = (nose + 0.017 * side, y + 0.03, z), (nose + 0.05 * side, y + 0.031, z)
-            brush.limb(brow, (0.0052, 0.003), hair, 0.9)
+            brush.ball((eye, y + 0.004, z), 0.0145, 0.0088 * self.lids, 0xF4EFEA)
+            brush.ball((eye + 0.2 * shift, y + 0.004, z), 0.0078, 0.0082 * self.lids, 0x33241C)
+            brush.limb(_level((eye, y, z), 0.017, 0.031), (0.004, 0.004), hair, 0.9)
             brush.ball((nose + 0.045 * side, y - 0.03, z), 0.016, 0.011, skin - 0x000C0C, 0.97)
         brush.limb(((nose + 0.006, y - 0.002, z), (nose + 0.008, y - 0.034, z)), (0.005, 0.0105), skin, 0.86)
         brush.limb(((nose, y + 0.004, z), (nose, y - 0.032, z)), (0.006, 0.0105), skin, 1.04)
@@ -302,13 +287,10 @@ _PROFILE: Final = (
     (0.6, 0.85, 1.05, 1.2, 1.3, 1.355, 1.39, 1.42, 1.45, 1.49),
     (0.262, 0.232, 0.202, 0.21, 0.22, 0.219, 0.204, 0.172, 0.13, 0.07),
 )
-_CURLED: Final = (0.033, 0.0185, 0.004)  # three fingers, how far under the fist's middle, m
 _RING: Final = _oval(1, 1, 0, math.tau)
 _SHADE: Final = 1 - 0.62 * np.clip(1 - np.hypot(*np.mgrid[-1:1:64j, -1:1:64j]), 0, 1)
 _SHADOW: Final = np.repeat(np.rint(255 * _SHADE)[..., None], 3, axis=2).astype(np.uint8)
-_LIPS: Final = np.concatenate(
-    (_oval(0.028, 0.022, math.pi, math.tau), _oval(0.028, 0.009, math.tau, math.pi))
-)
+_LIPS: Final = np.concatenate((_oval(0.028, 0.022, 3.14, 6.28), _oval(0.028, 0.009, 6.28, 3.14)))
 _CROP: Final = np.add(_oval(0.0905, 0.13, -0.12, math.pi + 0.12), (0, 0.012))
 _FRINGE: Final = np.add(_oval(0.084, 0.036, math.pi, 0), (0, 0.042))
 _MOON: Final = np.concatenate((_oval(0.083, 0.116, -1.5, 1.5), _oval(0.05, 0.116, 1.5, -1.5)))

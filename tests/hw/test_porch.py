@@ -34,7 +34,7 @@ def built(
     )
 
 
-porch = functools.cache(built)  # painting one takes a second, and a drawing leaves no trace
+porch = functools.cache(built)  # painting takes a while, and a drawing leaves no trace
 
 
 def changed(one: Image, other: Image) -> NDArray[np.bool_]:
@@ -47,11 +47,8 @@ def middle(picture: NDArray[np.bool_]) -> float:
     return float(picture[height // 4 :, width * 9 // 20 : width * 3 // 5].mean())
 
 
-@pytest.mark.parametrize("light", ["day", "night", "cycle"])
-def test_the_same_moment_is_the_same_picture_whatever_was_drawn_before(
-    light: Literal["day", "night", "cycle"],
-) -> None:
-    one, other = built(light), built(light)
+def test_the_same_moment_is_the_same_picture_whatever_was_drawn_before() -> None:
+    one, other = built("cycle", (320, 180)), built("cycle", (320, 180))
     for time_s in (0.0, CYCLE_S * 0.45, FIRST_S + 3):
         other.draw(time_s)
     for time_s in (0.04, FIRST_S + 2.5, FIRST_S + PRESS_AT_S, FIRST_S + EVERY_S + 8, 271.0):
@@ -64,19 +61,17 @@ def test_two_frames_in_a_row_carry_different_noise() -> None:
     assert (scene.draw(1.04) != before).mean() > 0.3
 
 
-@pytest.mark.parametrize(
-    "size", [(320, 180), (640, 360), (640, 480), (854, 480), (1280, 720), (1920, 1080), (320, 1080)]
-)
+@pytest.mark.parametrize("size", [(320, 180), (1280, 720), (320, 1080), (1920, 180)])
 def test_every_moment_of_a_visit_is_drawn_at_any_size(size: tuple[int, int]) -> None:
     scene = built(size=size)
-    for time_s in np.arange(FIRST_S - 0.5, FIRST_S + EVERY_S + VISIT_S + 0.5, 0.5):
+    for time_s in np.arange(FIRST_S - 0.5, FIRST_S + EVERY_S + VISIT_S, 0.7):
         frame = scene.draw(float(time_s))
         assert frame.shape == (size[1], size[0], 3)
         assert frame.dtype == np.uint8
         assert frame.flags.c_contiguous
 
 
-@pytest.mark.parametrize("size", [(641, 360), (640, 361), (318, 180), (640, 178), (1922, 1080)])
+@pytest.mark.parametrize("size", [(641, 360), (640, 178), (1922, 1080)])
 def test_an_odd_or_unreasonable_size_is_refused_by_name(size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=r"(width|height)_px is \d+"):
         porch(size=size)
@@ -87,8 +82,7 @@ def test_visits_that_would_overlap_are_refused() -> None:
         Porch(width_px=320, height_px=180, light="day", visit_every_s=5, first_visit_s=0)
 
 
-@pytest.mark.parametrize("light", ["day", "night"])
-@pytest.mark.parametrize("visit", range(4))
+@pytest.mark.parametrize(("light", "visit"), [("day", 0), ("day", 1), ("night", 2), ("night", 3)])
 def test_a_visitor_fills_the_middle_of_the_picture(light: Literal["day", "night"], visit: int) -> None:
     scene = porch(light)
     empty = scene.draw(0.0).copy()
@@ -156,7 +150,7 @@ def test_nobody_comes_when_visitors_are_off() -> None:
     assert not scene.press_due(0, 1000)
 
 
-@pytest.mark.parametrize("step_s", [0.001, 1 / 30, 0.1, 1.0, 7.3, 24.9])
+@pytest.mark.parametrize("step_s", [1 / 30, 1.0, 24.9])
 def test_a_visitor_presses_exactly_once_whatever_the_frame_rate(step_s: float) -> None:
     scene = porch(size=(320, 180))
     steps = int(8 * EVERY_S / step_s)
