@@ -142,12 +142,14 @@ class StreamCamera:
         base = video.time_base
         pace = _Pace(self._clock, stop) if _is_file(url) else None
         turn = end = 0  # in the file's own time base
+        first: int | None = None
         while True:
             try:
                 for packet in source.demux(video):
                     if packet.size == 0 or packet.is_corrupt:
                         continue
                     if pace and packet.dts is not None:
+                        first = packet.dts if first is None else first
                         packet.dts += turn
                         packet.pts = packet.dts if packet.pts is None else packet.pts + turn
                         end = max(end, packet.dts + (packet.duration or 0))
@@ -158,7 +160,7 @@ class StreamCamera:
                 if not (pace and loop()):
                     raise CameraError(f"camera {without_secret(url)}: the stream ended")
                 source.seek(0)
-                turn = end
+                turn = end - (first or 0)  # with B-frames the first decoding time is below 0
             except _FAILURES as error:
                 raise CameraError(f"camera {without_secret(url)}: {_why(error)}") from error
 

@@ -30,7 +30,7 @@ from device.events import (
     SettingAsked,
 )
 from device.link.home_network import is_home
-from device.link.session import LinkLost, OldBroker, Session
+from device.link.session import CONNECT_TIMEOUT_S, LinkLost, NoAnswer, OldBroker, Session
 from device.policy.rate import TokenBucket
 from device.worker import Worker
 
@@ -148,6 +148,9 @@ class MqttLink:
                     protocol = MQTTProtocolVersion.MQTTv311
                     continue
             except LinkLost as error:
+                if isinstance(error, NoAnswer) and self._is_old(worker):
+                    protocol = MQTTProtocolVersion.MQTTv311
+                    continue
                 was_up = self._up
                 self._lost(str(error))
             delay_s = FIRST_DELAY_S if was_up else min(delay_s * 2, LONGEST_DELAY_S)
@@ -209,12 +212,7 @@ class MqttLink:
         try:
             session.connect([f"{self.root}/+/set", *([status] if self._discovery else [])])
             self._refuse_outside(session.peer())
-            deadline_us = self._clock.mono_us() + int(self._config.keepalive_s * 1.5e6)
-            while not session.accepted:
-                if self._clock.mono_us() > deadline_us or worker.stopping.is_set():
-                    raise LinkLost("the broker does not answer CONNECT")
-                self._turn(worker, session)
-                self._miss_presses()
+            self._await_connack(worker, session)
             # Home Assistant ignores a ring of an unavailable device: `online` goes first, and the link
             # counts as up only when its PUBACK has come back.
             confirmed: list[bool] = []
@@ -236,6 +234,35 @@ class MqttLink:
             for press_id in live:
                 self._inbox(PressSettled(press_id=press_id, delivered=False))
             session.drop()
+
+    def _await_connack(self, worker: Worker, session: Session) -> None:
+        deadline_us = self._clock.mono_us() + int(CONNECT_TIMEOUT_S * 1e6)
+        while not session.accepted:
+            if self._clock.mono_us() > deadline_us or worker.stopping.is_set():
+                raise NoAnswer("the broker does not answer CONNECT")
+            self._turn(worker, session)
+            self._miss_presses()
+
+    def _is_old(self, worker: Worker) -> bool:
+        """Ask a broker that hangs on a full MQTT 5 CONNECT once more, with a bare one."""
+        probe = Session(
+            self._config,
+            self._client_id,
+            "",
+            MQTTProtocolVersion.MQTTv5,
+            lambda _topic, _payload, _retained: None,
+            bare=True,
+        )
+        try:
+            probe.connect([])
+            self._await_connack(worker, probe)
+            probe.close()
+        except OldBroker:
+            log.warning("mqtt_old_broker using=3.1.1: presses cannot expire in its queues")
+            return True
+        except LinkLost:
+            return False
+        return False
 
     def _turn(self, worker: Worker, session: Session) -> None:
         worker.beat()

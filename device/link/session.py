@@ -39,6 +39,10 @@ class LinkLost(DoorbellError):
     """This connection is over; the message says why."""
 
 
+class NoAnswer(LinkLost):
+    """The broker took the connection and never answered CONNECT."""
+
+
 class OldBroker(LinkLost):
     """The broker does not speak MQTT 5."""
 
@@ -58,6 +62,8 @@ class Session:
     will_topic: str
     protocol: MQTTProtocolVersion
     on_input: Callable[[str, bytes, bool], None]
+    bare: bool = False
+    """Without will and properties: some 3.1.1 brokers refuse such a CONNECT, and hang on a full one."""
     accepted: bool = False
     _waiting: dict[int, _Waiting] = field(default_factory=dict)
     _ended: str = ""
@@ -75,7 +81,8 @@ class Session:
             client.username_pw_set(self.config.username, self._password())
         if self.config.ca_file:
             client.tls_set_context(self._tls())
-        client.will_set(self.will_topic, "offline", qos=1, retain=True)
+        if not self.bare:
+            client.will_set(self.will_topic, "offline", qos=1, retain=True)
         client.on_connect = self._connected(subscriptions)
         client.on_disconnect = self._disconnected
         client.on_publish = self._published
@@ -83,7 +90,7 @@ class Session:
         # A silent peer is noticed after two of paho's intervals: three quarters make 1.5 of ours.
         keepalive_s = max(2, int(self.config.keepalive_s * 0.75))
         try:
-            if self.protocol == MQTTProtocolVersion.MQTTv5:
+            if self.protocol == MQTTProtocolVersion.MQTTv5 and not self.bare:
                 properties = Properties(PacketTypes.CONNECT)
                 properties.MaximumPacketSize = LARGEST_INPUT_BYTES
                 client.connect(

@@ -79,7 +79,8 @@ class Recording:
         finished: list[Finished] = []
         wait_for_keyframe = read.lost > 0
         for packet in read.packets:
-            if self.until_us is not None and packet.pts_us > self.until_us:
+            # By decoding time: with B-frames, pictures from before `until_us` still follow later ones.
+            if self.until_us is not None and packet.dts_us > self.until_us:
                 return finished + self.finish(), True
             if wait_for_keyframe and not packet.is_keyframe:
                 self._lost += 1

@@ -182,3 +182,33 @@ def test_the_pi_camera_of_the_reference_is_not_there_yet_and_the_bell_rings(
     assert fault["text"].startswith("camera.kind pi is not in this version yet")
     door.json("ring")
     wait_for("the press", lambda: listener.of("press"))
+
+
+def test_the_embedded_broker_speaks_3_1_1_and_a_press_gets_through(tmp_path: Path) -> None:
+    port = free_port()
+    config = tmp_path / "amqtt.yaml"
+    config.write_text(
+        f"listeners:\n  default:\n    type: tcp\n    bind: 127.0.0.1:{port}\n"
+        "plugins:\n  amqtt.plugins.authentication.AnonymousAuthPlugin:\n    allow_anonymous: true\n"
+    )
+    broker = subprocess.Popen(
+        [Path(sys.executable).parent / "amqtt", "-c", config],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    door = Doorbell(tmp_path / "d", port, {"kind": "pi"})
+    try:
+        door.start(camera=False)
+        mqtt = wait_for("the link", lambda: m if (m := door.status()["mqtt"])["state"] == "up" else None, 60)
+        assert mqtt["protocol"] == "3.1.1"
+        listener = Listener(port)
+        door.json("ring")
+        wait_for("the press", lambda: listener.of("press"))
+        listener.close()
+        assert door.stop() == 0
+    finally:
+        if door.process:
+            door.process.kill()
+            door.process.wait(10)
+        broker.terminate()
+        broker.wait(10)
