@@ -274,6 +274,13 @@ class MqttConfig(_Table):
                 _open_once(file)
         return value
 
+    @field_validator("snapshots")
+    @classmethod
+    def _no_snapshots_yet(cls, value: bool) -> bool:  # noqa: FBT001  (pydantic's form)
+        if value:
+            raise ValueError("is not in this version yet; leave it false")
+        return value
+
     @field_validator("key_file")
     @classmethod
     def _certificate_is_whole(cls, key_file: str, info: ValidationInfo) -> str:

@@ -59,12 +59,6 @@ def discovery(config: MqttConfig, device_id: str, device_name: str, version: str
         "temperature": _sensor(root, "Processor temperature", "temperature_c", "temperature", "°C"),
         "faults": _sensor(root, "Faults", "faults", None, None),
     }
-    if config.snapshots:
-        components["snapshot"] |= {
-            "name": "Last press",
-            "image_topic": f"{root}/snapshot",
-            "content_type": "image/jpeg",
-        }
     for setting, (name, icon, _) in _SWITCHES.items():
         components[setting] = {
             "platform": "switch",
