@@ -59,7 +59,7 @@ class _NoPiCameraYet:
 
     kind = "pi"
 
-    def run(self, sink: CameraSink, stop: threading.Event, beat: Callable[[], None]) -> None:  # noqa: ARG002
+    def run(self, sink: CameraSink, stop: threading.Event, beat: Callable[[], None]) -> None:  # noqa: ARG002  (the protocol's)
         """Raise CameraError."""
         raise CameraError("camera.kind pi is not in this version yet; use kind stream or scene")
 

@@ -10,9 +10,9 @@ from typing import Any
 from device.config import MqttConfig
 
 _SWITCHES = {
-    "motion_enabled": ("Motion detection", "mdi:motion-sensor", None),
-    "chime_muted": ("Chime muted", "mdi:bell-off", None),
-    "privacy": ("Privacy (camera off)", "mdi:eye-off", None),
+    "motion_enabled": ("Motion detection", "mdi:motion-sensor"),
+    "chime_muted": ("Chime muted", "mdi:bell-off"),
+    "privacy": ("Privacy (camera off)", "mdi:eye-off"),
 }
 
 
@@ -59,7 +59,7 @@ def discovery(config: MqttConfig, device_id: str, device_name: str, version: str
         "temperature": _sensor(root, "Processor temperature", "temperature_c", "temperature", "°C"),
         "faults": _sensor(root, "Faults", "faults", None, None),
     }
-    for setting, (name, icon, _) in _SWITCHES.items():
+    for setting, (name, icon) in _SWITCHES.items():
         components[setting] = {
             "platform": "switch",
             "name": name,

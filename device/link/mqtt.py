@@ -89,7 +89,6 @@ class MqttLink:
         self._open_log = open_log
         self._log_sent = log_sent
         self._presses: queue.SimpleQueue[LivePress] = queue.SimpleQueue()
-        self._passing: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
         self._retained: dict[str, str] = {}
         self._changed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -119,11 +118,6 @@ class MqttLink:
             self._retained[subtopic] = payload
             self._changed.put(subtopic)
             os.eventfd_write(self._wake_fd, 1)
-
-    def snapshot(self, jpeg: bytes) -> None:
-        """Tell a picture, if the link is up (QoS 0, never retained)."""
-        self._passing.put(("snapshot", jpeg))
-        os.eventfd_write(self._wake_fd, 1)
 
     def log_grew(self, path: Path) -> None:
         """Say that the log has rows to send."""
@@ -204,7 +198,7 @@ class MqttLink:
             self._inbox(PressSettled(press_id=press.press_id, delivered=False))
 
     def _serve(self, worker: Worker, protocol: MQTTProtocolVersion) -> None:
-        live: dict[int, int] = {}  # press_id → when it was handed over
+        live: set[int] = set()  # press_ids handed over, no PUBACK yet
         session = Session(
             self._config, self._client_id, f"{self.root}/availability", protocol, self._take_input
         )
@@ -286,14 +280,14 @@ class MqttLink:
         for subtopic, payload in list(self._retained.items()):
             self._publish(session, subtopic, payload, retain=True)
 
-    def _hand_over(self, session: Session, live: dict[int, int]) -> None:
+    def _hand_over(self, session: Session, live: set[int]) -> None:
         while not self._presses.empty():
             press = self._presses.get_nowait()
             now_us = self._clock.mono_us()
             if now_us - press.mono_us > PRESS_LIVE_US:
                 self._inbox(PressSettled(press_id=press.press_id, delivered=False))
                 continue
-            live[press.press_id] = now_us
+            live.add(press.press_id)
             self._publish(
                 session, "press", press.payload, expiry_s=PRESS_LIVE_US // 1_000_000,
                 done=self._delivered(live, press.press_id),
@@ -301,13 +295,11 @@ class MqttLink:
         while not self._changed.empty():
             subtopic = self._changed.get_nowait()
             self._publish(session, subtopic, self._retained[subtopic], retain=True)
-        while not self._passing.empty():
-            subtopic, content = self._passing.get_nowait()
-            self._publish(session, subtopic, content, qos=0)
 
-    def _delivered(self, live: dict[int, int], press_id: int) -> Callable[[], None]:
+    def _delivered(self, live: set[int], press_id: int) -> Callable[[], None]:
         def done() -> None:
-            if live.pop(press_id, None) is not None:
+            if press_id in live:
+                live.remove(press_id)
                 self._inbox(PressSettled(press_id=press_id, delivered=True))
 
         return done
@@ -349,7 +341,7 @@ class MqttLink:
 
         return done
 
-    def _say_goodbye(self, session: Session, live: dict[int, int]) -> None:
+    def _say_goodbye(self, session: Session, live: set[int]) -> None:
         self._hand_over(session, live)
         self._publish(session, "availability", "offline", retain=True)
         until_us = self._clock.mono_us() + 1_000_000

@@ -57,6 +57,7 @@ class Index:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open. Raises sqlite3.DatabaseError if the file is not a sound database."""
+        self._totals: tuple[int, int, int | None] | None = None
         mode = "ro" if read_only else "rwc"
         self._db = sqlite3.connect(
             f"file:{path}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
@@ -68,6 +69,7 @@ class Index:
 
     def add(self, row: ClipRow) -> None:
         """Insert one clip whose file is durable already."""
+        self._totals = None
         marks = ", ".join("?" * len(_COLUMNS))
         self._db.execute(
             f"INSERT INTO clip ({', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608  (as above)
@@ -76,6 +78,7 @@ class Index:
 
     def remove(self, clip_id: str) -> None:
         """Forget one clip."""
+        self._totals = None
         self._db.execute("DELETE FROM clip WHERE clip_id = ?", [clip_id])
 
     def oldest_first(self) -> list[ClipRow]:
@@ -95,12 +98,16 @@ class Index:
             yield ClipRow(**dict(zip(_COLUMNS, columns, strict=True)))
 
     def totals(self) -> tuple[int, int, int | None]:
-        """Return (clips, bytes on disk, wall time of the oldest in Unix microseconds)."""
-        count, used, oldest = self._db.execute(
-            "SELECT count(*), coalesce(sum(disk_bytes), 0), "
-            "(SELECT started_wall_us FROM clip ORDER BY ordinal LIMIT 1) FROM clip"
-        ).fetchone()
-        return count, used, oldest
+        """Return (clips, bytes on disk, wall time of the oldest in Unix microseconds).
+
+        Counted anew only after this connection changed something: the keeper asks many times a second.
+        """
+        if self._totals is None:
+            self._totals = self._db.execute(
+                "SELECT count(*), coalesce(sum(disk_bytes), 0), "
+                "(SELECT started_wall_us FROM clip ORDER BY ordinal LIMIT 1) FROM clip"
+            ).fetchone()
+        return self._totals
 
     def close(self) -> None:
         """Close the connection."""
