@@ -51,6 +51,8 @@ log = logging.getLogger(__name__)
 
 TURN_S = 0.25
 WATCHDOG_EVERY_US = 2_000_000
+STALLED_US = 4_000_000
+"""A camera reports once a second: so a stall is told within 5 s of the last picture."""
 FLUSH_US = 1_200_000
 """An orderly stop takes 3 s at most; this much of it is for the last clip."""
 
@@ -312,6 +314,14 @@ class Desk:
         elif report.state in ("live", "private"):
             self._fault(Fault(code="camera_down", active=False))
 
+    def _look_at_frame_age(self, now_us: int) -> None:
+        camera = self._camera
+        last_us = camera.last_frame_us if camera and camera.state == "live" else None
+        text = "the camera says nothing, and no picture comes"
+        remedy = "it is opened again by itself; if that does not help, see its power and its network"
+        stalled = last_us is not None and now_us - last_us > STALLED_US
+        self._fault(Fault(code="camera_stalled", active=stalled, text=text, remedy=remedy))
+
     def _fault(self, fault: Fault) -> None:
         stands = fault.code in self._faults
         if fault.active and not stands:
@@ -385,6 +395,7 @@ class Desk:
             text = "the button's thread is gone: presses would not be heard"
             remedy = "restart doorbelld"
             self._fault(Fault(code="button_deaf", active=not healthy, text=text, remedy=remedy))
+        self._look_at_frame_age(now_us)
         every_us = int(self.config.mqtt.state_every_s * 1e6)
         if self._told_us is None or now_us - self._told_us >= every_us:
             self._told_us = now_us

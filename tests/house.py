@@ -42,12 +42,19 @@ def free_port() -> int:
         return port
 
 
-def make_video(path: Path, *, seconds: float, keyframe_every: int = 15, fps: int = 15) -> Path:
-    """Write H.264 with a bar that walks; every frame's number can be seen in its brightness."""
+def make_video(
+    path: Path, *, seconds: float, keyframe_every: int = 15, fps: int = 15, codec: str = "libx264"
+) -> Path:
+    """Write a bar that walks, as H.264 with B-frames or with another encoder of FFmpeg's."""
     with av.open(str(path), "w") as file:
-        stream: Any = file.add_stream("libx264", rate=fps)
+        stream: Any = file.add_stream(codec, rate=fps)
         stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-        stream.options = {"preset": "ultrafast", "sc_threshold": "0", "bf": "2"}
+        if codec == "mjpeg":
+            stream.pix_fmt = "yuvj420p"
+        elif codec == "libx265":
+            stream.options = {"preset": "ultrafast", "x265-params": "log-level=error:bframes=0"}
+        else:
+            stream.options = {"preset": "ultrafast", "sc_threshold": "0", "bf": "2"}
         stream.gop_size = keyframe_every
         for number in range(int(seconds * fps)):
             picture = np.full((180, 320, 3), 60, np.uint8)

@@ -40,10 +40,22 @@ class Camera(Protocol):
 
 
 def open_camera(config: CameraConfig, *, clock: Clock, press: Callable[[int], None] | None = None) -> Camera:
-    """Return the camera of the configured kind; `press` is told when the drawn visitor presses."""
+    """Return the camera of the configured kind; `press` is told when the drawn visitor presses.
+
+    The Pi's own camera runs in a process of its own, since its drivers may hang.
+    """
+    if config.kind == "pi":
+        from device.hw.capture_child import ChildCamera  # only what is used
+
+        return ChildCamera(config, clock=clock)
+    return open_here(config, clock=clock, press=press)
+
+
+def open_here(config: CameraConfig, *, clock: Clock, press: Callable[[int], None] | None) -> Camera:
+    """Return the camera of the configured kind, to run in this very process."""
     match config.kind:
         case "scene":
-            from device.hw.scene_camera import SceneCamera  # only what is used
+            from device.hw.scene_camera import SceneCamera
 
             return SceneCamera(config.scene, clock=clock, press=press)
         case "stream":
@@ -51,17 +63,9 @@ def open_camera(config: CameraConfig, *, clock: Clock, press: Callable[[int], No
 
             return StreamCamera(config.stream, clock=clock)
         case "pi":
-            return _NoPiCameraYet()
+            from device.hw.pi_camera import PiCamera
 
-
-class _NoPiCameraYet:
-    """Says so instead of falling back in silence; the bell works all the same."""
-
-    kind = "pi"
-
-    def run(self, sink: CameraSink, stop: threading.Event, beat: Callable[[], None]) -> None:  # noqa: ARG002  (the protocol's)
-        """Raise CameraError."""
-        raise CameraError("camera.kind pi is not in this version yet; use kind stream or scene")
+            return PiCamera(config.pi)
 
 
 class _Counting:

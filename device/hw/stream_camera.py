@@ -4,6 +4,7 @@ H.264 and H.265 are copied and never decoded for recording; anything else is dec
 the cost is said. Motion looks at the substream if one is named, else at the decoded main stream.
 """
 
+import errno
 import logging
 import re
 import threading
@@ -49,6 +50,10 @@ def _why(error: Exception) -> str:
         return "nothing came in time; is it switched on and in the network?"
     if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
         return f"{error.strerror}; is the address right?"
+    if isinstance(error, av.error.InvalidDataError):  # RTSP's own answer to a time-out, too
+        return "no video came from it; is it switched on, and is the address right?"
+    if getattr(error, "errno", None) == errno.EINVAL:
+        return "FFmpeg cannot read this address; in a password write / as %2F, @ as %40, : as %3A"
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 

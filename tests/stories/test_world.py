@@ -174,12 +174,13 @@ def test_without_a_daemon_the_command_says_so(tmp_path: Path) -> None:
     assert done.stderr.startswith("doorbell: no doorbelld is running here")
 
 
-def test_the_pi_camera_of_the_reference_is_not_there_yet_and_the_bell_rings(
+def test_without_picamera2_the_fault_says_how_to_get_it_and_the_bell_rings(
     doorbell: Make, listener: Listener
 ) -> None:
     door = doorbell({"kind": "pi"}).start(camera=False)
     fault = wait_for("the fault", lambda: door.status()["faults"])[0]
-    assert fault["text"].startswith("camera.kind pi is not in this version yet")
+    assert fault["code"] == "camera_down"
+    assert fault["text"].startswith("camera.kind pi needs picamera2")
     door.json("ring")
     wait_for("the press", lambda: listener.of("press"))
 
