@@ -68,7 +68,7 @@ def run(config: Config) -> int:
 def _open_button(house: House) -> None:
     try:
         house.button.open()
-        house.desk.button_healthy = house.button.healthy
+        house.desk.button = house.button
     except ButtonError as error:
         # A doorbell that rings over MQTT and records is worth more than none; the fault is loud.
         log.error("button_failed %s", error)  # the message says it all

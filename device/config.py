@@ -278,7 +278,9 @@ class MqttConfig(_Table):
     @classmethod
     def _no_snapshots_yet(cls, value: bool) -> bool:  # noqa: FBT001  (pydantic's form)
         if value:
-            raise ValueError("is not in this version yet; leave it false")
+            raise ValueError(
+                "is refused: this version hands no picture to MQTT (docs/decisions/0003); leave it false"
+            )
         return value
 
     @field_validator("key_file")

@@ -7,7 +7,7 @@ Here a press becomes a ring: `Desk._pressed`.
 import json
 import logging
 import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -35,6 +35,7 @@ from device.events import (
     StoreReport,
     WorkerDied,
 )
+from device.known import Known, state, status
 from device.notify import Notifier
 from device.policy.episode import ClipOrder, EpisodeRule
 from device.policy.settings import (
@@ -93,16 +94,15 @@ class Outlets(Protocol):
     def save(self, settings: Settings) -> None:
         """Keep the owner's switches over a restart."""
 
-    def snapshot(self, mono_us: int) -> None:
-        """Take a picture of this instant for the dashboards, if the owner turned that on."""
 
+class ButtonLine(Protocol):
+    """What the desk asks the button now and then."""
 
-@dataclass(slots=True, kw_only=True)
-class Standing:
-    """A fault that stands, since when."""
+    def healthy(self) -> bool:
+        """Return whether an edge would still be heard."""
 
-    fault: Fault
-    since_us: int
+    def held_us(self, mono_us: int) -> int:
+        """Return for how long the button has been down at `mono_us`, 0 if it is up."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -116,20 +116,11 @@ class Desk:
     notifier: Notifier
     inbox: "queue.SimpleQueue[Fact]"
     workers: list[Worker] = field(default_factory=list)
-    button_healthy: Callable[[], bool] = lambda: True
+    button: ButtonLine | None = None
+    _known: Known = field(init=False)
     _episodes: EpisodeRule = field(init=False)
-    _started_us: int = field(init=False)
-    _camera: CameraReport | None = None
-    _button: ButtonState | None = None
-    _link: LinkReport | None = None
-    _store: StoreReport | None = None
-    _faults: dict[str, Standing] = field(default_factory=dict)
-    _presses: int = 0
-    _last_press_us: int | None = None
-    _moving: bool = False
     _fed_us: int = 0
     _told_us: int | None = None
-    _ready: bool = False
     _flushed: bool = False
     _stop_by_us: int | None = None
 
@@ -140,11 +131,11 @@ class Desk:
             post_roll_us=int(clips.post_roll_s * 1e6),
             longest_us=int(clips.longest_s * 1e6),
         )
-        self._started_us = self.clock.mono_us()
+        self._known = Known(started_us=self.clock.mono_us())
 
     def open(self) -> None:
         """Tell the world who is here; called once the button is live."""
-        self._ready = True
+        self._known.ready = True
         self._tell_settings()
         self.outlets.retain("motion", "OFF")
         self._note("started", {"version": __version__})
@@ -212,13 +203,11 @@ class Desk:
             case CameraReport():
                 self._camera_said(fact)
             case ButtonState():
-                self._button = fact
+                self._known.button = fact
             case LinkReport():
-                self._link = fact
+                self._known.link = fact
             case StoreReport():
-                if self._store is None or fact.clips != self._store.clips:
-                    self._told_us = None
-                self._store = fact
+                self._store_said(fact)
             case Fault():
                 self._fault(fact)
             case StatusAsked():
@@ -227,8 +216,8 @@ class Desk:
                 raise AssertionError("run() handles these")
 
     def _pressed(self, press: Pressed) -> None:
-        self._presses += 1
-        self._last_press_us = press.mono_us
+        self._known.presses += 1
+        self._known.last_press_us = press.mono_us
         orders = self._trigger("press", press.mono_us)
         wall_us = wall_at_us(self.clock, press.mono_us)
         payload = {
@@ -239,18 +228,16 @@ class Desk:
             "clock": self.clock.flag(),
             "press_number": self._episodes.presses,
         }
-        self.outlets.press(self._presses, press.mono_us, json.dumps(payload))
+        self.outlets.press(self._known.presses, press.mono_us, json.dumps(payload))
         if self.settings.chime_rings(wall_us):
             self.outlets.ring()
         self._give(orders)
-        if not self.settings.privacy:
-            self.outlets.snapshot(press.mono_us)
         self.outlets.log_fact(
             "press",
             mono_us=press.mono_us,
             late=None,
             event_id=self._episodes.event_id,
-            press_id=self._presses,
+            press_id=self._known.presses,
             fields={"button": press.button, "press_number": self._episodes.presses},
         )
         log.info("press event_id=%s source=%s", self._episodes.event_id, press.source)
@@ -268,7 +255,7 @@ class Desk:
             self.outlets.clip(order)
 
     def _motion_started(self, fact: MotionStarted) -> None:
-        self._moving = True
+        self._known.moving = True
         self._give(self._trigger("motion", fact.mono_us))
         event_id = self._episodes.event_id
         fields = {"score": fact.score, "zones": list(fact.zones)}
@@ -277,7 +264,7 @@ class Desk:
         self._note("motion_started", fields, event_id=event_id, mono_us=fact.mono_us)
 
     def _motion_ended(self, fact: MotionEnded) -> None:
-        self._moving = False
+        self._known.moving = False
         self._episodes.still(last_us=fact.last_us)
         self.outlets.retain("motion", "OFF")
         self._note(
@@ -302,8 +289,8 @@ class Desk:
         )
 
     def _camera_said(self, report: CameraReport) -> None:
-        was = self._camera.state if self._camera else ""
-        self._camera = report
+        was = self._known.camera.state if self._known.camera else ""
+        self._known.camera = report
         if report.state == was:
             return
         log.info("camera state=%s kind=%s %s", report.state, report.kind, report.text)
@@ -314,8 +301,27 @@ class Desk:
         elif report.state in ("live", "private"):
             self._fault(Fault(code="camera_down", active=False))
 
+    def _store_said(self, report: StoreReport) -> None:
+        if self._known.store is None or report.clips != self._known.store.clips:
+            self._told_us = None  # a change is told at once
+        self._known.store = report
+        weak = "under_voltage" in (report.throttling or ())
+        text = "the board's supply voltage is too low: it slows down, and a card may be damaged"
+        remedy = "use the board's own power supply and a short, thick cable"
+        self._fault(Fault(code="power_weak", active=weak, text=text, remedy=remedy))
+
+    def _look_at_button(self, button: ButtonLine, now_us: int) -> None:
+        text = "the button's thread is gone: presses would not be heard"
+        remedy = "restart doorbelld"
+        self._fault(Fault(code="button_deaf", active=not button.healthy(), text=text, remedy=remedy))
+        stuck_s = self.config.button.gpio.stuck_s
+        self._known.button_stuck = button.held_us(now_us) > stuck_s * 1e6
+        text = f"the button has been down for more than {stuck_s:g} s: nobody can ring"
+        remedy = "free it; if it is not touched, look for water or ice in it, and for a wire to ground"
+        self._fault(Fault(code="button_stuck", active=self._known.button_stuck, text=text, remedy=remedy))
+
     def _look_at_frame_age(self, now_us: int) -> None:
-        camera = self._camera
+        camera = self._known.camera
         last_us = camera.last_frame_us if camera and camera.state == "live" else None
         text = "the camera says nothing, and no picture comes"
         remedy = "it is opened again by itself; if that does not help, see its power and its network"
@@ -323,13 +329,12 @@ class Desk:
         self._fault(Fault(code="camera_stalled", active=stalled, text=text, remedy=remedy))
 
     def _fault(self, fault: Fault) -> None:
-        stands = fault.code in self._faults
-        if fault.active and not stands:
-            self._faults[fault.code] = Standing(fault=fault, since_us=self.clock.wall_us())
+        if not self._known.take_fault(fault, wall_us=self.clock.wall_us()):
+            return
+        if fault.active:
             log.warning("fault_raised code=%s text=%r remedy=%r", fault.code, fault.text, fault.remedy)
             self._note("fault_raised", {"code": fault.code, "text": fault.text})
-        elif not fault.active and stands:
-            del self._faults[fault.code]
+        else:
             log.info("fault_cleared code=%s", fault.code)
             self._note("fault_cleared", {"code": fault.code})
 
@@ -372,7 +377,7 @@ class Desk:
         self.outlets.log_fact(
             kind,
             mono_us=self.clock.mono_us() if mono_us is None else mono_us,
-            late=self._link is None or self._link.state != "up",
+            late=self._known.link is None or self._known.link.state != "up",
             event_id=event_id,
             press_id=None,
             fields=fields,
@@ -391,90 +396,23 @@ class Desk:
                 log.error("watchdog_not_fed silent=%s", ",".join(hung))
             else:
                 self.notifier.watchdog()
-            healthy = self.button_healthy()
-            text = "the button's thread is gone: presses would not be heard"
-            remedy = "restart doorbelld"
-            self._fault(Fault(code="button_deaf", active=not healthy, text=text, remedy=remedy))
+            if self.button:
+                self._look_at_button(self.button, now_us)
         self._look_at_frame_age(now_us)
         every_us = int(self.config.mqtt.state_every_s * 1e6)
         if self._told_us is None or now_us - self._told_us >= every_us:
             self._told_us = now_us
-            self.outlets.retain("state", json.dumps(self._state(now_us)))
+            self.outlets.retain("state", json.dumps(self._state()))
 
     # --- what is told -----------------------------------------------------------------------------
 
-    def _state(self, now_us: int) -> dict[str, Any]:
-        store, camera = self._store, self._camera
-        oldest = store.oldest_wall_us if store else None
-        return {
-            "version": __version__,
-            "uptime_s": (now_us - self._started_us) // 1_000_000,
-            "clock": self.clock.flag(),
-            "camera": camera.state if camera else "opening",
-            "camera_fps": round(camera.fps, 1) if camera else 0.0,
-            "storage_used_bytes": store.used_bytes if store else 0,
-            "storage_limit_bytes": self.config.storage.limit_bytes,
-            "storage_oldest_at": rfc3339(oldest) if oldest is not None else None,
-            "clips": store.clips if store else 0,
-            "log_pending": store.log_pending if store else 0,
-            "inbox": self.inbox.qsize(),
-            "temperature_c": store.temperature_c if store else None,
-            "presses": self._presses,
-            "faults": len(self._faults),
-        }
+    def _state(self) -> dict[str, Any]:
+        return state(self._known, self.config, self.clock, inbox=self.inbox.qsize())
 
     def status(self) -> dict[str, Any]:
-        """Return what `doorbell status --json` shows (pid and paths are added by the roof)."""
-        now_us = self.clock.mono_us()
-        camera, store, link = self._camera, self._store, self._link
-        last_us = camera.last_frame_us if camera else None
-        pressed_us = self._last_press_us
-        mqtt = self.config.mqtt
+        """Return what `doorbell status --json` shows (the roof adds what only it knows)."""
         return {
-            "ready": self._ready,
-            "version": __version__,
-            "device": self.config.device.id,
-            "uptime_s": round((now_us - self._started_us) / 1e6, 1),
-            "clock": self.clock.flag(),
-            "camera": {
-                "kind": self.config.camera.kind,
-                "state": camera.state if camera else "opening",
-                "fps": round(camera.fps, 1) if camera else 0.0,
-                "last_frame_age_s": None if last_us is None else round((now_us - last_us) / 1e6, 2),
-                "text": camera.text if camera else "",
-            },
-            "button": {
-                "kind": self.config.button.kind,
-                "state": self._button.state if self._button else "opening",
-            },
-            "mqtt": {
-                "state": link.state if link else ("connecting" if mqtt.enabled else "off"),
-                "host": mqtt.host,
-                "port": mqtt.port,
-                "topic_root": f"{mqtt.prefix}/{self.config.device.id}",
-                "protocol": link.protocol if link else "",
-            },
-            "page": {"url": None},
-            "storage": {
-                "path": str(self.config.device.state_dir),
-                "used_bytes": store.used_bytes if store else 0,
-                "limit_bytes": self.config.storage.limit_bytes,
-                "clips": store.clips if store else 0,
-            },
-            "press": {
-                "count": self._presses,
-                "last_at": None if pressed_us is None else rfc3339(wall_at_us(self.clock, pressed_us)),
-            },
-            "motion": {"moving": self._moving, "enabled": self.settings.motion_enabled},
+            **status(self._known, self.config, self.clock),
+            "motion": {"moving": self._known.moving, "enabled": self.settings.motion_enabled},
             "settings": self.settings.as_dict(),
-            "temperature_c": store.temperature_c if store else None,
-            "faults": [
-                {
-                    "code": standing.fault.code,
-                    "since": rfc3339(standing.since_us),
-                    "text": standing.fault.text,
-                    "remedy": standing.fault.remedy,
-                }
-                for standing in self._faults.values()
-            ],
         }

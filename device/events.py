@@ -83,10 +83,10 @@ class Pressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ButtonState:
-    """The button's line opened, failed, or is held down for too long."""
+    """The button's line opened or failed."""
 
     kind: str
-    state: Literal["live", "failed", "stuck"]
+    state: Literal["live", "failed"]
     text: str = ""
 
 
@@ -160,6 +160,7 @@ class StoreReport:
     log_pending: int
     behind_packets: int
     temperature_c: float | None = None
+    throttling: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

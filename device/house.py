@@ -81,7 +81,7 @@ class House:
             case "gpio":
                 from device.hw.gpio_button import GpioButton  # gpiozero, only here
 
-                return GpioButton(self.config.button, inbox=self.inbox)
+                return GpioButton(self.config.button, inbox=self.inbox, clock=self.clock)
 
     def hire(self, name: str, work: Callable[[Worker], None], *, patience_s: float) -> Worker:
         """Start a worker that the watchdog minds."""
@@ -183,9 +183,6 @@ class House:
     def save(self, settings: Settings) -> None:
         """Hand the switches to the keeper."""
         self.keeper_orders.put(SaveSettings(values=settings.as_dict()))
-
-    def snapshot(self, mono_us: int) -> None:
-        """Footage leaves the device here and nowhere else; off until the owner turns it on."""
 
     # --- CameraSink ---------------------------------------------------------------------------------
 

@@ -20,6 +20,9 @@ class Button(Protocol):
     def healthy(self) -> bool:
         """Return whether an edge would still be heard."""
 
+    def held_us(self, mono_us: int) -> int:
+        """Return for how long the button has been down at `mono_us`, 0 if it is up."""
+
     def close(self) -> None:
         """Stop listening."""
 
@@ -53,6 +56,10 @@ class SimulatedButton:
     def healthy(self) -> bool:
         """Return True: there is nothing that could die."""
         return True
+
+    def held_us(self, mono_us: int) -> int:  # noqa: ARG002  (the protocol's)
+        """Return 0: it is let go at once."""
+        return 0
 
     def close(self) -> None:
         """Do nothing."""

@@ -10,6 +10,7 @@ import os
 import threading
 from typing import Any
 
+from device.clock import Clock
 from device.config import ButtonConfig
 from device.errors import ButtonError
 from device.events import ButtonState, Inbox, Pressed
@@ -23,10 +24,11 @@ class GpioButton:
 
     kind = "gpio"
 
-    def __init__(self, config: ButtonConfig, *, inbox: Inbox, factory: Any = None) -> None:
+    def __init__(self, config: ButtonConfig, *, inbox: Inbox, clock: Clock, factory: Any = None) -> None:
         """`factory` is a gpiozero pin factory; None: lgpio on the configured chip."""
         self._config = config
         self._inbox = inbox
+        self._clock = clock
         self._factory = factory
         self._pin: Any = None
         self._rule = PressRule(bounce_us=config.bounce_ms * 1000)
@@ -45,6 +47,7 @@ class GpioButton:
             self._pin.input_with_pull(gpio.pull)
             self._pin.bounce = None
             self._pin.edges = "both"
+            self._rule.begin(down=self._is_down(self._pin.state), mono_us=self._clock.mono_us())
             self._pin.when_changed = self._edge
         except Exception as error:  # gpiozero and lgpio raise from no common root
             raise ButtonError(
@@ -53,9 +56,12 @@ class GpioButton:
             ) from error
         self._inbox(ButtonState(kind=self.kind, state="live"))
 
+    def _is_down(self, level: int) -> bool:
+        return level == (0 if self._config.gpio.pull == "up" else 1)
+
     def _edge(self, ticks_s: float, state: int) -> None:
         try:
-            down = state == (0 if self._config.gpio.pull == "up" else 1)
+            down = self._is_down(state)
             mono_us = int(ticks_s * 1e6)
             if self._rule.feed(down=down, mono_us=mono_us):
                 name = self._config.name

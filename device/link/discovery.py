@@ -36,7 +36,6 @@ def discovery(config: MqttConfig, device_id: str, device_name: str, version: str
             "state_topic": f"{root}/motion",
             "json_attributes_topic": f"{root}/motion/attributes",
         },
-        "snapshot": {"platform": "image"},
         "make_clip": {
             "platform": "button",
             "name": "Make a clip",

@@ -32,6 +32,10 @@ class PressRule:
             self._down_since_us = mono_us
         return quiet and not was_down
 
+    def begin(self, *, down: bool, mono_us: int) -> None:
+        """Take how the line is found at the start: a button that is down already is no press."""
+        self._down_since_us = mono_us if down else None
+
     def held_us(self, mono_us: int) -> int:
         """Return for how long the button has been down, 0 if it is up."""
         return 0 if self._down_since_us is None else mono_us - self._down_since_us

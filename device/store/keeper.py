@@ -18,6 +18,7 @@ from device.errors import StoreError
 from device.events import ClipDropped, ClipKept, Fault, Flushed, Inbox, StoreReport
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
 from device.policy.retention import Kept, to_delete
+from device.store import board
 from device.store.files import sync_folder, write_durably
 from device.store.index import ClipRow, Index
 from device.store.journal import Journal
@@ -336,14 +337,7 @@ class Keeper:
                 oldest_wall_us=oldest,
                 log_pending=self._journal.pending_count(),
                 behind_packets=self._behind,
-                temperature_c=_temperature_c(),
+                temperature_c=board.temperature_c(),
+                throttling=board.throttling(),
             )
         )
-
-
-def _temperature_c() -> float | None:
-    """Return the processor's temperature (Linux thermal sysfs, millidegrees), if it tells one."""
-    try:
-        return int(Path("/sys/class/thermal/thermal_zone0/temp").read_text()) / 1000
-    except (OSError, ValueError):
-        return None

@@ -25,7 +25,7 @@ def test_an_address_outside(address: str) -> None:
     assert not is_home(address)
 
 
-def test_discovery_offers_the_ring_and_removes_what_is_off() -> None:
+def test_discovery_offers_the_ring_and_every_entity_has_an_id_of_its_own() -> None:
     found = discovery(MqttConfig(), "porch", "Front door", "1.0")
     assert found is not None
     topic, text = found
@@ -33,7 +33,6 @@ def test_discovery_offers_the_ring_and_removes_what_is_off() -> None:
     assert topic == "homeassistant/device/porch/config"
     press = payload["components"]["press"]
     assert (press["device_class"], press["event_types"]) == ("doorbell", ["ring"])
-    assert payload["components"]["snapshot"] == {"platform": "image"}
     ids = [c["unique_id"] for c in payload["components"].values() if "unique_id" in c]
-    assert len(ids) == len(set(ids)) == len(payload["components"]) - 1
+    assert len(ids) == len(set(ids)) == len(payload["components"])
     assert discovery(MqttConfig(discovery=False), "porch", "Front door", "1.0") is None

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from tests.house import Broker, Doorbell, Listener, frames_of, wait_for
+import pytest
+
+from tests.house import Broker, Doorbell, Listener, frames_of, make_video, wait_for
 
 Make = Callable[..., Doorbell]
 
@@ -31,6 +33,20 @@ def test_a_press_rings_once_and_makes_a_clip_that_starts_before_it(
     kept = wait_for("clip_kept in log", lambda: listener.log("clip_kept"))[0]
     assert (kept["clip_id"], kept["sha256"]) == (clip["id"], clip["sha256"])
     assert door.run("check").returncode == 0
+
+
+@pytest.mark.parametrize("keyframe_every_s", [1, 2, 4])
+def test_the_pre_roll_is_whole_whatever_the_cameras_keyframe_spacing(
+    doorbell: Make, tmp_path: Path, keyframe_every_s: int
+) -> None:
+    video = make_video(tmp_path / "v.mp4", seconds=12, keyframe_every=15 * keyframe_every_s)
+    door = doorbell({"kind": "stream", "stream": {"url": str(video)}}).start()
+    wait_for("enough pre-roll", lambda: door.status()["uptime_s"] > 3 + keyframe_every_s)
+    pressed = datetime.fromisoformat(door.json("ring")["occurred_at"])
+    clip = door.clips(1)[0]
+    before_s = (pressed - datetime.fromisoformat(clip["started_at"])).total_seconds()
+    assert 2 <= before_s <= 2 + keyframe_every_s + 0.1
+    assert frames_of(clip["file"]) >= clip["duration_s"] * 15 - 2.1
 
 
 def test_a_visitor_is_one_event_across_motion_press_and_clip(doorbell: Make, listener: Listener) -> None:

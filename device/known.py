@@ -1,0 +1,123 @@
+"""What the desk knows of the house, and how that is told: the `state` topic and `doorbell status`."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from device import __version__
+from device.clock import Clock, rfc3339, wall_at_us
+from device.config import Config
+from device.events import ButtonState, CameraReport, Fault, LinkReport, StoreReport
+
+
+@dataclass(slots=True, kw_only=True)
+class Standing:
+    """A fault that stands, since when."""
+
+    fault: Fault
+    since_wall_us: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Known:
+    """The newest word of each room. Only the desk writes it."""
+
+    started_us: int
+    ready: bool = False
+    camera: CameraReport | None = None
+    button: ButtonState | None = None
+    button_stuck: bool = False
+    link: LinkReport | None = None
+    store: StoreReport | None = None
+    presses: int = 0
+    last_press_us: int | None = None
+    moving: bool = False
+    faults: dict[str, Standing] = field(default_factory=dict)
+
+    def take_fault(self, fault: Fault, *, wall_us: int) -> bool:
+        """Let a fault stand or go; return whether that is news."""
+        stands = fault.code in self.faults
+        if fault.active and not stands:
+            self.faults[fault.code] = Standing(fault=fault, since_wall_us=wall_us)
+        elif not fault.active and stands:
+            del self.faults[fault.code]
+        return fault.active != stands
+
+
+def state(known: Known, config: Config, clock: Clock, *, inbox: int) -> dict[str, Any]:
+    """Return the retained `state` of docs/mqtt.md; `inbox`: facts that wait for the desk."""
+    store, camera = known.store, known.camera
+    oldest = store.oldest_wall_us if store else None
+    return {
+        "version": __version__,
+        "uptime_s": (clock.mono_us() - known.started_us) // 1_000_000,
+        "clock": clock.flag(),
+        "camera": camera.state if camera else "opening",
+        "camera_fps": round(camera.fps, 1) if camera else 0.0,
+        "button": _button(known),
+        "storage_used_bytes": store.used_bytes if store else 0,
+        "storage_limit_bytes": config.storage.limit_bytes,
+        "storage_oldest_at": rfc3339(oldest) if oldest is not None else None,
+        "clips": store.clips if store else 0,
+        "log_pending": store.log_pending if store else 0,
+        "inbox": inbox,
+        "temperature_c": store.temperature_c if store else None,
+        "throttling": list(store.throttling) if store and store.throttling is not None else None,
+        "presses": known.presses,
+        "faults": len(known.faults),
+    }
+
+
+def status(known: Known, config: Config, clock: Clock) -> dict[str, Any]:
+    """Return what `doorbell status --json` shows, without what only the roof and the desk know."""
+    now_us = clock.mono_us()
+    camera, store, link, mqtt = known.camera, known.store, known.link, config.mqtt
+    last_us, pressed_us = camera.last_frame_us if camera else None, known.last_press_us
+    return {
+        "ready": known.ready,
+        "version": __version__,
+        "device": config.device.id,
+        "uptime_s": round((now_us - known.started_us) / 1e6, 1),
+        "clock": clock.flag(),
+        "camera": {
+            "kind": config.camera.kind,
+            "state": camera.state if camera else "opening",
+            "fps": round(camera.fps, 1) if camera else 0.0,
+            "last_frame_age_s": None if last_us is None else round((now_us - last_us) / 1e6, 2),
+            "text": camera.text if camera else "",
+        },
+        "button": {"kind": config.button.kind, "state": _button(known)},
+        "mqtt": {
+            "state": link.state if link else ("connecting" if mqtt.enabled else "off"),
+            "host": mqtt.host,
+            "port": mqtt.port,
+            "topic_root": f"{mqtt.prefix}/{config.device.id}",
+            "protocol": link.protocol if link else "",
+        },
+        "page": {"url": None},
+        "storage": {
+            "path": str(config.device.state_dir),
+            "used_bytes": store.used_bytes if store else 0,
+            "limit_bytes": config.storage.limit_bytes,
+            "clips": store.clips if store else 0,
+        },
+        "press": {
+            "count": known.presses,
+            "last_at": None if pressed_us is None else rfc3339(wall_at_us(clock, pressed_us)),
+        },
+        "temperature_c": store.temperature_c if store else None,
+        "faults": [
+            {
+                "code": standing.fault.code,
+                "since": rfc3339(standing.since_wall_us),
+                "text": standing.fault.text,
+                "remedy": standing.fault.remedy,
+            }
+            for standing in known.faults.values()
+        ],
+    }
+
+
+def _button(known: Known) -> str:
+    if known.button_stuck:
+        return "stuck"
+    return known.button.state if known.button else "opening"

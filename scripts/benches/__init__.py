@@ -1,0 +1,1 @@
+"""What `scripts/bench` measures, one module each; `rig.py` holds what they share."""
