@@ -60,7 +60,7 @@ def measure(tries: int) -> dict[str, Any]:
                 minutes.append((after[0] - before[0], after[1] - before[1]))
             memory = rig.rss_mb(daemon.process.pid), rig.rss_mb(floor.pid)
             clips = len(daemon.command("clips", "list"))
-            drops = daemon.ask("status")["camera_drops"]
+            drops = daemon.command("status")["camera_drops"]
         finally:
             floor.kill()
             floor.wait(10)
