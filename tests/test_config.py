@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from device.config import Config, ZoneConfig, allowed_range, dump_config, load_config
+from device.config import Config, ZoneConfig, dump_config, load_config
+from device.config.mistakes import allowed_range
 from device.errors import ConfigError
 
 REFERENCE = Path(__file__).parent.parent / "firmware_config" / "doorbelld.toml"

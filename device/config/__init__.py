@@ -1,0 +1,35 @@
+"""The configuration file: what may stand in it, and what is said about a mistake in it.
+
+A mistake is never mended in silence: `load_config` names all of them at once, each with its line and what to
+do. No message shows what is in a secret.
+"""
+
+from device.config.load import load_config
+from device.config.model import (
+    ButtonConfig,
+    CameraConfig,
+    Config,
+    MotionConfig,
+    MqttConfig,
+    PiCameraConfig,
+    SceneCameraConfig,
+    StorageConfig,
+    StreamCameraConfig,
+    ZoneConfig,
+)
+from device.config.toml import dump_config
+
+__all__ = [
+    "ButtonConfig",
+    "CameraConfig",
+    "Config",
+    "MotionConfig",
+    "MqttConfig",
+    "PiCameraConfig",
+    "SceneCameraConfig",
+    "StorageConfig",
+    "StreamCameraConfig",
+    "ZoneConfig",
+    "dump_config",
+    "load_config",
+]

@@ -1,0 +1,64 @@
+"""Whether corners make a zone: a simple polygon of some size."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+Point = tuple[float, float]
+"""(x, y) as shares of the picture, 0..1, origin top left."""
+
+_FEWEST_POINTS, _MOST_POINTS = 3, 32
+
+
+def polygon_mistakes(points: list[Point]) -> Iterator[str]:
+    """Yield what keeps the points from being a simple polygon; the first is the one to tell."""
+    if not _FEWEST_POINTS <= len(points) <= _MOST_POINTS:
+        fewer = len(points) < _FEWEST_POINTS
+        need = f"needs {_FEWEST_POINTS}" if fewer else f"has {_MOST_POINTS} at most"
+        count = f"{len(points)} point{'s' * (len(points) != 1)}"
+        yield f"{count}, a polygon {need}; {'add the missing' if fewer else 'leave some out'}"
+    for number, (x, y) in enumerate(points, 1):
+        if not (0 <= x <= 1 and 0 <= y <= 1):
+            yield (
+                f"point {number}, [{x:g}, {y:g}], lies outside the picture; write shares of its "
+                "width and height, 0 to 1, not pixels"
+            )
+    for number, (point, following) in enumerate(pairwise(points), 1):
+        if point == following:
+            yield f"point {number + 1} repeats point {number}; leave one out"
+    if points and points[0] == points[-1]:
+        yield "the last point repeats the first; leave it out, the polygon closes by itself"
+    if all(_turn(points[0], points[1], point) == 0 for point in points[2:]):
+        yield "all points lie on one line, so nothing is inside; move one of them"
+    yield from _crossings(list(zip(points, points[1:] + points[:1], strict=True)))
+
+
+def _crossings(sides: list[tuple[Point, Point]]) -> Iterator[str]:
+    for index, side in enumerate(sides):
+        # A side's neighbours share a corner with it; the last and the first are neighbours too.
+        for other in range(index + 2, len(sides) - (index == 0)):
+            if _touch(side, sides[other]):
+                yield (
+                    f"the sides after point {index + 1} and after point {other + 1} cross; "
+                    "give the corners in the order of a walk around the zone"
+                )
+
+
+def _turn(a: Point, b: Point, c: Point) -> int:
+    """Return on which side of the line a-b the point c lies: -1, 0 or 1."""
+    area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+    return (area > 0) - (area < 0)
+
+
+def _touch(one: tuple[Point, Point], two: tuple[Point, Point]) -> bool:
+    """Return whether two segments have a point in common."""
+    (a, b), (c, d) = one, two
+    turns = _turn(a, b, c), _turn(a, b, d), _turn(c, d, a), _turn(c, d, b)
+    if turns[0] != turns[1] and turns[2] != turns[3]:
+        return True
+    corners = ((a, b, c), (a, b, d), (c, d, a), (c, d, b))
+    return any(
+        turn == 0
+        and min(p[0], q[0]) <= r[0] <= max(p[0], q[0])
+        and min(p[1], q[1]) <= r[1] <= max(p[1], q[1])
+        for turn, (p, q, r) in zip(turns, corners, strict=True)
+    )

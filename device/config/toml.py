@@ -1,0 +1,154 @@
+"""TOML where the library stops: writing it, saying what is wrong with it, finding the line of a key."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def dump_config(values: Mapping[str, Any]) -> str:
+    """Return TOML of nested mappings of str, int, float, bool and list.
+
+    A list of mappings becomes an array of tables. Raises TypeError at any other value.
+    """
+    return "\n".join(_toml_lines(values, ())) + "\n"
+
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def _toml_lines(table: Mapping[str, Any], place: tuple[str, ...]) -> Iterator[str]:
+    tables: list[tuple[str, str, Mapping[str, Any]]] = []
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            tables.append((key, "[{}]", value))
+        elif isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+            tables.extend((key, "[[{}]]", each) for each in value)
+        else:
+            yield f"{key_text(key)} = {_toml_value(value)}"
+    for key, header, inner in tables:
+        inner_place = (*place, key)
+        yield ""
+        yield header.format(".".join(map(key_text, inner_place)))
+        yield from _toml_lines(inner, inner_place)
+
+
+def _toml_value(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return quoted(value)
+        case int() | float():
+            return repr(value)
+        case list():
+            return "[" + ", ".join(map(_toml_value, value)) + "]"
+        case Mapping():
+            return "{" + ", ".join(f"{key_text(k)} = {_toml_value(v)}" for k, v in value.items()) + "}"
+    raise TypeError(f"TOML of {type(value).__name__} is not written here")
+
+
+def key_text(key: str) -> str:
+    """Return a key as TOML writes it, in quotes if need be."""
+    return key if _BARE.fullmatch(key) else quoted(key)
+
+
+def quoted(text: str) -> str:
+    """Return a TOML basic string on one line, whatever is in it."""
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if character.isprintable():
+        return character
+    code = f"{ord(character):08x}"
+    return f"\\u{code[4:]}" if code.startswith("0000") else f"\\U{code}"
+
+
+def number_text(number: float) -> str:
+    """Return a number as TOML writes it, long ones with _ between."""
+    if isinstance(number, int):
+        return f"{number:_}" if len(str(number)) > len("65535") else str(number)
+    return f"{number:g}"
+
+
+_PLACE = re.compile(r"\(at (?:line (\d+), column (\d+)|end of document)\)")
+# What tomllib says, and what most often helps.
+_SYNTAX_MENDS = (
+    ("Cannot overwrite a value", "this key stands twice in its table; keep one"),
+    ("twice", "put all keys of a table below one header; [[zones]] alone may be repeated"),
+    ("Invalid value", "put text in double quotes, write true and false small, a number as 0.5"),
+    ("Expected '='", "write KEY = VALUE, one on a line"),
+    ("Invalid statement", "write KEY = VALUE or [TABLE], one on a line; a comment begins with #"),
+    ("Illegal character", "close the text with the quote it began with, on the same line"),
+    ("Unterminated string", "close the text with the quote it began with"),
+    ("Unclosed array", "close the list with ], and put a comma between its values"),
+    ("table", "write [TABLE] alone on its line"),
+    ("Expected newline", "put one KEY = VALUE on a line, and text with spaces in double quotes"),
+    ("Exceeds the limit", "write no number that long"),
+    ("Unescaped '\\'", "write two \\\\ for one"),
+)
+
+
+def syntax_mistake(error: Exception, text: str, path: Path) -> str:
+    """Return what is said about a file that is not TOML."""
+    if isinstance(error, RecursionError):
+        return f"{path}: brackets within brackets, too deep to read; take some away"
+    said = str(error)
+    place = _PLACE.search(said)
+    where = ""
+    if place:
+        line, column = place.groups()
+        where = f", line {line}, column {column}" if line else f", line {len(text.splitlines())}"
+    reason = _PLACE.sub("", said).strip()
+    mend = next((m for part, m in _SYNTAX_MENDS if part in said), "compare it with the reference")
+    return f"{path}{where}: is not TOML ({reason}); {mend}"
+
+
+Location = tuple[str | int, ...]
+_KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
+_PART = re.compile(_KEY)
+_DOTTED = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
+_HEADER = re.compile(rf"\s*(\[\[?)\s*({_DOTTED})\s*\]\]?\s*(?:#.*)?")
+_ASSIGNMENT = re.compile(rf"\s*({_DOTTED})\s*=")
+
+
+def line_numbers(text: str) -> dict[Location, int]:
+    """Return where each table and key stands, as far as a look at each line alone can tell."""
+    lines: dict[Location, int] = {}
+    table: Location = ()
+    counts: dict[Location, int] = {}
+    in_text = False
+    for number, line in enumerate(text.split("\n"), 1):
+        header, assignment = _HEADER.fullmatch(line.rstrip("\r")), _ASSIGNMENT.match(line)
+        if in_text:
+            pass
+        elif header:
+            table = _parts(header[2])
+            if header[1] == "[[":
+                index = counts[table] = counts.get(table, -1) + 1
+                lines.setdefault(table, number)
+                table = (*table, index)
+            lines.setdefault(table, number)
+        elif assignment:
+            place = (*table, *_parts(assignment[1]))
+            for end in range(len(table) + 1, len(place) + 1):
+                lines.setdefault(place[:end], number)
+        in_text ^= bool((line.count('"""') + line.count("'''")) % 2)
+    return lines
+
+
+def _parts(dotted: str) -> Location:
+    return tuple(_unquoted(part) for part in _PART.findall(dotted))
+
+
+def _unquoted(part: str) -> str:
+    if part[0] not in "\"'":
+        return part
+    try:
+        return next(iter(tomllib.loads(f"{part} = 0")))
+    except tomllib.TOMLDecodeError:
+        return part
