@@ -1,4 +1,4 @@
-"""The house, built but not started: every room, and the desk's orders handed to those who carry them out."""
+"""The house, built but not started: every room, and what lies between them."""
 
 import logging
 import queue
@@ -9,11 +9,12 @@ from device import __version__
 from device.clock import Clock, wall_at_us
 from device.config import Config
 from device.desk import Desk
-from device.events import Fact, LumaFrame, Packet
+from device.events import Fact, LumaFrame
 from device.hw.button import Button, SimulatedButton
 from device.hw.chime import Chime, NoChime, SimulatedChime
 from device.link.discovery import discovery
 from device.link.mqtt import LivePress, MqttLink
+from device.mailbox import Mailbox
 from device.notify import Notifier
 from device.policy.episode import ClipOrder
 from device.policy.settings import Settings
@@ -30,25 +31,107 @@ RING_SLACK_US = 8_000_000
 """What the ring keeps beyond the pre-roll, so that a slow disk costs no picture at once."""
 
 
+class Orders:
+    """The desk's orders, handed to those who carry them out. Every method only enqueues."""
+
+    def __init__(
+        self, *, keeper: "queue.SimpleQueue[KeeperOrder]", link: MqttLink | None, chime: Chime, clock: Clock
+    ) -> None:
+        self._keeper = keeper
+        self._link = link
+        self._chime = chime
+        self._clock = clock
+
+    def press(self, press_id: int, mono_us: int, payload: str) -> None:
+        """Tell a press over MQTT; without MQTT there is nobody to wait for."""
+        if self._link:
+            self._link.press(LivePress(press_id=press_id, mono_us=mono_us, payload=payload))
+        else:
+            self.settle(press_id, late=True)
+
+    def retain(self, subtopic: str, payload: str) -> None:
+        """Set a retained topic."""
+        if self._link:
+            self._link.retain(subtopic, payload)
+
+    def ring(self) -> None:
+        """Sound the chime."""
+        self._chime.ring()
+
+    def clip(self, order: ClipOrder) -> None:
+        """Hand a clip order to the keeper."""
+        self._keeper.put(order)
+
+    def flush(self) -> None:
+        """Have the keeper end every recording and say Flushed."""
+        self._keeper.put(Flush())
+
+    def log_fact(
+        self,
+        kind: str,
+        *,
+        mono_us: int,
+        late: bool | None,
+        event_id: str | None,
+        press_id: int | None,
+        fields: dict[str, Any],
+    ) -> None:
+        """Hand a fact to the keeper, stamped."""
+        self._keeper.put(
+            NewFact(
+                kind=kind,
+                mono_us=mono_us,
+                wall_us=wall_at_us(self._clock, mono_us),
+                clock=self._clock.flag(),
+                late=late,
+                event_id=event_id,
+                press_id=press_id,
+                fields=fields,
+            )
+        )
+
+    def settle(self, press_id: int, *, late: bool) -> None:
+        """Hand the fate of a press to the keeper."""
+        self._keeper.put(SettlePress(press_id=press_id, late=late))
+
+    def save(self, settings: Settings) -> None:
+        """Hand the switches to the keeper."""
+        self._keeper.put(SaveSettings(values=settings.as_dict()))
+
+
+class Pictures:
+    """What the camera delivers, to those who want it: packets to the ring, small pictures to the watch."""
+
+    def __init__(self, ring: Ring, mailbox: Mailbox[LumaFrame]) -> None:
+        self.packet = ring.append
+        self.luma = mailbox.put
+
+    def note(self, text: str) -> None:
+        """Say what the camera costs."""
+        log.info("camera_note %s", text)
+
+
 class House:
-    """Everything that is built, and the orders of the desk handed to those who carry them out."""
+    """Every room, built and connected."""
 
     def __init__(self, config: Config, clock: Clock, settings: Settings, notifier: Notifier) -> None:
         self.config = config
         self.clock = clock
         self.layout = Layout(config.device.state_dir)
-        self.facts: queue.SimpleQueue[Fact] = queue.SimpleQueue()
-        self.inbox = self.facts.put
-        self.keeper_orders: queue.SimpleQueue[KeeperOrder] = queue.SimpleQueue()
+        facts: queue.SimpleQueue[Fact] = queue.SimpleQueue()
+        self.inbox = facts.put
+        self._keeper_orders: queue.SimpleQueue[KeeperOrder] = queue.SimpleQueue()
+        self.link = self._link() if config.mqtt.enabled else None
+        chime: Chime = SimulatedChime() if config.chime.kind == "simulated" else NoChime()
         self.desk = Desk(
             config=config,
             clock=clock,
-            outlets=self,
+            outlets=Orders(keeper=self._keeper_orders, link=self.link, chime=chime, clock=clock),
             settings=settings,
             notifier=notifier,
-            inbox=self.facts,
+            inbox=facts,
         )
-        self.ring_of_packets = Ring(
+        self._ring = Ring(
             keep_us=int(config.clips.pre_roll_s * 1e6) + RING_SLACK_US,
             limit_bytes=config.clips.ring_bytes,
         )
@@ -58,8 +141,6 @@ class House:
             inbox=self.inbox,
             enabled=lambda: config.motion.enabled and self.desk.settings.motion_enabled,
         )
-        self.chime: Chime = SimulatedChime() if config.chime.kind == "simulated" else NoChime()
-        self.link = self._link() if config.mqtt.enabled else None
         self.button = self._button()
 
     def _link(self) -> MqttLink:
@@ -71,7 +152,7 @@ class House:
             clock=self.clock,
             discovery=discovery(self.config.mqtt, device.id, device.name, __version__),
             open_log=JournalReader,
-            log_sent=lambda seq: self.keeper_orders.put(MarkSent(acked_seq=seq)),
+            log_sent=lambda seq: self._keeper_orders.put(MarkSent(acked_seq=seq)),
         )
 
     def _button(self) -> Button:
@@ -96,11 +177,11 @@ class House:
 
         keeper = Keeper(
             layout=self.layout,
-            ring=self.ring_of_packets,
+            ring=self._ring,
             inbox=self.inbox,
             clock=self.clock,
             storage=self.config.storage,
-            orders=self.keeper_orders,
+            orders=self._keeper_orders,
             log_grew=self.link.log_grew if self.link else lambda _path: None,
         )
         return self.hire("keeper", keeper.run, patience_s=120)
@@ -110,12 +191,13 @@ class House:
         from device.hw.camera import capture, open_camera  # loads PyAV
 
         camera = open_camera(self.config.camera, clock=self.clock, press=self._visitor_presses)
+        pictures = Pictures(self._ring, self.watch.mailbox)
 
         def work(worker: Worker) -> None:
             capture(
                 worker,
                 camera=camera,
-                sink=self,
+                sink=pictures,
                 inbox=self.inbox,
                 clock=self.clock,
                 privacy=lambda: self.desk.settings.privacy,
@@ -126,74 +208,3 @@ class House:
     def _visitor_presses(self, _mono_us: int) -> None:
         if isinstance(self.button, SimulatedButton):
             self.button.press("visitor")
-
-    # --- Outlets: what the desk orders -------------------------------------------------------------
-
-    def press(self, press_id: int, mono_us: int, payload: str) -> None:
-        """Tell a press over MQTT; without MQTT there is nobody to wait for."""
-        if self.link:
-            self.link.press(LivePress(press_id=press_id, mono_us=mono_us, payload=payload))
-        else:
-            self.settle(press_id, late=True)
-
-    def retain(self, subtopic: str, payload: str) -> None:
-        """Set a retained topic."""
-        if self.link:
-            self.link.retain(subtopic, payload)
-
-    def ring(self) -> None:
-        """Sound the chime."""
-        self.chime.ring()
-
-    def clip(self, order: ClipOrder) -> None:
-        """Hand a clip order to the keeper."""
-        self.keeper_orders.put(order)
-
-    def flush(self) -> None:
-        """Have the keeper end every recording and say Flushed."""
-        self.keeper_orders.put(Flush())
-
-    def log_fact(
-        self,
-        kind: str,
-        *,
-        mono_us: int,
-        late: bool | None,
-        event_id: str | None,
-        press_id: int | None,
-        fields: dict[str, Any],
-    ) -> None:
-        """Hand a fact to the keeper, stamped."""
-        fact = NewFact(
-            kind=kind,
-            mono_us=mono_us,
-            wall_us=wall_at_us(self.clock, mono_us),
-            clock=self.clock.flag(),
-            late=late,
-            event_id=event_id,
-            press_id=press_id,
-            fields=fields,
-        )
-        self.keeper_orders.put(fact)
-
-    def settle(self, press_id: int, *, late: bool) -> None:
-        """Hand the fate of a press to the keeper."""
-        self.keeper_orders.put(SettlePress(press_id=press_id, late=late))
-
-    def save(self, settings: Settings) -> None:
-        """Hand the switches to the keeper."""
-        self.keeper_orders.put(SaveSettings(values=settings.as_dict()))
-
-    # --- CameraSink ---------------------------------------------------------------------------------
-
-    def packet(self, packet: Packet) -> None:
-        """Put an encoded picture into the ring."""
-        self.ring_of_packets.append(packet)
-
-    def luma(self, frame: LumaFrame) -> None:
-        """Leave a small picture for the watch."""
-        self.watch.mailbox.put(frame)
-
-    def note(self, text: str) -> None:
-        """Say what the camera costs."""
-        log.info("camera_note %s", text)

@@ -8,10 +8,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from device.events import Inbox, WorkerDied
 
 log = logging.getLogger(__name__)
+
+
+def name_this_thread(name: str) -> None:
+    """Let `top -H` show the running thread by this name; Python does it by itself from 3.14 on."""
+    with suppress(OSError):
+        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(name[:15])
 
 
 class Worker:
@@ -58,6 +66,7 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        name_this_thread(self.name)
         try:
             self._work(self)
         except BaseException as error:  # told to the desk, which ends the process

@@ -25,13 +25,19 @@ from device.hw.camera import next_epoch
 from device.hw.encoder import SoftwareEncoder
 from device.hw.luma import luma_of
 from device.policy.timeline import Timeline
+from device.worker import name_this_thread
 
 log = logging.getLogger(__name__)
 
 LUMA_FPS = 8
 BEHIND_US = 700_000
 """Decoding for motion that is this late waits for the next keyframe: the recording comes first."""
+MOTION_DECODER = {"skip_loop_filter": "all"}
+"""The loop filter changes nothing that motion can see."""
+LONGEST_SLEEP_US = 250_000
 MEASURE_FRAMES = 150
+NO_KEYFRAME_US = 20_000_000
+"""Without one nothing can be recorded."""
 _US = Fraction(1, 1_000_000)
 _SECRET = re.compile(r"(?<=://).*@")
 _QUERY = re.compile(r"\?.*")
@@ -75,7 +81,9 @@ def open_source(url: str, *, timeout_s: float, fps: float) -> Any:
     elif url.startswith("/dev/video"):
         form, options = "v4l2", {"framerate": str(fps)}
     try:
-        container = av.open(url, format=form, options=options, timeout=(timeout_s, timeout_s))
+        # A file has no silence, and looking at the clock for every read costs.
+        timeout = None if _is_file(url) else (timeout_s, timeout_s)
+        container = av.open(url, format=form, options=options, timeout=timeout)
     except _FAILURES as error:
         raise CameraError(f"camera {without_secret(url)}: {_why(error)}") from error
     if not container.streams.video:
@@ -84,8 +92,14 @@ def open_source(url: str, *, timeout_s: float, fps: float) -> Any:
     return container
 
 
-def _us(value: int | None, base: Fraction) -> int | None:
-    return None if value is None else int(value * base * 1_000_000)
+class _Microseconds:
+    """Turns a stream's own ticks into microseconds; whole numbers, since it is done for every packet."""
+
+    def __init__(self, time_base: Fraction) -> None:
+        self._numerator, self._denominator = time_base.numerator * 1_000_000, time_base.denominator
+
+    def __call__(self, ticks: int | None) -> int | None:
+        return None if ticks is None else ticks * self._numerator // self._denominator
 
 
 class _Pace:
@@ -99,7 +113,9 @@ class _Pace:
     def wait(self, source_us: int) -> None:
         if self._zero_us is None:
             self._zero_us = self._clock.mono_us() - source_us
-        self._stop.wait(max(0.0, (self._zero_us + source_us - self._clock.mono_us()) / 1e6))
+        due_us = self._zero_us + source_us
+        while (left_us := due_us - self._clock.mono_us()) > 0 and not self._stop.is_set():
+            time.sleep(min(left_us, LONGEST_SLEEP_US) / 1e6)  # cheaper than waiting for the event
 
 
 class StreamCamera:
@@ -144,7 +160,7 @@ class StreamCamera:
 
         A looped file's times go on growing.
         """
-        base = video.time_base
+        in_us = _Microseconds(video.time_base)
         pace = _Pace(self._clock, stop) if _is_file(url) else None
         turn = end = 0  # in the file's own time base
         first: int | None = None
@@ -158,7 +174,7 @@ class StreamCamera:
                         packet.dts += turn
                         packet.pts = packet.dts if packet.pts is None else packet.pts + turn
                         end = max(end, packet.dts + (packet.duration or 0))
-                        pace.wait(_us(packet.dts, base) or 0)
+                        pace.wait(in_us(packet.dts) or 0)
                     if stop.is_set():
                         return
                     yield packet, self._clock.mono_us()
@@ -182,19 +198,24 @@ class StreamCamera:
         context = video.codec_context
         form = VideoFormat(codec=codec, width_px=context.width, height_px=context.height, epoch=next_epoch())
         annex_b = _AnnexB(codec, video)
-        timeline, base = Timeline(), video.time_base
+        timeline, in_us = Timeline(), _Microseconds(video.time_base)
         usual_us = int(1e6 / float(video.average_rate or self._config.fps))
-        started = False
+        started, opened_us = False, self._clock.mono_us()
         packets = self._packets(source, video, self._config.url, lambda: self._config.loop, stop)
         for raw, arrived_us in packets:
             beat()
             for packet in annex_b.filter(raw):
                 started = started or packet.is_keyframe
                 if not started:
+                    if arrived_us - opened_us > NO_KEYFRAME_US:
+                        raise CameraError(
+                            f"camera {without_secret(self._config.url)}: no keyframe in "
+                            f"{NO_KEYFRAME_US // 1_000_000} s; set its keyframe interval (GOP) to 1 to 4 s"
+                        )
                     continue
                 pts_us, dts_us = timeline.place(
-                    pts_us=_us(packet.pts, base),
-                    dts_us=_us(packet.dts, base),
+                    pts_us=in_us(packet.pts),
+                    dts_us=in_us(packet.dts),
                     arrived_us=arrived_us,
                 )
                 sink.packet(
@@ -203,7 +224,7 @@ class StreamCamera:
                         size_bytes=packet.size,
                         pts_us=pts_us,
                         dts_us=dts_us,
-                        duration_us=_us(packet.duration, base) or usual_us,
+                        duration_us=in_us(packet.duration) or usual_us,
                         is_keyframe=packet.is_keyframe,
                         format=form,
                     )
@@ -233,13 +254,11 @@ class StreamCamera:
             bitrate_kbps=config.bitrate_kbps,
             keyframe_every_s=config.keyframe_every_s,
         )
-        timeline, base, luma_us = Timeline(), video.time_base, 0
+        timeline, in_us, luma_us = Timeline(), _Microseconds(video.time_base), 0
         cost = _Cost(f"{context.name} is decoded and encoded again", sink)
         for raw, arrived_us in self._packets(source, video, config.url, lambda: config.loop, stop):
             beat()
-            pts_us, _ = timeline.place(
-                pts_us=_us(raw.pts, base), dts_us=_us(raw.dts, base), arrived_us=arrived_us
-            )
+            pts_us, _ = timeline.place(pts_us=in_us(raw.pts), dts_us=in_us(raw.dts), arrived_us=arrived_us)
             with cost:
                 for frame in video.codec_context.decode(raw):
                     small = frame.reformat(form.width_px, form.height_px, "yuv420p")
@@ -251,6 +270,7 @@ class StreamCamera:
 
     def _look_at_substream(self, sink: CameraSink, done: threading.Event) -> None:
         """Decode the small stream for motion; its failures never touch the recording."""
+        name_this_thread("substream")
         url, config = self._config.substream_url, self._config
         delay_s = 1.0
         while not done.is_set():
@@ -258,16 +278,19 @@ class StreamCamera:
                 with closing(open_source(url, timeout_s=config.timeout_s, fps=config.fps)) as source:
                     video = source.streams.video[0]
                     video.codec_context.thread_count = 1
-                    timeline, base = Timeline(), video.time_base
+                    video.codec_context.options = MOTION_DECODER
+                    timeline, in_us, luma_us = Timeline(), _Microseconds(video.time_base), 0
                     packets = self._packets(source, video, url, lambda: config.loop, done)
                     for raw, arrived_us in packets:
                         pts_us, _ = timeline.place(
-                            pts_us=_us(raw.pts, base),
-                            dts_us=_us(raw.dts, base),
+                            pts_us=in_us(raw.pts),
+                            dts_us=in_us(raw.dts),
                             arrived_us=arrived_us,
                         )
                         for frame in video.codec_context.decode(raw):
-                            sink.luma(LumaFrame(mono_us=pts_us, luma=luma_of(frame)))
+                            if pts_us - luma_us >= 0.95e6 / LUMA_FPS:
+                                luma_us = pts_us
+                                sink.luma(LumaFrame(mono_us=pts_us, luma=luma_of(frame)))
                         delay_s = 1.0
             except (CameraError, *_FAILURES) as error:
                 sink.note(f"substream: {error}; again in {delay_s:.0f} s")
@@ -326,8 +349,7 @@ class _MotionDecoder:
     def __init__(self, video: Any, sink: CameraSink) -> None:
         context: Any = av.CodecContext.create(video.codec_context.name, "r")
         context.thread_count = 1
-        # The loop filter changes nothing that motion can see.
-        context.options = {"skip_loop_filter": "all"}
+        context.options = MOTION_DECODER
         self._context = context
         self._sink = sink
         self._skipping = True

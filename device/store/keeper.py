@@ -9,6 +9,7 @@ import logging
 import os
 import queue
 import sqlite3
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,9 +32,15 @@ from device.worker import Worker
 
 log = logging.getLogger(__name__)
 
-TURN_S = 0.2
+TURN_S = 0.5
+CLOSING_TURN_S = 0.2
+"""Orders are obeyed at once. Packets are taken some at a time: that costs a third less."""
 REPORT_EVERY_US = 5_000_000
 AGE_EVERY_US = 60_000_000
+FULL_EVERY_US = 5_000_000
+"""How often room is looked for when there was none to be made: the whole index is read each time."""
+MOST_UNWRITTEN = 10_000
+"""Facts kept in memory while the log cannot be written; of more the oldest go."""
 
 
 class Keeper:
@@ -62,13 +69,14 @@ class Keeper:
         self._log_grew = log_grew
         self._orders = orders
         self._recordings: dict[str, list[Recording]] = {}
-        self._unwritten: list[NewFact] = []
-        self._settled: list[tuple[int, bool]] = []
+        self._unwritten: deque[NewFact] = deque(maxlen=MOST_UNWRITTEN)
+        self._settled: deque[tuple[int, bool]] = deque(maxlen=MOST_UNWRITTEN)
         self._acked_seq: int | None = None
         self._faults: set[str] = set()
         self._boot_id = boot_id()
         self._reported_us = 0
         self._aged_us = 0
+        self._full_until_us = 0
         self._behind = 0
 
     def run(self, worker: Worker) -> None:
@@ -83,7 +91,8 @@ class Keeper:
         self._report(force=True)
         while not worker.stopping.is_set():
             worker.beat()
-            self._take_orders(wait_s=TURN_S)
+            closing = any(r.until_us is not None for rs in self._recordings.values() for r in rs)
+            self._take_orders(wait_s=CLOSING_TURN_S if closing else TURN_S)
             self._record()
             self._write_journal()
             self._report(force=False)
@@ -226,7 +235,10 @@ class Keeper:
         growing = sum(r.open_bytes for rs in self._recordings.values() for r in rs)
         limit_bytes = self._limit_bytes(used_bytes + growing)
         now_us = self._clock.mono_us()
-        if used_bytes + growing <= limit_bytes and now_us - self._aged_us < AGE_EVERY_US:
+        over_bytes = used_bytes + growing - limit_bytes
+        if over_bytes <= 0:
+            self._clear("storage_full")
+        if now_us - self._aged_us < AGE_EVERY_US and (over_bytes <= 0 or now_us < self._full_until_us):
             return
         self._aged_us = now_us
         wall_us = self._clock.wall_us() if self._clock.flag() == "synchronised" else None
@@ -249,6 +261,10 @@ class Keeper:
         )
         for clip_id in doomed:
             self._delete(rows[clip_id])
+        if over_bytes > 0 and not doomed:
+            self._full_until_us = now_us + FULL_EVERY_US
+            text = f"{over_bytes} bytes too many, and no clip that may be deleted"
+            self._raise("storage_full", text, "see what else fills the disk, or raise storage.limit_bytes")
 
     def _limit_bytes(self, used_bytes: int) -> int:
         disk = os.statvfs(self._layout.clips)
@@ -299,7 +315,9 @@ class Keeper:
             return  # What could not be written is kept in memory and tried again next turn.
         self._clear("log_failed")
         grew = bool(self._unwritten or self._settled)
-        self._unwritten, self._settled, self._acked_seq = [], [], None
+        self._unwritten.clear()
+        self._settled.clear()
+        self._acked_seq = None
         if grew:
             self._log_grew(self._layout.journal)
 

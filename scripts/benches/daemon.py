@@ -58,6 +58,7 @@ def measure(tries: int) -> dict[str, Any]:
                 time.sleep(WINDOW_S)
                 after = rig.cpu_s(daemon.process.pid), rig.cpu_s(floor.pid)
                 minutes.append((after[0] - before[0], after[1] - before[1]))
+            threads = _by_thread(daemon.process.pid)
             memory = rig.rss_mb(daemon.process.pid), rig.rss_mb(floor.pid)
             clips = len(daemon.command("clips", "list"))
             drops = daemon.command("status")["camera_drops"]
@@ -71,9 +72,21 @@ def measure(tries: int) -> dict[str, Any]:
         "bare": {"cpu_s": statistics.median(m[1] for m in minutes), "rss_mb": round(memory[1], 1)},
         "ratio": {"cpu_s": round(statistics.median(m[0] / m[1] for m in minutes), 2)},
         "minutes": [{"doorbelld": round(m[0], 2), "bare": round(m[1], 2)} for m in minutes],
+        "share_by_thread": threads,
         "clips": clips,
         "luma_drops": drops,
     }
+
+
+def _by_thread(pid: int) -> dict[str, float]:
+    """Return the share of each thread in the processor time since the start, the largest first."""
+    spent_ns = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        name = (task / "comm").read_text().strip()
+        spent_ns[name] = spent_ns.get(name, 0) + int((task / "schedstat").read_text().split()[0])
+    whole_ns = sum(spent_ns.values())
+    shares = {name: round(ns / whole_ns, 3) for name, ns in spent_ns.items()}
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
 def table(result: dict[str, Any]) -> list[str]:
@@ -84,5 +97,6 @@ def table(result: dict[str, Any]) -> list[str]:
             for who in ("bare", "doorbelld")
         ),
         f"ratio      {result['ratio']['cpu_s']:>6.2f}",
+        "shares     " + ", ".join(f"{name} {share:.0%}" for name, share in result["share_by_thread"].items()),
         f"{result['clips']} clips kept, {result['luma_drops']} small pictures dropped",
     ]
