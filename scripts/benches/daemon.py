@@ -80,7 +80,7 @@ def measure(tries: int) -> dict[str, Any]:
 
 def _by_thread(pid: int) -> dict[str, float]:
     """Return the share of each thread in the processor time since the start, the largest first."""
-    spent_ns = {}
+    spent_ns: dict[str, int] = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         name = (task / "comm").read_text().strip()
         spent_ns[name] = spent_ns.get(name, 0) + int((task / "schedstat").read_text().split()[0])
