@@ -27,11 +27,14 @@ from device.store.layout import Layout
 
 log = logging.getLogger(__name__)
 
+SWITCH_S = 0.0005
 DEFAULT_CONFIG = Path("/etc/doorbelld/doorbelld.toml")
 
 
 def run(config: Config) -> int:
     """Run the house until it is told to stop; return the exit status. Raises DoorbellError."""
+    # A press waits for no more than this while another thread computes (Python's own 5 ms is for throughput).
+    sys.setswitchinterval(SWITCH_S)
     notifier = Notifier()
     with ExitStack() as stack:
         stack.callback(StateLock(config.device.state_dir).close)

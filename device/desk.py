@@ -7,6 +7,7 @@ Here a press becomes a ring: `Desk._pressed`.
 import json
 import logging
 import queue
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -54,6 +55,9 @@ TURN_S = 0.25
 WATCHDOG_EVERY_US = 2_000_000
 STALLED_US = 4_000_000
 """A camera reports once a second: so a stall is told within 5 s of the last picture."""
+FIRST_GO_S = 0.001
+"""At a press the desk steps aside for link and chime before it wakes keeper and log: one Python thread runs
+at a time, and this takes a fifth off the median until a subscriber hears of it (docs/performance.md)."""
 FLUSH_US = 1_200_000
 """An orderly stop takes 3 s at most; this much of it is for the last clip."""
 
@@ -231,6 +235,7 @@ class Desk:
         self.outlets.press(self._known.presses, press.mono_us, json.dumps(payload))
         if self.settings.chime_rings(wall_us):
             self.outlets.ring()
+        time.sleep(FIRST_GO_S)
         self._give(orders)
         self.outlets.log_fact(
             "press",
