@@ -188,7 +188,7 @@ class House:
 
     def open_camera(self) -> Worker:
         """Start the camera's thread."""
-        from device.hw.camera import capture, open_camera  # loads PyAV
+        from device.hw.capture import capture, open_camera  # loads PyAV
 
         camera = open_camera(self.config.camera, clock=self.clock, press=self._visitor_presses)
         pictures = Pictures(self._ring, self.watch.mailbox)

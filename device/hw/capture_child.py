@@ -22,7 +22,8 @@ from device.clock import Clock, SystemClock
 from device.config import CameraConfig
 from device.errors import CameraError
 from device.events import CameraSink, LumaFrame, Packet, VideoFormat
-from device.hw.camera import next_epoch, open_here
+from device.hw.camera import next_epoch
+from device.hw.kinds import open_here
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -19,8 +19,9 @@ import pytest
 from device.clock import SystemClock
 from device.config import CameraConfig
 from device.errors import CameraError
-from device.events import CameraReport, LumaFrame, Packet
-from device.hw.camera import Camera, capture, open_camera
+from device.events import CameraReport, LumaFrame, Packet, VideoFormat
+from device.hw.camera import Camera
+from device.hw.capture import capture, open_camera
 from device.hw.capture_child import ChildCamera
 from device.worker import Worker
 from tests.house import free_port, make_video, wait_for
@@ -368,3 +369,48 @@ def test_a_camera_that_hangs_is_opened_again(fake_picamera2: Callable[[str], Non
     states = [fact.state for fact in facts if isinstance(fact, CameraReport)]
     assert states[:2] == ["opening", "live"]
     assert "down" in states
+
+
+def test_a_camera_that_lived_is_opened_again_after_a_second_whatever_was_before() -> None:
+    """1, 2, 4 s between failures; a camera that gave more than 150 packets begins at 1 s again."""
+
+    class Time:
+        now_us = 0
+
+        def mono_us(self) -> int:
+            return self.now_us
+
+    class Moody:
+        kind = "moody"
+        opened_us: list[int]
+
+        def __init__(self) -> None:
+            self.opened_us = []
+
+        def run(self, sink: Any, stop: threading.Event, beat: Callable[[], None]) -> None:
+            self.opened_us.append(time_.now_us)
+            packet = Packet(
+                data=b"", size_bytes=0, pts_us=0, dts_us=0, duration_us=0, is_keyframe=True,
+                format=VideoFormat(codec="h264", width_px=2, height_px=2, epoch=1),
+            )  # fmt: skip
+            for _ in range(200 if len(self.opened_us) == 4 else 0):
+                sink.packet(packet)
+            if len(self.opened_us) == 6:
+                worker.stopping.set()
+            raise CameraError("again")
+
+    class Stopping(threading.Event):
+        """Waiting is what moves the time."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            time_.now_us += int((timeout or 0) * 1e6)
+            return self.is_set()
+
+    time_, camera = Time(), Moody()
+    worker = Worker("camera", lambda _: None, inbox=lambda _: None, patience_s=60)
+    worker.stopping = Stopping()
+    capture(
+        worker, camera=camera, sink=Seen(), inbox=lambda _: None, clock=cast("Any", time_),
+        privacy=lambda: False,
+    )  # fmt: skip
+    assert [round(step / 1e6) for step in np.diff(camera.opened_us)] == [1, 2, 4, 1, 2]
