@@ -294,8 +294,12 @@ class Desk:
         )
 
     def _camera_said(self, report: CameraReport) -> None:
-        was = self._known.camera.state if self._known.camera else ""
+        was, had_fps = "", False
+        if self._known.camera:
+            was, had_fps = self._known.camera.state, self._known.camera.fps > 0
         self._known.camera = report
+        if report.fps > 0 and not had_fps:
+            self._told_us = None  # the first rate is told at once, or a dashboard shows 0 for a minute
         if report.state == was:
             return
         log.info("camera state=%s kind=%s %s", report.state, report.kind, report.text)

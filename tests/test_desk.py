@@ -113,6 +113,15 @@ def test_a_camera_that_is_opened_again_is_down_and_no_longer_stalled(house: Hous
     assert house.after(0.25) == ["camera_down"]
 
 
+def test_the_first_frame_rate_is_told_at_once(house: House) -> None:
+    house.desk.take(CameraReport(mono_us=0, kind="scene", state="live", last_frame_us=house.time.now_us))
+    house.after(0.25)
+    assert json.loads(house.told.retained["state"])["camera_fps"] == 0
+    house.desk.take(live(house))
+    house.after(0.25)
+    assert json.loads(house.told.retained["state"])["camera_fps"] == 15
+
+
 def test_a_button_that_is_held_down_is_a_fault_until_it_is_free(house: House) -> None:
     house.desk.take(ButtonState(kind="gpio", state="live"))
     house.button.held = 29_000_000

@@ -24,7 +24,7 @@ def discovery(config: MqttConfig, device_id: str, device_name: str, version: str
     components: dict[str, dict[str, Any]] = {
         "press": {
             "platform": "event",
-            "name": "Doorbell",
+            "name": None,  # what the device is for: it has the device's own name
             "device_class": "doorbell",
             "event_types": ["ring"],
             "state_topic": f"{root}/press",
