@@ -4,9 +4,9 @@ Exit status: 0 done, 1 the thing asked for failed, 2 wrong usage, 3 no daemon.
 """
 
 import argparse
+import hashlib
 import json
 import os
-import shutil
 import socket
 import sqlite3
 import sys
@@ -105,11 +105,12 @@ def _status_text(status: dict[str, Any]) -> str:
     rows = [
         ("doorbell", f"{status['device']}, {ready}, up {up} (pid {status['pid']})"),
         ("button", f"{status['button']['state']} ({status['button']['kind']})"),
-        ("last press", f"{press['last_at'] or 'none since the start'} ({press['count']} in all)"),
+        ("last press", f"{press['last_at'] or 'none'} ({press['count']} since the start)"),
         ("camera", f"{camera['state']} ({camera['kind']}), {camera['fps']:.1f} fps, {seen}"),
         ("motion", moving if status["motion"]["enabled"] else "turned off"),
         ("mqtt", f"{mqtt['state']} ({broker}, {mqtt['topic_root']}/…)"),
-        ("storage", f"{storage['clips']} clips, {used} in {storage['path']}"),
+        ("storage", f"{_clips(storage['clips'])}, {used} in {storage['path']}"),
+        ("settings", _settings_text(status["settings"])),
         ("clock", status["clock"]),
     ]
     lines = [f"{name:>10}  {text}" for name, text in rows]
@@ -120,6 +121,21 @@ def _status_text(status: dict[str, Any]) -> str:
         if fault["remedy"]:
             lines.append(f"{'':>10}  → {fault['remedy']}")
     return "\n".join(lines)
+
+
+def _settings_text(settings: dict[str, Any]) -> str:
+    said = []
+    if settings["privacy"]:
+        said.append("privacy on: nothing is seen or recorded")
+    if settings["chime_muted"]:
+        said.append("chime muted")
+    if settings["quiet_until"]:
+        said.append(f"chime quiet until {settings['quiet_until']}")
+    return ", ".join(said) or "as usual"
+
+
+def _clips(count: int) -> str:
+    return "1 clip" if count == 1 else f"{count} clips"
 
 
 def _span(seconds: float) -> str:
@@ -143,13 +159,15 @@ def _clips_list(arguments: argparse.Namespace) -> int:
         _print_json(clips)
         return OK
     if not clips:
-        print("no clips yet; press the button (`doorbell ring`) or walk past the camera")
+        print("no finished clip yet; press the button (`doorbell ring`) or walk past the camera")
         return OK
     print(f"{'ID':<26}  {'CAUSE':<7} {'SECONDS':>7} {'SIZE':>9}")
     for clip in clips:
-        flag = "" if clip["clock"] == "synchronised" else "  (clock was not set)"
+        flag = "" if clip["clock"] == "synchronised" else "  *"
         size = _bytes(clip["bytes"])
         print(f"{clip['id']:<26}  {clip['cause']:<7} {clip['duration_s']:>7.1f} {size:>9}{flag}")
+    if any(clip["clock"] != "synchronised" for clip in clips):
+        print("* the clock was not set by a time server then; the time may be wrong")
     return OK
 
 
@@ -158,20 +176,30 @@ def _clips_export(arguments: argparse.Namespace) -> int:
     target: Path = arguments.file
     if target.is_dir():
         target /= Path(clip["file"]).name
+    digest, size_bytes = hashlib.sha256(), 0
     try:
         with target.open("xb") as copy, Path(clip["file"]).open("rb") as file:
-            shutil.copyfileobj(file, copy)
+            while block := file.read(1 << 20):
+                digest.update(block)
+                size_bytes += copy.write(block)
     except FileExistsError as error:
         raise CommandError(f"{target} exists already; name another file") from error
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror}") from error
-    print(f"{target} ({_bytes(clip['bytes'])}, SHA-256 {clip['sha256']})")
+    if digest.hexdigest() != clip["sha256"]:
+        raise CommandError(
+            f"{target} is not what was recorded: it has {size_bytes} bytes and SHA-256 {digest.hexdigest()}, "
+            f"recorded were {clip['bytes']} and {clip['sha256']}; is the card failing? see dmesg"
+        )
+    print(f"{target} ({_bytes(size_bytes)}, SHA-256 {clip['sha256']})")
     return OK
 
 
 def _record(arguments: argparse.Namespace) -> int:
-    _ask(arguments.state, do="record")
-    print("recording; `doorbell clips list` shows it when it is done")
+    if _ask(arguments.state, do="record")["joined"]:
+        print("something is being recorded already; this moment is part of that clip")
+    else:
+        print("recording; `doorbell clips list` shows it when it is done")
     return OK
 
 
@@ -180,12 +208,18 @@ def _log(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(rows)
         return OK
-    known = {"seq", "kind", "event_id", "occurred_at", "clock", "late"}
-    for row in rows:
-        extra = " ".join(f"{k}={v}" for k, v in row.items() if k not in known)
-        late = " late" if row["late"] else ""
-        print(f"{row['seq']:>6}  {row['occurred_at']}  {row['kind']:<14}{late} {extra}".rstrip())
+    for row in rows[-arguments.last :]:
+        late = "  (told late)" if row["late"] else ""
+        print(f"{row['seq']:>6}  {row['occurred_at']}  {row['kind']:<14} {_log_text(row)}{late}".rstrip())
     return OK
+
+
+def _log_text(row: dict[str, Any]) -> str:
+    """Return what a row tells a person: what is empty or for machines only is left out."""
+    known = {"seq", "kind", "event_id", "occurred_at", "clock", "late", "sha256"}
+    words = [f"{key}={value}" for key, value in row.items() if key not in known and value]
+    event = row["event_id"]
+    return " ".join([*words, f"event=…{event[-4:]}"] if event else words)
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -208,7 +242,7 @@ def _check(arguments: argparse.Namespace) -> int:
         raise CommandError(f"{layout.index}: {error}; the next start rebuilds it") from error
     for sentence in found:
         print(sentence)
-    print(f"{clips} clips, {_bytes(used_bytes)}: {len(found) or 'nothing'} to mend")
+    print(f"{_clips(clips)}, {_bytes(used_bytes)}: {len(found) or 'nothing'} to mend")
     return FAILED if found else OK
 
 
@@ -221,8 +255,18 @@ def _check_config(arguments: argparse.Namespace) -> int:
 # --- the command line -------------------------------------------------------------------------------
 
 
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="doorbell", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="doorbell",
+        description=__doc__.splitlines()[0],
+        epilog="exit status: 0 done, 1 what was asked for failed, 2 wrong usage, 3 no daemon is running",
+    )
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument(
         "--state",
@@ -253,7 +297,9 @@ def _parser() -> argparse.ArgumentParser:
     export = add(clips, "export", _clips_export, "copy a clip to a file of yours")
     export.add_argument("id", metavar="ID", help="as `doorbell clips list` shows it")
     export.add_argument("file", metavar="FILE", type=Path)
-    with_json(add(commands, "log", _log, "what happened, oldest first"))
+    log = add(commands, "log", _log, "what happened, oldest first")
+    with_json(log)
+    log.add_argument("--last", type=_count, default=50, metavar="N", help="so many rows (default: 50)")
     add(commands, "check", _check, "prove that clips and index agree")
     check = add(commands, "check-config", _check_config, "read a configuration, say what is wrong")
     check.add_argument("file", metavar="FILE", type=Path)
@@ -267,6 +313,7 @@ def main() -> int:
         arguments.state = Path(arguments.state)
     try:
         status: int = arguments.run(arguments)
+        sys.stdout.flush()
     except NoDaemon as error:
         print(f"doorbell: {error}", file=sys.stderr)
         return NO_DAEMON
@@ -276,6 +323,9 @@ def main() -> int:
     except BrokenPipeError:  # `doorbell log | head`
         sys.stderr.close()
         return OK
+    except OSError as error:  # standard output to a full disk
+        print(f"doorbell: the answer cannot be written: {error.strerror}", file=sys.stderr)
+        return FAILED
     return status
 
 

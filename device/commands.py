@@ -41,8 +41,11 @@ def commands(house: House) -> dict[str, Callable[[dict[str, Any]], Any]]:
         return {"pid": os.getpid(), **answer, "camera_drops": house.watch.mailbox.dropped}
 
     def record(_: dict[str, Any]) -> dict[str, Any]:
-        house.inbox(ClipAsked(mono_us=house.clock.mono_us()))
-        return {}
+        now_us = house.clock.mono_us()
+        answer = _ask(lambda reply: house.inbox(ClipAsked(mono_us=now_us, reply=reply)))
+        if answer["refused"]:
+            raise CommandError(answer["refused"])
+        return answer
 
     def clips(_: dict[str, Any]) -> list[dict[str, Any]]:
         return [row.public(clips_dir) for row in reversed(_read_index(lambda i: i.newest_first(MOST_ROWS)))]

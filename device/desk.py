@@ -188,7 +188,7 @@ class Desk:
             case MotionEnded():
                 self._motion_ended(fact)
             case ClipAsked():
-                self._give(self._trigger("manual", fact.mono_us))
+                self._clip_asked(fact)
             case PressSettled():
                 self.outlets.settle(fact.press_id, late=not fact.delivered)
             case ClipKept():
@@ -210,6 +210,7 @@ class Desk:
                 self._known.button = fact
             case LinkReport():
                 self._known.link = fact
+                self._told_us = None  # a new connection begins with the state as it is now
             case StoreReport():
                 self._store_said(fact)
             case Fault():
@@ -248,6 +249,24 @@ class Desk:
         log.info("press event_id=%s source=%s", self._episodes.event_id, press.source)
         if press.reply:
             press.reply({**payload, "mono_us": press.mono_us})
+
+    def _clip_asked(self, asked: ClipAsked) -> None:
+        """Record, or say why not: a clip that was asked for never fails to come in silence."""
+        camera = self._known.camera
+        refused = ""
+        if self.settings.privacy:
+            refused = "privacy is on: nothing is recorded"
+        elif camera is None or camera.state != "live":
+            refused = f"the camera is {camera.state if camera else 'opening'}: nothing can be recorded"
+            if camera and camera.text:
+                refused += f" ({camera.text})"
+        joined = self._episodes.event_id is not None
+        if refused:
+            self._note("clip_dropped", {"clip_id": None, "reason": refused})
+        else:
+            self._give(self._trigger("manual", asked.mono_us))
+        if asked.reply:
+            asked.reply({"refused": refused, "joined": joined, "event_id": self._episodes.event_id})
 
     def _trigger(self, cause: Any, mono_us: int) -> list[ClipOrder]:
         new_id = new_ulid(wall_at_us(self.clock, mono_us))
@@ -361,7 +380,8 @@ class Desk:
             return
         if settings == self.settings:
             return
-        if settings.privacy and not self.settings.privacy:
+        if settings.privacy != self.settings.privacy:
+            # Also when it ends: what was triggered meanwhile was not recorded, and must not count as open.
             self._give(self._episodes.stop(asked.mono_us))
         self.settings = settings
         self.outlets.save(settings)
@@ -418,10 +438,17 @@ class Desk:
     def _state(self) -> dict[str, Any]:
         return state(self._known, self.config, self.clock, inbox=self.inbox.qsize())
 
+    def _quiet_until(self) -> str | None:
+        until_us = self.settings.quiet_until_us
+        return rfc3339(until_us) if until_us > self.clock.wall_us() else None
+
     def status(self) -> dict[str, Any]:
         """Return what `doorbell status --json` shows (the roof adds what only it knows)."""
         return {
             **status(self._known, self.config, self.clock),
             "motion": {"moving": self._known.moving, "enabled": self.settings.motion_enabled},
-            "settings": self.settings.as_dict(),
+            "settings": {
+                **{name: getattr(self.settings, name) for name in SWITCHES},
+                "quiet_until": self._quiet_until(),
+            },
         }

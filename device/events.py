@@ -203,9 +203,10 @@ class InputRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipAsked:
-    """Somebody asked for a clip of this very moment."""
+    """Somebody asked for a clip of this very moment; `reply` is told what becomes of it."""
 
     mono_us: int
+    reply: Callable[[dict[str, Any]], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,18 @@ import pytest
 from device.clock import ClockFlag
 from device.config import Config
 from device.desk import Desk
-from device.events import ButtonState, CameraReport, Fact, StoreReport
+from device.events import (
+    ButtonState,
+    CameraReport,
+    ClipAsked,
+    Fact,
+    LinkReport,
+    Pressed,
+    SettingAsked,
+    StoreReport,
+)
 from device.notify import Notifier
+from device.policy.episode import ClipOrder, OpenClip
 from device.policy.settings import Settings
 from device.store.board import temperature_c, throttling
 
@@ -38,6 +48,7 @@ class Told:
     def __init__(self) -> None:
         self.retained: dict[str, str] = {}
         self.facts: list[tuple[str, dict[str, Any]]] = []
+        self.clips: list[ClipOrder] = []
 
     def retain(self, subtopic: str, payload: str) -> None:
         self.retained[subtopic] = payload
@@ -45,9 +56,11 @@ class Told:
     def log_fact(self, kind: str, *, fields: dict[str, Any], **_: object) -> None:
         self.facts.append((kind, fields))
 
+    def clip(self, order: ClipOrder) -> None:
+        self.clips.append(order)
+
     def press(self, *_: object) -> None: ...
     def ring(self) -> None: ...
-    def clip(self, _: object) -> None: ...
     def flush(self) -> None: ...
     def settle(self, _: int, *, late: bool) -> None: ...
     def save(self, _: Settings) -> None: ...
@@ -120,6 +133,58 @@ def test_the_first_frame_rate_is_told_at_once(house: House) -> None:
     house.desk.take(live(house))
     house.after(0.25)
     assert json.loads(house.told.retained["state"])["camera_fps"] == 15
+
+
+def clips_opened(house: House) -> int:
+    return sum(isinstance(order, OpenClip) for order in house.told.clips)
+
+
+def set_privacy(house: House, value: str) -> None:
+    now_us = house.time.now_us
+    house.desk.take(SettingAsked(mono_us=now_us, name="privacy", payload=value, origin="mqtt"))
+
+
+def ring(house: House) -> None:
+    house.desk.take(Pressed(mono_us=house.time.now_us, button="front", source="button"))
+
+
+def test_a_press_in_privacy_does_not_keep_the_next_one_from_being_recorded(house: House) -> None:
+    set_privacy(house, "ON")
+    ring(house)
+    assert clips_opened(house) == 0
+    set_privacy(house, "OFF")
+    house.after(1)
+    ring(house)
+    assert clips_opened(house) == 1
+
+
+def test_a_clip_that_is_asked_for_is_made_or_refused_with_a_reason(house: House) -> None:
+    answers: list[dict[str, Any]] = []
+
+    def ask() -> dict[str, Any]:
+        house.desk.take(ClipAsked(mono_us=house.time.now_us, reply=answers.append))
+        return answers[-1]
+
+    assert ask()["refused"] == "the camera is opening: nothing can be recorded"
+    house.desk.take(CameraReport(mono_us=0, kind="scene", state="down", text="unplugged"))
+    assert ask()["refused"] == "the camera is down: nothing can be recorded (unplugged)"
+    house.desk.take(live(house))
+    set_privacy(house, "ON")
+    assert "privacy is on" in ask()["refused"]
+    assert [fields["clip_id"] for kind, fields in house.told.facts if kind == "clip_dropped"] == [None] * 3
+    set_privacy(house, "OFF")
+    assert (ask()["refused"], answers[-1]["joined"]) == ("", False)
+    assert (ask()["refused"], answers[-1]["joined"]) == ("", True)
+    assert clips_opened(house) == 1
+
+
+def test_a_new_connection_begins_with_the_state_as_it_is_now(house: House) -> None:
+    house.after(0.25)
+    ring(house)
+    assert json.loads(house.told.retained["state"])["presses"] == 0
+    house.desk.take(LinkReport(mono_us=0, state="up"))
+    house.after(0.25)
+    assert json.loads(house.told.retained["state"])["presses"] == 1
 
 
 def test_a_button_that_is_held_down_is_a_fault_until_it_is_free(house: House) -> None:

@@ -44,6 +44,8 @@ LONGEST_NAME, MOST_NAMES = 40, 16
 REFUSED_EVERY_US = 5_000_000
 TURN_S = 1.0
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 30.0
+STEADY_US = 10_000_000
+"""A connection that ends sooner does not shorten the next delay: two clients of one name end each other's."""
 
 
 class LogSource(Protocol):
@@ -103,6 +105,7 @@ class MqttLink:
         self._refused: dict[str, tuple[str, int]] = {}
         self._refused_us = 0
         self._up = False
+        self._up_us = 0
         self._state = ""
 
     # --- from other threads: enqueue and go -------------------------------------------------------
@@ -131,7 +134,7 @@ class MqttLink:
         delay_s, protocol = FIRST_DELAY_S, MQTTProtocolVersion.MQTTv5
         while not worker.stopping.is_set():
             worker.beat()
-            was_up = False
+            steady = False
             try:
                 self._check_home()
                 self._serve(worker, protocol)
@@ -145,11 +148,19 @@ class MqttLink:
                 if isinstance(error, NoAnswer) and self._is_old(worker):
                     protocol = MQTTProtocolVersion.MQTTv311
                     continue
-                was_up = self._up
-                self._lost(str(error))
-            delay_s = FIRST_DELAY_S if was_up else min(delay_s * 2, LONGEST_DELAY_S)
+                lived_us = self._clock.mono_us() - self._up_us if self._up else None
+                steady = lived_us is not None and lived_us > STEADY_US
+                hint = "" if lived_us is None or steady else self._rival_hint()
+                self._lost(f"{error}{hint}")
+            delay_s = FIRST_DELAY_S if steady else min(delay_s * 2, LONGEST_DELAY_S)
             protocol = MQTTProtocolVersion.MQTTv5
             self._wait(worker, delay_s)
+
+    def _rival_hint(self) -> str:
+        return (
+            f"; it ended soon after it began: does another doorbell log in as {self._client_id}? "
+            "Each needs a device.id of its own"
+        )
 
     def _check_home(self) -> None:
         try:
@@ -214,7 +225,7 @@ class MqttLink:
             while not confirmed:
                 self._turn(worker, session)
                 self._miss_presses()
-            self._up = True
+            self._up, self._up_us = True, self._clock.mono_us()
             self._report("up", protocol="5" if protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1")
             self._introduce(session)
             self._log_changed, self._sent_seq = True, self._acked_seq

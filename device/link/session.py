@@ -141,7 +141,9 @@ class Session:
             for topic in subscriptions:
                 if self.protocol == MQTTProtocolVersion.MQTTv5:
                     # 2: no retained message; an old /set must not change the house at each connect.
-                    client.subscribe(topic, options=SubscribeOptions(qos=1, retainHandling=2))
+                    # As published: one that is sent now with the flag is told apart, and refused.
+                    options = SubscribeOptions(qos=1, retainHandling=2, retainAsPublished=True)
+                    client.subscribe(topic, options=options)
                 else:
                     client.subscribe(topic, qos=1)
 
