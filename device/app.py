@@ -35,6 +35,7 @@ def run(config: Config) -> int:
     """Run the house until it is told to stop; return the exit status. Raises DoorbellError."""
     # A press waits for no more than this while another thread computes (Python's own 5 ms is for throughput).
     sys.setswitchinterval(SWITCH_S)
+    os.umask(0o027)  # who came when is nobody else's to read
     notifier = Notifier()
     with ExitStack() as stack:
         stack.callback(StateLock(config.device.state_dir).close)

@@ -324,7 +324,7 @@ class Desk:
         log.info("camera state=%s kind=%s %s", report.state, report.kind, report.text)
         self._told_us = None  # a change is told at once
         if report.state == "down":
-            remedy = "the bell works without it; see its cable, its address and its power"
+            remedy = "it is tried again by itself, and the bell works without it"
             self._fault(Fault(code="camera_down", active=True, text=report.text, remedy=remedy))
         elif report.state in ("live", "private"):
             self._fault(Fault(code="camera_down", active=False))

@@ -11,6 +11,8 @@ import sys
 import threading
 from datetime import UTC, datetime
 
+from device.worker import name_this_thread
+
 _LONGEST_QUEUE = 2000
 
 
@@ -68,6 +70,7 @@ class LogThread(logging.Handler):
         return True
 
     def _write(self) -> None:
+        name_this_thread("logs")
         while (record := self._records.get()) is not None:
             line = self.format(record)
             if self._dropped:

@@ -307,6 +307,17 @@ ZONE = '[[zones]]\nname = "a"\nkind = "include"\npoints = '
             ("camera.pi.width_px in FILE, line 2: must be an even number, not 641; choose 640 or 642"),
         ),
         (
+            "[camera.pi]\nwidth_px = 1921",
+            ("camera.pi.width_px in FILE, line 2: must be an even number, not 1921; choose 1920"),
+        ),
+        (
+            '[mqtt]\nhost = "8.8.8.8"',
+            (
+                "mqtt.host in FILE, line 2: 8.8.8.8 is outside the home network: refused; "
+                "name a broker at a private address"
+            ),
+        ),
+        (
             '[device]\nid = "Front Door"',
             (
                 'device.id in FILE, line 2: the text "Front Door" cannot be used; '

@@ -62,7 +62,9 @@ def _field_complaint(error: ErrorDetails, field: FieldInfo | None, value: Any) -
             unit = _UNITS.get(str(error["loc"][-1]).rpartition("_")[2], "")
             said = f"{_shown(value)} is too {size}; choose {allowed_range(field)}{unit}"
         case "multiple_of":
-            near_by = f"{_shown(value - 1)} or {_shown(value + 1)}"
+            _, most = _bounds(field)
+            near = [number for number in (value - 1, value + 1) if most is None or number <= most]
+            near_by = " or ".join(map(_shown, near))
             said = f"must be an even number, not {_shown(value)}; choose {near_by}"
         case "string_pattern_mismatch" | "string_too_long":
             said = f"{_shown(value)} cannot be used; write {field.description if field else ''}"
@@ -143,10 +145,15 @@ def _find(location: Location) -> tuple[type[BaseModel], FieldInfo | None]:
 
 def allowed_range(field: FieldInfo | None) -> str:
     """Return a field's bounds in words, such as "1 to 500"; empty if it has none."""
+    least, most = _bounds(field)
+    return "" if least is None or most is None else f"{number_text(least)} to {number_text(most)}"
+
+
+def _bounds(field: FieldInfo | None) -> tuple[float | None, float | None]:
     bounds = field.metadata if field else []
     least = next((bound.ge for bound in bounds if hasattr(bound, "ge")), None)
     most = next((bound.le for bound in bounds if hasattr(bound, "le")), None)
-    return "" if least is None or most is None else f"{number_text(least)} to {number_text(most)}"
+    return least, most
 
 
 _UNITS = {

@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from device.config.polygon import Point, polygon_mistakes
 from device.config.reading import open_once
 from device.config.toml import number_text, quoted
+from device.home_network import is_address, is_home
 
 
 def _at(key: str, sentence: str) -> PydanticCustomError:
@@ -254,6 +255,16 @@ class MqttConfig(Table):
     keepalive_s: float = Field(20.0, ge=5, le=300)
     snapshots: bool = False
     state_every_s: float = Field(30.0, ge=5, le=3600)
+
+    @field_validator("host")
+    @classmethod
+    def _at_home(cls, host: str) -> str:
+        # A name is resolved, and its address looked at, at each connection.
+        if is_address(host) and not is_home(host):
+            raise ValueError(
+                f"{host} is outside the home network: refused; name a broker at a private address"
+            )
+        return host
 
     @field_validator("password_file", "ca_file", "cert_file", "key_file")
     @classmethod

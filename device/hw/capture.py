@@ -14,8 +14,8 @@ from device.worker import Worker
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 30.0
 REPORT_EVERY_US = 1_000_000
-STEADY_FRAMES = 150
-"""A camera that gave so many is not blamed for the failures before: the delay starts at 1 s again."""
+STEADY_US = 10_000_000
+"""A camera that lived so long is not blamed for the failures before: the delay starts at 1 s again."""
 FPS_OVER = 75
 """Frames over which the frame rate is measured."""
 
@@ -103,12 +103,13 @@ def capture(
                 worker.beat()
             continue
         report("opening")
+        opened_us = clock.mono_us()
         counting = _Counting(sink, camera.kind, inbox, clock)
         try:
             camera.run(counting, stop, worker.beat)
         except CameraError as error:
             report("down", str(error))
-            if counting.seen > STEADY_FRAMES:
+            if counting.seen and clock.mono_us() - opened_us > STEADY_US:
                 delay_s = FIRST_DELAY_S
             until_us = clock.mono_us() + int(delay_s * 1e6)
             while clock.mono_us() < until_us and not stop.wait(0.25):

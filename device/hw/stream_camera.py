@@ -50,12 +50,14 @@ def without_secret(url: str) -> str:
     return _QUERY.sub("?***", _SECRET.sub("***@", url))
 
 
-def _why(error: Exception) -> str:
+def _why(error: Exception, url: str) -> str:
     """Say what FFmpeg said, without the URL that it repeats, and what to look at."""
     if isinstance(error, av.error.ExitError):
         return "nothing came in time; is it switched on and in the network?"
     if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
         return f"{error.strerror}; is the address right?"
+    if isinstance(error, av.error.InvalidDataError) and _is_file(url):
+        return "FFmpeg finds no video in it"
     if isinstance(error, av.error.InvalidDataError):  # RTSP's own answer to a time-out, too
         return "no video came from it; is it switched on, and is the address right?"
     if getattr(error, "errno", None) == errno.EINVAL:
@@ -85,7 +87,7 @@ def open_source(url: str, *, timeout_s: float, fps: float) -> Any:
         timeout = None if _is_file(url) else (timeout_s, timeout_s)
         container = av.open(url, format=form, options=options, timeout=timeout)
     except _FAILURES as error:
-        raise CameraError(f"camera {without_secret(url)}: {_why(error)}") from error
+        raise CameraError(f"camera {without_secret(url)}: {_why(error, url)}") from error
     if not container.streams.video:
         container.close()
         raise CameraError(f"camera {without_secret(url)}: there is no video in it")
@@ -161,7 +163,8 @@ class StreamCamera:
         A looped file's times go on growing.
         """
         in_us = _Microseconds(video.time_base)
-        pace = _Pace(self._clock, stop) if _is_file(url) else None
+        # What has a length is a file, also over HTTP: it comes as fast as the wire, not as it was recorded.
+        pace = _Pace(self._clock, stop) if _is_file(url) or source.duration else None
         turn = end = 0  # in the file's own time base
         first: int | None = None
         while True:
@@ -183,7 +186,7 @@ class StreamCamera:
                 source.seek(0)
                 turn = end - (first or 0)  # with B-frames the first decoding time is below 0
             except _FAILURES as error:
-                raise CameraError(f"camera {without_secret(url)}: {_why(error)}") from error
+                raise CameraError(f"camera {without_secret(url)}: {_why(error, url)}") from error
 
     def _copy(
         self,

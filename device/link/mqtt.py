@@ -29,7 +29,7 @@ from device.events import (
     PressSettled,
     SettingAsked,
 )
-from device.link.home_network import is_home
+from device.home_network import is_home
 from device.link.session import CONNECT_TIMEOUT_S, LinkLost, NoAnswer, OldBroker, Session
 from device.policy.rate import TokenBucket
 from device.worker import Worker

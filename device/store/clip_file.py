@@ -8,6 +8,7 @@ clip would be unreadable: `_SyncedFile` syncs before any write that goes backwar
 
 import hashlib
 import os
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,13 @@ class ClipFile:
 
     def _error(self, error: Exception) -> StoreError:
         return StoreError(f"clip {self.final_path.name}: {error}")
+
+    def rename(self, final_path: Path) -> None:
+        """Grow on under another name. A failure changes nothing: the name is only what a power cut leaves."""
+        part_path = final_path.with_name(final_path.name + ".part")
+        with suppress(OSError):
+            self.part_path.rename(part_path)
+            self.final_path, self.part_path = final_path, part_path
 
     def add(self, packet: Packet) -> None:
         """Copy one packet behind the others."""

@@ -7,6 +7,7 @@ lets them do without waiting for the writer.
 import json
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -133,5 +134,7 @@ class Journal:
         return max(0, int(row[0]))
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; all is in the one file then, so that it can be copied alone."""
+        with suppress(sqlite3.Error):  # a full disk; the -wal beside it holds the rest
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()

@@ -127,7 +127,7 @@ class Keeper:
                 self._recordings.setdefault(order.event_id, []).append(recording)
             case RaiseCause():
                 for recording in self._recordings.get(order.event_id, []):
-                    recording.cause = order.cause
+                    recording.raise_cause(order.cause)
             case CloseClip():
                 for recording in self._recordings.get(order.event_id, []):
                     if recording.until_us is None:
@@ -302,8 +302,8 @@ class Keeper:
         log.warning("mended file=%s reason=%r", mended.path.name, mended.reason)
         if mended.row is not None:
             self._tell_kept(mended.row, adopted=True)
-        else:
-            self._dropped("", f"{mended.path.name}: {mended.reason}")
+        elif mended.clip_id is not None:
+            self._dropped("", f"{mended.path.name}: {mended.reason}", mended.clip_id)
 
     def _write_journal(self) -> None:
         if not (self._unwritten or self._settled or self._acked_seq is not None):

@@ -22,11 +22,12 @@ PART = ".part"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mended:
-    """What `reconcile` did with one file or row."""
+    """What `reconcile` did with one file or row; without a `clip_id` it was no clip."""
 
     path: Path
     row: ClipRow | None
     reason: str
+    clip_id: str | None
 
 
 def disk_bytes(path: Path) -> int:
@@ -38,9 +39,15 @@ def reconcile(index: Index, folder: Path, quarantine: Path) -> Iterator[Mended]:
     """Make rows and files agree again; yield what was adopted, lost or put aside."""
     rows = {row.file_name: row for row in index.oldest_first()}
     for row in rows.values():
-        if not (folder / row.file_name).exists():
+        path = folder / row.file_name
+        if not path.exists():
             index.remove(row.clip_id)
-            yield Mended(path=folder / row.file_name, row=None, reason="its file is gone")
+            yield Mended(path=path, row=None, reason="its file is gone", clip_id=row.clip_id)
+        elif path.stat().st_size != row.size_bytes:
+            reason = f"its file has {path.stat().st_size} bytes, {row.size_bytes} were recorded"
+            aside = _put_aside(path, quarantine, reason, row.clip_id)
+            index.remove(row.clip_id)
+            yield aside
     for path in sorted(folder.iterdir()):
         if path.name in rows or not path.is_file():
             continue
@@ -50,17 +57,19 @@ def reconcile(index: Index, folder: Path, quarantine: Path) -> Iterator[Mended]:
             yield _put_aside(path, quarantine, "no clip of this house has such a name")
             continue
         if path != final and not _cut_to_whole_fragments(path):
-            yield _put_aside(path, quarantine, "the power went before its first picture was whole")
+            reason = "the power went before its first picture was whole"
+            yield _put_aside(path, quarantine, reason, name.clip_id)
             continue
         duration_us = duration_us_of(path)
         if duration_us is None:
-            yield _put_aside(path, quarantine, "it cannot be read as a clip")
+            yield _put_aside(path, quarantine, "it cannot be read as a clip", name.clip_id)
             continue
         if path != final:
             rename_durably(path, final)
         row = row_for(name, final, duration_us=duration_us, sha256=sha256_of(final))
         index.add(row)
-        yield Mended(path=final, row=row, reason="found without a row")
+        reason = "was cut off, and saved" if path != final else "had no row, and got one"
+        yield Mended(path=final, row=row, reason=reason, clip_id=row.clip_id)
 
 
 def _cut_to_whole_fragments(path: Path) -> bool:
@@ -73,7 +82,7 @@ def _cut_to_whole_fragments(path: Path) -> bool:
     return True
 
 
-def _put_aside(path: Path, quarantine: Path, reason: str) -> Mended:
+def _put_aside(path: Path, quarantine: Path, reason: str, clip_id: str | None = None) -> Mended:
     quarantine.mkdir(exist_ok=True)
     target = quarantine / path.name
     number = 1
@@ -83,7 +92,9 @@ def _put_aside(path: Path, quarantine: Path, reason: str) -> Mended:
     path.rename(target)
     sync_folder(quarantine)
     sync_folder(path.parent)
-    return Mended(path=target, row=None, reason=reason)
+    return Mended(
+        path=target, row=None, reason=f"{reason}; put aside into {quarantine.name}/", clip_id=clip_id
+    )
 
 
 def row_for(
@@ -123,10 +134,14 @@ def findings(index: Index, folder: Path, *, running: bool) -> Iterator[str]:
             yield f"{row.clip_id}: the index knows it, but its file {path} is gone"
         elif path.stat().st_size != row.size_bytes:
             yield (
-                f"{row.clip_id}: its file has {path.stat().st_size} bytes, the index says {row.size_bytes}"
+                f"{row.clip_id}: its file has {path.stat().st_size} bytes, {row.size_bytes} were recorded; "
+                "the next start puts it aside"
             )
         elif sha256_of(path) != row.sha256:
-            yield f"{row.clip_id}: its file is not what was recorded (another SHA-256)"
+            yield (
+                f"{row.clip_id}: its file is not what was recorded (another SHA-256); "
+                "play it to see what is left"
+            )
     for path in sorted(folder.iterdir()):
         if path.name in rows or (running and path.name.endswith(PART)):
             continue

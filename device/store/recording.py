@@ -5,7 +5,7 @@ jumps. Knows nothing of the index; the keeper turns what `take` returns into row
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from device.clock import ClockFlag
@@ -66,6 +66,13 @@ class Recording:
     def open_bytes(self) -> int:
         """How many bytes the growing file has."""
         return self._file.size_bytes if self._file else 0
+
+    def raise_cause(self, cause: Cause) -> None:
+        """Take a graver cause; the growing file's name tells it at once, in case the power goes."""
+        self.cause = cause
+        if self._file and self._name:
+            self._name = replace(self._name, cause=cause)
+            self._file.rename(self._folder / self._name.file_name)
 
     def take(self, mono_us: int) -> tuple[list[Finished], bool]:
         """Copy what the ring has; return (files finished by it, whether the recording is over).

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from device.config import MqttConfig
+from device.home_network import is_home
 from device.link.discovery import discovery
-from device.link.home_network import is_home
 
 
 @pytest.mark.parametrize("address", [

@@ -121,6 +121,34 @@ def test_killed_in_mid_clip_the_next_start_has_the_visit(doorbell: Make, listene
     assert not list(folder.glob("*.part"))
 
 
+def test_a_ring_in_a_clip_of_another_cause_outlives_a_power_cut(doorbell: Make) -> None:
+    door = doorbell(clips={"post_roll_s": 30}).start()
+    wait_for("some pre-roll", lambda: door.status()["uptime_s"] > 3)
+    assert door.run("record").returncode == 0
+    growing = lambda: [p for p in (door.state / "state" / "clips").glob("*.part") if p.stat().st_size > 8000]  # noqa: E731
+    wait_for("the clip to grow", growing)
+    door.json("ring")
+    wait_for("the cause to be raised", lambda: "_press_" in growing()[0].name)
+    door.stop(signal.SIGKILL)
+    door.start()
+    assert door.clips(1)[0]["cause"] == "press"
+    assert door.run("check").returncode == 0
+
+
+def test_an_export_is_verified(doorbell: Make, tmp_path: Path) -> None:
+    door = doorbell().start()
+    door.json("ring")
+    clip = door.clips(1)[0]
+    good = door.run("clips", "export", clip["id"], str(tmp_path / "good.mp4"))
+    assert good.returncode == 0
+    assert clip["sha256"] in good.stdout
+    file = Path(clip["file"])
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    bad = door.run("clips", "export", clip["id"], str(tmp_path / "bad.mp4"))
+    assert bad.returncode == 1
+    assert "is not what was recorded" in bad.stderr
+
+
 def test_an_orderly_stop_closes_the_open_clip(doorbell: Make, listener: Listener) -> None:
     door = doorbell(clips={"post_roll_s": 60}).start()
     door.json("ring")

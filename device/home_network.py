@@ -22,12 +22,20 @@ _HOME = [
 ]
 
 
-def is_home(address: str) -> bool:
-    """Return whether a numeric IPv4 or IPv6 address (a scope id may hang on it) is a home's."""
+def is_address(host: str) -> bool:
+    """Return whether a host is given as a number and not by name."""
     try:
-        number = ipaddress.ip_address(address.partition("%")[0])
+        ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return False
+    return True
+
+
+def is_home(address: str) -> bool:
+    """Return whether a numeric IPv4 or IPv6 address (a scope id may hang on it) is a home's."""
+    if not is_address(address):
+        return False
+    number = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(number, ipaddress.IPv6Address) and number.ipv4_mapped is not None:
         number = number.ipv4_mapped
     return any(number in network for network in _HOME)

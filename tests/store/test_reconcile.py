@@ -1,0 +1,80 @@
+"""At start, rows and files agree again, whatever somebody or a power cut did to the folder."""
+
+from pathlib import Path
+
+import pytest
+
+from device.store.clip_name import ClipName
+from device.store.index import Index
+from device.store.reconcile import findings, reconcile, row_for, sha256_of
+from tests.house import make_video
+
+
+class Folder:
+    def __init__(self, state: Path) -> None:
+        self.clips, self.quarantine = state / "clips", state / "quarantine"
+        self.clips.mkdir()
+        self.index = Index(state / "index.db")
+
+    def keep(self, number: int) -> Path:
+        """Make a clip that is whole: a file and its row."""
+        event = f"01KA{number:022d}"
+        name = ClipName(
+            started_wall_us=number * 1_000_000, event_id=event, cause="press", clock="synchronised"
+        )
+        path = make_video(self.clips / name.file_name, seconds=1)
+        self.index.add(row_for(name, path, duration_us=1_000_000, sha256=sha256_of(path)))
+        return path
+
+    def mend(self) -> list[tuple[str, bool]]:
+        """Reconcile; return (reason, whether it was a clip) of each thing done."""
+        done = list(reconcile(self.index, self.clips, self.quarantine))
+        return [(mended.reason, mended.clip_id is not None) for mended in done]
+
+    def findings(self) -> list[str]:
+        return list(findings(self.index, self.clips, running=False))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    folder = Folder(tmp_path)
+    folder.keep(1)
+    return folder
+
+
+def test_nothing_to_mend_is_left_alone(folder: Folder) -> None:
+    assert folder.findings() == []
+    assert folder.mend() == []
+
+
+def test_a_clip_of_another_size_is_put_aside_and_its_row_goes(folder: Folder) -> None:
+    path = folder.keep(2)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:1000])
+    assert "has 1000 bytes" in folder.findings()[0]
+    assert folder.mend() == [
+        (f"its file has 1000 bytes, {len(whole)} were recorded; put aside into quarantine/", True)
+    ]
+    assert (folder.quarantine / path.name).read_bytes() == whole[:1000]
+    assert folder.findings() == []
+    assert folder.index.totals()[0] == 1
+
+
+def test_a_clip_whose_file_is_gone_loses_its_row(folder: Folder) -> None:
+    folder.keep(2).unlink()
+    assert folder.mend() == [("its file is gone", True)]
+    assert folder.findings() == []
+
+
+def test_a_strangers_file_is_put_aside_and_called_no_clip(folder: Folder) -> None:
+    (folder.clips / "holiday.txt").write_text("sea")
+    reason = "no clip of this house has such a name; put aside into quarantine/"
+    assert folder.mend() == [(reason, False)]
+    assert (folder.quarantine / "holiday.txt").read_text() == "sea"
+
+
+def test_a_whole_clip_without_a_row_gets_one(folder: Folder) -> None:
+    row = folder.index.oldest_first()[0]
+    folder.index.remove(row.clip_id)
+    assert folder.mend() == [("had no row, and got one", True)]
+    assert folder.index.oldest_first()[0].sha256 == row.sha256
