@@ -9,8 +9,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from device.hw import porch_lens
-from device.hw.porch_lens import SUB, Image, Lens, Pixels, Plane, Point, infrared, path_x_m, rgb
+from device.hw.porch import lens as stage
+from device.hw.porch.lens import SUB, Image, Lens, Pixels, Plane, Point, infrared, path_x_m, rgb
 
 CROWN: Final = (-2.9, 3.55, 5.6, 1.45)
 """The tree's: x, y, z and radius, m."""
@@ -42,8 +42,8 @@ def paint(lens: Lens) -> tuple[Image, Image, Plane]:
     for part in (_sky, _street, _ground, _car, _garden, _porch):
         part(canvas)
     pictures = (canvas.paint.astype(np.float32), _by_night(canvas))
-    day, night = (np.clip(picture - porch_lens.PEDESTAL, 0, 255).astype(np.uint8) for picture in pictures)
-    return day, night, (canvas.far_m < porch_lens.FENCE_Z_M + 0.1).astype(np.float32)
+    day, night = (np.clip(picture - stage.PEDESTAL, 0, 255).astype(np.uint8) for picture in pictures)
+    return day, night, (canvas.far_m < stage.FENCE_Z_M + 0.1).astype(np.float32)
 
 
 class _Canvas:
@@ -239,7 +239,7 @@ def _car(canvas: _Canvas) -> None:
 
 
 def _garden(canvas: _Canvas) -> None:
-    gate_x, fence_z = porch_lens.GATE_X_M, porch_lens.FENCE_Z_M
+    gate_x, fence_z = stage.GATE_X_M, stage.FENCE_Z_M
     x, y, z, radius = CROWN
     canvas.soft(_disc(x + 1.0, 0, 1.75, 0.2), z, 0x16240F, 0.5, 0.28)
     for xs in ((-14.0, gate_x - 0.75), (gate_x + 0.75, 14.0)):
@@ -254,10 +254,10 @@ def _garden(canvas: _Canvas) -> None:
         beds = (gate_x + side * canvas.rng.uniform(2.0, 11.0, 90)).tolist()
         canvas.leaves([(bx, 0.12, 0.17) for bx in beds], 7.7, (0x3F5B33, 0x5C7C42), 0.09, 400)
         canvas.leaves([(bx, 0.24, 0.16) for bx in beds], 7.6, blooms, 0.035, 60)
-        yew_x = gate_x + side * porch_lens.YEW_M
+        yew_x = gate_x + side * stage.YEW_M
         canvas.soft(_disc(yew_x + 0.35, 0, 0.8, 0.06), 7.7, 0x16240F, 0.55, 0.12)
         column = [(yew_x, 0.35 + 0.12 * i, 0.48 - 0.014 * max(0, i - 8) ** 1.6) for i in range(15)]
-        canvas.leaves(column, porch_lens.YEW_Z_M, (0x26402B, 0x335536, 0x456B42, 0x5B8150), 0.06, 700)
+        canvas.leaves(column, stage.YEW_Z_M, (0x26402B, 0x335536, 0x456B42, 0x5B8150), 0.06, 700)
     trunk = (-0.2, 0.0), (-0.11, 0.5), (-0.1, 2.9), (0.1, 2.9), (0.11, 0.5), (0.2, 0.0)
     canvas.fill(_moved(trunk, x), z, 0x6E5844)
     canvas.soft(_box(x + 0.03, x + 0.13, 0, 2.9), z, 0x20160F, 0.5, 0.03)

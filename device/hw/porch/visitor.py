@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.hw import porch_lens
-from device.hw.porch_lens import SUB, Image, Lens, Plane, Point, ease, fixed, lit
+from device.hw.porch import lens as stage
+from device.hw.porch.lens import SUB, Image, Lens, Plane, Point, ease, fixed, lit
 
 Outline = NDArray[np.float64]  # N x 2, m, up positive, around a middle
 Span = tuple[float, float]
@@ -82,9 +82,9 @@ class Visitor:
         come, go = ease(t, -5.1, -1.0), ease(t, 5.7, 9.2)
         near, hidden = come - go, 1 - ease(t, -5.9, -4.7) + ease(t, 8.8, 9.9)
         self.z = _STREET_M + (_NEAR_M - _STREET_M) * near
-        behind_x = (porch_lens.GATE_X_M + side * porch_lens.YEW_M) * _STREET_M / porch_lens.YEW_Z_M
-        self.x = float(porch_lens.path_x_m(self.z)) + (behind_x - porch_lens.GATE_X_M) * hidden
-        walked = (_STREET_M - _NEAR_M) * (come + go) + porch_lens.YEW_M * (2 - hidden)
+        behind_x = (stage.GATE_X_M + side * stage.YEW_M) * _STREET_M / stage.YEW_Z_M
+        self.x = float(stage.path_x_m(self.z)) + (behind_x - stage.GATE_X_M) * hidden
+        walked = (_STREET_M - _NEAR_M) * (come + go) + stage.YEW_M * (2 - hidden)
         self.pace = min(1.0, 8 * near * (1 - near) + 4 * hidden * (1 - hidden))
         self.stride = walked / 0.72 * math.pi
         self.yaw = ease(t, 5.0, 6.0) * math.pi - side * 3.8 * hidden * (1 - hidden)
@@ -112,7 +112,7 @@ class Visitor:
             self._arm(brush, -near_arm)
         self._head(brush)
         self._arm(brush, near_arm)
-        if self.z > porch_lens.FENCE_Z_M:
+        if self.z > stage.FENCE_Z_M:
             (left, top), (right, low) = (brush.lens.at((self.x + k, 1 - k, self.z)) for k in (-1, 1))
             area = slice(max(0, round(top)), round(low) + 2), slice(max(0, round(left)), max(0, round(right)))
             share = hides[area][..., None]

@@ -3,8 +3,8 @@
 A pure renderer: size, settings and `time_s` decide every byte. It never asks the time, opens a
 file, or touches a global random state.
 
-What stands still is painted once (porch_garden), for day and for night. A frame copies that, bends
-the tree's crown, draws the visitor (porch_visitor) and adds sensor noise.
+What stands still is painted once (garden.py), for day and for night. A frame copies that, bends
+the tree's crown, draws the visitor (visitor.py) and adds sensor noise.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Final, Literal
 import cv2
 import numpy as np
 
-from device.hw.porch_garden import CROWN, paint
-from device.hw.porch_lens import PEDESTAL, Image, Lens, Plane, ease
-from device.hw.porch_visitor import Brush, Visitor
+from device.hw.porch.garden import CROWN, paint
+from device.hw.porch.lens import PEDESTAL, Image, Lens, Plane, ease
+from device.hw.porch.visitor import Brush, Visitor
 
 __all__ = ["CYCLE_S", "PRESS_AT_S", "VISIT_S", "Image", "Porch"]
 
