@@ -29,7 +29,9 @@ class Settings:
 
 _SWITCH = {"ON": True, "OFF": False}
 SWITCHES = ("motion_enabled", "chime_muted", "privacy")
-QUIET_UNTIL = "quiet_until"
+QUIET_UNTIL, QUIET_UNTIL_US = "quiet_until", "quiet_until_us"
+LATEST_US = 4_102_444_800_000_000
+"""The year 2100: later than any clock of this house, and any library can write it."""
 LONGEST_QUIET_US = 31 * 24 * 3600 * 1_000_000
 """A month: a typing error must not silence a bell for years."""
 
@@ -52,12 +54,12 @@ def changed(
             return replace(settings, quiet_until_us=0)
         try:
             until_us = parse_time(payload)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise SettingRefused(
                 f"{name} takes a time such as 2026-11-24T22:00:00Z, or nothing to end the quiet"
             ) from None
-        if until_us > wall_us + LONGEST_QUIET_US:
-            raise SettingRefused(f"{name} may be at most 31 days ahead")
+        if not 0 <= until_us <= wall_us + LONGEST_QUIET_US:
+            raise SettingRefused(f"{name} may be at most 31 days ahead, and not before 1970")
         return replace(settings, quiet_until_us=until_us)
     raise SettingRefused(f"there is no setting {name!r:.40}")
 
@@ -69,4 +71,6 @@ def settings_from_dict(values: object) -> Settings:
         name not in defaults or type(value) is not type(defaults[name]) for name, value in values.items()
     ):
         raise SettingRefused("not a table of known settings with values of their types")
+    if not 0 <= values.get(QUIET_UNTIL_US, 0) <= LATEST_US:
+        raise SettingRefused(f"{QUIET_UNTIL_US} is no time")
     return Settings(**values)

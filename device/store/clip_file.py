@@ -22,6 +22,8 @@ from device.store.files import rename_durably
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_500_000
 _BOX_HEADER = 8
+_FAILURES = (OSError, ValueError, av.error.FFmpegError)
+"""PyAV raises an OSError where there is an errno, else a child of FFmpegError and of what it likes."""
 
 
 def _ticks(us: int) -> int:
@@ -90,7 +92,7 @@ class ClipFile:
             self._stream: Any = self._muxer.add_mux_stream(
                 video.codec, width=video.width_px, height=video.height_px, time_base=_TIME_BASE
             )
-        except (OSError, ValueError) as error:
+        except _FAILURES as error:
             raise self._error(error) from error
 
     def _error(self, error: Exception) -> StoreError:
@@ -117,7 +119,7 @@ class ClipFile:
         copy.is_keyframe = packet.is_keyframe
         try:
             self._muxer.mux_one(copy)
-        except (OSError, ValueError) as error:  # PyAV's errors are OSErrors or ValueErrors
+        except _FAILURES as error:
             raise self._error(error) from error
         self.ended_us = max(self.ended_us, packet.pts_us + packet.duration_us)
 
@@ -146,7 +148,7 @@ class ClipFile:
             self._file.raw.close()
             digest = sha256_of(self.part_path)
             rename_durably(self.part_path, final_path)
-        except (OSError, ValueError) as error:
+        except _FAILURES as error:
             raise self._error(error) from error
         return digest
 
@@ -155,7 +157,7 @@ class ClipFile:
         for close in (self._muxer.close, self._file.raw.close):
             try:
                 close()
-            except (OSError, ValueError):
+            except _FAILURES:
                 continue
 
 
@@ -204,5 +206,5 @@ def duration_us_of(path: Path) -> int | None:
             ]
             start = int((video.start_time or 0) * base * 1_000_000)
             return max(ends) - start if ends else None
-    except (OSError, ValueError, IndexError):
+    except (*_FAILURES, IndexError):
         return None

@@ -1,7 +1,9 @@
 """Names that last: what is renamed is synced first, and the folder after (rename(2), fsync(2))."""
 
+import errno
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from device.errors import StateError
@@ -41,7 +43,7 @@ class StateLock:
         path = state_dir / "lock"
         try:
             state_dir.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            self._fd = self._open(path)
         except OSError as error:
             raise StateError(
                 f"state directory {state_dir} cannot be used: {error.strerror}; "
@@ -56,10 +58,26 @@ class StateLock:
                 f"another doorbelld (pid {holder}) runs on the state directory {state_dir}; "
                 "stop it first, or give this one a state directory of its own"
             ) from None
-        os.ftruncate(self._fd, 0)
-        os.write(self._fd, f"{os.getpid()}\n".encode())
+        self._write(f"{os.getpid()}\n")
+
+    @staticmethod
+    def _open(path: Path) -> int:
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.ENOSPC):
+                raise
+            # A card that has failed: the bell rings without storage. The lock of an earlier start will do,
+            # and without one the folder itself.
+            existing = path if path.exists() else path.parent
+            return os.open(existing, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _write(self, pid: str) -> None:
+        with suppress(OSError):  # only a help to people; the lock is what counts
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, pid.encode(), 0)
 
     def close(self) -> None:
         """Let another daemon have the directory."""
-        os.ftruncate(self._fd, 0)
+        self._write("")
         os.close(self._fd)

@@ -123,7 +123,8 @@ class Journal:
                 )
             self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            with suppress(sqlite3.Error):  # on a full disk SQLite has rolled back by itself
+                self._db.execute("ROLLBACK")
             raise
 
     def pending_count(self) -> int:

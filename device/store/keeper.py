@@ -37,6 +37,8 @@ CLOSING_TURN_S = 0.2
 """Orders are obeyed at once. Packets are taken some at a time: that costs a third less."""
 REPORT_EVERY_US = 5_000_000
 AGE_EVERY_US = 60_000_000
+OPEN_AGAIN_US = 10_000_000
+STORAGE_REMEDY = "see free space and the card's health (dmesg); the bell rings without it"
 FULL_EVERY_US = 5_000_000
 """How often room is looked for when there was none to be made: the whole index is read each time."""
 MOST_UNWRITTEN = 10_000
@@ -72,6 +74,7 @@ class Keeper:
         self._unwritten: deque[NewFact] = deque(maxlen=MOST_UNWRITTEN)
         self._settled: deque[tuple[int, bool]] = deque(maxlen=MOST_UNWRITTEN)
         self._acked_seq: int | None = None
+        self._unindexed: list[ClipRow] = []
         self._faults: set[str] = set()
         self._boot_id = boot_id()
         self._reported_us = 0
@@ -81,26 +84,55 @@ class Keeper:
 
     def run(self, worker: Worker) -> None:
         """Mend, then serve orders until `worker.stopping`; close what is open before returning."""
-        self._layout.make()
-        self._journal = Journal(self._layout.journal, boot_id=self._boot_id, keep_rows=self._storage.log_rows)
-        self._log_grew(self._layout.journal)
-        self._index = self._open_index()
-        for mended in reconcile(self._index, self._layout.clips, self._layout.quarantine):
-            worker.beat()
-            self._tell_mended(mended)
-        self._report(force=True)
+        while not self._open(worker):
+            if self._wait_without_storage(worker):
+                return
         while not worker.stopping.is_set():
             worker.beat()
             closing = any(r.until_us is not None for rs in self._recordings.values() for r in rs)
             self._take_orders(wait_s=CLOSING_TURN_S if closing else TURN_S)
-            self._record()
-            self._write_journal()
-            self._report(force=False)
+            self._guard(self._turn)
         self._take_orders(wait_s=0)
-        self._end_all()
+        self._guard(self._end_all)
         self._write_journal()
         self._index.close()
         self._journal.close()
+
+    def _turn(self) -> None:
+        self._record()
+        self._keep([])
+        self._write_journal()
+        self._report(force=False)
+
+    def _open(self, worker: Worker) -> bool:
+        """Open and mend what is on the disk; return whether that could be done."""
+        try:
+            self._layout.make()
+            self._journal = Journal(
+                self._layout.journal, boot_id=self._boot_id, keep_rows=self._storage.log_rows
+            )
+            self._log_grew(self._layout.journal)
+            self._index = self._open_index()
+            for mended in reconcile(self._index, self._layout.clips, self._layout.quarantine):
+                worker.beat()
+                self._tell_mended(mended)
+            self._report(force=True)
+        except (OSError, sqlite3.Error) as error:
+            self._raise("storage_failed", f"nothing can be recorded: {error}", STORAGE_REMEDY)
+            return False
+        self._clear("storage_failed")
+        return True
+
+    def _wait_without_storage(self, worker: Worker) -> bool:
+        """Take orders that cannot be carried out, for some seconds; return whether it is time to stop."""
+        until_us = self._clock.mono_us() + OPEN_AGAIN_US
+        while self._clock.mono_us() < until_us and not worker.stopping.is_set():
+            worker.beat()
+            self._take_orders(wait_s=TURN_S)
+            for event_id in self._recordings:
+                self._dropped(event_id, "the storage cannot be used")
+            self._recordings.clear()
+        return worker.stopping.is_set()
 
     # --- orders ---------------------------------------------------------------------------------
 
@@ -139,11 +171,10 @@ class Keeper:
             case MarkSent():
                 self._acked_seq = order.acked_seq
             case Flush():
-                self._end_all()
+                self._guard(self._end_all)
                 self._inbox(Flushed())
             case SaveSettings():
-                content = json.dumps(order.values, indent=1).encode()
-                self._guard("settings_not_saved", lambda: write_durably(self._layout.settings, content))
+                self._save_settings(json.dumps(order.values, indent=1).encode())
 
     def _stamp(self, mono_us: int) -> tuple[int, ClockFlag]:
         return wall_at_us(self._clock, mono_us), self._clock.flag()
@@ -159,7 +190,7 @@ class Keeper:
                     finished, over = recording.take(now_us)
                 except StoreError as error:
                     self._fail(recording, error)
-                    finished, over = [], True
+                    finished, over = [], False
                 self._keep(finished)
                 if recording.missed_packets > missed:
                     self._missed(event_id, recording.missed_packets - missed)
@@ -189,13 +220,17 @@ class Keeper:
                 started_mono_us=clip.started_us,
                 lost_packets=clip.lost_packets,
             )
-            self._index.add(row)
             log.info(
                 "clip_kept id=%s cause=%s seconds=%.1f bytes=%d written_bytes=%d",
                 row.clip_id, row.cause, row.duration_us / 1e6, row.size_bytes, clip.written_bytes,
             )  # fmt: skip
-            self._tell_kept(row, adopted=False)
+            self._unindexed.append(row)
             self._clear("storage_failed")
+        # A row that cannot be written now is tried again at each turn, and its clip is told only then; after
+        # a power cut in between the next start adopts the file.
+        while self._unindexed:
+            self._index.add(self._unindexed[0])
+            self._tell_kept(self._unindexed.pop(0), adopted=False)
         if finished:
             self._report(force=True)
 
@@ -214,9 +249,9 @@ class Keeper:
         )
 
     def _fail(self, recording: Recording, error: StoreError) -> None:
-        recording.abandon()
+        recording.fail(self._clock.mono_us())
         self._dropped(recording.event_id, str(error))
-        self._raise("storage_failed", str(error), "see free space and the card's health (dmesg)")
+        self._raise("storage_failed", str(error), STORAGE_REMEDY)
 
     def _missed(self, event_id: str, packets: int) -> None:
         self._behind += packets
@@ -323,13 +358,22 @@ class Keeper:
 
     # --- telling --------------------------------------------------------------------------------
 
-    def _guard(self, code: str, action: Callable[[], None]) -> None:
+    def _guard(self, work: Callable[[], None]) -> None:
+        """Do a turn's work; what the disk does wrong is told, and the next turn tries again."""
         try:
-            action()
-        except OSError as error:
-            self._raise(code, str(error), "see free space and the card's health (dmesg)")
+            work()
+        except (OSError, sqlite3.Error) as error:
+            self._raise("index_failed", f"the index cannot be written: {error}", STORAGE_REMEDY)
         else:
-            self._clear(code)
+            self._clear("index_failed")
+
+    def _save_settings(self, content: bytes) -> None:
+        try:
+            write_durably(self._layout.settings, content)
+        except OSError as error:
+            self._raise("settings_not_saved", str(error), STORAGE_REMEDY)
+        else:
+            self._clear("settings_not_saved")
 
     def _raise(self, code: str, text: str, remedy: str) -> None:
         if code not in self._faults:

@@ -18,6 +18,8 @@ GAP_US = 2_000_000
 """Packets further apart than this belong to two clips: the camera was away in between."""
 SILENCE_US = 3_000_000
 """With no packet for this long the open file is closed: what there is shall be safe."""
+RESUME_US = 5_000_000
+"""From an error of the disk to the next try."""
 SYNC_EVERY_US = 1_500_000
 
 
@@ -61,6 +63,8 @@ class Recording:
         self._lost = 0
         self._last_sync_us = 0
         self._last_dts_us = 0
+        self._heard_us = 0
+        self._resume_us = 0
 
     @property
     def open_bytes(self) -> int:
@@ -77,8 +81,12 @@ class Recording:
     def take(self, mono_us: int) -> tuple[list[Finished], bool]:
         """Copy what the ring has; return (files finished by it, whether the recording is over).
 
-        Raises StoreError; call `abandon` then.
+        Raises StoreError; call `fail` then.
         """
+        if mono_us < self._resume_us:
+            return [], self.until_us is not None and mono_us > self.until_us
+        if self._resume_us:
+            self._resume_us, self._seq = 0, self._ring.seq_at(mono_us)
         read = self._ring.since(self._seq)
         self._seq = read.next_seq
         self._lost += read.lost
@@ -97,7 +105,10 @@ class Recording:
         if self._file and mono_us - self._last_sync_us >= SYNC_EVERY_US:
             self._file.sync()
             self._last_sync_us = mono_us
-        silent = self._file is not None and mono_us - self._last_dts_us > SILENCE_US
+        if read.packets:
+            self._heard_us = mono_us
+        # By arrival: a camera whose time stamps lag is not a silent one.
+        silent = self._file is not None and mono_us - self._heard_us > SILENCE_US
         over = self.until_us is not None and mono_us - self.until_us > SILENCE_US
         if silent or over:
             finished += self.finish()
@@ -153,8 +164,12 @@ class Recording:
             )
         ]
 
-    def abandon(self) -> None:
-        """Let go of the open file after an error; its `.part` is salvaged at the next start."""
+    def fail(self, mono_us: int) -> None:
+        """Let go of the open file after an error and go on with a new one in some seconds.
+
+        The `.part` is salvaged at the next start.
+        """
         if self._file:
             self._file.abandon()
         self._file = self._name = None
+        self._resume_us = mono_us + RESUME_US
