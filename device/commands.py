@@ -51,7 +51,7 @@ def commands(house: House) -> dict[str, Callable[[dict[str, Any]], Any]]:
         return [row.public(clips_dir) for row in reversed(_read_index(lambda i: i.newest_first(MOST_ROWS)))]
 
     def clip(request: dict[str, Any]) -> dict[str, Any]:
-        clip_id = str(request.get("id"))
+        clip_id = str(request.get("id")).encode(errors="replace").decode()  # JSON may bring half a letter
         row: ClipRow | None = _read_index(lambda index: index.find(clip_id))
         if row is None:
             raise CommandError(f"there is no clip {clip_id}; `doorbell clips list` shows them")

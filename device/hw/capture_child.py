@@ -12,6 +12,7 @@ import select
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -33,6 +34,8 @@ OPENING_US = 30_000_000
 """So long may the first packet take: on a small board the libraries alone load for seconds."""
 GOODBYE_S = 0.6
 """From the closed life line to the kill; an orderly stop of the daemon has 3 s for everything."""
+LAST_WORDS_S = 0.5
+"""So long has the child to close the camera in order."""
 LONGEST_MESSAGE_BYTES = 16_000_000
 _LENGTH = Struct("<I")
 
@@ -50,7 +53,7 @@ class ChildCamera:
         video: VideoFormat | None = None
         with self._child() as (process, pipe):
             heard_us, patience_us = self._clock.mono_us(), OPENING_US
-            for message in _messages(pipe):
+            for message in messages(pipe):
                 beat()
                 if stop.is_set():
                     return
@@ -127,7 +130,7 @@ def _how_it_ended(process: "subprocess.Popen[bytes]") -> str:
     return f"the capture process ended with status {status}; its own words are in the log above"
 
 
-def _messages(pipe: int) -> Iterator[object]:
+def messages(pipe: int) -> Iterator[object]:
     """Yield what the child sent, and None at least four times a second; end at the pipe's end.
 
     Never waits for the rest of a message: a frozen child may owe it for ever.
@@ -149,7 +152,10 @@ def _messages(pipe: int) -> Iterator[object]:
             end = _LENGTH.size + length
             if len(received) < end:
                 break
-            message = pickle.loads(received[_LENGTH.size : end])  # noqa: S301  (our own child's)
+            try:
+                message = pickle.loads(received[_LENGTH.size : end])  # noqa: S301  (our own child's)
+            except Exception as error:  # a stray write to the pipe may raise anything
+                raise CameraError(f"the capture process sent what nobody can read: {error!r}") from error
             del received[:end]
             yield message
         yield None
@@ -194,6 +200,8 @@ def main() -> int:
     def hold_the_life_line() -> None:
         sys.stdin.buffer.read()
         stop.set()
+        time.sleep(LAST_WORDS_S)
+        os._exit(0)  # the main thread may hang in a driver, and nobody may be left to kill it
 
     threading.Thread(target=hold_the_life_line, name="life line", daemon=True).start()
     try:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import av
@@ -35,6 +36,8 @@ BEHIND_US = 700_000
 MOTION_DECODER = {"skip_loop_filter": "all"}
 """The loop filter changes nothing that motion can see."""
 LONGEST_SLEEP_US = 250_000
+FEWEST_PICTURES = 2
+SMALLEST_PX = 16
 MEASURE_FRAMES = 150
 NO_KEYFRAME_US = 20_000_000
 """Without one nothing can be recorded."""
@@ -73,6 +76,9 @@ def open_source(url: str, *, timeout_s: float, fps: float) -> Any:
     """Open with PyAV. Raises CameraError; no message holds a password."""
     options: dict[str, str] = {}
     form = None
+    if _is_file(url) and Path(url).exists() and not Path(url).is_file():
+        # A pipe that nobody writes to would be waited for for ever.
+        raise CameraError(f"camera {url}: is no file of video; name a file, /dev/videoN or an address")
     if url.startswith("rtsp"):
         options = {
             "rtsp_transport": "tcp",
@@ -105,11 +111,12 @@ class _Microseconds:
 
 
 class _Pace:
-    """Holds a file's packets back until their time; tells when it is behind."""
+    """Holds a file's packets back until their time."""
 
-    def __init__(self, clock: Clock, stop: threading.Event) -> None:
+    def __init__(self, clock: Clock, stop: threading.Event, beat: Callable[[], None]) -> None:
         self._clock = clock
         self._stop = stop
+        self._beat = beat
         self._zero_us: int | None = None
 
     def wait(self, source_us: int) -> None:
@@ -117,6 +124,7 @@ class _Pace:
             self._zero_us = self._clock.mono_us() - source_us
         due_us = self._zero_us + source_us
         while (left_us := due_us - self._clock.mono_us()) > 0 and not self._stop.is_set():
+            self._beat()
             time.sleep(min(left_us, LONGEST_SLEEP_US) / 1e6)  # cheaper than waiting for the event
 
 
@@ -131,9 +139,20 @@ class StreamCamera:
 
     def run(self, sink: CameraSink, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Deliver until stopped. Raises CameraError when the source ends, fails or falls silent."""
+        try:
+            self._run(sink, stop, beat)
+        except av.error.FFmpegError as error:  # a filter or an encoder that cannot begin with this source
+            url = self._config.url
+            raise CameraError(f"camera {without_secret(url)}: {_why(error, url)}") from error
+
+    def _run(self, sink: CameraSink, stop: threading.Event, beat: Callable[[], None]) -> None:
         config = self._config
         with closing(open_source(config.url, timeout_s=config.timeout_s, fps=config.fps)) as source:
             video = source.streams.video[0]
+            width_px, height_px = video.codec_context.width, video.codec_context.height
+            if min(width_px, height_px) < SMALLEST_PX:
+                text = f"its pictures have {width_px} x {height_px} pixels, too few"
+                raise CameraError(f"camera {without_secret(config.url)}: {text}")
             codec = video.codec_context.name
             if codec not in ("h264", "hevc"):
                 self._transcode(source, video, sink, stop, beat)
@@ -156,22 +175,28 @@ class StreamCamera:
     # --- packets ----------------------------------------------------------------------------------
 
     def _packets(
-        self, source: Any, video: Any, url: str, loop: Callable[[], bool], stop: threading.Event
+        self, source: Any, video: Any, url: str, stop: threading.Event, beat: Callable[[], None]
     ) -> Iterator[tuple[Any, int]]:
         """Yield (packet, arrival in monotonic microseconds), a file paced and perhaps looped.
 
-        A looped file's times go on growing.
+        A looped file's times go on growing. Of a stream of pictures that has no clock of its own (MJPEG over
+        HTTP: FFmpeg takes 25 a second for granted) the times are taken away.
         """
         in_us = _Microseconds(video.time_base)
         # What has a length is a file, also over HTTP: it comes as fast as the wire, not as it was recorded.
-        pace = _Pace(self._clock, stop) if _is_file(url) or source.duration else None
+        pace = _Pace(self._clock, stop, beat) if _is_file(url) or source.duration else None
+        clockless = pace is None and source.format.name in ("mpjpeg", "mjpeg")
         turn = end = 0  # in the file's own time base
         first: int | None = None
         while True:
+            pictures = 0
             try:
                 for packet in source.demux(video):
                     if packet.size == 0 or packet.is_corrupt:
                         continue
+                    pictures += 1
+                    if clockless:
+                        packet.pts = packet.dts = None
                     if pace and packet.dts is not None:
                         first = packet.dts if first is None else first
                         packet.dts += turn
@@ -181,8 +206,10 @@ class StreamCamera:
                     if stop.is_set():
                         return
                     yield packet, self._clock.mono_us()
-                if not (pace and loop()):
+                if not (pace and self._config.loop):
                     raise CameraError(f"camera {without_secret(url)}: the stream ended")
+                if pictures < FEWEST_PICTURES:
+                    raise CameraError(f"camera {without_secret(url)}: holds {pictures} picture, no video")
                 source.seek(0)
                 turn = end - (first or 0)  # with B-frames the first decoding time is below 0
             except _FAILURES as error:
@@ -204,7 +231,7 @@ class StreamCamera:
         timeline, in_us = Timeline(), _Microseconds(video.time_base)
         usual_us = int(1e6 / float(video.average_rate or self._config.fps))
         started, opened_us = False, self._clock.mono_us()
-        packets = self._packets(source, video, self._config.url, lambda: self._config.loop, stop)
+        packets = self._packets(source, video, self._config.url, stop, beat)
         for raw, arrived_us in packets:
             beat()
             for packet in annex_b.filter(raw):
@@ -259,11 +286,11 @@ class StreamCamera:
         )
         timeline, in_us, luma_us = Timeline(), _Microseconds(video.time_base), 0
         cost = _Cost(f"{context.name} is decoded and encoded again", sink)
-        for raw, arrived_us in self._packets(source, video, config.url, lambda: config.loop, stop):
+        for raw, arrived_us in self._packets(source, video, config.url, stop, beat):
             beat()
             pts_us, _ = timeline.place(pts_us=in_us(raw.pts), dts_us=in_us(raw.dts), arrived_us=arrived_us)
             with cost:
-                for frame in video.codec_context.decode(raw):
+                for frame in _decoded(video.codec_context, raw):
                     small = frame.reformat(form.width_px, form.height_px, "yuv420p")
                     for packet in encoder.encode(small, pts_us):
                         sink.packet(packet)
@@ -283,14 +310,14 @@ class StreamCamera:
                     video.codec_context.thread_count = 1
                     video.codec_context.options = MOTION_DECODER
                     timeline, in_us, luma_us = Timeline(), _Microseconds(video.time_base), 0
-                    packets = self._packets(source, video, url, lambda: config.loop, done)
+                    packets = self._packets(source, video, url, done, lambda: None)
                     for raw, arrived_us in packets:
                         pts_us, _ = timeline.place(
                             pts_us=in_us(raw.pts),
                             dts_us=in_us(raw.dts),
                             arrived_us=arrived_us,
                         )
-                        for frame in video.codec_context.decode(raw):
+                        for frame in _decoded(video.codec_context, raw):
                             if pts_us - luma_us >= 0.95e6 / LUMA_FPS:
                                 luma_us = pts_us
                                 sink.luma(LumaFrame(mono_us=pts_us, luma=luma_of(frame)))
@@ -301,18 +328,37 @@ class StreamCamera:
                 delay_s = min(delay_s * 2, 30.0)
 
 
+def _decoded(context: Any, packet: Any) -> list[Any]:
+    """Return the pictures of a packet, none of a damaged one: a camera on Wi-Fi sends those now and then."""
+    try:
+        return list(context.decode(packet))
+    except _FAILURES:
+        return []
+
+
 class _AnnexB:
     """Packets as Annex B with parameter sets in front of each keyframe, whatever came in."""
 
     def __init__(self, codec: str, video: Any) -> None:
         self._filter: Any = BitStreamFilterContext(f"{codec}_mp4toannexb", video)
+        self._damaged = False
         extradata = bytes(video.codec_context.extradata or b"")
         # In a file (avcC, hvcC) the filter above puts the sets in; RTSP may have them in the SDP only.
         in_band = not extradata.startswith((b"\0\0\1", b"\0\0\0\1"))
         self._sets = b"" if in_band else extradata
 
     def filter(self, raw: Any) -> Iterator[Any]:
-        for packet in self._filter.filter(raw):
+        """Yield what comes of one packet; of a damaged one nothing, and nothing then until a keyframe."""
+        try:
+            packets = list(self._filter.filter(raw))
+        except _FAILURES:
+            self._filter.flush()
+            self._damaged = True
+            return
+        for packet in packets:
+            self._damaged = self._damaged and not packet.is_keyframe
+            if self._damaged:
+                continue
             if not self._sets or not packet.is_keyframe:
                 yield packet
                 continue

@@ -73,6 +73,7 @@ class ControlSocket:
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
+    request_queue_size = 64
     block_on_close = False
 
     def __init__(self, address: str, commands: dict[str, Answer]) -> None:

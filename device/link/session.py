@@ -86,7 +86,7 @@ class Session:
         client.on_connect = self._connected(subscriptions)
         client.on_disconnect = self._disconnected
         client.on_publish = self._published
-        client.on_message = lambda _c, _u, m: self.on_input(m.topic, bytes(m.payload), m.retain)
+        client.on_message = self._heard
         # A silent peer is noticed after two of paho's intervals: three quarters make 1.5 of ours.
         keepalive_s = max(2, int(self.config.keepalive_s * 0.75))
         try:
@@ -153,6 +153,13 @@ class Session:
         self, _c: object, _user: object, _flags: object, reason: ReasonCode, _p: object
     ) -> None:
         self._ended = self._ended or f"disconnected: {reason.getName()}"
+
+    def _heard(self, _c: object, _user: object, message: mqtt.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return  # no broker in order passes that on; there is nobody to tell
+        self.on_input(topic, bytes(message.payload), message.retain)
 
     def _published(self, _c: object, _user: object, mid: int, reason: ReasonCode, _p: object) -> None:
         if reason.is_failure:

@@ -5,7 +5,7 @@ on our clock but jitter. The timeline keeps the source's spacing and anchors it 
 
 - nothing was captured after it arrived: a packet that looks early pulls the anchor back, a little at each
   step, so that a burst at the opening keeps its spacing; a slow leak follows a clock that runs late;
-- a step that the arrivals do not share (a jump, a wrap) sets a new anchor;
+- a step that the arrivals do not share (a jump, a wrap) sets a new anchor, and so does a great lag;
 - decoding times grow by at least a millisecond, so that a muxer never refuses.
 """
 
@@ -15,6 +15,8 @@ JUMP_US = 2_000_000
 """Source and arrival may disagree about one step by this much (network stalls are shorter, clock
 jumps and wraps longer; RTSP over TCP was seen to deliver bursts of up to 1.3 s at its opening)."""
 LEAST_STEP_US = 1000
+LONGEST_LAG_US = 1_500_000
+"""A source whose stamps run slower than time falls behind without a jump; from here on it is set anew."""
 PULL, LEAK = 10, 1000
 """The anchor moves back by at most a tenth of a step, forward by a thousandth: crystals drift by 1e-4."""
 
@@ -52,7 +54,8 @@ class Timeline:
         anchor_us = self._anchor_us
         step_us = source_us - self._last_source_us
         jumped = abs(step_us - (arrived_us - self._last_arrived_us)) > JUMP_US
-        if anchor_us is None or jumped:
+        lags = anchor_us is not None and arrived_us - source_us - anchor_us > LONGEST_LAG_US
+        if anchor_us is None or jumped or lags:
             anchor_us = arrived_us - source_us
         else:
             early_us = source_us + anchor_us - arrived_us

@@ -9,8 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +25,7 @@ from device.errors import CameraError
 from device.events import CameraReport, LumaFrame, Packet, VideoFormat
 from device.hw.camera import Camera
 from device.hw.capture import capture, open_camera
-from device.hw.capture_child import ChildCamera
+from device.hw.capture_child import ChildCamera, messages
 from device.worker import Worker
 from tests.house import free_port, make_video, wait_for
 
@@ -310,6 +311,73 @@ def test_a_server_that_accepts_and_says_nothing() -> None:
     assert "is it switched on" in said
 
 
+def test_one_picture_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "door.jpg"
+    path.write_bytes(jpeg(320))
+    assert "holds 1 picture, no video" in Running(stream(path)).failed()
+    path.write_bytes(jpeg(8))
+    assert "8 x 8 pixels, too few" in Running(stream(path)).failed()
+
+
+def jpeg(side_px: int) -> bytes:
+    encoder: Any = av.CodecContext.create("mjpeg", "w")
+    encoder.width = encoder.height = side_px
+    encoder.pix_fmt, encoder.time_base = "yuvj420p", Fraction(1, 25)
+    frame = av.VideoFrame(side_px, side_px, "yuvj420p")
+    frame.pts = 0
+    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode()])
+
+
+def test_a_pipe_that_nobody_writes_to_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert "is no file of video" in Running(stream(tmp_path / "pipe.mp4")).failed()
+
+
+@pytest.mark.parametrize("kind", ["h264", "mjpeg"])
+def test_damaged_pictures_do_not_end_a_camera(kind: str, videos: dict[str, Path], tmp_path: Path) -> None:
+    whole = bytearray(videos[kind].read_bytes())
+    start = whole.index(b"mdat" if kind == "h264" else b"movi") + 400
+    for place in range(start, len(whole) - 4000, 701):
+        whole[place] ^= 0x5A
+    path = tmp_path / videos[kind].name
+    path.write_bytes(whole)
+    running = Running(stream(path))
+    wait_for("packets of two turns", lambda: running.error or len(running.seen.packets) > 50, 40)
+    running.stop()
+
+
+class Webcam(BaseHTTPRequestHandler):
+    """MJPEG at 8 pictures a second, some of them broken, as Wi-Fi cameras send it."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=door")
+        self.end_headers()
+        picture = jpeg(160)
+        for number in range(80):
+            body = picture[: 300 if number % 7 == 3 else None]
+            head = f"--door\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+            try:
+                self.wfile.write(head.encode() + body + b"\r\n")
+            except OSError:
+                return
+            time.sleep(0.125)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_wifi_webcam_with_broken_pictures_keeps_the_time() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Webcam) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        running = Running(stream(f"http://127.0.0.1:{server.server_port}/live", timeout_s=5))
+        wait_for("packets", lambda: running.error or len(running.seen.packets) >= 30, 40)
+        running.stop()
+        server.shutdown()
+    lags_us = np.array(running.seen.came_us) - np.array([p.dts_us for p in running.seen.packets])
+    assert np.median(lags_us) < 1_000_000
+
+
 def test_an_rtsp_server_that_freezes_is_noticed(serve: Any) -> None:
     url, server = serve("h264")
     running = Running(stream(url)).until(packets=10)
@@ -345,21 +413,36 @@ def test_a_camera_that_hangs_without_a_word_is_killed(fake_picamera2: Callable[[
     assert not captures()
 
 
+@pytest.mark.parametrize(
+    "mess", [b"\x0a\0\0\x000123456789", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\3\0\0\0cx\n"]
+)
+def test_rubbish_in_the_pipe_is_an_error_of_the_camera(mess: bytes) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, mess)
+    os.close(writing)
+    with pytest.raises(CameraError, match=r"pipe is broken|nobody can read"):
+        list(messages(reading))
+    os.close(reading)
+
+
 def test_a_capture_process_that_crashes_is_told() -> None:
     running = Running(ChildCamera(CameraConfig.model_validate(SCENE), clock=CLOCK)).until(packets=5)
     os.kill(captures()[0], signal.SIGSEGV)
     assert "ended by signal 11" in running.failed()
 
 
-def test_a_capture_process_ends_with_its_parent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["scene", "pi"])
+def test_a_capture_process_ends_with_its_parent(kind: str, fake_picamera2: Callable[[str], None]) -> None:
+    fake_picamera2("hang:1")  # of kind pi the main thread hangs in the driver
+    config = SCENE if kind == "scene" else {"kind": "pi"}
     program = (
-        "import sys, threading\n"
+        "import threading\n"
         "from device.clock import SystemClock\nfrom device.config import CameraConfig\n"
         "from device.hw.capture_child import ChildCamera\n"
         "class Sink:\n"
         "    packet = luma = lambda self, _: print('one', flush=True)\n"
         "    note = print\n"
-        f"camera = ChildCamera(CameraConfig.model_validate({SCENE!r}), clock=SystemClock())\n"
+        f"camera = ChildCamera(CameraConfig.model_validate({config!r}), clock=SystemClock())\n"
         "camera.run(Sink(), threading.Event(), lambda: None)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)

@@ -1,14 +1,17 @@
 """The pure rules, told the time."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from device.clock import parse_rfc3339
 from device.policy.episode import CloseClip, EpisodeRule, OpenClip, RaiseCause
 from device.policy.motion import BackgroundDetector, Visit
 from device.policy.press import PressRule
 from device.policy.rate import TokenBucket
 from device.policy.retention import Kept, to_delete
+from device.policy.settings import SettingRefused, Settings, changed, settings_from_dict
 from device.policy.timeline import LEAST_STEP_US, Timeline
 
 S = 1_000_000
@@ -72,6 +75,18 @@ def test_a_token_bucket_lets_a_burst_through_and_then_a_trickle() -> None:
     assert [bucket.take(t * S) for t in (1, 1, 2)] == [True, False, True]
 
 
+@pytest.mark.parametrize("fps", [24.9, 24, 20, 10])
+def test_a_source_whose_stamps_run_slow_never_lags_by_much(fps: float) -> None:
+    """Stamped as 25 a second, and fewer come."""
+    timeline, last_us = Timeline(), -1
+    for number in range(int(120 * fps)):
+        source_us, arrived_us = number * 40_000, int(number * 1e6 / fps)
+        _, dts_us = timeline.place(pts_us=source_us, dts_us=source_us, arrived_us=arrived_us)
+        assert timeline.lag_us <= 1_600_000
+        assert dts_us > last_us
+        last_us = dts_us
+
+
 def test_a_timeline_keeps_the_source_spacing_under_jitter() -> None:
     timeline, step = Timeline(), 66_667
     placed = [
@@ -132,3 +147,15 @@ def test_one_visit_is_one_event() -> None:
     told = [visit.feed(moving if n % 3 else None, n * S) for n in range(1, 20)]
     told += [visit.feed(None, n * S) for n in range(20, 30)]
     assert [t for t in told if t is not None] == [True, False]
+
+
+@pytest.mark.parametrize("payload", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-13-01"])
+def test_a_quiet_time_that_no_clock_shows_is_refused(payload: str) -> None:
+    with pytest.raises(SettingRefused):
+        changed(Settings(), "quiet_until", payload, wall_us=10**15, parse_time=parse_rfc3339)
+
+
+@pytest.mark.parametrize("until_us", [-62_135_647_200_000_000, 10**30])
+def test_a_settings_file_with_a_time_that_no_clock_shows_is_refused(until_us: int) -> None:
+    with pytest.raises(SettingRefused):
+        settings_from_dict({"quiet_until_us": until_us})

@@ -53,7 +53,8 @@ def test_hostile_mqtt_changes_nothing(doorbell: Make, listener: Listener) -> Non
     before = door.status()["settings"]
     hostile: list[bytes | str] = [
         b"", b"\xff\xfe\x00", "on", "TRUE", "[" * 250, "A" * 300, b"x" * 100_000, "ON\n",
-        "'; DROP TABLE clip; --", "../../etc/passwd", "{}", '{"a":' * 40,
+        "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "'; DROP TABLE clip; --",
+        "../../etc/passwd", "{}", '{"a":' * 40,
     ]  # fmt: skip
     for payload in hostile:
         for name in ("motion_enabled", "privacy", "quiet_until", "clip", "unknown", "a" * 200):
