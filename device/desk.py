@@ -55,6 +55,8 @@ TURN_S = 0.25
 WATCHDOG_EVERY_US = 2_000_000
 STALLED_US = 4_000_000
 """A camera reports once a second: so a stall is told within 5 s of the last picture."""
+OPENING_US = 45_000_000
+"""Longer than the slowest camera takes to open, or to say that it cannot."""
 FIRST_GO_S = 0.001
 """At a press the desk steps aside for link and chime before it wakes keeper and log: one Python thread runs
 at a time, and this takes a fifth off the median until a subscriber hears of it (docs/performance.md)."""
@@ -350,10 +352,14 @@ class Desk:
 
     def _look_at_frame_age(self, now_us: int) -> None:
         camera = self._known.camera
-        last_us = camera.last_frame_us if camera and camera.state == "live" else None
-        text = "the camera says nothing, and no picture comes"
+        since_us, patience_us = None, STALLED_US
+        if camera and camera.state == "live":
+            since_us = camera.last_frame_us
+        elif camera and camera.state == "opening":
+            since_us, patience_us = camera.mono_us, OPENING_US
+        stalled = since_us is not None and now_us - since_us > patience_us
+        text = f"no picture for {patience_us // 1_000_000} s, and the camera says nothing"
         remedy = "it is opened again by itself; if that does not help, see its power and its network"
-        stalled = last_us is not None and now_us - last_us > STALLED_US
         self._fault(Fault(code="camera_stalled", active=stalled, text=text, remedy=remedy))
 
     def _fault(self, fault: Fault) -> None:

@@ -118,6 +118,12 @@ def test_a_camera_that_falls_silent_is_a_fault_within_five_seconds(house: House)
     assert [kind for kind, _ in house.told.facts] == ["fault_raised", "fault_cleared"]
 
 
+def test_a_camera_that_opens_for_ever_is_a_fault(house: House) -> None:
+    house.desk.take(CameraReport(mono_us=house.time.now_us, kind="stream", state="opening"))
+    assert house.after(44) == []
+    assert house.after(2) == ["camera_stalled"]
+
+
 def test_a_camera_that_is_opened_again_is_down_and_no_longer_stalled(house: House) -> None:
     house.desk.take(live(house))
     house.after(5)
