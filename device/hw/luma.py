@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH_PX = 320
+LUMA_FPS = 8
+"""So many small pictures a second are given to motion, at most."""
 
 
 def shrink(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

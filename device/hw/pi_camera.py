@@ -12,9 +12,8 @@ from device.config import PiCameraConfig
 from device.errors import CameraError
 from device.events import CameraSink, LumaFrame, Packet, VideoFormat
 from device.hw.camera import next_epoch
-from device.hw.luma import shrink
+from device.hw.luma import LUMA_FPS, shrink
 
-LUMA_FPS = 8
 AE_CONVERGED = 2
 SETTLING_US = 3_000_000
 """While the exposure settles the whole picture changes; motion is told nothing, but not for ever."""

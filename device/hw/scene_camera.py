@@ -11,10 +11,8 @@ from device.config import SceneCameraConfig
 from device.events import CameraSink, LumaFrame, VideoFormat
 from device.hw.camera import next_epoch
 from device.hw.encoder import SoftwareEncoder
-from device.hw.luma import shrink
+from device.hw.luma import LUMA_FPS, shrink
 from device.hw.porch import Porch
-
-LUMA_FPS = 8
 
 
 class SceneCamera:

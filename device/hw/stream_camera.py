@@ -4,100 +4,38 @@ H.264 and H.265 are copied and never decoded for recording; anything else is dec
 the cost is said. Motion looks at the substream if one is named, else at the decoded main stream.
 """
 
-import errno
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import av
-from av.bitstream import BitStreamFilterContext
 
 from device.clock import Clock
 from device.config import StreamCameraConfig
 from device.errors import CameraError
 from device.events import CameraSink, LumaFrame, Packet, VideoFormat
+from device.hw.annex_b import AnnexB
 from device.hw.camera import next_epoch
+from device.hw.decoding import MOTION_DECODER, Cost, MotionDecoder, decoded
 from device.hw.encoder import SoftwareEncoder
-from device.hw.luma import luma_of
+from device.hw.luma import LUMA_FPS, luma_of
+from device.hw.source import FAILURES, is_file, open_source, why, without_secret
 from device.policy.timeline import Timeline
 from device.worker import name_this_thread
 
 log = logging.getLogger(__name__)
 
-LUMA_FPS = 8
 BEHIND_US = 700_000
 """Decoding for motion that is this late waits for the next keyframe: the recording comes first."""
-MOTION_DECODER = {"skip_loop_filter": "all"}
-"""The loop filter changes nothing that motion can see."""
 LONGEST_SLEEP_US = 250_000
 FEWEST_PICTURES = 2
 SMALLEST_PX = 16
-MEASURE_FRAMES = 150
 NO_KEYFRAME_US = 20_000_000
 """Without one nothing can be recorded."""
-_US = Fraction(1, 1_000_000)
-_SECRET = re.compile(r"(?<=://).*@")
-_QUERY = re.compile(r"\?.*")
-_FAILURES = (av.error.FFmpegError, OSError, ValueError)
-"""PyAV's time-out is an FFmpegError alone."""
-
-
-def without_secret(url: str) -> str:
-    """Return a URL whose user, password and query are masked, greedily: a password may hold an @."""
-    return _QUERY.sub("?***", _SECRET.sub("***@", url))
-
-
-def _why(error: Exception, url: str) -> str:
-    """Say what FFmpeg said, without the URL that it repeats, and what to look at."""
-    if isinstance(error, av.error.ExitError):
-        return "nothing came in time; is it switched on and in the network?"
-    if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
-        return f"{error.strerror}; is the address right?"
-    if isinstance(error, av.error.InvalidDataError) and _is_file(url):
-        return "FFmpeg finds no video in it"
-    if isinstance(error, av.error.InvalidDataError):  # RTSP's own answer to a time-out, too
-        return "no video came from it; is it switched on, and is the address right?"
-    if getattr(error, "errno", None) == errno.EINVAL:
-        return "FFmpeg cannot read this address; in a password write / as %2F, @ as %40, : as %3A"
-    return str(getattr(error, "strerror", None) or type(error).__name__)
-
-
-def _is_file(url: str) -> bool:
-    return "://" not in url and not url.startswith("/dev/video")
-
-
-def open_source(url: str, *, timeout_s: float, fps: float) -> Any:
-    """Open with PyAV. Raises CameraError; no message holds a password."""
-    options: dict[str, str] = {}
-    form = None
-    if _is_file(url) and Path(url).exists() and not Path(url).is_file():
-        # A pipe that nobody writes to would be waited for for ever.
-        raise CameraError(f"camera {url}: is no file of video; name a file, /dev/videoN or an address")
-    if url.startswith("rtsp"):
-        options = {
-            "rtsp_transport": "tcp",
-            "allowed_media_types": "video",  # audio must not keep a silent camera alive
-            "timeout": str(int(timeout_s * 1e6)),
-            "fpsprobesize": "0",  # opens in 0.3 s instead of 1.6
-        }
-    elif url.startswith("/dev/video"):
-        form, options = "v4l2", {"framerate": str(fps)}
-    try:
-        # A file has no silence, and looking at the clock for every read costs.
-        timeout = None if _is_file(url) else (timeout_s, timeout_s)
-        container = av.open(url, format=form, options=options, timeout=timeout)
-    except _FAILURES as error:
-        raise CameraError(f"camera {without_secret(url)}: {_why(error, url)}") from error
-    if not container.streams.video:
-        container.close()
-        raise CameraError(f"camera {without_secret(url)}: there is no video in it")
-    return container
 
 
 class _Microseconds:
@@ -143,7 +81,7 @@ class StreamCamera:
             self._run(sink, stop, beat)
         except av.error.FFmpegError as error:  # a filter or an encoder that cannot begin with this source
             url = self._config.url
-            raise CameraError(f"camera {without_secret(url)}: {_why(error, url)}") from error
+            raise CameraError(f"camera {without_secret(url)}: {why(error, url)}") from error
 
     def _run(self, sink: CameraSink, stop: threading.Event, beat: Callable[[], None]) -> None:
         config = self._config
@@ -165,7 +103,7 @@ class StreamCamera:
                 )
                 side.start()
             try:
-                decode = None if side else _MotionDecoder(video, sink)
+                decode = None if side else MotionDecoder(video, sink)
                 self._copy(source, video, decode, sink, stop, beat)
             finally:
                 done.set()
@@ -184,7 +122,7 @@ class StreamCamera:
         """
         in_us = _Microseconds(video.time_base)
         # What has a length is a file, also over HTTP: it comes as fast as the wire, not as it was recorded.
-        pace = _Pace(self._clock, stop, beat) if _is_file(url) or source.duration else None
+        pace = _Pace(self._clock, stop, beat) if is_file(url) or source.duration else None
         clockless = pace is None and source.format.name in ("mpjpeg", "mjpeg")
         turn = end = 0  # in the file's own time base
         first: int | None = None
@@ -212,14 +150,14 @@ class StreamCamera:
                     raise CameraError(f"camera {without_secret(url)}: holds {pictures} picture, no video")
                 source.seek(0)
                 turn = end - (first or 0)  # with B-frames the first decoding time is below 0
-            except _FAILURES as error:
-                raise CameraError(f"camera {without_secret(url)}: {_why(error, url)}") from error
+            except FAILURES as error:
+                raise CameraError(f"camera {without_secret(url)}: {why(error, url)}") from error
 
     def _copy(
         self,
         source: Any,
         video: Any,
-        decoder: "_MotionDecoder | None",
+        decoder: MotionDecoder | None,
         sink: CameraSink,
         stop: threading.Event,
         beat: Callable[[], None],
@@ -227,7 +165,7 @@ class StreamCamera:
         codec = cast("Literal['h264', 'hevc']", video.codec_context.name)
         context = video.codec_context
         form = VideoFormat(codec=codec, width_px=context.width, height_px=context.height, epoch=next_epoch())
-        annex_b = _AnnexB(codec, video)
+        annex_b = AnnexB(codec, video)
         timeline, in_us = Timeline(), _Microseconds(video.time_base)
         usual_us = int(1e6 / float(video.average_rate or self._config.fps))
         started, opened_us = False, self._clock.mono_us()
@@ -285,12 +223,12 @@ class StreamCamera:
             keyframe_every_s=config.keyframe_every_s,
         )
         timeline, in_us, luma_us = Timeline(), _Microseconds(video.time_base), 0
-        cost = _Cost(f"{context.name} is decoded and encoded again", sink)
+        cost = Cost(f"{context.name} is decoded and encoded again", sink)
         for raw, arrived_us in self._packets(source, video, config.url, stop, beat):
             beat()
             pts_us, _ = timeline.place(pts_us=in_us(raw.pts), dts_us=in_us(raw.dts), arrived_us=arrived_us)
             with cost:
-                for frame in _decoded(video.codec_context, raw):
+                for frame in decoded(video.codec_context, raw):
                     small = frame.reformat(form.width_px, form.height_px, "yuv420p")
                     for packet in encoder.encode(small, pts_us):
                         sink.packet(packet)
@@ -317,108 +255,12 @@ class StreamCamera:
                             dts_us=in_us(raw.dts),
                             arrived_us=arrived_us,
                         )
-                        for frame in _decoded(video.codec_context, raw):
+                        for frame in decoded(video.codec_context, raw):
                             if pts_us - luma_us >= 0.95e6 / LUMA_FPS:
                                 luma_us = pts_us
                                 sink.luma(LumaFrame(mono_us=pts_us, luma=luma_of(frame)))
                         delay_s = 1.0
-            except (CameraError, *_FAILURES) as error:
+            except (CameraError, *FAILURES) as error:
                 sink.note(f"substream: {error}; again in {delay_s:.0f} s")
                 done.wait(delay_s)
                 delay_s = min(delay_s * 2, 30.0)
-
-
-def _decoded(context: Any, packet: Any) -> list[Any]:
-    """Return the pictures of a packet, none of a damaged one: a camera on Wi-Fi sends those now and then."""
-    try:
-        return list(context.decode(packet))
-    except _FAILURES:
-        return []
-
-
-class _AnnexB:
-    """Packets as Annex B with parameter sets in front of each keyframe, whatever came in."""
-
-    def __init__(self, codec: str, video: Any) -> None:
-        self._filter: Any = BitStreamFilterContext(f"{codec}_mp4toannexb", video)
-        self._damaged = False
-        extradata = bytes(video.codec_context.extradata or b"")
-        # In a file (avcC, hvcC) the filter above puts the sets in; RTSP may have them in the SDP only.
-        in_band = not extradata.startswith((b"\0\0\1", b"\0\0\0\1"))
-        self._sets = b"" if in_band else extradata
-
-    def filter(self, raw: Any) -> Iterator[Any]:
-        """Yield what comes of one packet; of a damaged one nothing, and nothing then until a keyframe."""
-        try:
-            packets = list(self._filter.filter(raw))
-        except _FAILURES:
-            self._filter.flush()
-            self._damaged = True
-            return
-        for packet in packets:
-            self._damaged = self._damaged and not packet.is_keyframe
-            if self._damaged:
-                continue
-            if not self._sets or not packet.is_keyframe:
-                yield packet
-                continue
-            data = bytes(packet)
-            if self._sets[:32] in data[: len(self._sets) + 64]:
-                yield packet
-                continue
-            whole = av.Packet(self._sets + data)
-            whole.pts, whole.dts, whole.duration = packet.pts, packet.dts, packet.duration
-            whole.time_base, whole.is_keyframe = packet.time_base, True
-            yield whole
-
-
-class _Cost:
-    """Measures what a step costs and says it once."""
-
-    def __init__(self, what: str, sink: CameraSink) -> None:
-        self._what = what
-        self._sink = sink
-        self._frames = 0
-        self._spent_s = 0.0
-        self._from_s = 0.0
-
-    def __enter__(self) -> None:
-        self._from_s = time.thread_time()
-
-    def __exit__(self, *_: object) -> None:
-        self._spent_s += time.thread_time() - self._from_s
-        self._frames += 1
-        if self._frames == MEASURE_FRAMES:
-            self._sink.note(f"{self._what}: {self._spent_s / self._frames * 1e3:.1f} ms a frame")
-
-
-class _MotionDecoder:
-    """Decodes the main stream for motion, when there is no substream: cheap, never in the way."""
-
-    def __init__(self, video: Any, sink: CameraSink) -> None:
-        context: Any = av.CodecContext.create(video.codec_context.name, "r")
-        context.thread_count = 1
-        context.options = MOTION_DECODER
-        self._context = context
-        self._sink = sink
-        self._skipping = True
-        self._luma_us = 0
-        self._cost = _Cost("motion decodes the main stream (camera.stream.substream_url would save it)", sink)
-
-    def look(self, packet: Any, pts_us: int, *, behind: bool) -> None:
-        self._skipping = (self._skipping and not packet.is_keyframe) or behind
-        if self._skipping:
-            return
-        copy = av.Packet(packet)
-        copy.pts = copy.dts = pts_us
-        copy.time_base = _US
-        with self._cost:
-            try:
-                frames = self._context.decode(copy)
-            except _FAILURES:
-                self._skipping = True  # a damaged picture: go on at the next keyframe
-                return
-            for frame in frames:
-                if frame.pts is not None and frame.pts - self._luma_us >= 1e6 / LUMA_FPS:
-                    self._luma_us = frame.pts
-                    self._sink.luma(LumaFrame(mono_us=frame.pts, luma=luma_of(frame)))

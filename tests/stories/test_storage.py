@@ -1,4 +1,4 @@
-"""Stories of a disk that is full or broken, on real small file systems; they need root to mount one."""
+"""Stories of a disk that is full or broken, on real small file systems; which only root may mount."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.house import Doorbell, Listener, frames_of, wait_for
 
 Make = Callable[..., Doorbell]
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+pytestmark = pytest.mark.mount
 
 
 @pytest.fixture

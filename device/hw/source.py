@@ -1,0 +1,68 @@
+"""Opening what FFmpeg can open, and saying in words why it cannot."""
+
+import errno
+import re
+from pathlib import Path
+from typing import Any
+
+import av
+
+from device.errors import CameraError
+
+FAILURES = (av.error.FFmpegError, OSError, ValueError)
+"""PyAV raises an OSError or a ValueError where FFmpeg's error is of that kind, else an FFmpegError alone."""
+_SECRET = re.compile(r"(?<=://).*@")
+_QUERY = re.compile(r"\?.*")
+
+
+def without_secret(url: str) -> str:
+    """Return a URL whose user, password and query are masked, greedily: a password may hold an @."""
+    return _QUERY.sub("?***", _SECRET.sub("***@", url))
+
+
+def why(error: Exception, url: str) -> str:
+    """Say what FFmpeg said, without the URL that it repeats, and what to look at."""
+    if isinstance(error, av.error.ExitError):
+        return "nothing came in time; is it switched on and in the network?"
+    if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
+        return f"{error.strerror}; is the address right?"
+    if isinstance(error, av.error.InvalidDataError) and is_file(url):
+        return "FFmpeg finds no video in it"
+    if isinstance(error, av.error.InvalidDataError):  # RTSP's own answer to a time-out, too
+        return "no video came from it; is it switched on, and is the address right?"
+    if getattr(error, "errno", None) == errno.EINVAL:
+        return "FFmpeg cannot read this address; in a password write / as %2F, @ as %40, : as %3A"
+    return str(getattr(error, "strerror", None) or type(error).__name__)
+
+
+def is_file(url: str) -> bool:
+    """Return whether a URL names a file of this machine (and no device)."""
+    return "://" not in url and not url.startswith("/dev/video")
+
+
+def open_source(url: str, *, timeout_s: float, fps: float) -> Any:
+    """Open with PyAV. Raises CameraError; no message holds a password."""
+    options: dict[str, str] = {}
+    form = None
+    if is_file(url) and Path(url).exists() and not Path(url).is_file():
+        # A pipe that nobody writes to would be waited for for ever.
+        raise CameraError(f"camera {url}: is no file of video; name a file, /dev/videoN or an address")
+    if url.startswith("rtsp"):
+        options = {
+            "rtsp_transport": "tcp",
+            "allowed_media_types": "video",  # audio must not keep a silent camera alive
+            "timeout": str(int(timeout_s * 1e6)),
+            "fpsprobesize": "0",  # opens in 0.3 s instead of 1.6
+        }
+    elif url.startswith("/dev/video"):
+        form, options = "v4l2", {"framerate": str(fps)}
+    try:
+        # A file has no silence, and looking at the clock for every read costs.
+        timeout = None if is_file(url) else (timeout_s, timeout_s)
+        container = av.open(url, format=form, options=options, timeout=timeout)
+    except FAILURES as error:
+        raise CameraError(f"camera {without_secret(url)}: {why(error, url)}") from error
+    if not container.streams.video:
+        container.close()
+        raise CameraError(f"camera {without_secret(url)}: there is no video in it")
+    return container
