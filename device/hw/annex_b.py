@@ -1,12 +1,36 @@
 """H.264 and H.265 in one form, whatever the source: see docs/decisions/0002-annex-b-in-the-ring.md."""
 
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import av
 from av.bitstream import BitStreamFilterContext
 
 from device.hw.source import FAILURES
+
+_START = re.compile(rb"\x00\x00\x01")
+_SET_TYPES = {"h264": (7, 8), "hevc": (32, 33, 34)}
+_PICTURE_TYPES = {"h264": range(1, 6), "hevc": range(32)}
+"""NAL unit types: ITU-T H.264 table 7-1, H.265 table 7-1."""
+
+
+def parameter_sets(data: bytes, codec: Literal["h264", "hevc"]) -> bytes:
+    """Return the parameter sets in front of a picture in Annex B, joined; empty if there are none."""
+    sets = b""
+    starts = _START.finditer(data)
+    begin = next(starts, None)
+    while begin:
+        head = data[begin.end() : begin.end() + 1]
+        kind = (head[0] & 31 if codec == "h264" else head[0] >> 1 & 63) if head else -1
+        if kind in _PICTURE_TYPES[codec]:
+            break
+        end = next(starts, None)
+        if kind in _SET_TYPES[codec]:
+            # Zero bytes in front of the next start code belong to nobody.
+            sets += data[begin.start() : end.start() if end else len(data)].rstrip(b"\0")
+        begin = end
+    return sets
 
 
 class AnnexB:

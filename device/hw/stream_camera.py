@@ -18,7 +18,7 @@ from device.clock import Clock
 from device.config import StreamCameraConfig
 from device.errors import CameraError
 from device.events import CameraSink, LumaFrame, Packet, VideoFormat
-from device.hw.annex_b import AnnexB
+from device.hw.annex_b import AnnexB, parameter_sets
 from device.hw.camera import next_epoch
 from device.hw.decoding import MOTION_DECODER, Cost, MotionDecoder, decoded
 from device.hw.encoder import SoftwareEncoder
@@ -64,6 +64,17 @@ class _Pace:
         while (left_us := due_us - self._clock.mono_us()) > 0 and not self._stop.is_set():
             self._beat()
             time.sleep(min(left_us, LONGEST_SLEEP_US) / 1e6)  # cheaper than waiting for the event
+
+
+def _changed(form: VideoFormat, keyframe: Any) -> VideoFormat:
+    """Return the format that begins with a keyframe; its size is found by decoding that one picture."""
+    context: Any = av.CodecContext.create(form.codec, "r")
+    try:
+        pictures = [*context.decode(av.Packet(keyframe)), *context.decode(None)]
+    except FAILURES:
+        pictures = []
+    size = (pictures[0].width, pictures[0].height) if pictures else (form.width_px, form.height_px)
+    return VideoFormat(codec=form.codec, width_px=size[0], height_px=size[1], epoch=next_epoch())
 
 
 class StreamCamera:
@@ -165,7 +176,7 @@ class StreamCamera:
         codec = cast("Literal['h264', 'hevc']", video.codec_context.name)
         context = video.codec_context
         form = VideoFormat(codec=codec, width_px=context.width, height_px=context.height, epoch=next_epoch())
-        annex_b = AnnexB(codec, video)
+        annex_b, sets = AnnexB(codec, video), b""
         timeline, in_us = Timeline(), _Microseconds(video.time_base)
         usual_us = int(1e6 / float(video.average_rate or self._config.fps))
         started, opened_us = False, self._clock.mono_us()
@@ -181,6 +192,11 @@ class StreamCamera:
                             f"{NO_KEYFRAME_US // 1_000_000} s; set its keyframe interval (GOP) to 1 to 4 s"
                         )
                     continue
+                if packet.is_keyframe:
+                    new_sets = parameter_sets(bytes(packet), codec)
+                    if sets and new_sets and new_sets != sets:
+                        form = _changed(form, packet)  # a clip holds one format: a new one begins here
+                    sets = new_sets or sets
                 pts_us, dts_us = timeline.place(
                     pts_us=in_us(packet.pts),
                     dts_us=in_us(packet.dts),

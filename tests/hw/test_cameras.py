@@ -311,6 +311,31 @@ def test_a_server_that_accepts_and_says_nothing() -> None:
     assert "is it switched on" in said
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_another_picture_size_in_one_stream_begins_another_format(codec: str, tmp_path: Path) -> None:
+    """As a camera does whose resolution is changed: new parameter sets in mid-stream (FAULTS F6)."""
+    form = {"libx264": "h264", "libx265": "hevc"}[codec]
+    raw = b""
+    for side_px in (160, 320):
+        encoder: Any = av.CodecContext.create(codec, "w")
+        encoder.width, encoder.height, encoder.pix_fmt = side_px * 2, side_px, "yuv420p"
+        encoder.time_base, encoder.framerate, encoder.gop_size = Fraction(1, 15), Fraction(15), 15
+        encoder.options = {"preset": "ultrafast", "tune": "zerolatency"}
+        for number in range(30):
+            frame = av.VideoFrame(side_px * 2, side_px, "yuv420p")
+            frame.pts = number
+            raw += b"".join(bytes(packet) for packet in encoder.encode(frame))
+        raw += b"".join(bytes(packet) for packet in encoder.encode())
+    path = tmp_path / f"two_sizes.{form}"
+    path.write_bytes(raw)
+    running = Running(stream(path, loop=False))
+    wait_for("the end", lambda: running.error, 40)
+    formats = list(dict.fromkeys(packet.format for packet in running.seen.packets))
+    assert [(f.width_px, f.height_px) for f in formats] == [(320, 160), (640, 320)]
+    first = next(packet for packet in running.seen.packets if packet.format == formats[1])
+    assert first.is_keyframe
+
+
 def test_one_picture_is_no_video(tmp_path: Path) -> None:
     path = tmp_path / "door.jpg"
     path.write_bytes(jpeg(320))
