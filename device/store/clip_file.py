@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 
@@ -57,6 +57,12 @@ class _SyncedFile:
 
     def tell(self) -> int:
         return self.raw.tell()
+
+    def overwrite(self, place: int, data: bytes) -> None:
+        """Replace some bytes of the finished file that are right before and after."""
+        os.pwrite(self.raw.fileno(), data, place)
+        self.written_bytes += len(data)
+        self._dirty = True
 
     def sync(self) -> None:
         if self._dirty:
@@ -144,6 +150,8 @@ class ClipFile:
         """Finish, sync, rename to `final_path`, sync the folder; return the SHA-256 in hex."""
         try:
             self._muxer.close()
+            if self.video.codec == "hevc" and (place := _hev1_place(self.part_path)):
+                self._file.overwrite(place, b"hvc1")  # QuickTime plays no other, and PyAV cannot say it
             self._file.sync()
             self._file.raw.close()
             digest = sha256_of(self.part_path)
@@ -159,6 +167,33 @@ class ClipFile:
                 close()
             except _FAILURES:
                 continue
+
+
+def _hev1_place(path: Path) -> int:
+    """Return where the sample entry of a finished H.265 file says hev1, 0 if it does not.
+
+    The last `moov` counts; the one that stood in front while the file grew is part of the media by then.
+    """
+    size, offset, place = path.stat().st_size, 0, 0
+    with path.open("rb") as file:
+        while offset + _BOX_HEADER <= size:
+            length, kind = _box(file, offset)
+            if length < _BOX_HEADER:
+                break
+            if kind == b"moov":
+                file.seek(offset)
+                found = file.read(length).find(b"hev1")
+                place = offset + found if found > 0 else 0
+            offset += length
+    return place
+
+
+def _box(file: BinaryIO, offset: int) -> tuple[int, bytes]:
+    """Return the length and the kind of the box at `offset` (ISO/IEC 14496-12, 4.2)."""
+    file.seek(offset)
+    header = file.read(16)
+    length = int.from_bytes(header[:4])
+    return int.from_bytes(header[8:16]) if length == 1 else length, header[4:8]
 
 
 def sha256_of(path: Path) -> str:
@@ -178,11 +213,7 @@ def whole_fragments_bytes(path: Path) -> int:
     in_fragment = False
     with path.open("rb") as file:
         while offset + _BOX_HEADER <= size:
-            file.seek(offset)
-            header = file.read(16)
-            length, kind = int.from_bytes(header[:4]), header[4:8]
-            if length == 1:
-                length = int.from_bytes(header[8:16])
+            length, kind = _box(file, offset)
             offset += length
             if length < _BOX_HEADER or offset > size:
                 break

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import av
 import pytest
 
 from tests.house import Broker, Doorbell, Listener, frames_of, make_video, wait_for
@@ -132,6 +133,17 @@ def test_a_ring_in_a_clip_of_another_cause_outlives_a_power_cut(doorbell: Make) 
     door.stop(signal.SIGKILL)
     door.start()
     assert door.clips(1)[0]["cause"] == "press"
+    assert door.run("check").returncode == 0
+
+
+def test_an_h265_clip_has_the_tag_that_quicktime_plays(doorbell: Make, tmp_path: Path) -> None:
+    video = make_video(tmp_path / "v.mp4", seconds=4, codec="libx265")
+    door = doorbell({"kind": "stream", "stream": {"url": str(video)}}).start()
+    door.json("ring")
+    clip = door.clips(1)[0]
+    with av.open(clip["file"]) as file:
+        assert file.streams.video[0].codec_context.codec_tag == "hvc1"
+    assert frames_of(clip["file"]) >= clip["duration_s"] * 15 - 2.1
     assert door.run("check").returncode == 0
 
 
