@@ -25,7 +25,7 @@ from device.store.index import ClipRow, Index
 from device.store.journal import Journal
 from device.store.layout import Layout
 from device.store.orders import Flush, KeeperOrder, MarkSent, NewFact, SaveSettings, SettlePress
-from device.store.reconcile import Mended, reconcile, row_for
+from device.store.reconcile import Mended, adopt, reconcile, row_for
 from device.store.recording import Finished, Recording
 from device.store.ring import Ring
 from device.worker import Worker
@@ -75,6 +75,8 @@ class Keeper:
         self._settled: deque[tuple[int, bool]] = deque(maxlen=MOST_UNWRITTEN)
         self._acked_seq: int | None = None
         self._unindexed: list[ClipRow] = []
+        self._cut: list[Path] = []
+        self._salvage_us = 0
         self._faults: set[str] = set()
         self._boot_id = boot_id()
         self._reported_us = 0
@@ -101,6 +103,7 @@ class Keeper:
     def _turn(self) -> None:
         self._record()
         self._keep([])
+        self._salvage()
         self._write_journal()
         self._report(force=False)
 
@@ -234,6 +237,18 @@ class Keeper:
         if finished:
             self._report(force=True)
 
+    def _salvage(self) -> None:
+        """Save what a failed clip left behind, once nothing has failed for some seconds."""
+        if not self._cut or self._clock.mono_us() < self._salvage_us:
+            return
+        self._salvage_us = self._clock.mono_us() + OPEN_AGAIN_US  # also if this raises
+        path = self._cut[0]
+        mended = adopt(path, self._index, self._layout.quarantine) if path.exists() else None
+        self._cut.pop(0)
+        if mended:
+            self._tell_mended(mended)
+            self._report(force=True)
+
     def _tell_kept(self, row: ClipRow, *, adopted: bool) -> None:
         self._inbox(
             ClipKept(
@@ -249,7 +264,11 @@ class Keeper:
         )
 
     def _fail(self, recording: Recording, error: StoreError) -> None:
-        recording.fail(self._clock.mono_us())
+        now_us = self._clock.mono_us()
+        part_path = recording.fail(now_us)
+        if part_path:
+            self._cut.append(part_path)
+        self._salvage_us = now_us + OPEN_AGAIN_US
         self._dropped(recording.event_id, str(error))
         self._raise("storage_failed", str(error), STORAGE_REMEDY)
 

@@ -49,27 +49,28 @@ def reconcile(index: Index, folder: Path, quarantine: Path) -> Iterator[Mended]:
             index.remove(row.clip_id)
             yield aside
     for path in sorted(folder.iterdir()):
-        if path.name in rows or not path.is_file():
-            continue
-        final = folder / path.name.removesuffix(PART)
-        name = ClipName.parse(final.name)
-        if name is None or (path != final and final.exists()):
-            yield _put_aside(path, quarantine, "no clip of this house has such a name")
-            continue
-        if path != final and not _cut_to_whole_fragments(path):
-            reason = "the power went before its first picture was whole"
-            yield _put_aside(path, quarantine, reason, name.clip_id)
-            continue
-        duration_us = duration_us_of(path)
-        if duration_us is None:
-            yield _put_aside(path, quarantine, "it cannot be read as a clip", name.clip_id)
-            continue
-        if path != final:
-            rename_durably(path, final)
-        row = row_for(name, final, duration_us=duration_us, sha256=sha256_of(final))
-        index.add(row)
-        reason = "was cut off, and saved" if path != final else "had no row, and got one"
-        yield Mended(path=final, row=row, reason=reason, clip_id=row.clip_id)
+        if path.name not in rows and path.is_file():
+            yield adopt(path, index, quarantine)
+
+
+def adopt(path: Path, index: Index, quarantine: Path) -> Mended:
+    """Give a file without a row its row, a `.part` its end and its name; or put it aside."""
+    final = path.with_name(path.name.removesuffix(PART))
+    name = ClipName.parse(final.name)
+    if name is None or (path != final and final.exists()):
+        return _put_aside(path, quarantine, "no clip of this house has such a name")
+    if path != final and not _cut_to_whole_fragments(path):
+        reason = "it was cut off before its first picture was whole"
+        return _put_aside(path, quarantine, reason, name.clip_id)
+    duration_us = duration_us_of(path)
+    if duration_us is None:
+        return _put_aside(path, quarantine, "it cannot be read as a clip", name.clip_id)
+    if path != final:
+        rename_durably(path, final)
+    row = row_for(name, final, duration_us=duration_us, sha256=sha256_of(final))
+    index.add(row)
+    reason = "was cut off, and saved" if path != final else "had no row, and got one"
+    return Mended(path=final, row=row, reason=reason, clip_id=row.clip_id)
 
 
 def _cut_to_whole_fragments(path: Path) -> bool:

@@ -164,12 +164,15 @@ class Recording:
             )
         ]
 
-    def fail(self, mono_us: int) -> None:
+    def fail(self, mono_us: int) -> Path | None:
         """Let go of the open file after an error and go on with a new one in some seconds.
 
-        The `.part` is salvaged at the next start.
+        Return the `.part` that is left behind, if any.
         """
+        part_path = None
         if self._file:
             self._file.abandon()
+            part_path = self._file.part_path
         self._file = self._name = None
         self._resume_us = mono_us + RESUME_US
+        return part_path
