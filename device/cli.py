@@ -163,7 +163,8 @@ def _clips_list(arguments: argparse.Namespace) -> int:
         return OK
     print(f"{'ID':<26}  {'CAUSE':<7} {'SECONDS':>7} {'SIZE':>9}")
     for clip in clips:
-        flag = "" if clip["clock"] == "synchronised" else "  *"
+        flag = "  starred" if clip["protected"] else ""
+        flag += "" if clip["clock"] == "synchronised" else "  *"
         size = _bytes(clip["bytes"])
         print(f"{clip['id']:<26}  {clip['cause']:<7} {clip['duration_s']:>7.1f} {size:>9}{flag}")
     if any(clip["clock"] != "synchronised" for clip in clips):
@@ -193,6 +194,60 @@ def _clips_export(arguments: argparse.Namespace) -> int:
         )
     print(f"{target} ({_bytes(size_bytes)}, SHA-256 {clip['sha256']})")
     return OK
+
+
+def _clips_show(arguments: argparse.Namespace) -> int:
+    clip = _ask(arguments.state, do="clip", id=arguments.id)
+    if arguments.json:
+        _print_json(clip)
+        return OK
+    for name, value in clip.items():
+        print(f"{name:>12}  {value}")
+    return OK
+
+
+def _clips_star(arguments: argparse.Namespace) -> int:
+    _ask(arguments.state, do="star", id=arguments.id, on=not arguments.off)
+    if arguments.json:
+        _print_json({"id": arguments.id, "protected": not arguments.off})
+    elif arguments.off:
+        print(f"{arguments.id} has no star any more; it goes when its turn comes")
+    else:
+        print(f"{arguments.id} has your star; it stays until you take that away")
+    return OK
+
+
+def _clips_delete(arguments: argparse.Namespace) -> int:
+    _ask(arguments.state, do="delete", id=arguments.id)
+    if arguments.json:
+        _print_json({"id": arguments.id, "deleted": True})
+    else:
+        print(f"{arguments.id} is deleted")
+    return OK
+
+
+def _clips_verify(arguments: argparse.Namespace) -> int:
+    """Compare the files of some clips, or of all, with what was recorded."""
+    clips = _ask(arguments.state, do="clips")
+    if arguments.ids:
+        clips = [_ask(arguments.state, do="clip", id=clip_id) for clip_id in arguments.ids]
+    found = [{"id": clip["id"], "sound": _is_sound(clip)} for clip in clips]
+    unsound = [each["id"] for each in found if not each["sound"]]
+    if arguments.json:
+        _print_json(found)
+    else:
+        for clip_id in unsound:
+            print(f"{clip_id}: is not what was recorded, or is gone; is the card failing? see dmesg")
+        print(f"{_clips(len(found))}: {len(found) - len(unsound)} as recorded")
+    return FAILED if unsound else OK
+
+
+def _is_sound(clip: dict[str, Any]) -> bool:
+    try:
+        with Path(clip["file"]).open("rb") as file:
+            return bool(hashlib.file_digest(file, "sha256").hexdigest() == clip["sha256"])
+    except OSError:
+        return False
 
 
 def _record(arguments: argparse.Namespace) -> int:
@@ -290,10 +345,23 @@ def _parser() -> argparse.ArgumentParser:
     with_json(add(commands, "ring", _ring, "ring as if the button was pressed"))
     with_json(add(commands, "status", _status, "how the doorbell is, at a glance"))
     add(commands, "record", _record, "make a clip of this moment")
-    clips = commands.add_parser("clips", help="list or export what was recorded").add_subparsers(
-        metavar="COMMAND", required=True
-    )
+    clips = commands.add_parser(
+        "clips", help="list, export, star or delete what was recorded"
+    ).add_subparsers(metavar="COMMAND", required=True)
     with_json(add(clips, "list", _clips_list, "the clips, oldest first"))
+    for name, run, text in (
+        ("show", _clips_show, "everything that is known of one clip"),
+        ("star", _clips_star, "keep a clip whatever its age and however full the disk"),
+        ("delete", _clips_delete, "delete a clip, at once and for good"),
+    ):
+        one = add(clips, name, run, text)
+        with_json(one)
+        one.add_argument("id", metavar="ID", help="as `doorbell clips list` shows it")
+        if name == "star":
+            one.add_argument("--off", action="store_true", help="take the star away")
+    verify = add(clips, "verify", _clips_verify, "compare the files with what was recorded (SHA-256)")
+    with_json(verify)
+    verify.add_argument("ids", metavar="ID", nargs="*", help="these clips (default: all)")
     export = add(clips, "export", _clips_export, "copy a clip to a file of yours")
     export.add_argument("id", metavar="ID", help="as `doorbell clips list` shows it")
     export.add_argument("file", metavar="FILE", type=Path)

@@ -12,6 +12,7 @@ from device.house import House
 from device.hw.button import SimulatedButton
 from device.store.index import ClipRow, Index
 from device.store.journal import JournalReader
+from device.store.orders import DeleteClip, KeeperOrder, StarClip
 
 ANSWER_S = 5.0
 MOST_ROWS = 1000
@@ -51,7 +52,7 @@ def commands(house: House) -> dict[str, Callable[[dict[str, Any]], Any]]:
         return [row.public(clips_dir) for row in reversed(_read_index(lambda i: i.newest_first(MOST_ROWS)))]
 
     def clip(request: dict[str, Any]) -> dict[str, Any]:
-        clip_id = str(request.get("id")).encode(errors="replace").decode()  # JSON may bring half a letter
+        clip_id = _clip_id(request)
         row: ClipRow | None = _read_index(lambda index: index.find(clip_id))
         if row is None:
             raise CommandError(f"there is no clip {clip_id}; `doorbell clips list` shows them")
@@ -66,6 +67,19 @@ def commands(house: House) -> dict[str, Callable[[dict[str, Any]], Any]]:
                 index.close()
         except sqlite3.Error as error:
             raise CommandError(f"the index cannot be read yet: {error}; try again") from error
+
+    def star(request: dict[str, Any]) -> dict[str, Any]:
+        on = bool(request.get("on", True))
+        return _ask_keeper(lambda reply: StarClip(clip_id=_clip_id(request), on=on, reply=reply))
+
+    def delete(request: dict[str, Any]) -> dict[str, Any]:
+        return _ask_keeper(lambda reply: DeleteClip(clip_id=_clip_id(request), reply=reply))
+
+    def _ask_keeper(order: Callable[[Reply], KeeperOrder]) -> dict[str, Any]:
+        answer = _ask(lambda reply: house.keeper_orders.put(order(reply)))
+        if "error" in answer:
+            raise CommandError(answer["error"])
+        return answer
 
     def log(_: dict[str, Any]) -> list[dict[str, Any]]:
         try:
@@ -83,8 +97,14 @@ def commands(house: House) -> dict[str, Callable[[dict[str, Any]], Any]]:
         "record": record,
         "clips": clips,
         "clip": clip,
+        "star": star,
+        "delete": delete,
         "log": log,
     }
+
+
+def _clip_id(request: dict[str, Any]) -> str:
+    return str(request.get("id")).encode(errors="replace").decode()  # JSON may bring half a letter
 
 
 def _ask(question: Callable[[Reply], None]) -> dict[str, Any]:

@@ -120,13 +120,13 @@ class House:
         self.layout = Layout(config.device.state_dir)
         facts: queue.SimpleQueue[Fact] = queue.SimpleQueue()
         self.inbox = facts.put
-        self._keeper_orders: queue.SimpleQueue[KeeperOrder] = queue.SimpleQueue()
+        self.keeper_orders: queue.SimpleQueue[KeeperOrder] = queue.SimpleQueue()
         self.link = self._link() if config.mqtt.enabled else None
         chime: Chime = SimulatedChime() if config.chime.kind == "simulated" else NoChime()
         self.desk = Desk(
             config=config,
             clock=clock,
-            outlets=Orders(keeper=self._keeper_orders, link=self.link, chime=chime, clock=clock),
+            outlets=Orders(keeper=self.keeper_orders, link=self.link, chime=chime, clock=clock),
             settings=settings,
             notifier=notifier,
             inbox=facts,
@@ -152,7 +152,7 @@ class House:
             clock=self.clock,
             discovery=discovery(self.config.mqtt, device.id, device.name, __version__),
             open_log=JournalReader,
-            log_sent=lambda seq: self._keeper_orders.put(MarkSent(acked_seq=seq)),
+            log_sent=lambda seq: self.keeper_orders.put(MarkSent(acked_seq=seq)),
         )
 
     def _button(self) -> Button:
@@ -181,7 +181,7 @@ class House:
             inbox=self.inbox,
             clock=self.clock,
             storage=self.config.storage,
-            orders=self._keeper_orders,
+            orders=self.keeper_orders,
             log_grew=self.link.log_grew if self.link else lambda _path: None,
         )
         return self.hire("keeper", keeper.run, patience_s=120)

@@ -29,6 +29,7 @@ class ClipRow:
     sha256: str
     lost_packets: int = 0
     protected: int = 0
+    doomed: int = 0
 
     def public(self, folder: Path) -> dict[str, Any]:
         """Return the row as `doorbell clips list --json` shows it."""
@@ -48,6 +49,8 @@ class ClipRow:
         }
 
 
+VERSION = 2
+"""Of the schema. An index of another version is put aside and built anew from the files."""
 _COLUMNS = [field.name for field in fields(ClipRow)]
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM clip"  # noqa: S608  (names of our own columns)
 
@@ -62,10 +65,17 @@ class Index:
         self._db = sqlite3.connect(
             f"file:{path}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
         )
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version != VERSION and (read_only or version or self._has_tables()):
+            self._db.close()
+            raise sqlite3.DatabaseError(f"made by another version of doorbelld ({version}, here {VERSION})")
         if not read_only:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(files("device.store").joinpath("schema_index.sql").read_text())
+
+    def _has_tables(self) -> bool:
+        return self._db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None
 
     def add(self, row: ClipRow) -> None:
         """Insert one clip whose file is durable already."""
@@ -75,6 +85,21 @@ class Index:
             f"INSERT INTO clip ({', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608  (as above)
             [getattr(row, name) for name in _COLUMNS],
         )
+
+    def protect(self, clip_id: str, *, on: bool) -> None:
+        """Set or take the owner's star; durable when this returns."""
+        self._durably("UPDATE clip SET protected = ? WHERE clip_id = ?", [int(on), clip_id])
+
+    def doom(self, clip_id: str) -> None:
+        """Say that a clip is about to be deleted; durable when this returns."""
+        self._durably("UPDATE clip SET doomed = 1 WHERE clip_id = ?", [clip_id])
+
+    def _durably(self, statement: str, values: list[Any]) -> None:
+        self._db.execute("PRAGMA synchronous=FULL")
+        try:
+            self._db.execute(statement, values)
+        finally:
+            self._db.execute("PRAGMA synchronous=NORMAL")
 
     def remove(self, clip_id: str) -> None:
         """Forget one clip."""

@@ -12,6 +12,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from device.clock import Clock, ClockFlag, boot_id, wall_at_us
 from device.config import StorageConfig
@@ -20,12 +21,21 @@ from device.events import ClipDropped, ClipKept, Fault, Flushed, Inbox, StoreRep
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
 from device.policy.retention import Kept, to_delete
 from device.store import board
-from device.store.files import sync_folder, write_durably
+from device.store.files import write_durably
 from device.store.index import ClipRow, Index
 from device.store.journal import Journal
 from device.store.layout import Layout
-from device.store.orders import Flush, KeeperOrder, MarkSent, NewFact, SaveSettings, SettlePress
-from device.store.reconcile import Mended, adopt, reconcile, row_for
+from device.store.orders import (
+    DeleteClip,
+    Flush,
+    KeeperOrder,
+    MarkSent,
+    NewFact,
+    SaveSettings,
+    SettlePress,
+    StarClip,
+)
+from device.store.reconcile import Mended, adopt, delete, reconcile, row_for
 from device.store.recording import Finished, Recording
 from device.store.ring import Ring
 from device.worker import Worker
@@ -74,6 +84,7 @@ class Keeper:
         self._unwritten: deque[NewFact] = deque(maxlen=MOST_UNWRITTEN)
         self._settled: deque[tuple[int, bool]] = deque(maxlen=MOST_UNWRITTEN)
         self._acked_seq: int | None = None
+        self._opened = False
         self._unindexed: list[ClipRow] = []
         self._cut: list[Path] = []
         self._salvage_us = 0
@@ -124,6 +135,7 @@ class Keeper:
             self._raise("storage_failed", f"nothing can be recorded: {error}", STORAGE_REMEDY)
             return False
         self._clear("storage_failed")
+        self._opened = True
         return True
 
     def _wait_without_storage(self, worker: Worker) -> bool:
@@ -176,6 +188,8 @@ class Keeper:
             case Flush():
                 self._guard(self._end_all)
                 self._inbox(Flushed())
+            case StarClip() | DeleteClip():
+                order.reply(self._owner_asks(order))
             case SaveSettings():
                 self._save_settings(json.dumps(order.values, indent=1).encode())
 
@@ -314,7 +328,7 @@ class Keeper:
             longest_age_us=self._storage.longest_age_days * 86_400_000_000,
         )
         for clip_id in doomed:
-            self._delete(rows[clip_id])
+            self._delete(rows[clip_id], "retention")
         if over_bytes > 0 and not doomed:
             self._full_until_us = now_us + FULL_EVERY_US
             text = f"{over_bytes} bytes too many, and no clip that may be deleted"
@@ -325,16 +339,33 @@ class Keeper:
         free_bytes = disk.f_bavail * disk.f_frsize
         return min(self._storage.limit_bytes, used_bytes + free_bytes - self._storage.reserve_bytes)
 
-    def _delete(self, row: ClipRow) -> None:
-        path = self._layout.clips / row.file_name
+    def _delete(self, row: ClipRow, reason: str) -> None:
         try:
-            path.unlink(missing_ok=True)
-            sync_folder(self._layout.clips)
+            delete(row, self._index, self._layout.clips)
         except OSError as error:
-            self._raise("storage_failed", f"{path}: {error.strerror}", "see the card's health")
+            self._raise("storage_failed", f"{row.file_name}: {error.strerror}", STORAGE_REMEDY)
             return
-        self._index.remove(row.clip_id)
-        log.info("clip_deleted id=%s bytes=%d reason=retention", row.clip_id, row.disk_bytes)
+        log.info("clip_deleted id=%s bytes=%d reason=%s", row.clip_id, row.disk_bytes, reason)
+
+    def _owner_asks(self, order: StarClip | DeleteClip) -> dict[str, Any]:
+        """Carry out what the owner wants of one clip; return {} or {"error"}."""
+        if not self._opened:
+            return {"error": f"the storage cannot be used; {STORAGE_REMEDY}"}
+        try:
+            row = self._index.find(order.clip_id)
+            if row is None or row.doomed:
+                return {"error": f"there is no clip {order.clip_id}; `doorbell clips list` shows them"}
+            if isinstance(order, StarClip):
+                self._index.protect(row.clip_id, on=order.on)
+            elif row.protected:
+                return {"error": f"{row.clip_id} has your star; take that away first (clips star ID --off)"}
+            else:
+                self._delete(row, "owner")
+                self._dropped(row.event_id, "deleted by the owner", row.clip_id)
+                self._report(force=True)
+        except sqlite3.Error as error:
+            return {"error": f"the index cannot be written: {error}; {STORAGE_REMEDY}"}
+        return {}
 
     # --- index and log --------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """What the keeper may be told. Light to import: the desk's side needs these before the keeper's libraries."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,4 +48,21 @@ class Flush:
     """End every recording now and say Flushed: the house stops, or the camera goes private."""
 
 
-KeeperOrder = ClipOrder | NewFact | SettlePress | MarkSent | SaveSettings | Flush
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StarClip:
+    """Set or take the owner's star of a clip; `reply` gets {} or {"error"}."""
+
+    clip_id: str
+    on: bool
+    reply: Callable[[dict[str, Any]], None] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteClip:
+    """Delete a clip because the owner says so; `reply` gets {} or {"error"}."""
+
+    clip_id: str
+    reply: Callable[[dict[str, Any]], None] = field(compare=False)
+
+
+KeeperOrder = ClipOrder | NewFact | SettlePress | MarkSent | SaveSettings | StarClip | DeleteClip | Flush

@@ -40,7 +40,9 @@ def reconcile(index: Index, folder: Path, quarantine: Path) -> Iterator[Mended]:
     rows = {row.file_name: row for row in index.oldest_first()}
     for row in rows.values():
         path = folder / row.file_name
-        if not path.exists():
+        if row.doomed:
+            delete(row, index, folder)
+        elif not path.exists():
             index.remove(row.clip_id)
             yield Mended(path=path, row=None, reason="its file is gone", clip_id=row.clip_id)
         elif path.stat().st_size != row.size_bytes:
@@ -51,6 +53,15 @@ def reconcile(index: Index, folder: Path, quarantine: Path) -> Iterator[Mended]:
     for path in sorted(folder.iterdir()):
         if path.name not in rows and path.is_file():
             yield adopt(path, index, quarantine)
+
+
+def delete(row: ClipRow, index: Index, folder: Path) -> None:
+    """Delete a clip in an order that a power cut cannot turn into a lie; also goes on with one begun."""
+    if not row.doomed:
+        index.doom(row.clip_id)
+    (folder / row.file_name).unlink(missing_ok=True)
+    sync_folder(folder)
+    index.remove(row.clip_id)
 
 
 def adopt(path: Path, index: Index, quarantine: Path) -> Mended:
@@ -131,7 +142,9 @@ def findings(index: Index, folder: Path, *, running: bool) -> Iterator[str]:
     rows = {row.file_name: row for row in index.oldest_first()}
     for row in rows.values():
         path = folder / row.file_name
-        if not path.exists():
+        if row.doomed:
+            yield f"{row.clip_id}: its deletion was cut off; the next start finishes it"
+        elif not path.exists():
             yield f"{row.clip_id}: the index knows it, but its file {path} is gone"
         elif path.stat().st_size != row.size_bytes:
             yield (

@@ -2,6 +2,8 @@
 -- that a power cut takes is found again at the next start, because its file is there (docs/storage.md).
 --
 -- Order of writes for a clip: .part grows, fsync at least every 2 s; close; fsync; rename; fsync of the folder; row.
+-- Order of writes for a deletion: row doomed (FULL); unlink; fsync of the folder; row away. A start finishes what
+-- was cut in between, and never takes a doomed file for one that lost its row.
 
 CREATE TABLE IF NOT EXISTS clip (
     ordinal          INTEGER PRIMARY KEY AUTOINCREMENT, -- order of recording; what "oldest" means, clocks may lie
@@ -18,7 +20,10 @@ CREATE TABLE IF NOT EXISTS clip (
     disk_bytes       INTEGER NOT NULL,       -- what it takes on the disk, whole blocks
     sha256           TEXT NOT NULL,          -- of the whole file, hex
     lost_packets     INTEGER NOT NULL DEFAULT 0, -- pictures missing in it because the disk was too slow
-    protected        INTEGER NOT NULL DEFAULT 0  -- the owner's star: retention passes it by
+    protected        INTEGER NOT NULL DEFAULT 0, -- the owner's star: retention passes it by; written with FULL
+    doomed           INTEGER NOT NULL DEFAULT 0  -- is being deleted; written with FULL before the file goes
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS clip_by_start ON clip (started_wall_us);
+
+PRAGMA user_version = 2;

@@ -1,5 +1,6 @@
 """At start, rows and files agree again, whatever somebody or a power cut did to the folder."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,21 @@ def test_a_whole_clip_without_a_row_gets_one(folder: Folder) -> None:
     folder.index.remove(row.clip_id)
     assert folder.mend() == [("had no row, and got one", True)]
     assert folder.index.oldest_first()[0].sha256 == row.sha256
+
+
+def test_a_deletion_that_was_cut_off_is_finished_and_the_file_not_adopted(folder: Folder) -> None:
+    path = folder.keep(2)
+    row = folder.index.oldest_first()[1]
+    folder.index.doom(row.clip_id)
+    assert "its deletion was cut off" in folder.findings()[0]
+    assert folder.mend() == []
+    assert not path.exists()
+    assert folder.findings() == []
+    assert folder.index.totals()[0] == 1
+
+
+def test_an_index_of_another_version_is_not_misread(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "index.db") as old:
+        old.execute("CREATE TABLE clip (clip_id TEXT)")
+    with pytest.raises(sqlite3.DatabaseError, match="another version"):
+        Index(tmp_path / "index.db")

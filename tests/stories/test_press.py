@@ -147,6 +147,32 @@ def test_an_h265_clip_has_the_tag_that_quicktime_plays(doorbell: Make, tmp_path:
     assert door.run("check").returncode == 0
 
 
+def test_a_star_outlives_kill_and_a_deleted_clip_does_not_come_back(
+    doorbell: Make, listener: Listener
+) -> None:
+    door = doorbell().start()
+    door.json("ring")
+    clip = door.clips(1)[0]
+    assert door.run("clips", "star", clip["id"]).returncode == 0
+    door.stop(signal.SIGKILL)
+    door.start()
+    assert door.json("clips", "show", clip["id"])["protected"] is True
+    refused = door.run("clips", "delete", clip["id"])
+    assert refused.returncode == 1
+    assert "has your star" in refused.stderr
+    assert door.run("clips", "star", clip["id"], "--off").returncode == 0
+    assert door.run("clips", "verify").stdout == "1 clip: 1 as recorded\n"
+    assert door.run("clips", "delete", clip["id"]).returncode == 0
+    assert door.json("clips", "list") == []
+    assert not Path(clip["file"]).exists()
+    wait_for("the log", lambda: [r for r in listener.log("clip_dropped") if r["clip_id"] == clip["id"]])
+    assert door.run("clips", "delete", clip["id"]).returncode == 1
+    door.stop(signal.SIGKILL)
+    door.start()
+    assert door.json("clips", "list") == []
+    assert door.run("check").returncode == 0
+
+
 def test_an_export_is_verified(doorbell: Make, tmp_path: Path) -> None:
     door = doorbell().start()
     door.json("ring")
