@@ -1,0 +1,112 @@
+"""`doorbell clips …`: list, show, star, delete, verify, export."""
+
+import argparse
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from device.cli.client import FAILED, OK, ask, print_json
+from device.cli.words import bytes_text, clips_text
+from device.errors import CommandError
+
+
+def list_clips(arguments: argparse.Namespace) -> int:
+    """Show the clips, oldest first."""
+    clips = ask(arguments.state, do="clips")
+    if arguments.json:
+        print_json(clips)
+        return OK
+    if not clips:
+        print("no finished clip yet; press the button (`doorbell ring`) or walk past the camera")
+        return OK
+    print(f"{'ID':<26}  {'CAUSE':<7} {'SECONDS':>7} {'SIZE':>9}")
+    for clip in clips:
+        flag = "  starred" if clip["protected"] else ""
+        flag += "" if clip["clock"] == "synchronised" else "  *"
+        size = bytes_text(clip["bytes"])
+        print(f"{clip['id']:<26}  {clip['cause']:<7} {clip['duration_s']:>7.1f} {size:>9}{flag}")
+    if any(clip["clock"] != "synchronised" for clip in clips):
+        print("* the clock was not set by a time server then; the time may be wrong")
+    return OK
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Copy a clip, and prove that the copy is what was recorded."""
+    clip = ask(arguments.state, do="clip", id=arguments.id)
+    target: Path = arguments.file
+    if target.is_dir():
+        target /= Path(clip["file"]).name
+    digest, size_bytes = hashlib.sha256(), 0
+    try:
+        with target.open("xb") as copy, Path(clip["file"]).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+                size_bytes += copy.write(block)
+    except FileExistsError as error:
+        raise CommandError(f"{target} exists already; name another file") from error
+    except OSError as error:
+        raise CommandError(f"{error.filename}: {error.strerror}") from error
+    if digest.hexdigest() != clip["sha256"]:
+        raise CommandError(
+            f"{target} is not what was recorded: it has {size_bytes} bytes and SHA-256 {digest.hexdigest()}, "
+            f"recorded were {clip['bytes']} and {clip['sha256']}; is the card failing? see dmesg"
+        )
+    print(f"{target} ({bytes_text(size_bytes)}, SHA-256 {clip['sha256']})")
+    return OK
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Show everything that is known of one clip."""
+    clip = ask(arguments.state, do="clip", id=arguments.id)
+    if arguments.json:
+        print_json(clip)
+        return OK
+    for name, value in clip.items():
+        print(f"{name:>12}  {value}")
+    return OK
+
+
+def star(arguments: argparse.Namespace) -> int:
+    """Set or take the owner's star."""
+    ask(arguments.state, do="star", id=arguments.id, on=not arguments.off)
+    if arguments.json:
+        print_json({"id": arguments.id, "protected": not arguments.off})
+    elif arguments.off:
+        print(f"{arguments.id} has no star any more; it goes when its turn comes")
+    else:
+        print(f"{arguments.id} has your star; it stays until you take that away")
+    return OK
+
+
+def delete(arguments: argparse.Namespace) -> int:
+    """Delete a clip."""
+    ask(arguments.state, do="delete", id=arguments.id)
+    if arguments.json:
+        print_json({"id": arguments.id, "deleted": True})
+    else:
+        print(f"{arguments.id} is deleted")
+    return OK
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Compare the files of some clips, or of all, with what was recorded."""
+    clips = ask(arguments.state, do="clips")
+    if arguments.ids:
+        clips = [ask(arguments.state, do="clip", id=clip_id) for clip_id in arguments.ids]
+    found = [{"id": clip["id"], "sound": _is_sound(clip)} for clip in clips]
+    unsound = [each["id"] for each in found if not each["sound"]]
+    if arguments.json:
+        print_json(found)
+    else:
+        for clip_id in unsound:
+            print(f"{clip_id}: is not what was recorded, or is gone; is the card failing? see dmesg")
+        print(f"{clips_text(len(found))}: {len(found) - len(unsound)} as recorded")
+    return FAILED if unsound else OK
+
+
+def _is_sound(clip: dict[str, Any]) -> bool:
+    try:
+        with Path(clip["file"]).open("rb") as file:
+            return bool(hashlib.file_digest(file, "sha256").hexdigest() == clip["sha256"])
+    except OSError:
+        return False

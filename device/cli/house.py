@@ -1,0 +1,84 @@
+"""`doorbell ring`, `status`, `record`, `log`, `check` and `check-config`."""
+
+import argparse
+import sqlite3
+
+from device.cli.client import FAILED, OK, NoDaemon, ask, print_json, state_dir
+from device.cli.words import bytes_text, clips_text, log_text, status_text
+from device.config import load_config
+from device.errors import CommandError
+from device.store.index import Index
+from device.store.layout import Layout
+
+
+def ring(arguments: argparse.Namespace) -> int:
+    """Ring."""
+    rung = ask(arguments.state, do="ring")
+    if arguments.json:
+        print_json(rung)
+    else:
+        print(f"rang at {rung['occurred_at']} (event {rung['event_id']})")
+    return OK
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Show how the doorbell is."""
+    status = ask(arguments.state, do="status")
+    if arguments.json:
+        print_json(status)
+    else:
+        print(status_text(status))
+    return OK
+
+
+def record(arguments: argparse.Namespace) -> int:
+    """Make a clip of this moment."""
+    if ask(arguments.state, do="record")["joined"]:
+        print("something is being recorded already; this moment is part of that clip")
+    else:
+        print("recording; `doorbell clips list` shows it when it is done")
+    return OK
+
+
+def log(arguments: argparse.Namespace) -> int:
+    """Show what happened."""
+    rows = ask(arguments.state, do="log")
+    if arguments.json:
+        print_json(rows)
+        return OK
+    for row in rows[-arguments.last :]:
+        late = "  (told late)" if row["late"] else ""
+        print(f"{row['seq']:>6}  {row['occurred_at']}  {row['kind']:<14} {log_text(row)}{late}".rstrip())
+    return OK
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Prove that rows and files agree."""
+    # Reads the files itself, so that it works whether the daemon runs or not.
+    from device.store.reconcile import findings  # loads PyAV, for this command only
+
+    layout = Layout(state_dir(arguments.state))
+    if not layout.index.exists():
+        raise CommandError(f"{layout.state_dir} holds no index of clips; is it the state directory?")
+    try:
+        ask(arguments.state, do="status")
+        running = True
+    except NoDaemon:
+        running = False
+    try:
+        index = Index(layout.index, read_only=True)
+        clips, used_bytes, _ = index.totals()
+        found = list(findings(index, layout.clips, running=running))
+    except (sqlite3.Error, OSError) as error:
+        raise CommandError(f"{layout.index}: {error}; the next start rebuilds it") from error
+    for sentence in found:
+        print(sentence)
+    print(f"{clips_text(clips)}, {bytes_text(used_bytes)}: {len(found) or 'nothing'} to mend")
+    return FAILED if found else OK
+
+
+def check_config(arguments: argparse.Namespace) -> int:
+    """Read a configuration."""
+    load_config(arguments.file)
+    print(f"{arguments.file}: good")
+    return OK

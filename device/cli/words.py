@@ -1,0 +1,75 @@
+"""What people read: status, log, sizes and spans of time."""
+
+from typing import Any
+
+
+def status_text(status: dict[str, Any]) -> str:
+    """Return the answer of `status`, to be read at a glance."""
+    camera, mqtt, storage, press = (status[k] for k in ("camera", "mqtt", "storage", "press"))
+    age = camera["last_frame_age_s"]
+    seen = "no picture yet" if age is None else f"last picture {age:.1f} s ago"
+    fill = storage["used_bytes"] / storage["limit_bytes"]
+    broker = f"{mqtt['host']}:{mqtt['port']}"
+    moving = "something moves" if status["motion"]["moving"] else "still"
+    used = f"{bytes_text(storage['used_bytes'])} of {bytes_text(storage['limit_bytes'])} ({fill:.0%})"
+    ready = "ready" if status["ready"] else "starting"
+    up = _span(status["uptime_s"])
+    rows = [
+        ("doorbell", f"{status['device']}, {ready}, up {up} (pid {status['pid']})"),
+        ("button", f"{status['button']['state']} ({status['button']['kind']})"),
+        ("last press", f"{press['last_at'] or 'none'} ({press['count']} since the start)"),
+        ("camera", f"{camera['state']} ({camera['kind']}), {camera['fps']:.1f} fps, {seen}"),
+        ("motion", moving if status["motion"]["enabled"] else "turned off"),
+        ("mqtt", f"{mqtt['state']} ({broker}, {mqtt['topic_root']}/…)"),
+        ("storage", f"{clips_text(storage['clips'])}, {used} in {storage['path']}"),
+        ("settings", _settings_text(status["settings"])),
+        ("clock", status["clock"]),
+    ]
+    lines = [f"{name:>10}  {text}" for name, text in rows]
+    faults = status["faults"]
+    lines.append(f"{'faults':>10}  {'none' if not faults else len(faults)}")
+    for fault in faults:
+        lines.append(f"{'!':>10}  {fault['text']} (since {fault['since']})")
+        if fault["remedy"]:
+            lines.append(f"{'':>10}  → {fault['remedy']}")
+    return "\n".join(lines)
+
+
+def _settings_text(settings: dict[str, Any]) -> str:
+    said = []
+    if settings["privacy"]:
+        said.append("privacy on: nothing is seen or recorded")
+    if settings["chime_muted"]:
+        said.append("chime muted")
+    if settings["quiet_until"]:
+        said.append(f"chime quiet until {settings['quiet_until']}")
+    return ", ".join(said) or "as usual"
+
+
+def clips_text(count: int) -> str:
+    """Return "1 clip", "2 clips"."""
+    return "1 clip" if count == 1 else f"{count} clips"
+
+
+def log_text(row: dict[str, Any]) -> str:
+    """Return what a row tells a person: what is empty or for machines only is left out."""
+    known = {"seq", "kind", "event_id", "occurred_at", "clock", "late", "sha256"}
+    words = [f"{key}={value}" for key, value in row.items() if key not in known and value]
+    event = row["event_id"]
+    return " ".join([*words, f"event=…{event[-4:]}"] if event else words)
+
+
+def _span(seconds: float) -> str:
+    minutes, hours = int(seconds) // 60, int(seconds) // 3600
+    if hours >= 48:  # noqa: PLR2004  (two days)
+        return f"{hours // 24} days"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min {int(seconds) % 60} s"
+
+
+def bytes_text(count: float) -> str:
+    """Return a size with its unit."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":  # noqa: PLR2004  (SI prefixes)
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError
