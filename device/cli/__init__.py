@@ -75,7 +75,12 @@ def _parser() -> argparse.ArgumentParser:
     log = add(commands, "log", of_house.log, "what happened, oldest first")
     with_json(log)
     log.add_argument("--last", type=_count, default=50, metavar="N", help="so many rows (default: 50)")
-    add(commands, "check", of_house.check, "prove that clips and index agree")
+    prove = add(commands, "check", of_house.check, "prove that clips and index agree")
+    with_json(prove)
+    prove.add_argument("--deep", action="store_true", help="read every clip and compare its SHA-256")
+    prove.add_argument(
+        "--repair", action="store_true", help="first mend what a start of the daemon would mend"
+    )
     check = add(commands, "check-config", of_house.check_config, "read a configuration, say what is wrong")
     check.add_argument("file", metavar="FILE", type=Path)
     return parser

@@ -2,11 +2,14 @@
 
 import argparse
 import sqlite3
+import sys
 
+from device.cli.bar import Bar
 from device.cli.client import FAILED, OK, NoDaemon, ask, print_json, state_dir
 from device.cli.words import bytes_text, clips_text, log_text, status_text
 from device.config import load_config
-from device.errors import CommandError
+from device.errors import CommandError, StateError
+from device.store.files import StateLock
 from device.store.index import Index
 from device.store.layout import Layout
 
@@ -53,28 +56,64 @@ def log(arguments: argparse.Namespace) -> int:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Prove that rows and files agree."""
+    """Prove that rows and files agree, and with --repair make them agree as a start of the daemon would."""
     # Reads the files itself, so that it works whether the daemon runs or not.
     from device.store.reconcile import findings  # loads PyAV, for this command only
 
     layout = Layout(state_dir(arguments.state))
     if not layout.index.exists():
         raise CommandError(f"{layout.state_dir} holds no index of clips; is it the state directory?")
+    if arguments.repair:
+        _repair(layout)
     try:
         ask(arguments.state, do="status")
         running = True
     except NoDaemon:
         running = False
+    bar = Bar() if arguments.deep and sys.stderr.isatty() else None
     try:
         index = Index(layout.index, read_only=True)
         clips, used_bytes, _ = index.totals()
-        found = list(findings(index, layout.clips, running=running))
+        found = list(
+            findings(
+                index,
+                layout.clips,
+                running=running,
+                deep=arguments.deep,
+                progress=bar.show if bar else lambda _done, _all: None,
+            )
+        )
     except (sqlite3.Error, OSError) as error:
         raise CommandError(f"{layout.index}: {error}; the next start rebuilds it") from error
+    finally:
+        if bar:
+            bar.clear()
+    if arguments.json:
+        print_json({"clips": clips, "used_bytes": used_bytes, "deep": arguments.deep, "findings": found})
+        return FAILED if found else OK
     for sentence in found:
         print(sentence)
     print(f"{clips_text(clips)}, {bytes_text(used_bytes)}: {len(found) or 'nothing'} to mend")
     return FAILED if found else OK
+
+
+def _repair(layout: Layout) -> None:
+    """Do what a start of the daemon does: finish, adopt, put aside. Deletes nothing that it does not know."""
+    from device.store.reconcile import reconcile
+
+    try:
+        lock = StateLock(layout.state_dir)
+    except StateError as error:
+        raise CommandError(f"{error}. A running doorbelld mends by itself, at its start") from error
+    try:
+        index = Index(layout.index)
+        for mended in reconcile(index, layout.clips, layout.quarantine):
+            print(f"{mended.path.name}: {mended.reason}", file=sys.stderr)
+        index.close()
+    except (sqlite3.Error, OSError) as error:
+        raise CommandError(f"{layout.state_dir}: {error}") from error
+    finally:
+        lock.close()
 
 
 def check_config(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ def status_text(status: dict[str, Any]) -> str:
     moving = "something moves" if status["motion"]["moving"] else "still"
     used = f"{bytes_text(storage['used_bytes'])} of {bytes_text(storage['limit_bytes'])} ({fill:.0%})"
     ready = "ready" if status["ready"] else "starting"
-    up = _span(status["uptime_s"])
+    up = span_text(status["uptime_s"])
     rows = [
         ("doorbell", f"{status['device']}, {ready}, up {up} (pid {status['pid']})"),
         ("button", f"{status['button']['state']} ({status['button']['kind']})"),
@@ -59,7 +59,8 @@ def log_text(row: dict[str, Any]) -> str:
     return " ".join([*words, f"event=…{event[-4:]}"] if event else words)
 
 
-def _span(seconds: float) -> str:
+def span_text(seconds: float) -> str:
+    """Return a span of time in words."""
     minutes, hours = int(seconds) // 60, int(seconds) // 3600
     if hours >= 48:  # noqa: PLR2004  (two days)
         return f"{hours // 24} days"

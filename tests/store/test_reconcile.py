@@ -97,3 +97,20 @@ def test_an_index_of_another_version_is_not_misread(tmp_path: Path) -> None:
         old.execute("CREATE TABLE clip (clip_id TEXT)")
     with pytest.raises(sqlite3.DatabaseError, match="another version"):
         Index(tmp_path / "index.db")
+
+
+def test_only_a_deep_look_finds_another_content_of_the_same_size(folder: Folder) -> None:
+    path = folder.clips / folder.index.oldest_first()[0].file_name
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert folder.findings() == []
+    seen: list[tuple[int, int]] = []
+    found = findings(
+        folder.index,
+        folder.clips,
+        running=False,
+        deep=True,
+        progress=lambda done, whole: seen.append((done, whole)),
+    )
+    assert "another SHA-256" in next(found)
+    assert list(found) == []
+    assert seen == [(path.stat().st_size, path.stat().st_size)]

@@ -187,6 +187,23 @@ def test_an_export_is_verified(doorbell: Make, tmp_path: Path) -> None:
     assert "is not what was recorded" in bad.stderr
 
 
+def test_check_repairs_what_a_start_would_and_only_without_a_daemon(doorbell: Make) -> None:
+    door = doorbell(clips={"post_roll_s": 30}).start()
+    wait_for("some pre-roll", lambda: door.status()["uptime_s"] > 3)
+    door.json("ring")
+    clips = door.state / "state" / "clips"
+    wait_for("the clip to grow", lambda: any(p.stat().st_size > 8000 for p in clips.glob("*.part")))
+    refused = door.run("check", "--repair")
+    assert refused.returncode == 1
+    assert "another doorbelld" in refused.stderr
+    door.stop(signal.SIGKILL)
+    assert door.run("check").returncode == 1
+    mended = door.run("check", "--repair", "--deep")
+    assert mended.returncode == 0
+    assert "was cut off, and saved" in mended.stderr
+    assert mended.stdout.startswith("1 clip, ")
+
+
 def test_an_orderly_stop_closes_the_open_clip(doorbell: Make, listener: Listener) -> None:
     door = doorbell(clips={"post_roll_s": 60}).start()
     door.json("ring")
