@@ -105,8 +105,11 @@ class Keeper:
             closing = any(r.until_us is not None for rs in self._recordings.values() for r in rs)
             self._take_orders(wait_s=CLOSING_TURN_S if closing else TURN_S)
             self._guard(self._turn)
+            self._write_journal()
         self._take_orders(wait_s=0)
         self._guard(self._end_all)
+        self._salvage_us = 0
+        self._guard(self._salvage)
         self._write_journal()
         self._index.close()
         self._journal.close()
@@ -115,7 +118,6 @@ class Keeper:
         self._record()
         self._keep([])
         self._salvage()
-        self._write_journal()
         self._report(force=False)
 
     def _open(self, worker: Worker) -> bool:
@@ -252,16 +254,15 @@ class Keeper:
             self._report(force=True)
 
     def _salvage(self) -> None:
-        """Save what a failed clip left behind, once nothing has failed for some seconds."""
+        """Save what failed clips left behind, once nothing has failed for some seconds."""
         if not self._cut or self._clock.mono_us() < self._salvage_us:
             return
-        self._salvage_us = self._clock.mono_us() + OPEN_AGAIN_US  # also if this raises
-        path = self._cut[0]
-        mended = adopt(path, self._index, self._layout.quarantine) if path.exists() else None
-        self._cut.pop(0)
-        if mended:
-            self._tell_mended(mended)
-            self._report(force=True)
+        self._salvage_us = self._clock.mono_us() + OPEN_AGAIN_US  # for the next try, should this one raise
+        while self._cut:
+            if self._cut[0].exists():
+                self._tell_mended(adopt(self._cut[0], self._index, self._layout.quarantine))
+            self._cut.pop(0)
+        self._report(force=True)
 
     def _tell_kept(self, row: ClipRow, *, adopted: bool) -> None:
         self._inbox(
