@@ -17,15 +17,34 @@ from device.store.orders import DeleteClip, KeeperOrder, StarClip
 ANSWER_S = 5.0
 MOST_ROWS = 1000
 
+Request = dict[str, Any]
 Reply = Callable[[dict[str, Any]], None]
 
 
-def commands(house: House) -> dict[str, Callable[[dict[str, Any]], Any]]:
-    """Return the commands by name. Each runs on its client's thread and asks the desk by a fact."""
-    index_path, log_path = house.layout.index, house.layout.journal
-    clips_dir = house.layout.clips
+def commands(house: House) -> dict[str, Callable[[Request], Any]]:
+    """Return the commands by name. Each runs on its client's thread, and raises CommandError."""
+    asked, kept = _AskedOfTheDesk(house), _Kept(house)
+    return {
+        "ring": asked.ring,
+        "status": asked.status,
+        "record": asked.record,
+        "clips": kept.clips,
+        "clip": kept.clip,
+        "star": kept.star,
+        "delete": kept.delete,
+        "log": kept.log,
+    }
 
-    def ring(_: dict[str, Any]) -> dict[str, Any]:
+
+class _AskedOfTheDesk:
+    """The desk answers these; it is told by a fact in its inbox."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def ring(self, _: Request) -> dict[str, Any]:
+        house = self._house
+
         def press(reply: Reply) -> None:
             if isinstance(house.button, SimulatedButton):
                 if not house.button.press("command", reply):
@@ -37,53 +56,50 @@ def commands(house: House) -> dict[str, Callable[[dict[str, Any]], Any]]:
 
         return _ask(press)
 
-    def status(_: dict[str, Any]) -> dict[str, Any]:
-        answer = _ask(lambda reply: house.inbox(StatusAsked(reply=reply)))
-        return {"pid": os.getpid(), **answer, "camera_drops": house.watch.mailbox.dropped}
+    def status(self, _: Request) -> dict[str, Any]:
+        answer = _ask(lambda reply: self._house.inbox(StatusAsked(reply=reply)))
+        return {"pid": os.getpid(), **answer, "camera_drops": self._house.watch.mailbox.dropped}
 
-    def record(_: dict[str, Any]) -> dict[str, Any]:
-        now_us = house.clock.mono_us()
-        answer = _ask(lambda reply: house.inbox(ClipAsked(mono_us=now_us, reply=reply)))
+    def record(self, _: Request) -> dict[str, Any]:
+        now_us = self._house.clock.mono_us()
+        answer = _ask(lambda reply: self._house.inbox(ClipAsked(mono_us=now_us, reply=reply)))
         if answer["refused"]:
             raise CommandError(answer["refused"])
         return answer
 
-    def clips(_: dict[str, Any]) -> list[dict[str, Any]]:
-        return [row.public(clips_dir) for row in reversed(_read_index(lambda i: i.newest_first(MOST_ROWS)))]
 
-    def clip(request: dict[str, Any]) -> dict[str, Any]:
+class _Kept:
+    """What is on the disk: read here through connections of our own, changed by the keeper alone."""
+
+    def __init__(self, house: House) -> None:
+        self._layout = house.layout
+        self._orders = house.keeper_orders
+
+    def clips(self, request: Request) -> list[dict[str, Any]]:
+        from_us, until_us = request.get("from_wall_us"), request.get("until_wall_us")
+        if isinstance(from_us, int) and isinstance(until_us, int):
+            rows = self._read(lambda index: index.between(from_us, until_us))
+        else:
+            rows = reversed(self._read(lambda index: index.newest_first(MOST_ROWS)))
+        return [row.public(self._layout.clips) for row in rows]
+
+    def clip(self, request: Request) -> dict[str, Any]:
         clip_id = _clip_id(request)
-        row: ClipRow | None = _read_index(lambda index: index.find(clip_id))
+        row: ClipRow | None = self._read(lambda index: index.find(clip_id))
         if row is None:
             raise CommandError(f"there is no clip {clip_id}; `doorbell clips list` shows them")
-        return row.public(clips_dir)
+        return row.public(self._layout.clips)
 
-    def _read_index(question: Callable[[Index], Any]) -> Any:
-        try:
-            index = Index(index_path, read_only=True)
-            try:
-                return question(index)
-            finally:
-                index.close()
-        except sqlite3.Error as error:
-            raise CommandError(f"the index cannot be read yet: {error}; try again") from error
-
-    def star(request: dict[str, Any]) -> dict[str, Any]:
+    def star(self, request: Request) -> dict[str, Any]:
         on = bool(request.get("on", True))
-        return _ask_keeper(lambda reply: StarClip(clip_id=_clip_id(request), on=on, reply=reply))
+        return self._ask_keeper(lambda reply: StarClip(clip_id=_clip_id(request), on=on, reply=reply))
 
-    def delete(request: dict[str, Any]) -> dict[str, Any]:
-        return _ask_keeper(lambda reply: DeleteClip(clip_id=_clip_id(request), reply=reply))
+    def delete(self, request: Request) -> dict[str, Any]:
+        return self._ask_keeper(lambda reply: DeleteClip(clip_id=_clip_id(request), reply=reply))
 
-    def _ask_keeper(order: Callable[[Reply], KeeperOrder]) -> dict[str, Any]:
-        answer = _ask(lambda reply: house.keeper_orders.put(order(reply)))
-        if "error" in answer:
-            raise CommandError(answer["error"])
-        return answer
-
-    def log(_: dict[str, Any]) -> list[dict[str, Any]]:
+    def log(self, _: Request) -> list[dict[str, Any]]:
         try:
-            reader = JournalReader(log_path)
+            reader = JournalReader(self._layout.journal)
             try:
                 return [row.payload for row in reader.latest(MOST_ROWS)]
             finally:
@@ -91,24 +107,29 @@ def commands(house: House) -> dict[str, Callable[[dict[str, Any]], Any]]:
         except sqlite3.Error as error:
             raise CommandError(f"the log cannot be read yet: {error}; try again") from error
 
-    return {
-        "ring": ring,
-        "status": status,
-        "record": record,
-        "clips": clips,
-        "clip": clip,
-        "star": star,
-        "delete": delete,
-        "log": log,
-    }
+    def _ask_keeper(self, order: Callable[[Reply], KeeperOrder]) -> dict[str, Any]:
+        answer = _ask(lambda reply: self._orders.put(order(reply)))
+        if "error" in answer:
+            raise CommandError(answer["error"])
+        return answer
+
+    def _read(self, question: Callable[[Index], Any]) -> Any:
+        try:
+            index = Index(self._layout.index, read_only=True)
+            try:
+                return question(index)
+            finally:
+                index.close()
+        except (sqlite3.Error, OverflowError) as error:
+            raise CommandError(f"the index cannot be read yet: {error}; try again") from error
 
 
-def _clip_id(request: dict[str, Any]) -> str:
+def _clip_id(request: Request) -> str:
     return str(request.get("id")).encode(errors="replace").decode()  # JSON may bring half a letter
 
 
 def _ask(question: Callable[[Reply], None]) -> dict[str, Any]:
-    """Ask the desk and wait for its reply on this client's thread."""
+    """Ask and wait for the reply on this client's thread."""
     answered = threading.Event()
     answer: dict[str, Any] = {}
 

@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,13 @@ def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
     return int(text)
+
+
+def _day(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d")  # noqa: DTZ007  (a day here, whatever the time zone)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; write it as 2026-11-24") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     clips = commands.add_parser(
         "clips", help="list, export, star or delete what was recorded"
     ).add_subparsers(metavar="COMMAND", required=True)
-    with_json(add(clips, "list", of_clips.list_clips, "the clips, oldest first"))
+    listing = add(clips, "list", of_clips.list_clips, "the clips, oldest first (the newest 1000, or a day's)")
+    with_json(listing)
+    listing.add_argument("--day", type=_day, metavar="YYYY-MM-DD", help="those that began on this day")
     for name, run, text in (
         ("show", of_clips.show, "everything that is known of one clip"),
         ("star", of_clips.star, "keep a clip whatever its age and however full the disk"),

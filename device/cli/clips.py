@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ from device.errors import CommandError
 
 def list_clips(arguments: argparse.Namespace) -> int:
     """Show the clips, oldest first."""
-    clips = ask(arguments.state, do="clips")
+    span = _day_us(arguments.day) if arguments.day else {}
+    clips = ask(arguments.state, do="clips", **span)
     if arguments.json:
         print_json(clips)
+        return OK
+    if not clips and arguments.day:
+        print(f"no clip began on {arguments.day:%Y-%m-%d}")
         return OK
     if not clips:
         print("no finished clip yet; press the button (`doorbell ring`) or walk past the camera")
@@ -28,6 +33,13 @@ def list_clips(arguments: argparse.Namespace) -> int:
     if any(clip["clock"] != "synchronised" for clip in clips):
         print("* the clock was not set by a time server then; the time may be wrong")
     return OK
+
+
+def _day_us(day: datetime) -> dict[str, int]:
+    """Return a day of this machine's time zone as Unix microseconds; not every day has 24 hours."""
+    ends = (day.astimezone(), (day + timedelta(days=1)).astimezone())
+    from_us, until_us = (round(end.timestamp() * 1e6) for end in ends)
+    return {"from_wall_us": from_us, "until_wall_us": until_us}
 
 
 def export(arguments: argparse.Namespace) -> int:

@@ -118,6 +118,11 @@ class Index:
         """Return the newest clips."""
         return list(self._rows(f"{_SELECT} ORDER BY ordinal DESC LIMIT ?", [limit]))
 
+    def between(self, from_wall_us: int, until_wall_us: int) -> list[ClipRow]:
+        """Return the clips that began in [from, until), in order of their start."""
+        where = "WHERE started_wall_us >= ? AND started_wall_us < ? ORDER BY started_wall_us"
+        return list(self._rows(f"{_SELECT} {where}", [from_wall_us, until_wall_us]))
+
     def _rows(self, query: str, values: list[Any]) -> Iterator[ClipRow]:
         for columns in self._db.execute(query, values):
             yield ClipRow(**dict(zip(_COLUMNS, columns, strict=True)))

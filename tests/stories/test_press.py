@@ -4,7 +4,7 @@ import hashlib
 import json
 import signal
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import av
@@ -157,6 +157,10 @@ def test_a_star_outlives_kill_and_a_deleted_clip_does_not_come_back(
     door.stop(signal.SIGKILL)
     door.start()
     assert door.json("clips", "show", clip["id"])["protected"] is True
+    day = datetime.fromisoformat(clip["started_at"]).astimezone()
+    assert [c["id"] for c in door.json("clips", "list", "--day", f"{day:%Y-%m-%d}")] == [clip["id"]]
+    assert door.json("clips", "list", "--day", f"{day + timedelta(days=1):%Y-%m-%d}") == []
+    assert door.run("clips", "list", "--day", "yesterday").returncode == 2
     refused = door.run("clips", "delete", clip["id"])
     assert refused.returncode == 1
     assert "has your star" in refused.stderr
