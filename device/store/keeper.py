@@ -6,7 +6,6 @@ start what a power cut left. Orders reach it through a queue; nobody ever waits 
 
 import json
 import logging
-import os
 import queue
 import sqlite3
 from collections import deque
@@ -19,7 +18,6 @@ from device.config import StorageConfig
 from device.errors import StoreError
 from device.events import ClipDropped, ClipKept, Fault, Flushed, Inbox, StoreReport
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
-from device.policy.retention import Kept, to_delete
 from device.store import board
 from device.store.files import write_durably
 from device.store.index import ClipRow, Index
@@ -35,6 +33,7 @@ from device.store.orders import (
     SettlePress,
     StarClip,
 )
+from device.store.quota import Quota
 from device.store.reconcile import Mended, adopt, delete, reconcile, row_for
 from device.store.recording import Finished, Recording
 from device.store.ring import Ring
@@ -46,11 +45,8 @@ TURN_S = 0.5
 CLOSING_TURN_S = 0.2
 """Orders are obeyed at once. Packets are taken some at a time: that costs a third less."""
 REPORT_EVERY_US = 5_000_000
-AGE_EVERY_US = 60_000_000
 OPEN_AGAIN_US = 10_000_000
 STORAGE_REMEDY = "see free space and the card's health (dmesg); the bell rings without it"
-FULL_EVERY_US = 5_000_000
-"""How often room is looked for when there was none to be made: the whole index is read each time."""
 MOST_UNWRITTEN = 10_000
 """Facts kept in memory while the log cannot be written; of more the oldest go."""
 
@@ -89,10 +85,9 @@ class Keeper:
         self._cut: list[Path] = []
         self._salvage_us = 0
         self._faults: set[str] = set()
+        self._quota = Quota(storage, clock, layout.clips)
         self._boot_id = boot_id()
         self._reported_us = 0
-        self._aged_us = 0
-        self._full_until_us = 0
         self._behind = 0
 
     def run(self, worker: Worker) -> None:
@@ -300,45 +295,15 @@ class Keeper:
     # --- quota ----------------------------------------------------------------------------------
 
     def _hold_quota(self) -> None:
-        _, used_bytes, _ = self._index.totals()
-        growing = sum(r.open_bytes for rs in self._recordings.values() for r in rs)
-        limit_bytes = self._limit_bytes(used_bytes + growing)
-        now_us = self._clock.mono_us()
-        over_bytes = used_bytes + growing - limit_bytes
-        if over_bytes <= 0:
-            self._clear("storage_full")
-        if now_us - self._aged_us < AGE_EVERY_US and (over_bytes <= 0 or now_us < self._full_until_us):
-            return
-        self._aged_us = now_us
-        wall_us = self._clock.wall_us() if self._clock.flag() == "synchronised" else None
-        rows = {row.clip_id: row for row in self._index.oldest_first()}
-        doomed = to_delete(
-            [
-                Kept(
-                    clip_id=row.clip_id,
-                    disk_bytes=row.disk_bytes,
-                    protected=bool(row.protected),
-                    age_us=None
-                    if wall_us is None or row.clock != "synchronised"
-                    else wall_us - row.started_wall_us,
-                )
-                for row in rows.values()
-            ],
-            used_bytes=used_bytes + growing,
-            limit_bytes=limit_bytes,
-            longest_age_us=self._storage.longest_age_days * 86_400_000_000,
-        )
-        for clip_id in doomed:
-            self._delete(rows[clip_id], "retention")
-        if over_bytes > 0 and not doomed:
-            self._full_until_us = now_us + FULL_EVERY_US
-            text = f"{over_bytes} bytes too many, and no clip that may be deleted"
+        growing_bytes = sum(r.open_bytes for rs in self._recordings.values() for r in rs)
+        doomed, stuck_bytes = self._quota.look(self._index, growing_bytes)
+        for row in doomed:
+            self._delete(row, "retention")
+        if stuck_bytes:
+            text = f"{stuck_bytes} bytes too many, and no clip that may be deleted"
             self._raise("storage_full", text, "see what else fills the disk, or raise storage.limit_bytes")
-
-    def _limit_bytes(self, used_bytes: int) -> int:
-        disk = os.statvfs(self._layout.clips)
-        free_bytes = disk.f_bavail * disk.f_frsize
-        return min(self._storage.limit_bytes, used_bytes + free_bytes - self._storage.reserve_bytes)
+        else:
+            self._clear("storage_full")
 
     def _delete(self, row: ClipRow, reason: str) -> None:
         try:
