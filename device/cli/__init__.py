@@ -117,7 +117,3 @@ def main() -> int:
         print(f"doorbell: the answer cannot be written: {error.strerror}", file=sys.stderr)
         return FAILED
     return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())

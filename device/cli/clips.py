@@ -9,6 +9,7 @@ from typing import Any
 from device.cli.client import FAILED, OK, ask, print_json
 from device.cli.words import bytes_text, clips_text
 from device.errors import CommandError
+from device.store.files import sha256_of
 
 
 def list_clips(arguments: argparse.Namespace) -> int:
@@ -102,9 +103,10 @@ def delete(arguments: argparse.Namespace) -> int:
 
 def verify(arguments: argparse.Namespace) -> int:
     """Compare the files of some clips, or of all, with what was recorded."""
-    clips = ask(arguments.state, do="clips")
     if arguments.ids:
         clips = [ask(arguments.state, do="clip", id=clip_id) for clip_id in arguments.ids]
+    else:
+        clips = ask(arguments.state, do="clips")
     found = [{"id": clip["id"], "sound": _is_sound(clip)} for clip in clips]
     unsound = [each["id"] for each in found if not each["sound"]]
     if arguments.json:
@@ -118,7 +120,6 @@ def verify(arguments: argparse.Namespace) -> int:
 
 def _is_sound(clip: dict[str, Any]) -> bool:
     try:
-        with Path(clip["file"]).open("rb") as file:
-            return bool(hashlib.file_digest(file, "sha256").hexdigest() == clip["sha256"])
+        return sha256_of(Path(clip["file"])) == str(clip["sha256"])
     except OSError:
         return False

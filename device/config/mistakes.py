@@ -172,7 +172,7 @@ def _shown(value: object) -> str:
     match value:
         case bool():
             shown = "true" if value else "false"
-        case int() if value.bit_length() > 64:  # noqa: PLR2004
+        case int() if value.bit_length() > 64:  # noqa: PLR2004  (what TOML promises)
             shown = "a number beyond all bounds"
         case int() | float():
             shown = number_text(value)

@@ -50,7 +50,7 @@ class ChildCamera:
 
     def run(self, sink: CameraSink, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Deliver until stopped. Raises CameraError when the child fails, ends or falls silent."""
-        video: VideoFormat | None = None
+        ours: dict[VideoFormat, VideoFormat] = {}  # the child numbers its formats by itself
         with self._child() as (process, pipe):
             heard_us, patience_us = self._clock.mono_us(), OPENING_US
             for message in messages(pipe):
@@ -60,9 +60,9 @@ class ChildCamera:
                 match message:
                     case Packet(format=form, data=data):
                         heard_us, patience_us = self._clock.mono_us(), SILENCE_US
-                        if video is None or replace(form, epoch=video.epoch) != video:
-                            video = replace(form, epoch=next_epoch())
-                        sink.packet(replace(message, format=video, data=memoryview(data)))
+                        if form not in ours:
+                            ours[form] = replace(form, epoch=next_epoch())
+                        sink.packet(replace(message, format=ours[form], data=memoryview(data)))
                     case LumaFrame():
                         sink.luma(message)
                     case str():

@@ -39,7 +39,7 @@ class GpioButton:
         try:
             if self._factory is None:
                 # lgpio makes a FIFO in its working directory at import.
-                os.environ.setdefault("LG_WD", os.environ.get("RUNTIME_DIRECTORY", "/tmp"))  # noqa: S108
+                os.environ.setdefault("LG_WD", os.environ.get("RUNTIME_DIRECTORY", "/tmp"))  # noqa: S108  (only where systemd names no folder)
                 from gpiozero.pins.lgpio import LGPIOFactory  # slow, and a Pi's only
 
                 self._factory = LGPIOFactory(chip=gpio.chip)

@@ -6,7 +6,6 @@ overwriting 8 bytes near the start. If a power cut made that patch durable and t
 clip would be unreadable: `_SyncedFile` syncs before any write that goes backwards.
 """
 
-import hashlib
 import os
 from contextlib import suppress
 from fractions import Fraction
@@ -17,7 +16,7 @@ import av
 
 from device.errors import StoreError
 from device.events import Packet, VideoFormat
-from device.store.files import rename_durably
+from device.store.files import rename_durably, sha256_of
 
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_500_000
@@ -194,12 +193,6 @@ def _box(file: BinaryIO, offset: int) -> tuple[int, bytes]:
     header = file.read(16)
     length = int.from_bytes(header[:4])
     return int.from_bytes(header[8:16]) if length == 1 else length, header[4:8]
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def whole_fragments_bytes(path: Path) -> int:

@@ -2,11 +2,18 @@
 
 import errno
 import fcntl
+import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from device.errors import StateError
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from device.store.clip_file import duration_us_of, sha256_of, whole_fragments_bytes
+from device.store.clip_file import duration_us_of, whole_fragments_bytes
 from device.store.clip_name import ClipName
-from device.store.files import rename_durably, sync_folder
+from device.store.files import rename_durably, sha256_of, sync_folder
 from device.store.index import ClipRow, Index
 
 log = logging.getLogger(__name__)

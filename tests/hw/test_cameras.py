@@ -312,7 +312,10 @@ def test_a_server_that_accepts_and_says_nothing() -> None:
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
-def test_another_picture_size_in_one_stream_begins_another_format(codec: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_child", [False, True])
+def test_another_picture_size_in_one_stream_begins_another_format(
+    codec: str, tmp_path: Path, *, in_child: bool
+) -> None:
     """As a camera does whose resolution is changed: new parameter sets in mid-stream (FAULTS F6)."""
     form = {"libx264": "h264", "libx265": "hevc"}[codec]
     raw = b""
@@ -328,7 +331,9 @@ def test_another_picture_size_in_one_stream_begins_another_format(codec: str, tm
         raw += b"".join(bytes(packet) for packet in encoder.encode())
     path = tmp_path / f"two_sizes.{form}"
     path.write_bytes(raw)
-    running = Running(stream(path, loop=False))
+    table = {"url": str(path), "loop": False}
+    config = CameraConfig.model_validate({"kind": "stream", "stream": table})
+    running = Running(ChildCamera(config, clock=CLOCK) if in_child else open_camera(config, clock=CLOCK))
     wait_for("the end", lambda: running.error, 40)
     formats = list(dict.fromkeys(packet.format for packet in running.seen.packets))
     assert [(f.width_px, f.height_px) for f in formats] == [(320, 160), (640, 320)]

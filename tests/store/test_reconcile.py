@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from device.store.clip_name import ClipName
+from device.store.files import sha256_of
 from device.store.index import Index
-from device.store.reconcile import findings, reconcile, row_for, sha256_of
+from device.store.reconcile import findings, reconcile, row_for
 from tests.house import make_video
 
 
