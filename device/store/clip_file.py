@@ -16,7 +16,7 @@ import av
 
 from device.errors import StoreError
 from device.events import Packet, VideoFormat
-from device.store.files import rename_durably, sha256_of
+from device.store.files import rename_durably, sha256_of, sync_folder
 
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_500_000
@@ -81,6 +81,7 @@ class ClipFile:
         self.video = video
         self.started_us: int | None = None
         self.ended_us = 0
+        self._name_durable = False
         try:
             self._file = _SyncedFile(self.part_path)
             self._muxer = av.open(
@@ -109,6 +110,7 @@ class ClipFile:
         with suppress(OSError):
             self.part_path.rename(part_path)
             self.final_path, self.part_path = final_path, part_path
+            self._name_durable = False
 
     def add(self, packet: Packet) -> None:
         """Copy one packet behind the others."""
@@ -129,9 +131,12 @@ class ClipFile:
         self.ended_us = max(self.ended_us, packet.pts_us + packet.duration_us)
 
     def sync(self) -> None:
-        """Make the fragments that are complete durable."""
+        """Make the fragments that are complete durable, and the name that they are found by."""
         try:
             self._file.sync()
+            if not self._name_durable:
+                sync_folder(self.part_path.parent)
+                self._name_durable = True
         except OSError as error:
             raise self._error(error) from error
 
@@ -199,11 +204,12 @@ def whole_fragments_bytes(path: Path) -> int:
     """Return how long a cut `.part` is up to the end of its last whole fragment; 0 if it has none.
 
     Walks the top-level boxes (ISO/IEC 14496-12, 4.2): an `mdat` that ends inside the file, behind
-    its `moof`, is a whole fragment. Nothing is decoded.
+    its `moof`, is a whole fragment. An `mdat` without one, and a `moov`, are a file that was closed and
+    not renamed yet. Nothing is decoded.
     """
     size = path.stat().st_size
     good = offset = 0
-    in_fragment = False
+    in_fragment, bare = False, set[bytes]()
     with path.open("rb") as file:
         while offset + _BOX_HEADER <= size:
             length, kind = _box(file, offset)
@@ -214,6 +220,10 @@ def whole_fragments_bytes(path: Path) -> int:
                 in_fragment = True
             elif kind == b"mdat" and in_fragment:
                 good, in_fragment = offset, False
+            else:
+                bare.add(kind)
+            if bare >= {b"mdat", b"moov"}:
+                good = offset
     return good
 
 
@@ -223,12 +233,7 @@ def duration_us_of(path: Path) -> int | None:
         with av.open(str(path)) as container:
             video = container.streams.video[0]
             base = video.time_base or _TIME_BASE
-            ends = [
-                int((packet.pts + (packet.duration or 0)) * base * 1_000_000)
-                for packet in container.demux(video)
-                if packet.pts is not None
-            ]
-            start = int((video.start_time or 0) * base * 1_000_000)
-            return max(ends) - start if ends else None
+            ends = [p.pts + (p.duration or 0) for p in container.demux(video) if p.pts is not None]
+            return int((max(ends) - (video.start_time or 0)) * base * 1_000_000) if ends else None
     except (*_FAILURES, IndexError):
         return None

@@ -72,7 +72,10 @@ class Index:
         if not read_only:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(files("device.store").joinpath("schema_index.sql").read_text())
+            if not version:
+                # Whole or not at all: tables without their version would be taken for somebody else's.
+                schema = files("device.store").joinpath("schema_index.sql").read_text()
+                self._db.executescript(f"BEGIN IMMEDIATE;{schema}COMMIT;")
 
     def _has_tables(self) -> bool:
         return self._db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None

@@ -85,7 +85,8 @@ class Journal:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(files("device.store").joinpath("schema_log.sql").read_text())
+        schema = files("device.store").joinpath("schema_log.sql").read_text()
+        self._db.executescript(f"BEGIN IMMEDIATE;{schema}COMMIT;")
         self._db.execute("UPDATE fact SET late = 1 WHERE late IS NULL")
 
     def write(

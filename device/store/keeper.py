@@ -92,15 +92,23 @@ class Keeper:
 
     def run(self, worker: Worker) -> None:
         """Mend, then serve orders until `worker.stopping`; close what is open before returning."""
-        while not self._open(worker):
+        while not self.open(worker.beat):
             if self._wait_without_storage(worker):
                 return
         while not worker.stopping.is_set():
             worker.beat()
             closing = any(r.until_us is not None for rs in self._recordings.values() for r in rs)
-            self._take_orders(wait_s=CLOSING_TURN_S if closing else TURN_S)
-            self._guard(self._turn)
-            self._write_journal()
+            self.turn(wait_s=CLOSING_TURN_S if closing else TURN_S)
+        self.close()
+
+    def turn(self, *, wait_s: float) -> None:
+        """Wait so long for an order, then do what there is to do."""
+        self._take_orders(wait_s)
+        self._guard(self._work)
+        self._write_journal()
+
+    def close(self) -> None:
+        """End in order: no `.part` stays."""
         self._take_orders(wait_s=0)
         self._guard(self._end_all)
         self._salvage_us = 0
@@ -109,13 +117,13 @@ class Keeper:
         self._index.close()
         self._journal.close()
 
-    def _turn(self) -> None:
+    def _work(self) -> None:
         self._record()
         self._keep([])
         self._salvage()
         self._report(force=False)
 
-    def _open(self, worker: Worker) -> bool:
+    def open(self, beat: Callable[[], None]) -> bool:
         """Open and mend what is on the disk; return whether that could be done."""
         try:
             self._layout.make()
@@ -125,7 +133,7 @@ class Keeper:
             self._log_grew(self._layout.journal)
             self._index = self._open_index()
             for mended in reconcile(self._index, self._layout.clips, self._layout.quarantine):
-                worker.beat()
+                beat()
                 self._tell_mended(mended)
             self._report(force=True)
         except (OSError, sqlite3.Error) as error:

@@ -5,7 +5,7 @@
 -- Order of writes for a deletion: row doomed (FULL); unlink; fsync of the folder; row away. A start finishes what
 -- was cut in between, and never takes a doomed file for one that lost its row.
 
-CREATE TABLE IF NOT EXISTS clip (
+CREATE TABLE clip (
     ordinal          INTEGER PRIMARY KEY AUTOINCREMENT, -- order of recording; what "oldest" means, clocks may lie
     clip_id          TEXT NOT NULL UNIQUE,   -- start and the last four letters of the event; see clip_name.py
     event_id         TEXT NOT NULL,          -- ULID that ties press, motion and clips of one visit
@@ -24,6 +24,6 @@ CREATE TABLE IF NOT EXISTS clip (
     doomed           INTEGER NOT NULL DEFAULT 0  -- is being deleted; written with FULL before the file goes
 ) STRICT;
 
-CREATE INDEX IF NOT EXISTS clip_by_start ON clip (started_wall_us);
+CREATE INDEX clip_by_start ON clip (started_wall_us);
 
 PRAGMA user_version = 2;

@@ -115,3 +115,23 @@ def test_only_a_deep_look_finds_another_content_of_the_same_size(folder: Folder)
     assert "another SHA-256" in next(found)
     assert list(found) == []
     assert seen == [(path.stat().st_size, path.stat().st_size)]
+
+
+def test_a_clip_that_was_closed_but_not_renamed_yet_is_adopted_whole(folder: Folder) -> None:
+    path = folder.keep(2)
+    whole = path.read_bytes()
+    folder.index.remove("19700101T000002.000Z-0002")
+    path.rename(path.with_name(path.name + ".part"))
+    assert folder.mend() == [("was cut off, and saved", True)]
+    assert path.read_bytes() == whole
+
+
+def test_an_index_that_was_cut_off_while_it_was_made_is_finished(tmp_path: Path) -> None:
+    whole = Index(tmp_path / "whole.db")
+    whole.close()
+    cut = sqlite3.connect(tmp_path / "cut.db")
+    cut.execute("PRAGMA journal_mode=WAL")  # and the power went before the tables were there
+    cut.close()
+    Index(tmp_path / "cut.db").close()
+    with sqlite3.connect(tmp_path / "cut.db") as index:
+        assert index.execute("PRAGMA user_version").fetchone() == (2,)
