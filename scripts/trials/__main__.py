@@ -3,14 +3,14 @@
 import argparse
 import sys
 
-from scripts.trials import simulate
+from scripts.trials import power, simulate
 
 
 def main() -> int:
     """Run one kind of trial."""
     parser = argparse.ArgumentParser(prog="scripts/faults", description=__doc__)
     subparsers = parser.add_subparsers(required=True, metavar="TRIAL")
-    for trial in (simulate,):
+    for trial in (simulate, power):
         trial.add_parser(subparsers)
     given = parser.parse_args()
     return int(given.run(given))

@@ -21,6 +21,7 @@ from scripts.trials.syscalls import Mark, Operation, record
 
 STATES = 100_000
 PLANT_STATES = 4_000
+SAY_EVERY_S = 15
 SAID = 3
 """Of the broken promises so many are printed in full."""
 
@@ -32,11 +33,20 @@ class Tally:
     operations: int = 0
     drawn: int = 0
     states: int = 0
-    """Different ones, each checked."""
+    """Checked; of simulated ones only different ones."""
     broken: int = 0
     examples: list[str] = field(default_factory=list)
     why: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+
+    def count(self, where: str, wrong: list[str]) -> None:
+        """Take the verdict on one state."""
+        self.states += 1
+        if wrong:
+            self.broken += 1
+            self.why[_general(wrong[0])] += 1
+            if len(self.examples) < SAID:
+                self.examples.append(f"{where}: {'; '.join(wrong[:3])}")
 
     def add(self, other: "Tally") -> None:
         """Count what another process found."""
@@ -82,10 +92,14 @@ def _check_part(operations: list[Operation], draws: float | None, seed: int, par
     """Check the cuts behind every `parts`-th operation."""
     logging.disable(logging.CRITICAL)  # what is mended is the keeper's daily work here
     tally, disk, promises, seen = Tally(), Disk(), Promises(), set[int]()
+    said_s = time.monotonic()
     with tempfile.TemporaryDirectory(dir=ram()) as place:
         scratch = Path(place)
         for number, operation in enumerate(operations):
             disk.apply(operation)
+            if part == 0 and time.monotonic() - said_s > SAY_EVERY_S:
+                said_s = time.monotonic()
+                print(f"  … at operation {number} of {len(operations)}", file=sys.stderr)
             if isinstance(operation, Mark):
                 promises.hear(operation.line)
             elif number % parts == part:
@@ -119,14 +133,8 @@ def _check(
 ) -> None:
     state_dir = scratch / "state"
     lay_out(disk, state, state_dir, scratch)
-    wrong = verdict(state_dir, promises)
+    tally.count(where, verdict(state_dir, promises))
     shutil.rmtree(state_dir)
-    tally.states += 1
-    if wrong:
-        tally.broken += 1
-        tally.why[_general(wrong[0])] += 1
-        if len(tally.examples) < SAID:
-            tally.examples.append(f"{where}: {'; '.join(wrong[:3])}")
 
 
 def _general(sentence: str) -> str:
@@ -183,7 +191,7 @@ def run(given: argparse.Namespace) -> int:
 def say(title: str, tally: Tally) -> None:
     """Print one run."""
     print(
-        f"{title}\n  {tally.states:,} different states checked ({tally.drawn:,} drawn) "
+        f"{title}\n  {tally.states:,} states checked ({tally.drawn:,} drawn) "
         f"of {tally.operations:,} operations in {tally.seconds:.0f} s: {tally.broken:,} break a promise"
     )
     for sentence, count in tally.why.most_common(SAID):

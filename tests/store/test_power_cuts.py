@@ -6,6 +6,7 @@ import pytest
 
 from scripts.trials.crash_states import Disk
 from scripts.trials.plants import PLANTS
+from scripts.trials.power import trial
 from scripts.trials.simulate import lay_out, simulate
 from scripts.trials.syscalls import Enter, Move, Operation, Sync, SyncFolder, Write
 
@@ -76,3 +77,15 @@ def test_a_planted_bug_is_found(name: str) -> None:
 @pytest.mark.parametrize("name", PLANTS)
 def test_every_planted_bug_is_found(name: str) -> None:
     assert simulate(name, states=4000, seed=SEED, jobs=2).broken > 0
+
+
+@pytest.mark.mount
+def test_the_store_keeps_its_promises_on_ext4(tmp_path: Path) -> None:
+    tally = trial(None, None, between=2, every=30, seed=SEED, jobs=2)
+    assert tally.states > 50
+    assert tally.examples == []
+
+
+@pytest.mark.mount
+def test_a_planted_bug_is_found_on_ext4(tmp_path: Path) -> None:
+    assert trial("log-normal", None, between=2, every=30, seed=SEED, jobs=2).broken > 0
