@@ -10,17 +10,17 @@ import os
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import av
 
 from device.errors import StoreError
 from device.events import Packet, VideoFormat
+from device.store import mp4
 from device.store.files import rename_durably, sha256_of, sync_folder
 
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_500_000
-_BOX_HEADER = 8
 _FAILURES = (OSError, ValueError, av.error.FFmpegError)
 """PyAV raises an OSError where there is an errno, else a child of FFmpegError and of what it likes."""
 
@@ -154,7 +154,7 @@ class ClipFile:
         """Finish, sync, rename to `final_path`, sync the folder; return the SHA-256 in hex."""
         try:
             self._muxer.close()
-            if self.video.codec == "hevc" and (place := _hev1_place(self.part_path)):
+            if self.video.codec == "hevc" and (place := mp4.hev1_place(self.part_path)):
                 self._file.overwrite(place, b"hvc1")  # QuickTime plays no other, and PyAV cannot say it
             self._file.sync()
             self._file.raw.close()
@@ -171,69 +171,3 @@ class ClipFile:
                 close()
             except _FAILURES:
                 continue
-
-
-def _hev1_place(path: Path) -> int:
-    """Return where the sample entry of a finished H.265 file says hev1, 0 if it does not.
-
-    The last `moov` counts; the one that stood in front while the file grew is part of the media by then.
-    """
-    size, offset, place = path.stat().st_size, 0, 0
-    with path.open("rb") as file:
-        while offset + _BOX_HEADER <= size:
-            length, kind = _box(file, offset)
-            if length < _BOX_HEADER:
-                break
-            if kind == b"moov":
-                file.seek(offset)
-                found = file.read(length).find(b"hev1")
-                place = offset + found if found > 0 else 0
-            offset += length
-    return place
-
-
-def _box(file: BinaryIO, offset: int) -> tuple[int, bytes]:
-    """Return the length and the kind of the box at `offset` (ISO/IEC 14496-12, 4.2)."""
-    file.seek(offset)
-    header = file.read(16)
-    length = int.from_bytes(header[:4])
-    return int.from_bytes(header[8:16]) if length == 1 else length, header[4:8]
-
-
-def whole_fragments_bytes(path: Path) -> int:
-    """Return how long a cut `.part` is up to the end of its last whole fragment; 0 if it has none.
-
-    Walks the top-level boxes (ISO/IEC 14496-12, 4.2): an `mdat` that ends inside the file, behind
-    its `moof`, is a whole fragment. An `mdat` without one, and a `moov`, are a file that was closed and
-    not renamed yet. Nothing is decoded.
-    """
-    size = path.stat().st_size
-    good = offset = 0
-    in_fragment, bare = False, set[bytes]()
-    with path.open("rb") as file:
-        while offset + _BOX_HEADER <= size:
-            length, kind = _box(file, offset)
-            offset += length
-            if length < _BOX_HEADER or offset > size:
-                break
-            if kind == b"moof":
-                in_fragment = True
-            elif kind == b"mdat" and in_fragment:
-                good, in_fragment = offset, False
-            else:
-                bare.add(kind)
-            if bare >= {b"mdat", b"moov"}:
-                good = offset
-    return good
-
-
-def duration_us_of(path: Path) -> int | None:
-    """Return how long a clip plays, or None if it cannot be read as a clip."""
-    try:
-        with av.open(str(path)) as container:
-            video = container.streams.video[0]
-            base = video.time_base or _TIME_BASE
-            ends = [p.pts + (p.duration or 0) for p in container.demux(video) if p.pts is not None]
-            return int((max(ends) - (video.start_time or 0)) * base * 1_000_000) if ends else None
-    except (*_FAILURES, IndexError):
-        return None

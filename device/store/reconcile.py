@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from device.store.clip_file import duration_us_of, whole_fragments_bytes
 from device.store.clip_name import ClipName
 from device.store.files import rename_durably, sha256_of, sync_folder
 from device.store.index import ClipRow, Index
+from device.store.mp4 import playable_us, whole_fragments
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +70,16 @@ def adopt(path: Path, index: Index, quarantine: Path) -> Mended:
     name = ClipName.parse(final.name)
     if name is None or (path != final and final.exists()):
         return _put_aside(path, quarantine, "no clip of this house has such a name")
-    if path != final and not _cut_to_whole_fragments(path):
+    # What a power cut left at the end may look whole and not be so; what is in front of it is good.
+    fragments = whole_fragments(path) if path != final else [(0, path.stat().st_size)]
+    lengths = ((end, playable_us(path, (begin, end))) for begin, end in reversed(fragments))
+    end, duration_us = next(((end, us) for end, us in lengths if us is not None), (0, 0))
+    if not end:
         reason = "it was cut off before its first picture was whole"
+        reason = reason if path != final else "it cannot be read as a clip"
         return _put_aside(path, quarantine, reason, name.clip_id)
-    duration_us = duration_us_of(path)
-    if duration_us is None:
-        return _put_aside(path, quarantine, "it cannot be read as a clip", name.clip_id)
     if path != final:
+        _cut(path, end)
         rename_durably(path, final)
     row = row_for(name, final, duration_us=duration_us, sha256=sha256_of(final))
     index.add(row)
@@ -84,14 +87,10 @@ def adopt(path: Path, index: Index, quarantine: Path) -> Mended:
     return Mended(path=final, row=row, reason=reason, clip_id=row.clip_id)
 
 
-def _cut_to_whole_fragments(path: Path) -> bool:
-    whole = whole_fragments_bytes(path)
-    if whole == 0:
-        return False
+def _cut(path: Path, end: int) -> None:
     with path.open("r+b") as file:
-        file.truncate(whole)
+        file.truncate(end)
         os.fsync(file.fileno())
-    return True
 
 
 def _put_aside(path: Path, quarantine: Path, reason: str, clip_id: str | None = None) -> Mended:

@@ -16,11 +16,11 @@ from typing import Any
 from device.clock import ClockFlag
 from device.config import StorageConfig
 from device.events import Fact, Fault
-from device.store.clip_file import whole_fragments_bytes
 from device.store.index import ClipRow, Index
 from device.store.journal import JournalReader
 from device.store.keeper import Keeper
 from device.store.layout import Layout
+from device.store.mp4 import whole_fragments
 from device.store.orders import KeeperOrder
 from device.store.reconcile import PART, findings
 from device.store.ring import Ring
@@ -135,7 +135,7 @@ def _clips(layout: Layout, promises: Promises) -> list[str]:
     wrong += [f"after an orderly stop there is {path.name}" for path in layout.clips.glob(f"*{PART}")]
     for row in rows.values():
         # What has its final name is finished, or was cut to its last whole fragment.
-        if whole_fragments_bytes(layout.clips / row.file_name) != row.size_bytes:
+        if [end for _, end in whole_fragments(layout.clips / row.file_name)][-1:] != [row.size_bytes]:
             wrong.append(f"{row.clip_id} has its name and is not whole")
     # An index that lost an acknowledged clip is built anew, but it must not have been broken by the cut.
     wrong += [f"{path.name} was put aside" for path in layout.state_dir.glob("*.corrupt-*")]

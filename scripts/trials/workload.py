@@ -25,7 +25,7 @@ from device.events import ClipKept, Fact, Packet, VideoFormat
 from device.hw.encoder import SoftwareEncoder
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
 from device.policy.settings import Settings
-from device.store import clip_file, index, journal, keeper
+from device.store import clip_file, index, journal, keeper, mp4
 from device.store.clip_name import ClipName
 from device.store.layout import Layout
 from device.store.orders import (
@@ -230,9 +230,10 @@ def tell_promises(mark: Callable[..., None]) -> None:
 
 def _grown(part_path: Path) -> dict[str, Any] | None:
     name = ClipName.parse(part_path.name.removesuffix(".part"))
-    whole_bytes = clip_file.whole_fragments_bytes(part_path)
-    if name is None or not whole_bytes:
+    fragments = mp4.whole_fragments(part_path)
+    if name is None or not fragments:
         return None
+    whole_bytes = fragments[-1][1]
     return {"grown": [name.clip_id, whole_bytes, grown_sha256(part_path.read_bytes()[:whole_bytes])]}
 
 

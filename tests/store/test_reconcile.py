@@ -3,13 +3,16 @@
 import sqlite3
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from device.store.clip_name import ClipName
 from device.store.files import sha256_of
 from device.store.index import Index
+from device.store.mp4 import whole_fragments
 from device.store.reconcile import findings, reconcile, row_for
-from tests.house import make_video
+from tests.house import frames_of, make_video
 
 
 class Folder:
@@ -135,3 +138,24 @@ def test_an_index_that_was_cut_off_while_it_was_made_is_finished(tmp_path: Path)
     Index(tmp_path / "cut.db").close()
     with sqlite3.connect(tmp_path / "cut.db") as index:
         assert index.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_of_a_clip_whose_last_fragment_is_damaged_the_rest_is_adopted(folder: Folder, tmp_path: Path) -> None:
+    path = folder.clips / "20261124T202017.000Z_01KA0000000000000000000002_press_s.mp4.part"
+    with av.open(str(path), "w", format="mp4", options={"movflags": "frag_keyframe+empty_moov"}) as file:
+        stream = file.add_stream("libx264", rate=10, options={"g": "10", "tune": "zerolatency"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(40):
+            picture = np.full((48, 64, 3), number * 5, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        file.mux(stream.encode())
+    *_, (_, before), (_, last) = whole_fragments(path)
+    with path.open("r+b") as damaged:
+        damaged.seek(before)
+        header = damaged.read(8)  # the moof's length and kind survived, the rest of it did not
+        damaged.write(bytes(int.from_bytes(header[:4]) - 8))
+        damaged.truncate(last)
+    assert folder.mend() == [("was cut off, and saved", True)]
+    saved = path.with_name(path.name.removesuffix(".part"))
+    assert saved.stat().st_size == before
+    assert frames_of(str(saved)) == 30
