@@ -5,7 +5,7 @@ Facts go into the desk's inbox; nothing else does. Times are CLOCK_MONOTONIC mic
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and the bell comes first
     import numpy as np
@@ -18,16 +18,33 @@ CameraState = Literal["opening", "live", "down", "private"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SoundFormat:
+    """How sound is coded; `header`, which a decoder needs first, is AudioSpecificConfig or OpusHead.
+
+    `silence` is one packet without a sound, `silence_us` long, to fill a hole with; empty: there is none.
+    """
+
+    codec: Literal["aac", "opus"]
+    rate_hz: int
+    channels: int
+    header: bytes
+    silence: bytes = b""
+    silence_us: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VideoFormat:
     """One unbroken stream: packets of two formats never share a clip.
 
     `epoch` differs for each opening of the camera, so that equal pictures after a break differ.
+    `sound` is what comes with the pictures, if anything does: a clip has its track from the beginning.
     """
 
     codec: Literal["h264", "hevc"]
     width_px: int
     height_px: int
     epoch: int
+    sound: SoundFormat | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,6 +65,28 @@ class Packet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SoundPacket:
+    """Some encoded sound, as raw AAC or Opus: `format` holds what would have stood in front of it.
+
+    `data` is any bytes-like object and is never copied; `pts_us` lies on the same clock as the pictures'.
+    """
+
+    is_keyframe: ClassVar[bool] = False
+    """Sound begins no clip and no group of pictures."""
+
+    data: Any
+    size_bytes: int
+    pts_us: int
+    duration_us: int
+    format: SoundFormat
+
+    @property
+    def dts_us(self) -> int:
+        """Sound is decoded in the order in which it is heard."""
+        return self.pts_us
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LumaFrame:
     """A small grey picture for motion: uint8, H x W, contiguous, owned by the frame."""
 
@@ -56,10 +95,13 @@ class LumaFrame:
 
 
 class CameraSink(Protocol):
-    """Where a camera puts what it sees. Neither call blocks on disk or network."""
+    """Where a camera puts what it sees and hears. No call blocks on disk or network."""
 
     def packet(self, packet: Packet) -> None:
         """Take one encoded picture."""
+
+    def sound(self, packet: SoundPacket) -> None:
+        """Take some encoded sound; it says nothing about whether there are pictures."""
 
     def luma(self, frame: LumaFrame) -> None:
         """Take one small grey picture; may be dropped if motion is busy (newest wins)."""

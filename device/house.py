@@ -103,7 +103,7 @@ class Pictures:
     """What the camera delivers, to those who want it: packets to the ring, small pictures to the watch."""
 
     def __init__(self, ring: Ring, mailbox: Mailbox[LumaFrame]) -> None:
-        self.packet = ring.append
+        self.packet = self.sound = ring.append
         self.luma = mailbox.put
 
     def note(self, text: str) -> None:

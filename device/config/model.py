@@ -130,6 +130,7 @@ class StreamCameraConfig(Table):
     url: str = Field("", repr=False)
     substream_url: str = Field("", repr=False)
     loop: bool = True
+    audio: bool = False
     timeout_s: float = Field(5.0, ge=1, le=30)
     bitrate_kbps: BitrateKbps = 4000
     keyframe_every_s: KeyframeEveryS = 2.0

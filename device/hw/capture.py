@@ -7,7 +7,7 @@ from collections.abc import Callable
 from device.clock import Clock
 from device.config import CameraConfig
 from device.errors import CameraError
-from device.events import CameraReport, CameraSink, CameraState, Inbox, LumaFrame, Packet
+from device.events import CameraReport, CameraSink, CameraState, Inbox, LumaFrame, Packet, SoundPacket
 from device.hw.camera import Camera
 from device.hw.kinds import open_here
 from device.worker import Worker
@@ -56,6 +56,9 @@ class _Counting:
             self._inbox(
                 CameraReport(mono_us=now_us, kind=self._kind, state="live", fps=fps, last_frame_us=now_us)
             )
+
+    def sound(self, packet: SoundPacket) -> None:
+        self._sink.sound(packet)  # uncounted: a camera that is only heard is not live
 
     def luma(self, frame: LumaFrame) -> None:
         self._sink.luma(frame)

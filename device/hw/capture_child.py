@@ -22,7 +22,7 @@ from typing import IO, Any, cast
 from device.clock import Clock, SystemClock
 from device.config import CameraConfig
 from device.errors import CameraError
-from device.events import CameraSink, LumaFrame, Packet, VideoFormat
+from device.events import CameraSink, LumaFrame, Packet, SoundPacket, VideoFormat
 from device.hw.camera import next_epoch
 from device.hw.kinds import open_here
 
@@ -63,6 +63,8 @@ class ChildCamera:
                         if form not in ours:
                             ours[form] = replace(form, epoch=next_epoch())
                         sink.packet(replace(message, format=ours[form], data=memoryview(data)))
+                    case SoundPacket(data=data):
+                        sink.sound(replace(message, data=memoryview(data)))
                     case LumaFrame():
                         sink.luma(message)
                     case str():
@@ -182,6 +184,9 @@ class _PipeSink:
                 os._exit(0)
 
     def packet(self, packet: Packet) -> None:
+        self.send(replace(packet, data=bytes(packet.data)))
+
+    def sound(self, packet: SoundPacket) -> None:
         self.send(replace(packet, data=bytes(packet.data)))
 
     def luma(self, frame: LumaFrame) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import re
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,23 @@ def is_file(url: str) -> bool:
     return "://" not in url and not url.startswith("/dev/video")
 
 
-def open_source(url: str, *, timeout_s: float, fps: float) -> Any:
-    """Open with PyAV. Raises CameraError; no message holds a password."""
+class Microseconds:
+    """Turns a stream's own ticks into microseconds; whole numbers, since it is done for every packet."""
+
+    def __init__(self, time_base: Fraction) -> None:
+        self._numerator, self._denominator = time_base.numerator * 1_000_000, time_base.denominator
+
+    def __call__(self, ticks: int | None) -> int | None:
+        """Return so many ticks in microseconds; of None, None."""
+        return None if ticks is None else ticks * self._numerator // self._denominator
+
+
+def open_source(url: str, *, timeout_s: float, fps: float, audio: bool = False) -> Any:
+    """Open with PyAV. Raises CameraError; no message holds a password.
+
+    Without `audio` an RTSP camera is not even asked for sound. With it whoever reads must see to it that
+    sound alone does not keep a silent camera alive: the time-out ends only what sends nothing at all.
+    """
     options: dict[str, str] = {}
     form = None
     if is_file(url) and Path(url).exists() and not Path(url).is_file():
@@ -50,7 +66,7 @@ def open_source(url: str, *, timeout_s: float, fps: float) -> Any:
     if url.startswith("rtsp"):
         options = {
             "rtsp_transport": "tcp",
-            "allowed_media_types": "video",  # audio must not keep a silent camera alive
+            "allowed_media_types": "video+audio" if audio else "video",
             "timeout": str(int(timeout_s * 1e6)),
             "fpsprobesize": "0",  # opens in 0.3 s instead of 1.6
         }

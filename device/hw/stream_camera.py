@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from fractions import Fraction
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 import av
@@ -23,7 +23,8 @@ from device.hw.camera import next_epoch
 from device.hw.decoding import MOTION_DECODER, Cost, MotionDecoder, decoded
 from device.hw.encoder import SoftwareEncoder
 from device.hw.luma import LUMA_FPS, luma_of
-from device.hw.source import FAILURES, is_file, open_source, why, without_secret
+from device.hw.sound import Sound, sound_of
+from device.hw.source import FAILURES, Microseconds, is_file, open_source, why, without_secret
 from device.policy.timeline import Timeline
 from device.worker import name_this_thread
 
@@ -36,16 +37,8 @@ FEWEST_PICTURES = 2
 SMALLEST_PX = 16
 NO_KEYFRAME_US = 20_000_000
 """Without one nothing can be recorded."""
-
-
-class _Microseconds:
-    """Turns a stream's own ticks into microseconds; whole numbers, since it is done for every packet."""
-
-    def __init__(self, time_base: Fraction) -> None:
-        self._numerator, self._denominator = time_base.numerator * 1_000_000, time_base.denominator
-
-    def __call__(self, ticks: int | None) -> int | None:
-        return None if ticks is None else ticks * self._numerator // self._denominator
+AHEAD_US = 1_000_000
+"""Sound further ahead of a file's newest picture outlasts its pictures and would overlap the next turn."""
 
 
 class _Pace:
@@ -74,7 +67,7 @@ def _changed(form: VideoFormat, keyframe: Any) -> VideoFormat:
     except FAILURES:
         pictures = []
     size = (pictures[0].width, pictures[0].height) if pictures else (form.width_px, form.height_px)
-    return VideoFormat(codec=form.codec, width_px=size[0], height_px=size[1], epoch=next_epoch())
+    return replace(form, width_px=size[0], height_px=size[1], epoch=next_epoch())
 
 
 class StreamCamera:
@@ -96,7 +89,9 @@ class StreamCamera:
 
     def _run(self, sink: CameraSink, stop: threading.Event, beat: Callable[[], None]) -> None:
         config = self._config
-        with closing(open_source(config.url, timeout_s=config.timeout_s, fps=config.fps)) as source:
+        with closing(
+            open_source(config.url, timeout_s=config.timeout_s, fps=config.fps, audio=config.audio)
+        ) as source:
             video = source.streams.video[0]
             width_px, height_px = video.codec_context.width, video.codec_context.height
             if min(width_px, height_px) < SMALLEST_PX:
@@ -123,25 +118,51 @@ class StreamCamera:
 
     # --- packets ----------------------------------------------------------------------------------
 
-    def _packets(
-        self, source: Any, video: Any, url: str, stop: threading.Event, beat: Callable[[], None]
-    ) -> Iterator[tuple[Any, int]]:
-        """Yield (packet, arrival in monotonic microseconds), a file paced and perhaps looped.
+    def _sound(self, source: Any, timeline: Timeline, sink: CameraSink) -> Sound | None:
+        return sound_of(source, timeline=timeline, sink=sink) if self._config.audio else None
 
-        A looped file's times go on growing. Of a stream of pictures that has no clock of its own (MJPEG over
-        HTTP: FFmpeg takes 25 a second for granted) the times are taken away.
+    def _packets(
+        self,
+        source: Any,
+        video: Any,
+        url: str,
+        stop: threading.Event,
+        beat: Callable[[], None],
+        sound: Sound | None = None,
+    ) -> Iterator[tuple[Any, int]]:
+        """Yield (packet, arrival in monotonic microseconds) of each picture, a file paced and perhaps looped.
+
+        `sound` is handed its packets in between. A looped file's times go on growing. Of a stream of pictures
+        that has no clock of its own (MJPEG over HTTP: FFmpeg takes 25 a second for granted) the times are
+        taken away.
         """
-        in_us = _Microseconds(video.time_base)
+        in_us = Microseconds(video.time_base)
+        streams = [video, sound.stream] if sound else [video]
         # What has a length is a file, also over HTTP: it comes as fast as the wire, not as it was recorded.
         pace = _Pace(self._clock, stop, beat) if is_file(url) or source.duration else None
         clockless = pace is None and source.format.name in ("mpjpeg", "mjpeg")
         turn = end = 0  # in the file's own time base
         first: int | None = None
+        seen_us = self._clock.mono_us()
         while True:
             pictures = 0
             try:
-                for packet in source.demux(video):
+                for packet in source.demux(streams):
                     if packet.size == 0 or packet.is_corrupt:
+                        continue
+                    if sound and packet.stream_index != video.index:
+                        heard_us = self._clock.mono_us()
+                        if stop.is_set():
+                            return
+                        if heard_us - seen_us > self._config.timeout_s * 1e6:
+                            what = "sound comes, but no picture; switch it off and on"
+                            raise CameraError(f"camera {without_secret(url)}: {what}")
+                        source_us = sound.time_us(packet)
+                        if pace and source_us is not None:
+                            source_us += in_us(turn) or 0
+                            if source_us > (in_us(end) or 0) + AHEAD_US:
+                                continue
+                        sound.take(packet, source_us, heard_us)
                         continue
                     pictures += 1
                     if clockless:
@@ -154,7 +175,8 @@ class StreamCamera:
                         pace.wait(in_us(packet.dts) or 0)
                     if stop.is_set():
                         return
-                    yield packet, self._clock.mono_us()
+                    seen_us = self._clock.mono_us()
+                    yield packet, seen_us
                 if not (pace and self._config.loop):
                     raise CameraError(f"camera {without_secret(url)}: the stream ended")
                 if pictures < FEWEST_PICTURES:
@@ -175,12 +197,19 @@ class StreamCamera:
     ) -> None:
         codec = cast("Literal['h264', 'hevc']", video.codec_context.name)
         context = video.codec_context
-        form = VideoFormat(codec=codec, width_px=context.width, height_px=context.height, epoch=next_epoch())
         annex_b, sets = AnnexB(codec, video), b""
-        timeline, in_us = Timeline(), _Microseconds(video.time_base)
+        timeline, in_us = Timeline(), Microseconds(video.time_base)
+        sound = self._sound(source, timeline, sink)
+        form = VideoFormat(
+            codec=codec,
+            width_px=context.width,
+            height_px=context.height,
+            epoch=next_epoch(),
+            sound=sound.format if sound else None,
+        )
         usual_us = int(1e6 / float(video.average_rate or self._config.fps))
         started, opened_us = False, self._clock.mono_us()
-        packets = self._packets(source, video, self._config.url, stop, beat)
+        packets = self._packets(source, video, self._config.url, stop, beat, sound)
         for raw, arrived_us in packets:
             beat()
             for packet in annex_b.filter(raw):
@@ -197,6 +226,8 @@ class StreamCamera:
                     if sets and new_sets and new_sets != sets:
                         form = _changed(form, packet)  # a clip holds one format: a new one begins here
                     sets = new_sets or sets
+                    if sound and sound.format != form.sound:
+                        form = replace(form, sound=sound.format, epoch=next_epoch())
                 pts_us, dts_us = timeline.place(
                     pts_us=in_us(packet.pts),
                     dts_us=in_us(packet.dts),
@@ -225,11 +256,14 @@ class StreamCamera:
         beat: Callable[[], None],
     ) -> None:
         config, context = self._config, video.codec_context
+        timeline, in_us, luma_us = Timeline(), Microseconds(video.time_base), 0
+        sound = self._sound(source, timeline, sink)
         form = VideoFormat(
             codec="h264",
             width_px=context.width & ~1,
             height_px=context.height & ~1,
             epoch=next_epoch(),
+            sound=sound.format if sound else None,
         )
         fps = float(video.average_rate or config.fps)
         encoder = SoftwareEncoder(
@@ -238,9 +272,8 @@ class StreamCamera:
             bitrate_kbps=config.bitrate_kbps,
             keyframe_every_s=config.keyframe_every_s,
         )
-        timeline, in_us, luma_us = Timeline(), _Microseconds(video.time_base), 0
         cost = Cost(f"{context.name} is decoded and encoded again", sink)
-        for raw, arrived_us in self._packets(source, video, config.url, stop, beat):
+        for raw, arrived_us in self._packets(source, video, config.url, stop, beat, sound):
             beat()
             pts_us, _ = timeline.place(pts_us=in_us(raw.pts), dts_us=in_us(raw.dts), arrived_us=arrived_us)
             with cost:
@@ -263,7 +296,7 @@ class StreamCamera:
                     video = source.streams.video[0]
                     video.codec_context.thread_count = 1
                     video.codec_context.options = MOTION_DECODER
-                    timeline, in_us, luma_us = Timeline(), _Microseconds(video.time_base), 0
+                    timeline, in_us, luma_us = Timeline(), Microseconds(video.time_base), 0
                     packets = self._packets(source, video, url, done, lambda: None)
                     for raw, arrived_us in packets:
                         pts_us, _ = timeline.place(

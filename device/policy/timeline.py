@@ -29,6 +29,7 @@ class Timeline:
     """How far behind its arrival the last packet was placed: the source's delay that we can see."""
 
     _anchor_us: int | None = None
+    _sound_off_us: int = 0
     _last_source_us: int = 0
     _last_arrived_us: int = 0
     _last_dts_us: int | None = None
@@ -50,13 +51,31 @@ class Timeline:
             return placed_us, placed_us
         return max(placed_us, pts_us + anchor_us), placed_us
 
+    def beside(self, source_us: int | None, *, arrived_us: int) -> int | None:
+        """Return where sound of the same source lies, or None before the first picture.
+
+        Sound has the pictures' anchor. Where that would put it further than JUMP_US from its arrival its
+        stamps are not the pictures' (only they have jumped yet, or its clock has drifted away): it is placed
+        by arrival then, and keeps that offset until the pictures' anchor is set anew.
+        """
+        if self._last_dts_us is None:
+            return None
+        due_us = arrived_us - self.lag_us
+        if source_us is None or self._anchor_us is None:
+            return due_us
+        placed_us = source_us + self._anchor_us + self._sound_off_us
+        if abs(placed_us - due_us) > JUMP_US:
+            self._sound_off_us += due_us - placed_us
+            placed_us = due_us
+        return placed_us
+
     def _anchored(self, source_us: int, arrived_us: int) -> int:
         anchor_us = self._anchor_us
         step_us = source_us - self._last_source_us
         jumped = abs(step_us - (arrived_us - self._last_arrived_us)) > JUMP_US
         lags = anchor_us is not None and arrived_us - source_us - anchor_us > LONGEST_LAG_US
         if anchor_us is None or jumped or lags:
-            anchor_us = arrived_us - source_us
+            anchor_us, self._sound_off_us = arrived_us - source_us, 0
         else:
             early_us = source_us + anchor_us - arrived_us
             pace_us = max(0, step_us)

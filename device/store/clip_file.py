@@ -6,6 +6,7 @@ overwriting 8 bytes near the start. If a power cut made that patch durable and t
 clip would be unreadable: `_SyncedFile` syncs before any write that goes backwards.
 """
 
+import io
 import os
 from contextlib import suppress
 from fractions import Fraction
@@ -15,12 +16,16 @@ from typing import Any
 import av
 
 from device.errors import StoreError
-from device.events import Packet, VideoFormat
+from device.events import Packet, SoundFormat, SoundPacket, VideoFormat
 from device.store import mp4
 from device.store.files import rename_durably, sha256_of, sync_folder
 
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_500_000
+_INTERLEAVE_US = 200_000
+"""So long the muxer holds pictures back for the sound of their time; without a bound for ever."""
+_SOUND_SLACK_US = 40_000
+"""Sound follows the sound before it without a seam; a hole or an overlap larger than this is a real one."""
 _FAILURES = (OSError, ValueError, av.error.FFmpegError)
 """PyAV raises an OSError where there is an errno, else a child of FFmpegError and of what it likes."""
 
@@ -70,7 +75,7 @@ class _SyncedFile:
 
 
 class ClipFile:
-    """A growing clip of one video format; the first packet must be a keyframe.
+    """A growing clip of one format, of pictures and perhaps sound; the first packet must be a keyframe.
 
     Every method may raise StoreError; what was synced before is still readable then.
     """
@@ -89,15 +94,19 @@ class ClipFile:
                 "w",
                 format="mp4",
                 options={
+                    # +empty_moov: the file's head does not wait until every track has something.
+                    "movflags": "+hybrid_fragmented+frag_keyframe" + ("+empty_moov" if video.sound else ""),
                     # +bitexact: no name and version of the muxer in the file.
-                    "movflags": "+hybrid_fragmented+frag_keyframe",
                     "fflags": "+bitexact",
                     "frag_duration": str(_FRAGMENT_US),
+                    "max_interleave_delta": str(_INTERLEAVE_US),
                 },
             )
             self._stream: Any = self._muxer.add_mux_stream(
                 video.codec, width=video.width_px, height=video.height_px, time_base=_TIME_BASE
             )
+            self._sound_stream: Any = _sound_stream(self._muxer, video.sound) if video.sound else None
+            self._sound_end = 0
         except _FAILURES as error:
             raise self._error(error) from error
 
@@ -129,6 +138,38 @@ class ClipFile:
         except _FAILURES as error:
             raise self._error(error) from error
         self.ended_us = max(self.ended_us, packet.pts_us + packet.duration_us)
+
+    def add_sound(self, packet: SoundPacket) -> None:
+        """Copy some sound; what is not of this clip's sound, or lies before its end so far, is left out.
+
+        A hole is filled with silence: browsers play the sound of a track without a break, whatever times it
+        has, so all that follows a hole would come too early.
+        """
+        sound = self.video.sound
+        if sound is None or self.started_us is None or packet.format != sound:
+            return
+        at = round((packet.pts_us - self._zero_us) * sound.rate_hz / 1e6)
+        slack = _SOUND_SLACK_US * sound.rate_hz // 1_000_000
+        if at < self._sound_end - slack:
+            return
+        while sound.silence and at > self._sound_end + slack:
+            self._mux_sound(sound.silence, self._sound_end, sound.silence_us, sound)
+        # In samples and without a seam: time stamps in microseconds, or jittery ones, would crackle.
+        at = self._sound_end if at <= self._sound_end + slack else at
+        self._mux_sound(packet.data, at, packet.duration_us, sound)
+
+    def _mux_sound(self, data: Any, at: int, duration_us: int, sound: SoundFormat) -> None:
+        copy = av.Packet(data)
+        copy.stream = self._sound_stream
+        copy.time_base = Fraction(1, sound.rate_hz)
+        copy.pts = copy.dts = at
+        copy.duration = max(1, round(duration_us * sound.rate_hz / 1e6))
+        copy.is_keyframe = True
+        self._sound_end = at + copy.duration
+        try:
+            self._muxer.mux_one(copy)
+        except _FAILURES as error:
+            raise self._error(error) from error
 
     def sync(self) -> None:
         """Make the fragments that are complete durable, and the name that they are found by."""
@@ -171,3 +212,18 @@ class ClipFile:
                 close()
             except _FAILURES:
                 continue
+
+
+def _sound_stream(muxer: Any, sound: SoundFormat) -> Any:
+    """Add a track for sound that is only copied.
+
+    `add_mux_stream` takes no header, and in AAC and Opus FFmpeg finds none in band. So the track is made
+    like one of another muxer, which opens no encoder, and is given the header before anything is written.
+    """
+    with av.open(io.BytesIO(), "w", format="mp4") as other:
+        template: Any = other.add_stream(sound.codec, rate=sound.rate_hz)
+        template.layout = f"{sound.channels}c"
+        stream = muxer.add_stream_from_template(template)
+    stream.codec_context.extradata = sound.header
+    stream.time_base = Fraction(1, sound.rate_hz)
+    return stream

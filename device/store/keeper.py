@@ -292,7 +292,7 @@ class Keeper:
 
     def _missed(self, event_id: str, packets: int) -> None:
         self._behind += packets
-        self._dropped(event_id, f"the disk was too slow: {packets} pictures are missing")
+        self._dropped(event_id, f"the disk was too slow: {packets} packets are missing")
 
     def _dropped(self, event_id: str, reason: str, clip_id: str | None = None) -> None:
         log.warning("clip_dropped event_id=%s reason=%r", event_id, reason)

@@ -1,15 +1,17 @@
 """One episode being recorded: takes packets from the ring, makes one clip file after another.
 
-A new file begins when the video format changes (the camera came back, other parameters) or when time
-jumps. Knows nothing of the index; the keeper turns what `take` returns into rows.
+A new file begins when the format changes (the camera came back, other parameters, other sound) or when
+time jumps. The pictures rule: sound opens no file, ends none and keeps none open. Knows nothing of the
+index; the keeper turns what `take` returns into rows.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from device.clock import ClockFlag
-from device.events import Cause, Packet
+from device.events import Cause, Packet, SoundPacket
 from device.store.clip_file import ClipFile
 from device.store.clip_name import ClipName
 from device.store.ring import Ring
@@ -17,10 +19,12 @@ from device.store.ring import Ring
 GAP_US = 2_000_000
 """Packets further apart than this belong to two clips: the camera was away in between."""
 SILENCE_US = 3_000_000
-"""With no packet for this long the open file is closed: what there is shall be safe."""
+"""With no picture for this long the open file is closed: what there is shall be safe."""
 RESUME_US = 5_000_000
 """From an error of the disk to the next try."""
 SYNC_EVERY_US = 1_500_000
+MOST_EARLY = 64
+"""Packets of sound kept for a keyframe that comes behind them: over a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +67,8 @@ class Recording:
         self._lost = 0
         self._last_sync_us = 0
         self._last_dts_us = 0
-        self._heard_us = 0
+        self._seen_us = 0
+        self._early: deque[SoundPacket] = deque(maxlen=MOST_EARLY)
         self._resume_us = 0
 
     @property
@@ -94,6 +99,11 @@ class Recording:
         finished: list[Finished] = []
         wait_for_keyframe = read.lost > 0
         for packet in read.packets:
+            if isinstance(packet, SoundPacket):
+                if not wait_for_keyframe:
+                    self._add_sound(packet)
+                continue
+            self._seen_us = mono_us
             # By decoding time: with B-frames, pictures from before `until_us` still follow later ones.
             if self.until_us is not None and packet.dts_us > self.until_us:
                 return finished + self.finish(), True
@@ -105,10 +115,8 @@ class Recording:
         if self._file and mono_us - self._last_sync_us >= SYNC_EVERY_US:
             self._file.sync()
             self._last_sync_us = mono_us
-        if read.packets:
-            self._heard_us = mono_us
         # By arrival: a camera whose time stamps lag is not a silent one.
-        silent = self._file is not None and mono_us - self._heard_us > SILENCE_US
+        silent = self._file is not None and mono_us - self._seen_us > SILENCE_US
         over = self.until_us is not None and mono_us - self.until_us > SILENCE_US
         if silent or over:
             finished += self.finish()
@@ -125,7 +133,15 @@ class Recording:
         if self._file is not None:
             self._file.add(packet)
             self._last_dts_us = packet.dts_us
+            while self._early:
+                self._file.add_sound(self._early.popleft())
         return finished
+
+    def _add_sound(self, packet: SoundPacket) -> None:
+        if self._file is None:
+            self._early.append(packet)
+        elif self.until_us is None or packet.pts_us <= self.until_us:
+            self._file.add_sound(packet)
 
     def _open(self, packet: Packet) -> None:
         wall_us, clock = self._stamp(packet.pts_us)

@@ -1,4 +1,4 @@
-"""The packet ring: the last seconds of the camera, encoded, in memory.
+"""The packet ring: the last seconds of the camera, encoded, in memory; pictures and sound as they came.
 
 One primitive serves the recorder, the live view and the tests: `since(seq)`. A reader that falls behind
 is told how much it missed. Packets are held, never copied.
@@ -9,14 +9,14 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 
-from device.events import Packet
+from device.events import Packet, SoundPacket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
     """`packets` in order, where to go on (`next_seq`), and how many were gone already (`lost`)."""
 
-    packets: tuple[Packet, ...]
+    packets: tuple[Packet | SoundPacket, ...]
     next_seq: int
     lost: int
 
@@ -33,12 +33,12 @@ class Ring:
         self._keep_us = keep_us
         self._limit_bytes = limit_bytes
         self._lock = threading.Lock()
-        self._packets: deque[Packet] = deque()
+        self._packets: deque[Packet | SoundPacket] = deque()
         self._keyframe_seqs: deque[int] = deque()
         self._first_seq = 0
         self._bytes = 0
 
-    def append(self, packet: Packet) -> None:
+    def append(self, packet: Packet | SoundPacket) -> None:
         """Take the next packet (the camera's thread)."""
         with self._lock:
             if packet.is_keyframe:
@@ -69,17 +69,29 @@ class Ring:
         return Read(packets=packets, next_seq=start + len(packets), lost=start - seq)
 
     def seq_at(self, mono_us: int) -> int:
-        """Return the seq of the last keyframe shown at or before `mono_us`, or of the oldest one.
+        """Return where to read from for the last keyframe shown at or before `mono_us`, or the oldest one.
 
         With no keyframe in the ring, the seq that the next packet will have.
         """
         with self._lock:
             for seq in reversed(self._keyframe_seqs):
                 if self._packets[seq - self._first_seq].pts_us <= mono_us:
-                    return seq
+                    return self._with_sound(seq)
             if self._keyframe_seqs:
-                return self._keyframe_seqs[0]
+                return self._with_sound(self._keyframe_seqs[0])
             return self._first_seq + len(self._packets)
+
+    def _with_sound(self, seq: int) -> int:
+        """Return the seq of the first sound that belongs to a keyframe's time: it may have come before it."""
+        place, found = seq - self._first_seq, seq
+        from_us = self._packets[place].pts_us
+        before = islice(reversed(self._packets), len(self._packets) - place, None)
+        for steps, packet in enumerate(before, start=1):
+            if packet.is_keyframe or (isinstance(packet, SoundPacket) and packet.pts_us < from_us):
+                break
+            if isinstance(packet, SoundPacket):
+                found = seq - steps
+        return found
 
     @property
     def size_bytes(self) -> int:

@@ -110,6 +110,26 @@ def test_a_jump_a_wrap_and_missing_times_are_mended() -> None:
     assert timeline.place(pts_us=None, dts_us=None, arrived_us=9_500_000) == (9_500_000, 9_500_000)
 
 
+def test_sound_lies_where_its_pictures_lie_through_jumps_and_a_clock_that_drifts_away() -> None:
+    timeline = Timeline()
+    assert timeline.beside(0, arrived_us=0) is None, "no picture yet"
+
+    def apart(source_us: int, arrived_us: int, *, sound_us: int = 0) -> int:
+        """Place a picture and sound of the same moment; `sound_us`: how wrong the sound's stamp is."""
+        heard_us = timeline.beside(source_us + sound_us, arrived_us=arrived_us)
+        seen_us, _ = timeline.place(pts_us=source_us, dts_us=source_us, arrived_us=arrived_us)
+        return abs((heard_us if heard_us is not None else seen_us) - seen_us)
+
+    step = S // 10
+    assert max(apart(n * step, 5 * S + n * step) for n in range(100)) < 20_000
+    # The source jumps, and its sound is the first to tell.
+    assert max(apart(10**12 + n * step, 15 * S + n * step) for n in range(100)) < 20_000
+    # Sound whose clock has nothing to do with the pictures', or leaves it for good: never out by more.
+    drift = [apart(10**12 + n * step, 15 * S + n * step, sound_us=n * 1000) for n in range(100, 9000)]
+    assert 1_900_000 < max(drift) < 2_100_000
+    assert timeline.beside(None, arrived_us=10**9) == 10**9 - timeline.lag_us
+
+
 @given(st.lists(st.tuples(st.one_of(st.none(), st.integers(-(10**13), 10**13)), st.integers(0, S))))
 def test_decoding_times_always_grow(packets: list[tuple[int | None, int]]) -> None:
     timeline, now, last = Timeline(), 0, -(10**15)

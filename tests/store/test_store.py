@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from device.events import Packet, VideoFormat
+from device.events import Packet, SoundFormat, SoundPacket, VideoFormat
 from device.store.clip_name import ClipName
 from device.store.journal import Journal, JournalReader
 from device.store.orders import NewFact
@@ -42,6 +42,22 @@ def test_bytes_are_a_hard_limit_and_a_slow_reader_is_told() -> None:
     assert read.lost + len(read.packets) == 200
     assert read.packets[0].is_keyframe
     assert ring.since(read.next_seq).packets == ()
+
+
+def test_sound_counts_in_the_ring_and_a_keyframes_sound_is_found_in_front_of_it() -> None:
+    ring = Ring(keep_us=60_000_000, limit_bytes=60_000)
+    form = SoundFormat(codec="aac", rate_hz=48_000, channels=1, header=b"")
+    for number in range(1000):
+        # As from a camera whose pictures are coded for 0.3 s, and its sound for none.
+        ahead_us = number * 100_000 + 300_000
+        sound = SoundPacket(data=b"", size_bytes=50, pts_us=ahead_us, duration_us=100_000, format=form)
+        ring.append(sound)
+        ring.append(packet(number, gop=20))
+        assert ring.size_bytes <= 60_000
+    (first, *rest) = ring.since(ring.seq_at(90_000_000)).packets
+    assert isinstance(first, SoundPacket)
+    keyframe = next(p for p in rest if p.is_keyframe)
+    assert first.pts_us == keyframe.pts_us == 90_000_000
 
 
 def fact(kind: str, *, late: bool | None = False, press_id: int | None = None) -> NewFact:
