@@ -1,7 +1,10 @@
 """The ring and the log, on their own."""
 
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from device.events import Packet, VideoFormat
@@ -42,6 +45,39 @@ def test_bytes_are_a_hard_limit_and_a_slow_reader_is_told() -> None:
     assert read.lost + len(read.packets) == 200
     assert read.packets[0].is_keyframe
     assert ring.since(read.next_seq).packets == ()
+
+
+def test_a_readers_packets_are_the_cameras_own_and_no_copies() -> None:
+    ring = Ring(keep_us=1_000_000, limit_bytes=5000)
+    given = [replace(packet(number, gop=10), data=bytearray(100)) for number in range(30)]
+    for one in given:
+        ring.append(one)
+    read = ring.since(0)
+    assert read.packets
+    for packet_out, packet_in in zip(read.packets, given[read.lost :], strict=True):
+        assert packet_out is packet_in
+        assert packet_out.data is packet_in.data
+
+
+def test_what_the_ring_lets_go_is_held_by_nobody() -> None:
+    ring = Ring(keep_us=60_000_000, limit_bytes=5000)
+    watched = []
+    for number in range(200):
+        data = np.ones(100, np.uint8)
+        watched.append(weakref.ref(data))
+        ring.append(replace(packet(number, gop=10), data=data))
+        del data
+        held = [data for ref in watched if (data := ref()) is not None]
+        assert sum(data.nbytes for data in held) == ring.size_bytes <= 5000
+        del held
+
+
+def test_one_packet_larger_than_the_limit_is_not_held_either() -> None:
+    ring = Ring(keep_us=60_000_000, limit_bytes=5000)
+    for number in range(30):
+        ring.append(packet(number, gop=10, size=6000 if number == 15 else 100))
+        assert ring.size_bytes <= 5000
+    assert ring.since(ring.seq_at(0)).packets[0].is_keyframe
 
 
 def fact(kind: str, *, late: bool | None = False, press_id: int | None = None) -> NewFact:
