@@ -89,8 +89,9 @@ class ClipFile:
                 "w",
                 format="mp4",
                 options={
+                    # Negative offsets: the first picture is shown at 0 when there are B-frames, too.
                     # +bitexact: no name and version of the muxer in the file.
-                    "movflags": "+hybrid_fragmented+frag_keyframe",
+                    "movflags": "+hybrid_fragmented+frag_keyframe+negative_cts_offsets",
                     "fflags": "+bitexact",
                     "frag_duration": str(_FRAGMENT_US),
                 },

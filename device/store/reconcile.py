@@ -13,7 +13,7 @@ from pathlib import Path
 from device.store.clip_name import ClipName
 from device.store.files import rename_durably, sha256_of, sync_folder
 from device.store.index import ClipRow, Index
-from device.store.mp4 import playable_us, whole_fragments
+from device.store.mp4 import hev1_place, playable_us, whole_fragments
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +90,8 @@ def adopt(path: Path, index: Index, quarantine: Path) -> Mended:
 def _cut(path: Path, end: int) -> None:
     with path.open("r+b") as file:
         file.truncate(end)
+        if place := hev1_place(path):
+            os.pwrite(file.fileno(), b"hvc1", place)  # as a clip gets it that is closed
         os.fsync(file.fileno())
 
 

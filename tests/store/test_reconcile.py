@@ -2,11 +2,15 @@
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
+from device.events import Packet, VideoFormat
+from device.hw.annex_b import AnnexB
+from device.store.clip_file import ClipFile
 from device.store.clip_name import ClipName
 from device.store.files import sha256_of
 from device.store.index import Index
@@ -68,6 +72,33 @@ def test_a_clip_of_another_size_is_put_aside_and_its_row_goes(folder: Folder) ->
 def test_a_clip_whose_file_is_gone_loses_its_row(folder: Folder) -> None:
     folder.keep(2).unlink()
     assert folder.mend() == [("its file is gone", True)]
+    assert folder.findings() == []
+
+
+def test_an_h265_clip_that_was_cut_off_has_the_tag_that_quicktime_plays(folder: Folder) -> None:
+    video = VideoFormat(codec="hevc", width_px=320, height_px=180, epoch=1)
+    name = ClipName(
+        started_wall_us=9_000_000, event_id="01KA" + "9" * 22, cause="press", clock="synchronised"
+    )
+    growing = ClipFile(folder.clips / name.file_name, video)
+    source = make_video(folder.clips.parent / "h265.mp4", seconds=3, codec="libx265")
+    with av.open(str(source)) as file:
+        stream: Any = file.streams.video[0]
+        annex_b = AnnexB("hevc", stream)
+        for data in (data for raw in file.demux(stream) if raw.size for data in annex_b.filter(raw)):
+            us = int(data.pts * stream.time_base * 1_000_000)
+            growing.add(
+                Packet(
+                    data=data, size_bytes=data.size, pts_us=us, dts_us=us, duration_us=66_667,
+                    is_keyframe=data.is_keyframe, format=video,
+                )
+            )  # fmt: skip
+    growing.sync()
+    assert b"hev1" in growing.part_path.read_bytes()
+    assert folder.mend() == [("was cut off, and saved", True)]
+    with av.open(str(growing.final_path)) as file:
+        assert file.streams.video[0].codec_context.codec_tag == "hvc1"
+        assert sum(1 for _ in file.decode(file.streams.video[0])) >= 15
     assert folder.findings() == []
 
 
