@@ -118,6 +118,12 @@ class Index:
         """Return every clip in order of recording."""
         return list(self._rows(f"{_SELECT} ORDER BY ordinal", []))
 
+    def files(self) -> list[tuple[str, str, int, int]]:
+        """Return (clip_id, file_name, size_bytes, doomed) of every clip in order of recording."""
+        return self._db.execute(
+            "SELECT clip_id, file_name, size_bytes, doomed FROM clip ORDER BY ordinal"
+        ).fetchall()
+
     def oldest_without_star(self) -> Iterator[ClipRow]:
         """Yield the clips without a star in order of recording, read as they are asked for."""
         return self._rows(f"{_SELECT} WHERE protected = 0 ORDER BY ordinal", [])

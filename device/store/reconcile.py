@@ -37,22 +37,27 @@ def disk_bytes(path: Path) -> int:
 
 def reconcile(index: Index, folder: Path, quarantine: Path) -> Iterator[Mended]:
     """Make rows and files agree again; yield what was adopted, lost or put aside."""
-    rows = {row.file_name: row for row in index.oldest_first()}
-    for row in rows.values():
-        path = folder / row.file_name
-        if row.doomed:
+    found, listed = _sizes(folder), index.files()
+    for clip_id, file_name, size_bytes, doomed in listed:
+        size = found.get(file_name)
+        if doomed and (row := index.find(clip_id)):
             delete(row, index, folder)
-        elif not path.exists():
-            index.remove(row.clip_id)
-            yield Mended(path=path, row=None, reason="its file is gone", clip_id=row.clip_id)
-        elif path.stat().st_size != row.size_bytes:
-            reason = f"its file has {path.stat().st_size} bytes, {row.size_bytes} were recorded"
-            aside = _put_aside(path, quarantine, reason, row.clip_id)
-            index.remove(row.clip_id)
+        elif size is None:
+            index.remove(clip_id)
+            yield Mended(path=folder / file_name, row=None, reason="its file is gone", clip_id=clip_id)
+        elif size != size_bytes:
+            reason = f"its file has {size} bytes, {size_bytes} were recorded"
+            aside = _put_aside(folder / file_name, quarantine, reason, clip_id)
+            index.remove(clip_id)
             yield aside
-    for path in sorted(folder.iterdir()):
-        if path.name not in rows and path.is_file():
-            yield adopt(path, index, quarantine)
+    for name in sorted(found.keys() - {file_name for _, file_name, _, _ in listed}):
+        yield adopt(folder / name, index, quarantine)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Return the bytes of each file, in one walk: a year has 100,000 clips."""
+    with os.scandir(folder) as entries:
+        return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
 
 
 def delete(row: ClipRow, index: Index, folder: Path) -> None:

@@ -107,12 +107,21 @@ def test_the_log_keeps_its_newest_rows_and_never_reuses_a_number(tmp_path: Path)
     assert [row.seq for row in rows] == list(range(21, 31))
 
 
-def test_a_clip_name_says_all_and_reads_back() -> None:
+def test_a_clip_name_says_all_and_reads_back(tmp_path: Path) -> None:
     name = ClipName(
         started_wall_us=1_764_015_617_123_000, event_id="01KAVZ0000000000000000ABCD",
         cause="press", clock="unsynchronised",
     )  # fmt: skip
     assert ClipName.parse(name.file_name) == name
     assert name.clip_id.endswith("-ABCD")
+    assert not name.is_taken(tmp_path)
+    for other in (
+        replace(name, started_wall_us=name.started_wall_us + 1000),
+        replace(name, event_id="0" * 26),
+    ):
+        (tmp_path / other.file_name).touch()
+    assert not name.is_taken(tmp_path)
+    (tmp_path / (replace(name, cause="motion", clock="synchronised").file_name + ".part")).touch()
+    assert name.is_taken(tmp_path)
     for bad in ("x.mp4", name.file_name + "x", name.file_name.replace("press", "other")):
         assert ClipName.parse(bad) is None
