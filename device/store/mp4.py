@@ -46,8 +46,8 @@ def whole_fragments(path: Path) -> list[Span]:
     """Return where the whole fragments of a cut file lie.
 
     An `mdat` that ends inside the file, with its `moof` in front, is a whole fragment. A `moov` and an `mdat`
-    without a `moof` are a file that was closed, which is one fragment. Nothing is decoded: what is
-    in the boxes may still be damaged.
+    without a `moof` are a file that was closed, or the first fragment of one that grows. Nothing is decoded:
+    what is in the boxes may still be damaged.
     """
     size, offset = path.stat().st_size, 0
     found: list[Span] = []
@@ -64,10 +64,10 @@ def whole_fragments(path: Path) -> list[Span]:
             elif kind == b"mdat" and begin is not None:
                 found.append((begin, offset))
                 begin = None
-            else:
+            elif not bare >= {b"mdat", b"moov"}:
                 bare.add(kind)
-            if bare >= {b"mdat", b"moov"}:
-                found = [(0, offset)]
+                if bare >= {b"mdat", b"moov"}:
+                    found.append((0, offset))
     return found
 
 

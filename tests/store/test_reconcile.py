@@ -171,9 +171,14 @@ def test_an_index_that_was_cut_off_while_it_was_made_is_finished(tmp_path: Path)
         assert index.execute("PRAGMA user_version").fetchone() == (2,)
 
 
-def test_of_a_clip_whose_last_fragment_is_damaged_the_rest_is_adopted(folder: Folder, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first_fragment", ["+empty_moov", ""], ids=["has a moof", "is in the moov"])
+def test_of_a_clip_whose_last_fragment_is_damaged_the_rest_is_adopted(
+    folder: Folder, first_fragment: str
+) -> None:
     path = folder.clips / "20261124T202017.000Z_01KA0000000000000000000002_press_s.mp4.part"
-    with av.open(str(path), "w", format="mp4", options={"movflags": "frag_keyframe+empty_moov"}) as file:
+    with av.open(
+        str(path), "w", format="mp4", options={"movflags": f"frag_keyframe{first_fragment}"}
+    ) as file:
         stream = file.add_stream("libx264", rate=10, options={"g": "10", "tune": "zerolatency"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for number in range(40):
