@@ -7,7 +7,7 @@ from typing import Any
 import av
 
 from device.events import CameraSink, LumaFrame
-from device.hw.luma import LUMA_FPS, luma_of
+from device.hw.luma import LumaPace, luma_of
 from device.hw.source import FAILURES
 
 MOTION_DECODER = {"skip_loop_filter": "all"}
@@ -54,7 +54,7 @@ class MotionDecoder:
         self._context = context
         self._sink = sink
         self._skipping = True
-        self._luma_us = 0
+        self._pace = LumaPace()
         self._cost = Cost("motion decodes the main stream (camera.stream.substream_url would save it)", sink)
 
     def look(self, packet: Any, pts_us: int, *, behind: bool) -> None:
@@ -72,6 +72,5 @@ class MotionDecoder:
                 self._skipping = True  # a damaged picture: go on at the next keyframe
                 return
             for frame in frames:
-                if frame.pts is not None and frame.pts - self._luma_us >= 1e6 / LUMA_FPS:
-                    self._luma_us = frame.pts
+                if frame.pts is not None and self._pace.takes(frame.pts):
                     self._sink.luma(LumaFrame(mono_us=frame.pts, luma=luma_of(frame)))

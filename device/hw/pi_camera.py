@@ -12,7 +12,7 @@ from device.config import PiCameraConfig
 from device.errors import CameraError
 from device.events import CameraSink, LumaFrame, Packet, VideoFormat
 from device.hw.camera import next_epoch
-from device.hw.luma import LUMA_FPS, shrink
+from device.hw.luma import LumaPace, shrink
 
 AE_CONVERGED = 2
 SETTLING_US = 3_000_000
@@ -31,7 +31,7 @@ class PiCamera:
         """Deliver until stopped. Raises CameraError when there is no picamera2 or no camera."""
         camera, mapped_array = self._start(_Packets(self._config, sink))
         width_px, height_px = self._config.luma_width_px, self._config.luma_height_px
-        opened_us, luma_us, settled = time.monotonic_ns() // 1000, 0, False
+        opened_us, pace, settled = time.monotonic_ns() // 1000, LumaPace(), False
         try:
             while not stop.is_set():
                 beat()
@@ -41,8 +41,7 @@ class PiCamera:
                     # CLOCK_BOOTTIME, which on a board that never sleeps is CLOCK_MONOTONIC.
                     mono_us = metadata["SensorTimestamp"] // 1000
                     settled = settled or _exposure_settled(metadata) or mono_us - opened_us > SETTLING_US
-                    if settled and mono_us - luma_us >= 0.95e6 / LUMA_FPS:
-                        luma_us = mono_us
+                    if settled and pace.takes(mono_us):
                         with mapped_array(request, "lores", write=False) as mapped:
                             # The rows are longer than the picture is wide (stride), and U and V follow Y.
                             luma = shrink(mapped.array[:height_px, :width_px])

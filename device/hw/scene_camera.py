@@ -11,7 +11,7 @@ from device.config import SceneCameraConfig
 from device.events import CameraSink, LumaFrame, VideoFormat
 from device.hw.camera import next_epoch
 from device.hw.encoder import SoftwareEncoder
-from device.hw.luma import LUMA_FPS, shrink
+from device.hw.luma import LumaPace, shrink
 from device.hw.porch import Porch
 
 
@@ -50,17 +50,16 @@ class SceneCamera:
             keyframe_every_s=config.keyframe_every_s,
         )
         start_us, step_us = self._clock.mono_us(), int(1e6 / config.fps)
-        before_s, due_us, luma_due_us = 0.0, start_us, start_us
+        before_s, due_us, pace = 0.0, start_us, LumaPace()
         while not stop.is_set():
             beat()
             picture = self._porch.draw((due_us - start_us) / 1e6)
             frame = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format="yuv420p")
             for packet in encoder.encode(frame, due_us):
                 sink.packet(packet)
-            if due_us >= luma_due_us:
+            if pace.takes(due_us):
                 grey = shrink(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))  # type: ignore[arg-type]
                 sink.luma(LumaFrame(mono_us=due_us, luma=grey))
-                luma_due_us += int(1e6 / LUMA_FPS)
             now_s = (due_us - start_us) / 1e6
             if self._press and self._porch.press_due(before_s, now_s):
                 self._press(due_us)

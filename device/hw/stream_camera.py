@@ -22,7 +22,7 @@ from device.hw.annex_b import AnnexB, parameter_sets
 from device.hw.camera import next_epoch
 from device.hw.decoding import MOTION_DECODER, Cost, MotionDecoder, decoded
 from device.hw.encoder import SoftwareEncoder
-from device.hw.luma import LUMA_FPS, luma_of
+from device.hw.luma import LumaPace, luma_of
 from device.hw.sound import Sound, sound_of
 from device.hw.source import FAILURES, Microseconds, is_file, open_source, why, without_secret
 from device.policy.timeline import Timeline
@@ -256,7 +256,7 @@ class StreamCamera:
         beat: Callable[[], None],
     ) -> None:
         config, context = self._config, video.codec_context
-        timeline, in_us, luma_us = Timeline(), Microseconds(video.time_base), 0
+        timeline, in_us, luma_pace = Timeline(), Microseconds(video.time_base), LumaPace()
         sound = self._sound(source, timeline, sink)
         form = VideoFormat(
             codec="h264",
@@ -281,8 +281,7 @@ class StreamCamera:
                     small = frame.reformat(form.width_px, form.height_px, "yuv420p")
                     for packet in encoder.encode(small, pts_us):
                         sink.packet(packet)
-                    if pts_us - luma_us >= 1e6 / LUMA_FPS:
-                        luma_us = pts_us
+                    if luma_pace.takes(pts_us):
                         sink.luma(LumaFrame(mono_us=pts_us, luma=luma_of(small)))
 
     def _look_at_substream(self, sink: CameraSink, done: threading.Event) -> None:
@@ -296,7 +295,7 @@ class StreamCamera:
                     video = source.streams.video[0]
                     video.codec_context.thread_count = 1
                     video.codec_context.options = MOTION_DECODER
-                    timeline, in_us, luma_us = Timeline(), Microseconds(video.time_base), 0
+                    timeline, in_us, luma_pace = Timeline(), Microseconds(video.time_base), LumaPace()
                     packets = self._packets(source, video, url, done, lambda: None)
                     for raw, arrived_us in packets:
                         pts_us, _ = timeline.place(
@@ -305,8 +304,7 @@ class StreamCamera:
                             arrived_us=arrived_us,
                         )
                         for frame in decoded(video.codec_context, raw):
-                            if pts_us - luma_us >= 0.95e6 / LUMA_FPS:
-                                luma_us = pts_us
+                            if luma_pace.takes(pts_us):
                                 sink.luma(LumaFrame(mono_us=pts_us, luma=luma_of(frame)))
                         delay_s = 1.0
             except (CameraError, *FAILURES) as error:

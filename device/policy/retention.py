@@ -1,6 +1,6 @@
 """Which clips go when the ring of clips is full or old: the oldest that nobody protected."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -15,18 +15,19 @@ class Kept:
 
 
 def to_delete(
-    oldest_first: Sequence[Kept], *, used_bytes: int, limit_bytes: int, longest_age_us: int
+    oldest_first: Iterable[Kept], *, over_bytes: int, longest_age_us: int | None, most: int
 ) -> list[str]:
-    """Return the ids to delete, in order.
+    """Return the ids to delete, in order, `most` of them at most; looks at no clip behind the last.
 
-    `used_bytes` counts everything under the limit, the clip that is being written too. A clip
-    without a trusted age is never too old: only space can push it out.
+    `over_bytes`: how many must be freed, 0 or less if there is room. With `longest_age_us` None age is not
+    asked for. A clip without a trusted age is never too old: only space can push it out.
     """
-    doomed = []
+    doomed: list[str] = []
     for clip in oldest_first:
-        too_old = clip.age_us is not None and clip.age_us > longest_age_us
-        if clip.protected or not (too_old or used_bytes > limit_bytes):
-            continue
-        doomed.append(clip.clip_id)
-        used_bytes -= clip.disk_bytes
+        too_old = longest_age_us is not None and clip.age_us is not None and clip.age_us > longest_age_us
+        if not clip.protected and (too_old or over_bytes > 0):
+            doomed.append(clip.clip_id)
+            over_bytes -= clip.disk_bytes
+        if len(doomed) == most or (over_bytes <= 0 and longest_age_us is None):
+            break
     return doomed

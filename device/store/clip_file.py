@@ -94,9 +94,11 @@ class ClipFile:
                 "w",
                 format="mp4",
                 options={
+                    # Negative offsets: the first picture is shown at 0 when there are B-frames, too.
                     # +empty_moov: the file's head does not wait until every track has something.
-                    "movflags": "+hybrid_fragmented+frag_keyframe" + ("+empty_moov" if video.sound else ""),
                     # +bitexact: no name and version of the muxer in the file.
+                    "movflags": "+hybrid_fragmented+frag_keyframe+negative_cts_offsets"
+                    + ("+empty_moov" if video.sound else ""),
                     "fflags": "+bitexact",
                     "frag_duration": str(_FRAGMENT_US),
                     "max_interleave_delta": str(_INTERLEAVE_US),
@@ -148,7 +150,7 @@ class ClipFile:
         sound = self.video.sound
         if sound is None or self.started_us is None or packet.format != sound:
             return
-        at = round((packet.pts_us - self._zero_us) * sound.rate_hz / 1e6)
+        at = round((packet.pts_us - self.started_us) * sound.rate_hz / 1e6)
         slack = _SOUND_SLACK_US * sound.rate_hz // 1_000_000
         if at < self._sound_end - slack:
             return

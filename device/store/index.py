@@ -60,7 +60,7 @@ class Index:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open. Raises sqlite3.DatabaseError if the file is not a sound database."""
-        self._totals: tuple[int, int, int | None] | None = None
+        self._totals: tuple[int, int] | None = None
         mode = "ro" if read_only else "rwc"
         self._db = sqlite3.connect(
             f"file:{path}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
@@ -82,12 +82,12 @@ class Index:
 
     def add(self, row: ClipRow) -> None:
         """Insert one clip whose file is durable already."""
-        self._totals = None
         marks = ", ".join("?" * len(_COLUMNS))
         self._db.execute(
             f"INSERT INTO clip ({', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608  (as above)
             [getattr(row, name) for name in _COLUMNS],
         )
+        self._count(1, row.disk_bytes)
 
     def protect(self, clip_id: str, *, on: bool) -> None:
         """Set or take the owner's star; durable when this returns."""
@@ -106,12 +106,32 @@ class Index:
 
     def remove(self, clip_id: str) -> None:
         """Forget one clip."""
-        self._totals = None
-        self._db.execute("DELETE FROM clip WHERE clip_id = ?", [clip_id])
+        statement = "DELETE FROM clip WHERE clip_id = ? RETURNING disk_bytes"
+        for (freed_bytes,) in self._db.execute(statement, [clip_id]).fetchall():
+            self._count(-1, -freed_bytes)
+
+    def _count(self, clips: int, disk_bytes: int) -> None:
+        if self._totals is not None:
+            self._totals = self._totals[0] + clips, self._totals[1] + disk_bytes
 
     def oldest_first(self) -> list[ClipRow]:
         """Return every clip in order of recording."""
         return list(self._rows(f"{_SELECT} ORDER BY ordinal", []))
+
+    def files(self) -> list[tuple[str, str, int, int]]:
+        """Return (clip_id, file_name, size_bytes, doomed) of every clip in order of recording."""
+        return self._db.execute(
+            "SELECT clip_id, file_name, size_bytes, doomed FROM clip ORDER BY ordinal"
+        ).fetchall()
+
+    def oldest_without_star(self) -> Iterator[ClipRow]:
+        """Yield the clips without a star in order of recording, read as they are asked for."""
+        return self._rows(f"{_SELECT} WHERE protected = 0 ORDER BY ordinal", [])
+
+    def without_star_before(self, wall_us: int) -> Iterator[ClipRow]:
+        """Yield those that began before `wall_us` by a synchronised clock, in order of their start."""
+        where = "WHERE started_wall_us < ? AND clock = 'synchronised' AND protected = 0"
+        return self._rows(f"{_SELECT} {where} ORDER BY started_wall_us", [wall_us])
 
     def find(self, clip_id: str) -> ClipRow | None:
         """Return one clip, or None."""
@@ -133,14 +153,14 @@ class Index:
     def totals(self) -> tuple[int, int, int | None]:
         """Return (clips, bytes on disk, wall time of the oldest in Unix microseconds).
 
-        Counted anew only after this connection changed something: the keeper asks many times a second.
+        Counted once and kept up from then on: the keeper asks many times a second, and nobody else writes.
         """
         if self._totals is None:
             self._totals = self._db.execute(
-                "SELECT count(*), coalesce(sum(disk_bytes), 0), "
-                "(SELECT started_wall_us FROM clip ORDER BY ordinal LIMIT 1) FROM clip"
+                "SELECT count(*), coalesce(sum(disk_bytes), 0) FROM clip"
             ).fetchone()
-        return self._totals
+        oldest = self._db.execute("SELECT started_wall_us FROM clip ORDER BY ordinal LIMIT 1").fetchone()
+        return *self._totals, oldest[0] if oldest else None
 
     def close(self) -> None:
         """Close the connection."""

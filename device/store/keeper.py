@@ -86,6 +86,7 @@ class Keeper:
         self._salvage_us = 0
         self._faults: set[str] = set()
         self._quota = Quota(storage, clock, layout.clips)
+        self._deleting = False
         self._boot_id = boot_id()
         self._reported_us = 0
         self._behind = 0
@@ -97,9 +98,14 @@ class Keeper:
                 return
         while not worker.stopping.is_set():
             worker.beat()
-            closing = any(r.until_us is not None for rs in self._recordings.values() for r in rs)
-            self.turn(wait_s=CLOSING_TURN_S if closing else TURN_S)
+            self.turn(wait_s=self._rest_s())
         self.close()
+
+    def _rest_s(self) -> float:
+        if self._deleting:
+            return 0
+        closing = any(r.until_us is not None for rs in self._recordings.values() for r in rs)
+        return CLOSING_TURN_S if closing else TURN_S
 
     def turn(self, *, wait_s: float) -> None:
         """Wait so long for an order, then do what there is to do."""
@@ -303,23 +309,26 @@ class Keeper:
     # --- quota ----------------------------------------------------------------------------------
 
     def _hold_quota(self) -> None:
+        """Delete a few; with more to go the next turn comes at once, and obeys the orders in between."""
+        self._deleting = False
         growing_bytes = sum(r.open_bytes for rs in self._recordings.values() for r in rs)
         doomed, stuck_bytes = self._quota.look(self._index, growing_bytes)
         for row in doomed:
-            self._delete(row, "retention")
+            self._deleting |= self._delete(row, "retention")
         if stuck_bytes:
             text = f"{stuck_bytes} bytes too many, and no clip that may be deleted"
             self._raise("storage_full", text, "see what else fills the disk, or raise storage.limit_bytes")
         else:
             self._clear("storage_full")
 
-    def _delete(self, row: ClipRow, reason: str) -> None:
+    def _delete(self, row: ClipRow, reason: str) -> bool:
         try:
             delete(row, self._index, self._layout.clips)
         except OSError as error:
             self._raise("storage_failed", f"{row.file_name}: {error.strerror}", STORAGE_REMEDY)
-            return
+            return False
         log.info("clip_deleted id=%s bytes=%d reason=%s", row.clip_id, row.disk_bytes, reason)
+        return True
 
     def _owner_asks(self, order: StarClip | DeleteClip) -> dict[str, Any]:
         """Carry out what the owner wants of one clip; return {} or {"error"}."""

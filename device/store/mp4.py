@@ -20,9 +20,9 @@ def _box(file: BinaryIO, offset: int) -> tuple[int, bytes]:
 
 
 def hev1_place(path: Path) -> int:
-    """Return where the sample entry of a finished H.265 file says hev1, 0 if it does not.
+    """Return where the sample entry of an H.265 file says hev1, 0 if it does not.
 
-    The last `moov` counts; the one that stood in front while the file grew is part of the media by then.
+    The last `moov` counts: of a finished file, the one in front while it grew is part of the media by then.
     """
     size, offset, place = path.stat().st_size, 0, 0
     with path.open("rb") as file:

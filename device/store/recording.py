@@ -147,7 +147,7 @@ class Recording:
         wall_us, clock = self._stamp(packet.pts_us)
         while True:
             name = ClipName(started_wall_us=wall_us, event_id=self.event_id, cause=self.cause, clock=clock)
-            if not any(self._folder.glob(f"{name.stamp}_{self.event_id}_*")):
+            if not name.is_taken(self._folder):
                 break
             wall_us += 1000  # The wall clock jumped back onto this very event: never overwrite.
         self._name = name

@@ -21,6 +21,8 @@ from device.hw.porch import Porch
 from device.link.socket_address import SOCKET_NAME
 
 BIN = Path(sys.executable).parent
+LIBRARIES = "import av, cv2, numpy, paho.mqtt.client, pydantic, sqlite3"
+"""What a Python has to import that could do the daemon's work."""
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -149,10 +151,10 @@ def cpu_s(pid: int) -> float:
     return sum(int(field) for field in fields[11:15]) / TICKS_A_SECOND
 
 
-def rss_mb(pid: int) -> float:
-    """Return a process's resident memory in MB (10^6 bytes)."""
+def rss_mb(pid: int, field: str = "VmRSS") -> float:
+    """Return a process's resident memory in MB (10^6 bytes), its peak with `field` VmHWM."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) * 1024 / 1e6
+    return int(status.partition(f"{field}:")[2].split()[0]) * 1024 / 1e6
 
 
 def percentiles(values_us: list[int]) -> dict[str, float]:

@@ -20,12 +20,11 @@ def measure(tries: int) -> dict[str, Any]:
     """Start the daemon again and again, each time in a new place, and press as soon as the button is live."""
     found: dict[str, list[int]] = {"doorbelld": [], "bare": []}
     clip_lags_us: list[int] = []
-    imports = "import av, cv2, numpy, paho.mqtt.client, pydantic, sqlite3"
     with tempfile.TemporaryDirectory() as place:
         video = rig.draw_video(Path(place) / "main.mp4", width_px=1280, seconds=10, keyframe_s=2, kbps=2000)
         for number in range(tries):
             began_us = _now_us()
-            subprocess.run([sys.executable, "-c", imports], check=True)
+            subprocess.run([sys.executable, "-c", rig.LIBRARIES], check=True)
             found["bare"].append(_now_us() - began_us)
             folder = Path(place) / str(number)
             folder.mkdir()

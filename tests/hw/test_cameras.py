@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ from device.events import CameraReport, LumaFrame, Packet, VideoFormat
 from device.hw.camera import Camera
 from device.hw.capture import capture, open_camera
 from device.hw.capture_child import ChildCamera, messages
+from device.hw.luma import LUMA_FPS, LumaPace
 from device.worker import Worker
 from tests.house import free_port, make_video, wait_for
 
@@ -96,6 +98,31 @@ class Running:
         assert not self._thread.is_alive()
         assert self.error is None
         return time.monotonic() - from_s
+
+
+@pytest.mark.parametrize(
+    ("fps", "given"), [(5, 50), (LUMA_FPS, 80), (10, 50), (15, 75), (25, 84), (30, 75), (60, 75)]
+)
+def test_motion_gets_evenly_spaced_pictures_and_hardly_more_than_it_asked_for(fps: int, given: int) -> None:
+    pace = LumaPace()
+    shown_us = [7_000_000 + number * 1_000_000 // fps for number in range(10 * fps)]
+    chosen_us = [us for us in shown_us if pace.takes(us)]
+    steps_us = {(b - a) // 10 for a, b in pairwise(chosen_us)}
+    assert chosen_us[0] == shown_us[0]
+    assert len(chosen_us) == given
+    assert len(steps_us) == 1
+
+
+def test_a_camera_that_is_not_quite_even_does_not_lose_every_other_picture_for_motion() -> None:
+    pace = LumaPace()
+    shown_us = [7_000_000 + number * 125_000 + (-3000, 0, 3000)[number % 3] for number in range(80)]
+    assert all(pace.takes(us) for us in shown_us)
+
+
+def test_motion_gets_no_rush_of_pictures_after_a_pause() -> None:
+    pace = LumaPace()
+    shown_us = [number * 66_667 for number in (*range(15), *range(150, 165))]
+    assert sum(pace.takes(us) for us in shown_us) == 16
 
 
 @pytest.fixture(scope="session")

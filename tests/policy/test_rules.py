@@ -65,8 +65,13 @@ def test_retention_takes_the_oldest_unprotected_and_no_more_than_needed() -> Non
         Kept(clip_id=str(n), disk_bytes=10, protected=n == 0, age_us=None if n == 3 else 100 - n)
         for n in range(5)
     ]
-    assert to_delete(clips, used_bytes=50, limit_bytes=35, longest_age_us=1000) == ["1", "2"]
-    assert to_delete(clips, used_bytes=50, limit_bytes=100, longest_age_us=50) == ["1", "2", "4"]
+    assert to_delete(clips, over_bytes=15, longest_age_us=None, most=9) == ["1", "2"]
+    assert to_delete(clips, over_bytes=15, longest_age_us=None, most=1) == ["1"]
+    assert to_delete(clips, over_bytes=0, longest_age_us=50, most=9) == ["1", "2", "4"]
+    assert to_delete(clips, over_bytes=0, longest_age_us=1000, most=9) == []
+    shown = iter(clips)
+    assert to_delete(shown, over_bytes=15, longest_age_us=None, most=9) == ["1", "2"]
+    assert next(shown) is clips[3], "clips behind the last are not looked at"
 
 
 def test_a_token_bucket_lets_a_burst_through_and_then_a_trickle() -> None:

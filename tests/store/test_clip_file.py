@@ -93,7 +93,7 @@ def test_sound_that_overlaps_is_left_out_and_a_hole_is_filled_if_there_is_silenc
     all_pictures = list(pictures(movie, form))
     clip.add(all_pictures[0])
     for at_us in (-70_000, 9000, 64_000, 70_000, 150_000, 1_000_000, 1_050_000, 1_130_000):
-        clip.add_sound(sound_at(all_pictures[0].dts_us + at_us, data, sound))
+        clip.add_sound(sound_at(all_pictures[0].pts_us + at_us, data, sound))
     for picture in all_pictures[1:]:
         clip.add(picture)
     clip.close(clip.final_path)

@@ -1,5 +1,6 @@
 """The quota over a real index, with time handed in."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from device.clock import ClockFlag
 from device.config import Config
 from device.store.index import ClipRow, Index
-from device.store.quota import Quota
+from device.store.quota import MOST_A_LOOK, Quota
 
 DAY_US = 86_400_000_000
 
@@ -73,6 +74,30 @@ def test_too_much_that_may_not_go_is_told_and_not_looked_for_at_each_turn(
     assert gone(quota, index) == ([], 2_000_000), "the index is not read again at once"
     time.now_us += 6_000_000
     assert gone(quota, index) == (["1"], 0)
+
+
+def test_only_a_few_are_named_at_once_and_the_rest_when_those_are_gone(quota: Quota, index: Index) -> None:
+    for number in range(9):
+        index.add(row(number, age_days=31 if number in (0, 8) else 0, protected=number == 1))
+    order = []
+    while doomed := gone(quota, index)[0]:
+        assert len(doomed) <= MOST_A_LOOK
+        order += doomed
+        for clip_id in doomed:
+            index.remove(clip_id)
+    assert order == ["0", "2", "3", "4", "5", "6", "7", "8"], "room first, then age"
+
+
+def test_totals_are_right_after_each_change_without_counting_again(index: Index, tmp_path: Path) -> None:
+    assert index.totals() == (0, 0, None)
+    for number in range(3):
+        index.add(row(number, age_days=3 - number))
+    index.remove("0")
+    index.remove("0")
+    with pytest.raises(sqlite3.IntegrityError):
+        index.add(row(1))
+    assert index.totals() == Index(tmp_path / "index.db", read_only=True).totals()
+    assert index.totals() == (2, 8_000_000, 398 * DAY_US)
 
 
 def test_age_counts_only_when_both_clocks_are_trusted(quota: Quota, index: Index, time: Time) -> None:

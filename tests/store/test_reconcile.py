@@ -2,11 +2,15 @@
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
+from device.events import Packet, VideoFormat
+from device.hw.annex_b import AnnexB
+from device.store.clip_file import ClipFile
 from device.store.clip_name import ClipName
 from device.store.files import sha256_of
 from device.store.index import Index
@@ -68,6 +72,33 @@ def test_a_clip_of_another_size_is_put_aside_and_its_row_goes(folder: Folder) ->
 def test_a_clip_whose_file_is_gone_loses_its_row(folder: Folder) -> None:
     folder.keep(2).unlink()
     assert folder.mend() == [("its file is gone", True)]
+    assert folder.findings() == []
+
+
+def test_an_h265_clip_that_was_cut_off_has_the_tag_that_quicktime_plays(folder: Folder) -> None:
+    video = VideoFormat(codec="hevc", width_px=320, height_px=180, epoch=1)
+    name = ClipName(
+        started_wall_us=9_000_000, event_id="01KA" + "9" * 22, cause="press", clock="synchronised"
+    )
+    growing = ClipFile(folder.clips / name.file_name, video)
+    source = make_video(folder.clips.parent / "h265.mp4", seconds=3, codec="libx265")
+    with av.open(str(source)) as file:
+        stream: Any = file.streams.video[0]
+        annex_b = AnnexB("hevc", stream)
+        for data in (data for raw in file.demux(stream) if raw.size for data in annex_b.filter(raw)):
+            us = int(data.pts * stream.time_base * 1_000_000)
+            growing.add(
+                Packet(
+                    data=data, size_bytes=data.size, pts_us=us, dts_us=us, duration_us=66_667,
+                    is_keyframe=data.is_keyframe, format=video,
+                )
+            )  # fmt: skip
+    growing.sync()
+    assert b"hev1" in growing.part_path.read_bytes()
+    assert folder.mend() == [("was cut off, and saved", True)]
+    with av.open(str(growing.final_path)) as file:
+        assert file.streams.video[0].codec_context.codec_tag == "hvc1"
+        assert sum(1 for _ in file.decode(file.streams.video[0])) >= 15
     assert folder.findings() == []
 
 
@@ -140,9 +171,14 @@ def test_an_index_that_was_cut_off_while_it_was_made_is_finished(tmp_path: Path)
         assert index.execute("PRAGMA user_version").fetchone() == (2,)
 
 
-def test_of_a_clip_whose_last_fragment_is_damaged_the_rest_is_adopted(folder: Folder, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first_fragment", ["+empty_moov", ""], ids=["has a moof", "is in the moov"])
+def test_of_a_clip_whose_last_fragment_is_damaged_the_rest_is_adopted(
+    folder: Folder, first_fragment: str
+) -> None:
     path = folder.clips / "20261124T202017.000Z_01KA0000000000000000000002_press_s.mp4.part"
-    with av.open(str(path), "w", format="mp4", options={"movflags": "frag_keyframe+empty_moov"}) as file:
+    with av.open(
+        str(path), "w", format="mp4", options={"movflags": f"frag_keyframe{first_fragment}"}
+    ) as file:
         stream = file.add_stream("libx264", rate=10, options={"g": "10", "tune": "zerolatency"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for number in range(40):

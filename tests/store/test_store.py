@@ -1,7 +1,10 @@
 """The ring and the log, on their own."""
 
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from device.events import Packet, SoundFormat, SoundPacket, VideoFormat
@@ -60,6 +63,39 @@ def test_sound_counts_in_the_ring_and_a_keyframes_sound_is_found_in_front_of_it(
     assert first.pts_us == keyframe.pts_us == 90_000_000
 
 
+def test_a_readers_packets_are_the_cameras_own_and_no_copies() -> None:
+    ring = Ring(keep_us=1_000_000, limit_bytes=5000)
+    given = [replace(packet(number, gop=10), data=bytearray(100)) for number in range(30)]
+    for one in given:
+        ring.append(one)
+    read = ring.since(0)
+    assert read.packets
+    for packet_out, packet_in in zip(read.packets, given[read.lost :], strict=True):
+        assert packet_out is packet_in
+        assert packet_out.data is packet_in.data
+
+
+def test_what_the_ring_lets_go_is_held_by_nobody() -> None:
+    ring = Ring(keep_us=60_000_000, limit_bytes=5000)
+    watched = []
+    for number in range(200):
+        data = np.ones(100, np.uint8)
+        watched.append(weakref.ref(data))
+        ring.append(replace(packet(number, gop=10), data=data))
+        del data
+        held = [data for ref in watched if (data := ref()) is not None]
+        assert sum(data.nbytes for data in held) == ring.size_bytes <= 5000
+        del held
+
+
+def test_one_packet_larger_than_the_limit_is_not_held_either() -> None:
+    ring = Ring(keep_us=60_000_000, limit_bytes=5000)
+    for number in range(30):
+        ring.append(packet(number, gop=10, size=6000 if number == 15 else 100))
+        assert ring.size_bytes <= 5000
+    assert ring.since(ring.seq_at(0)).packets[0].is_keyframe
+
+
 def fact(kind: str, *, late: bool | None = False, press_id: int | None = None) -> NewFact:
     return NewFact(kind=kind, mono_us=0, wall_us=0, clock="synchronised", late=late, press_id=press_id)
 
@@ -87,12 +123,21 @@ def test_the_log_keeps_its_newest_rows_and_never_reuses_a_number(tmp_path: Path)
     assert [row.seq for row in rows] == list(range(21, 31))
 
 
-def test_a_clip_name_says_all_and_reads_back() -> None:
+def test_a_clip_name_says_all_and_reads_back(tmp_path: Path) -> None:
     name = ClipName(
         started_wall_us=1_764_015_617_123_000, event_id="01KAVZ0000000000000000ABCD",
         cause="press", clock="unsynchronised",
     )  # fmt: skip
     assert ClipName.parse(name.file_name) == name
     assert name.clip_id.endswith("-ABCD")
+    assert not name.is_taken(tmp_path)
+    for other in (
+        replace(name, started_wall_us=name.started_wall_us + 1000),
+        replace(name, event_id="0" * 26),
+    ):
+        (tmp_path / other.file_name).touch()
+    assert not name.is_taken(tmp_path)
+    (tmp_path / (replace(name, cause="motion", clock="synchronised").file_name + ".part")).touch()
+    assert name.is_taken(tmp_path)
     for bad in ("x.mp4", name.file_name + "x", name.file_name.replace("press", "other")):
         assert ClipName.parse(bad) is None
