@@ -76,6 +76,10 @@ def _told(row: Sequence[Any]) -> LogRow:
     return LogRow(seq=seq, payload=payload)
 
 
+MOST_SEQ = 1 << 53
+"""What a JSON reader can take; a number above it is damage."""
+
+
 def last_seq(path: Path) -> int | None:
     """Return the highest number that can still be read in a damaged log, or None."""
     found: list[int] = []
@@ -86,7 +90,7 @@ def last_seq(path: Path) -> int | None:
         "SELECT acked_seq FROM sent",
     ):
         with suppress(sqlite3.Error):
-            found += [seq for (seq,) in db.execute(question) if isinstance(seq, int)]
+            found += [seq for (seq,) in db.execute(question) if isinstance(seq, int) and 0 <= seq < MOST_SEQ]
     db.close()
     return max(found, default=None)
 

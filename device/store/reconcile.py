@@ -8,6 +8,7 @@ nothing but an ordinary file is opened.
 import logging
 import os
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,13 +66,12 @@ def reconcile(
 
 def _sizes(folder: Path) -> dict[str, int | None]:
     """Return what lies in a folder: the size of each ordinary file, None for anything else."""
+    sizes: dict[str, int | None] = {}
     with os.scandir(folder) as entries:
-        return {
-            entry.name: entry.stat(follow_symlinks=False).st_size
-            if entry.is_file(follow_symlinks=False)
-            else None
-            for entry in entries
-        }
+        for entry in entries:
+            with suppress(FileNotFoundError):  # a running daemon has renamed or deleted it meanwhile
+                sizes[entry.name] = plain_size(Path(entry.path))
+    return sizes
 
 
 def _other_size(size_bytes: int | None, row: ClipRow) -> str:

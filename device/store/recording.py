@@ -147,6 +147,7 @@ class Recording:
         file, name = self._file, self._name
         if file is None or name is None or file.started_us is None:
             self._file = self._name = None
+            self._lost = 0
             return []
         final = ClipName(
             started_wall_us=name.started_wall_us,

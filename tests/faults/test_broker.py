@@ -4,15 +4,23 @@ An outage that the broker announces is in tests/stories/test_press.py.
 """
 
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from device.cli.client import ask
+from device.clock import SystemClock
+from device.config import MqttConfig
+from device.link.mqtt import MqttLink
+from device.store.journal import Journal, JournalReader
+from device.store.orders import NewFact
+from device.worker import Worker
 from tests.house import Broker, Doorbell, Listener, wait_for
 
 Make = Callable[..., Doorbell]
@@ -158,3 +166,35 @@ def test_a_broker_that_restarts_at_the_moment_of_a_press_loses_and_doubles_none(
             press["event_id"].encode(), press["occurred_at"].encode()))  # fmt: skip
         assert said == 1 if not row["late"] else said <= 1
     dashboard.close()
+
+
+def test_a_log_that_cannot_be_read_at_first_is_sent_when_it_can_and_the_link_lives(
+    broker: Broker, listener: Listener, tmp_path: Path
+) -> None:
+    path, tries, facts = tmp_path / "log.db", [], []
+    journal = Journal(path, boot_id="b", keep_rows=100)
+
+    def open_log(path: Path) -> JournalReader:
+        tries.append(path)
+        if len(tries) == 1:
+            raise sqlite3.OperationalError("disk I/O error")
+        return JournalReader(path)
+
+    def happen() -> None:
+        fact = NewFact(kind="started", mono_us=0, wall_us=0, clock="synchronised", late=False)
+        journal.write([fact], [], None)
+        link.log_grew(path)
+
+    link = MqttLink(
+        MqttConfig(host="127.0.0.1", port=broker.port), "porch", inbox=facts.append, clock=SystemClock(),
+        discovery=None, open_log=open_log, log_sent=lambda _: None,
+    )  # fmt: skip
+    worker = Worker("link", link.run, inbox=facts.append, patience_s=90)
+    worker.start()
+    happen()
+    wait_for("the first try", lambda: tries)
+    happen()
+    wait_for("both rows", lambda: len(listener.log()) == 2)
+    assert worker.is_healthy()
+    assert worker.stop(5)
+    journal.close()

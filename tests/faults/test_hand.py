@@ -101,6 +101,9 @@ def test_a_disk_that_cannot_be_read_for_a_moment_is_no_damage(
 
     with monkeypatch.context() as patch:
         patch.setattr(Index, "totals", fail)
+        with pytest.raises(SystemExit):
+            Life(tmp_path / "other", Time(500_000_000))
+        assert list((tmp_path / "other").glob("*.corrupt-*")) == []
         life.pass_s(6)
         assert "index_failed" in life.faults()
     life.pass_s(6)

@@ -26,7 +26,7 @@ Make = Callable[..., Doorbell]
 CLOCK = SystemClock()
 
 
-def test_five_thousand_rows_are_sent_in_order_after_an_outage_while_a_press_stays_live(
+def test_five_thousand_rows_that_wait_are_sent_in_order_while_a_press_stays_live(
     doorbell: Make, broker: Broker, listener: Listener
 ) -> None:
     door = doorbell()
@@ -40,18 +40,21 @@ def test_five_thousand_rows_are_sent_in_order_after_an_outage_while_a_press_stay
     journal.write(facts, [], None)
     journal.close()
     from_s = time.monotonic()
-    door.start()
-    took_s = []
-    while len(listener.log()) < 5000:
+    door.start(camera=False)
+    wait_for("the link", lambda: ask(door.state, do="status")["mqtt"]["state"] == "up")
+    took_s, behind = [], []
+    while not took_s or len(listener.log()) < 5000:
         assert time.monotonic() - from_s < 90
         before, pressed_s = len(listener.of("press")), time.monotonic()
+        behind.append(5000 - len(listener.log()))
         ask(door.state, do="ring")
-        wait_for("the press", lambda before=before: len(listener.of("press")) > before)
+        while len(listener.of("press")) == before:
+            assert time.monotonic() - pressed_s < 10
+            time.sleep(0.002)
         took_s.append(time.monotonic() - pressed_s)
         time.sleep(0.1)  # longer than the bounce of a press
-    print(
-        f"5,000 rows in {time.monotonic() - from_s:.1f} s; worst press of {len(took_s)}: {max(took_s):.3f} s"
-    )
+    print(f"5,000 rows in {time.monotonic() - from_s:.1f} s; presses with so many to come: {behind}")
+    print(f"worst press of {len(took_s)}: {max(took_s):.3f} s")
     assert max(took_s) < 2
     seqs = [row["seq"] for row in listener.log()]
     assert list(dict.fromkeys(seqs))[:5000] == list(range(1, 5001)), "in order, none missing"
