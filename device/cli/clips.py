@@ -9,7 +9,7 @@ from typing import Any
 from device.cli.client import FAILED, OK, ask, print_json
 from device.cli.words import bytes_text, clips_text
 from device.errors import CommandError
-from device.store.files import sha256_of
+from device.store.files import open_plain, sha256_of
 
 
 def list_clips(arguments: argparse.Namespace) -> int:
@@ -51,7 +51,7 @@ def export(arguments: argparse.Namespace) -> int:
         target /= Path(clip["file"]).name
     digest, size_bytes = hashlib.sha256(), 0
     try:
-        with target.open("xb") as copy, Path(clip["file"]).open("rb") as file:
+        with target.open("xb") as copy, open_plain(Path(clip["file"])) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
                 size_bytes += copy.write(block)

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 BEHIND_US = 700_000
 """Decoding for motion that is this late waits for the next keyframe: the recording comes first."""
 LONGEST_SLEEP_US = 250_000
+JUMPED_US = 5_000_000
+"""A picture of a file that would be due so far from now is not waited for: the file's time has jumped."""
 FEWEST_PICTURES = 2
 SMALLEST_PX = 16
 NO_KEYFRAME_US = 20_000_000
@@ -51,8 +53,9 @@ class _Pace:
         self._zero_us: int | None = None
 
     def wait(self, source_us: int) -> None:
-        if self._zero_us is None:
-            self._zero_us = self._clock.mono_us() - source_us
+        now_us = self._clock.mono_us()
+        if self._zero_us is None or abs(self._zero_us + source_us - now_us) > JUMPED_US:
+            self._zero_us = now_us - source_us
         due_us = self._zero_us + source_us
         while (left_us := due_us - self._clock.mono_us()) > 0 and not self._stop.is_set():
             self._beat()

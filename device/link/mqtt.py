@@ -316,19 +316,18 @@ class MqttLink:
         return done
 
     def _pump_log(self, session: Session) -> None:
-        if self._log is None:
-            if self._log_path is None:
-                return
-            self._log = self._open_log(self._log_path)
-            self._acked_seq = self._sent_seq = self._log.acked_seq()
         room = LOG_WINDOW - len(self._in_flight)
-        if not self._log_changed or room <= 0:
+        if self._log_path is None or not self._log_changed or room <= 0:
             return
         self._log_changed = False
         try:
+            if self._log is None:
+                source = self._open_log(self._log_path)
+                self._acked_seq = self._sent_seq = source.acked_seq()
+                self._log = source
             rows = self._log.pending(self._sent_seq, room)
         except sqlite3.Error as error:
-            log.error("log_unreadable error=%r", error)  # a line a fact
+            log.error("log_unreadable error=%r", error)  # a line a fact; tried again when the log grows
             return
         for row in rows:
             self._publish(

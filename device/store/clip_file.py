@@ -18,7 +18,7 @@ import av
 from device.errors import StoreError
 from device.events import Packet, SoundFormat, SoundPacket, VideoFormat
 from device.store import mp4
-from device.store.files import rename_durably, sha256_of, sync_folder
+from device.store.files import sha256_of, sync_folder
 
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_500_000
@@ -202,7 +202,9 @@ class ClipFile:
             self._file.sync()
             self._file.raw.close()
             digest = sha256_of(self.part_path)
-            rename_durably(self.part_path, final_path)
+            self.part_path.rename(final_path)
+            self.part_path = final_path  # what is left behind if the next step fails
+            sync_folder(final_path.parent)
         except _FAILURES as error:
             raise self._error(error) from error
         return digest

@@ -4,15 +4,33 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
 
 from device.errors import StateError
 
 
+def plain_size(path: Path) -> int | None:
+    """Return the size of an ordinary file, None of anything else. Raises FileNotFoundError.
+
+    A symlink is never followed, and a pipe never opened: it would hold up whoever does for ever.
+    """
+    found = path.lstat()
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def open_plain(path: Path) -> BufferedReader:
+    """Open an ordinary file for reading. Raises OSError, also for anything else."""
+    if plain_size(path) is None:
+        raise OSError(errno.EINVAL, "no ordinary file", str(path))
+    return path.open("rb")
+
+
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hex."""
-    with path.open("rb") as file:
+    """Return the SHA-256 of an ordinary file in hex. Raises OSError."""
+    with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

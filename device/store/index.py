@@ -9,6 +9,7 @@ from typing import Any
 
 from device.clock import rfc3339
 from device.events import Cause
+from device.store.damage import Damaged, look_through
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +66,16 @@ class Index:
         self._db = sqlite3.connect(
             f"file:{path}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
         )
+        try:
+            self._begin(read_only=read_only)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _begin(self, *, read_only: bool) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version != VERSION and (read_only or version or self._has_tables()):
-            self._db.close()
-            raise sqlite3.DatabaseError(f"made by another version of doorbelld ({version}, here {VERSION})")
+            raise Damaged(f"made by another version of doorbelld ({version}, here {VERSION})")
         if not read_only:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
@@ -79,6 +86,10 @@ class Index:
 
     def _has_tables(self) -> bool:
         return self._db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None
+
+    def look_through(self) -> None:
+        """Read every page. Raises sqlite3.DatabaseError if one is damaged."""
+        look_through(self._db)
 
     def add(self, row: ClipRow) -> None:
         """Insert one clip whose file is durable already."""

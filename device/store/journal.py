@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from device.clock import rfc3339
+from device.store.damage import look_through
 from device.store.orders import NewFact
 
 
@@ -75,19 +76,56 @@ def _told(row: Sequence[Any]) -> LogRow:
     return LogRow(seq=seq, payload=payload)
 
 
+MOST_SEQ = 1 << 53
+"""What a JSON reader can take; a number above it is damage."""
+
+
+def last_seq(path: Path) -> int | None:
+    """Return the highest number that can still be read in a damaged log, or None."""
+    found: list[int] = []
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    for question in (
+        "SELECT seq FROM sqlite_sequence WHERE name = 'fact'",
+        "SELECT max(seq) FROM fact",
+        "SELECT acked_seq FROM sent",
+    ):
+        with suppress(sqlite3.Error):
+            found += [seq for (seq,) in db.execute(question) if isinstance(seq, int) and 0 <= seq < MOST_SEQ]
+    db.close()
+    return max(found, default=None)
+
+
 class Journal:
     """Writes the log; the keeper's thread only."""
 
     def __init__(self, path: Path, *, boot_id: str, keep_rows: int) -> None:
-        """Open and settle what the last run left undecided: nobody knows, so it counts as late."""
+        """Open and settle what the last run left undecided: nobody knows, so it counts as late.
+
+        Raises sqlite3.DatabaseError if the file is not a sound database.
+        """
         self._boot_id = boot_id
         self._keep_rows = keep_rows
         self._db = sqlite3.connect(path, isolation_level=None)
+        try:
+            self._begin()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _begin(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         schema = files("device.store").joinpath("schema_log.sql").read_text()
         self._db.executescript(f"BEGIN IMMEDIATE;{schema}COMMIT;")
+        look_through(self._db)
         self._db.execute("UPDATE fact SET late = 1 WHERE late IS NULL")
+
+    def go_on_above(self, seq: int) -> None:
+        """Let the numbers of a new log begin above `seq`, up to which everything counts as sent."""
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('fact', ?)", [seq])
+        self._db.execute("UPDATE sent SET acked_seq = ?", [seq])
+        self._db.execute("COMMIT")
 
     def write(
         self, facts: Sequence[NewFact], settled: Sequence[tuple[int, bool]], acked_seq: int | None

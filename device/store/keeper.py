@@ -19,9 +19,10 @@ from device.errors import StoreError
 from device.events import ClipDropped, ClipKept, Fault, Flushed, Inbox, StoreReport
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
 from device.store import board
+from device.store.damage import is_damaged, put_aside
 from device.store.files import write_durably
 from device.store.index import ClipRow, Index
-from device.store.journal import Journal
+from device.store.journal import Journal, last_seq
 from device.store.layout import Layout
 from device.store.orders import (
     DeleteClip,
@@ -46,6 +47,7 @@ CLOSING_TURN_S = 0.2
 """Orders are obeyed at once. Packets are taken some at a time: that costs a third less."""
 REPORT_EVERY_US = 5_000_000
 OPEN_AGAIN_US = 10_000_000
+REBUILD_AGAIN_US = 60_000_000
 STORAGE_REMEDY = "see free space and the card's health (dmesg); the bell rings without it"
 MOST_UNWRITTEN = 10_000
 """Facts kept in memory while the log cannot be written; of more the oldest go."""
@@ -84,6 +86,7 @@ class Keeper:
         self._unindexed: list[ClipRow] = []
         self._cut: list[Path] = []
         self._salvage_us = 0
+        self._rebuild_us = 0
         self._faults: set[str] = set()
         self._quota = Quota(storage, clock, layout.clips)
         self._deleting = False
@@ -133,9 +136,7 @@ class Keeper:
         """Open and mend what is on the disk; return whether that could be done."""
         try:
             self._layout.make()
-            self._journal = Journal(
-                self._layout.journal, boot_id=self._boot_id, keep_rows=self._storage.log_rows
-            )
+            self._journal = self._open_journal()
             self._log_grew(self._layout.journal)
             self._index = self._open_index()
             for mended in reconcile(self._index, self._layout.clips, self._layout.quarantine):
@@ -353,18 +354,63 @@ class Keeper:
     # --- index and log --------------------------------------------------------------------------
 
     def _open_index(self) -> Index:
-        path = self._layout.index
+        index: Index | None = None
         try:
-            index = Index(path)
-            index.totals()
+            index = Index(self._layout.index)
+            index.look_through()
         except sqlite3.DatabaseError as error:
-            aside = path.with_name(f"{path.name}.corrupt-{self._clock.wall_us()}")
-            log.error("index_corrupt error=%r put_aside=%s", error, aside)
-            path.rename(aside)
-            for suffix in ("-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
-            index = Index(path)
+            if index:
+                index.close()
+            if not is_damaged(error):
+                raise
+            index = self._new_index(error)
         return index
+
+    def _new_index(self, error: sqlite3.Error) -> Index:
+        """Put the index aside; the files say nearly all that it said (not the stars)."""
+        aside = put_aside(self._layout.index, self._clock.wall_us())
+        log.error("index_corrupt error=%r put_aside=%s", error, aside)
+        return Index(self._layout.index)
+
+    def _rebuild_index(self, error: sqlite3.Error) -> None:
+        """Replace an index whose damage is met at work. Raises `error` if that was done just now."""
+        now_us = self._clock.mono_us()
+        if now_us < self._rebuild_us:
+            raise error
+        self._rebuild_us = now_us + REBUILD_AGAIN_US
+        self._index.close()
+        self._index = self._new_index(error)
+        self._unindexed.clear()  # their files are there, and found like all others
+        growing = [r.part_path for rs in self._recordings.values() for r in rs if r.part_path]
+        for mended in reconcile(
+            self._index, self._layout.clips, self._layout.quarantine, growing=[*growing, *self._cut]
+        ):
+            self._tell_mended(mended)
+        self._report(force=True)
+
+    def _open_journal(self) -> Journal:
+        path = self._layout.journal
+
+        def opened() -> Journal:
+            return Journal(path, boot_id=self._boot_id, keep_rows=self._storage.log_rows)
+
+        try:
+            journal = opened()
+        except sqlite3.DatabaseError as error:
+            if not is_damaged(error):
+                raise
+            seq = last_seq(path)
+            aside = put_aside(path, self._clock.wall_us())
+            log.error("log_corrupt error=%r put_aside=%s last_seq=%s", error, aside, seq)
+            journal = opened()
+            if seq is None:
+                numbers = "its numbers could not be read, so they begin at 1 again"
+            else:
+                journal.go_on_above(seq)
+                numbers = f"a new one goes on at {seq + 1}"
+            text = f"the log was damaged ({error}) and is put aside as {aside.name}; {numbers}"
+            self._raise("log_damaged", text, "keep that file if you need it; see the card's health (dmesg)")
+        return journal
 
     def _tell_mended(self, mended: Mended) -> None:
         log.warning("mended file=%s reason=%r", mended.path.name, mended.reason)
@@ -379,7 +425,8 @@ class Keeper:
         try:
             self._journal.write(self._unwritten, self._settled, self._acked_seq)
         except sqlite3.Error as error:
-            self._raise("log_failed", f"the log cannot be written: {error}", "see free space")
+            remedy = "restart doorbelld: it begins a new one" if is_damaged(error) else "see free space"
+            self._raise("log_failed", f"the log cannot be written: {error}", remedy)
             return  # What could not be written is kept in memory and tried again next turn.
         self._clear("log_failed")
         grew = bool(self._unwritten or self._settled)
@@ -394,7 +441,12 @@ class Keeper:
     def _guard(self, work: Callable[[], None]) -> None:
         """Do a turn's work; what the disk does wrong is told, and the next turn tries again."""
         try:
-            work()
+            try:
+                work()
+            except sqlite3.Error as error:
+                if not is_damaged(error):
+                    raise
+                self._rebuild_index(error)
         except (OSError, sqlite3.Error) as error:
             self._raise("index_failed", f"the index cannot be written: {error}", STORAGE_REMEDY)
         else:
@@ -430,9 +482,15 @@ class Keeper:
                 limit_bytes=self._storage.limit_bytes,
                 clips=clips,
                 oldest_wall_us=oldest,
-                log_pending=self._journal.pending_count(),
+                log_pending=self._log_pending(),
                 behind_packets=self._behind,
                 temperature_c=board.temperature_c(),
                 throttling=board.throttling(),
             )
         )
+
+    def _log_pending(self) -> int:
+        try:
+            return self._journal.pending_count()
+        except sqlite3.Error:
+            return 0  # the next write says what is wrong with the log; the index has nothing to do with it

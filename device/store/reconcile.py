@@ -1,23 +1,27 @@
 """At start, and for `doorbell check`: do rows and files agree?
 
 Three invariants: a row has its file, of that size and hash; a file has its row, or is adopted or
-quarantined; after an orderly stop there is no `.part`. Nothing that is not understood is deleted.
+quarantined; after an orderly stop there is no `.part`. Nothing that is not understood is deleted, and
+nothing but an ordinary file is opened.
 """
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from device.store.clip_name import ClipName
-from device.store.files import rename_durably, sha256_of, sync_folder
+from device.store.files import plain_size, rename_durably, sha256_of, sync_folder
 from device.store.index import ClipRow, Index
 from device.store.mp4 import hev1_place, playable_us, whole_fragments
 
 log = logging.getLogger(__name__)
 
 PART = ".part"
+MOST_HOLES = 8
+"""A file so many times longer than what it takes on the disk is not read: that could take days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,29 +39,44 @@ def disk_bytes(path: Path) -> int:
     return path.stat().st_blocks * 512
 
 
-def reconcile(index: Index, folder: Path, quarantine: Path) -> Iterator[Mended]:
-    """Make rows and files agree again; yield what was adopted, lost or put aside."""
-    found, listed = _sizes(folder), index.files()
+def reconcile(
+    index: Index, folder: Path, quarantine: Path, *, growing: Collection[Path] = ()
+) -> Iterator[Mended]:
+    """Make rows and files agree again; yield what was adopted, lost or put aside.
+
+    `growing`: files that are being written and are left alone.
+    """
+    listed, sizes = index.files(), _sizes(folder)
     for clip_id, file_name, size_bytes, doomed in listed:
-        size = found.get(file_name)
+        path = folder / file_name
         if doomed and (row := index.find(clip_id)):
             delete(row, index, folder)
-        elif size is None:
+        elif file_name not in sizes:
             index.remove(clip_id)
-            yield Mended(path=folder / file_name, row=None, reason="its file is gone", clip_id=clip_id)
-        elif size != size_bytes:
-            reason = f"its file has {size} bytes, {size_bytes} were recorded"
-            aside = _put_aside(folder / file_name, quarantine, reason, clip_id)
+            yield Mended(path=path, row=None, reason="its file is gone", clip_id=clip_id)
+        elif sizes[file_name] != size_bytes:
+            reason = _other_size(sizes[file_name], size_bytes)
+            aside = _put_aside(path, quarantine, reason, clip_id)
             index.remove(clip_id)
             yield aside
-    for name in sorted(found.keys() - {file_name for _, file_name, _, _ in listed}):
-        yield adopt(folder / name, index, quarantine)
+    for name in sorted(sizes.keys() - {file_name for _, file_name, _, _ in listed}):
+        if folder / name not in growing:
+            yield adopt(folder / name, index, quarantine)
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    """Return the bytes of each file, in one walk: a year has 100,000 clips."""
+def _sizes(folder: Path) -> dict[str, int | None]:
+    """Return what lies in a folder, in one walk: the size of each ordinary file, None for anything else."""
+    sizes: dict[str, int | None] = {}
     with os.scandir(folder) as entries:
-        return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+        for entry in entries:
+            with suppress(FileNotFoundError):  # a running daemon has renamed or deleted it meanwhile
+                sizes[entry.name] = plain_size(Path(entry.path))
+    return sizes
+
+
+def _other_size(found_bytes: int | None, size_bytes: int) -> str:
+    found = "is no ordinary file" if found_bytes is None else f"has {found_bytes} bytes"
+    return f"its file {found}, {size_bytes} were recorded"
 
 
 def delete(row: ClipRow, index: Index, folder: Path) -> None:
@@ -71,10 +90,14 @@ def delete(row: ClipRow, index: Index, folder: Path) -> None:
 
 def adopt(path: Path, index: Index, quarantine: Path) -> Mended:
     """Give a file without a row its row, a `.part` its end and its name; or put it aside."""
+    if plain_size(path) is None:
+        return _put_aside(path, quarantine, "it is no ordinary file")
     final = path.with_name(path.name.removesuffix(PART))
     name = ClipName.parse(final.name)
     if name is None or (path != final and final.exists()):
         return _put_aside(path, quarantine, "no clip of this house has such a name")
+    if path.stat().st_size > MOST_HOLES * max(disk_bytes(path), 4096):
+        return _put_aside(path, quarantine, "it is nearly all holes, which no clip has", name.clip_id)
     # What a power cut left at the end may look whole and not be so; what is in front of it is good.
     fragments = whole_fragments(path) if path != final else [(0, path.stat().st_size)]
     lengths = ((end, playable_us(path, (begin, end))) for begin, end in reversed(fragments))
@@ -156,18 +179,16 @@ def findings(
     `deep`: read every file and compare its SHA-256; `progress` is told (bytes read, bytes in all).
     """
     rows = {row.file_name: row for row in index.oldest_first()}
+    sizes = _sizes(folder)
     all_bytes, done_bytes = sum(row.size_bytes for row in rows.values()), 0
     for row in rows.values():
         path = folder / row.file_name
         if row.doomed:
             yield f"{row.clip_id}: its deletion was cut off; the next start finishes it"
-        elif not path.exists():
+        elif row.file_name not in sizes:
             yield f"{row.clip_id}: the index knows it, but its file {path} is gone"
-        elif path.stat().st_size != row.size_bytes:
-            yield (
-                f"{row.clip_id}: its file has {path.stat().st_size} bytes, {row.size_bytes} were recorded; "
-                "the next start puts it aside"
-            )
+        elif sizes[row.file_name] != row.size_bytes:
+            yield f"{row.clip_id}: {_other_size(sizes[row.file_name], row.size_bytes)}; the next start puts it aside"
         elif deep and sha256_of(path) != row.sha256:
             yield (
                 f"{row.clip_id}: its file is not what was recorded (another SHA-256); "
@@ -175,10 +196,12 @@ def findings(
             )
         done_bytes += row.size_bytes
         progress(done_bytes, all_bytes)
-    for path in sorted(folder.iterdir()):
-        if path.name in rows or (running and path.name.endswith(PART)):
+    for file_name in sorted(sizes):
+        if file_name in rows or (running and file_name.endswith(PART)):
             continue
-        if path.name.endswith(PART):
-            yield f"{path}: a clip was cut off; the next start of doorbelld mends it"
+        if sizes[file_name] is None:
+            yield f"{folder / file_name}: no ordinary file; the next start puts it aside, unread"
+        elif file_name.endswith(PART):
+            yield f"{folder / file_name}: a clip was cut off; the next start of doorbelld mends it"
         else:
-            yield f"{path}: no row knows this file; the next start adopts it or puts it aside"
+            yield f"{folder / file_name}: no row knows this file; the next start adopts it or puts it aside"

@@ -76,6 +76,11 @@ class Recording:
         """How many bytes the growing file has."""
         return self._file.size_bytes if self._file else 0
 
+    @property
+    def part_path(self) -> Path | None:
+        """The growing file, if there is one."""
+        return self._file.part_path if self._file else None
+
     def raise_cause(self, cause: Cause) -> None:
         """Take a graver cause; the growing file's name tells it at once, in case the power goes."""
         self.cause = cause
@@ -156,9 +161,9 @@ class Recording:
     def finish(self) -> list[Finished]:
         """Close the open file, if any."""
         file, name = self._file, self._name
-        self._file = self._name = None
-        lost, self._lost = self._lost, 0
         if file is None or name is None or file.started_us is None:
+            self._file = self._name = None
+            self._lost = 0
             return []
         final = ClipName(
             started_wall_us=name.started_wall_us,
@@ -168,6 +173,9 @@ class Recording:
         )
         path = self._folder / final.file_name
         digest = file.close(path)
+        # Only here: of a close that fails, `fail` has to know what is left behind.
+        self._file = self._name = None
+        lost, self._lost = self._lost, 0
         return [
             Finished(
                 name=final,

@@ -87,7 +87,16 @@ def pictures() -> list[Packet]:
 class Life:
     """One run of the keeper, between a start and a stop or a kill."""
 
-    def __init__(self, state_dir: Path, mark: Callable[..., None], time: Time, event: int) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        mark: Callable[..., None],
+        time: Time,
+        event: int,
+        *,
+        limit_bytes: int = LIMIT_BYTES,
+        reserve_bytes: int = 0,
+    ) -> None:
         self.time = time
         self._mark = mark
         self._pictures = pictures()
@@ -102,7 +111,10 @@ class Life:
             inbox=self._hear,
             clock=time,
             storage=StorageConfig.model_construct(
-                limit_bytes=LIMIT_BYTES, longest_age_days=3650, reserve_bytes=0, log_rows=LOG_ROWS
+                limit_bytes=limit_bytes,
+                longest_age_days=3650,
+                reserve_bytes=reserve_bytes,
+                log_rows=LOG_ROWS,
             ),
             orders=self._orders,
             log_grew=lambda _path: None,

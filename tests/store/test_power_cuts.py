@@ -79,6 +79,7 @@ def test_every_planted_bug_is_found(name: str) -> None:
     assert simulate(name, states=4000, seed=SEED, jobs=2).broken > 0
 
 
+@pytest.mark.fuse
 @pytest.mark.mount
 def test_the_store_keeps_its_promises_on_ext4(tmp_path: Path) -> None:
     tally = trial(None, None, between=2, every=30, seed=SEED, jobs=2)
@@ -86,6 +87,7 @@ def test_the_store_keeps_its_promises_on_ext4(tmp_path: Path) -> None:
     assert tally.examples == []
 
 
+@pytest.mark.fuse
 @pytest.mark.mount
 def test_a_planted_bug_is_found_on_ext4(tmp_path: Path) -> None:
     assert trial("log-normal", None, between=2, every=30, seed=SEED, jobs=2).broken > 0
