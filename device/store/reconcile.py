@@ -188,7 +188,8 @@ def findings(
         elif row.file_name not in sizes:
             yield f"{row.clip_id}: the index knows it, but its file {path} is gone"
         elif sizes[row.file_name] != row.size_bytes:
-            yield f"{row.clip_id}: {_other_size(sizes[row.file_name], row.size_bytes)}; the next start puts it aside"
+            other = _other_size(sizes[row.file_name], row.size_bytes)
+            yield f"{row.clip_id}: {other}; the next start puts it aside"
         elif deep and sha256_of(path) != row.sha256:
             yield (
                 f"{row.clip_id}: its file is not what was recorded (another SHA-256); "
