@@ -14,13 +14,13 @@ from device.hw.button import Button, SimulatedButton
 from device.hw.chime import Chime, NoChime, SimulatedChime
 from device.link.discovery import discovery
 from device.link.mqtt import LivePress, MqttLink
+from device.link.replay import LogPage
 from device.mailbox import Mailbox
 from device.notify import Notifier
 from device.policy.episode import ClipOrder
 from device.policy.settings import Settings
-from device.store.journal import JournalReader
 from device.store.layout import Layout
-from device.store.orders import Flush, KeeperOrder, MarkSent, NewFact, SaveSettings, SettlePress
+from device.store.orders import Flush, KeeperOrder, MarkSent, NewFact, ReadLog, SaveSettings, SettlePress
 from device.store.ring import Ring
 from device.watch import Watch
 from device.worker import Worker
@@ -151,9 +151,16 @@ class House:
             inbox=self.inbox,
             clock=self.clock,
             discovery=discovery(self.config.mqtt, device.id, device.name, __version__),
-            open_log=JournalReader,
+            ask_log=self._ask_log,
             log_sent=lambda seq: self.keeper_orders.put(MarkSent(acked_seq=seq)),
         )
+
+    def _ask_log(self, after_seq: int | None, limit: int) -> None:
+        def reply(acked_seq: int | None, rows: list[tuple[int, str]]) -> None:
+            if self.link:
+                self.link.replay.page(LogPage(after_seq=after_seq, acked_seq=acked_seq, rows=rows))
+
+        self.keeper_orders.put(ReadLog(after_seq=after_seq, limit=limit, reply=reply))
 
     def _button(self) -> Button:
         match self.config.button.kind:
@@ -182,7 +189,7 @@ class House:
             clock=self.clock,
             storage=self.config.storage,
             orders=self.keeper_orders,
-            log_grew=self.link.log_grew if self.link else lambda _path: None,
+            log_grew=self.link.replay.grew if self.link else lambda: None,
         )
         return self.hire("keeper", keeper.run, patience_s=120)
 

@@ -4,17 +4,14 @@ One thread, one session after another. The desk only enqueues: a broker that is 
 delays nothing. A press is live within 10 s or never.
 """
 
-import json
 import logging
 import os
 import queue
 import socket
-import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
@@ -30,6 +27,7 @@ from device.events import (
     SettingAsked,
 )
 from device.home_network import is_home
+from device.link.replay import Replay
 from device.link.session import CONNECT_TIMEOUT_S, LinkLost, NoAnswer, OldBroker, Session
 from device.policy.rate import TokenBucket
 from device.worker import Worker
@@ -37,7 +35,6 @@ from device.worker import Worker
 log = logging.getLogger(__name__)
 
 PRESS_LIVE_US = 10_000_000
-LOG_WINDOW = 10
 LARGEST_PAYLOAD_BYTES = 256
 LONGEST_NAME, MOST_NAMES = 40, 16
 """How much of what was refused is remembered until it is told."""
@@ -46,16 +43,6 @@ TURN_S = 1.0
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 30.0
 STEADY_US = 10_000_000
 """A connection that ends sooner does not shorten the next delay: two clients of one name end each other's."""
-
-
-class LogSource(Protocol):
-    """What the link reads of the log."""
-
-    def acked_seq(self) -> int:
-        """Up to which seq the broker has everything."""
-
-    def pending(self, after_seq: int, limit: int) -> list[Any]:
-        """Rows (`seq`, `payload`) to send after `after_seq`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,29 +65,22 @@ class MqttLink:
         inbox: Inbox,
         clock: Clock,
         discovery: tuple[str, str] | None,
-        open_log: Callable[[Path], LogSource],
+        ask_log: Callable[[int | None, int], None],
         log_sent: Callable[[int], None],
     ) -> None:
-        """`discovery` is (topic, payload); `log_sent` takes the last seq acknowledged in order."""
+        """`discovery` is (topic, payload); for `ask_log` and `log_sent` see Replay."""
         self.root = f"{config.prefix}/{device_id}"
         self._config = config
         self._client_id = f"doorbelld-{device_id}"
         self._inbox = inbox
         self._clock = clock
         self._discovery = discovery
-        self._open_log = open_log
-        self._log_sent = log_sent
         self._presses: queue.SimpleQueue[LivePress] = queue.SimpleQueue()
         self._retained: dict[str, str] = {}
         self._changed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._log_path: Path | None = None
-        self._log: LogSource | None = None
-        self._log_changed = True
+        self.replay = Replay(ask=ask_log, sent=log_sent, wake=self._wake)
         self._birth = False
-        self._acked_seq = 0
-        self._sent_seq = 0
-        self._in_flight: dict[int, bool] = {}  # seq → acknowledged, in order of sending
         self._input_rate = TokenBucket(burst=10, refill_us=500_000)
         self._refused: dict[str, tuple[str, int]] = {}
         self._refused_us = 0
@@ -113,18 +93,16 @@ class MqttLink:
     def press(self, press: LivePress) -> None:
         """Tell a press now, or report that it could not be told."""
         self._presses.put(press)
-        os.eventfd_write(self._wake_fd, 1)
+        self._wake()
 
     def retain(self, subtopic: str, payload: str) -> None:
         """Set a retained topic; sent now if the link is up, and again at every connection."""
         if self._retained.get(subtopic) != payload:
             self._retained[subtopic] = payload
             self._changed.put(subtopic)
-            os.eventfd_write(self._wake_fd, 1)
+            self._wake()
 
-    def log_grew(self, path: Path) -> None:
-        """Say that the log has rows to send."""
-        self._log_path, self._log_changed = path, True
+    def _wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)
 
     # --- the link's thread ------------------------------------------------------------------------
@@ -228,11 +206,11 @@ class MqttLink:
             self._up, self._up_us = True, self._clock.mono_us()
             self._report("up", protocol="5" if protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1")
             self._introduce(session)
-            self._log_changed, self._sent_seq = True, self._acked_seq
-            self._in_flight.clear()
+            self.replay.begin()
+            publish_log = self._publish_log(session)
             while not worker.stopping.is_set():
                 self._hand_over(session, live)
-                self._pump_log(session)
+                self.replay.pump(publish_log)
                 self._turn(worker, session)
             self._say_goodbye(session, live)
         finally:
@@ -315,41 +293,8 @@ class MqttLink:
 
         return done
 
-    def _pump_log(self, session: Session) -> None:
-        room = LOG_WINDOW - len(self._in_flight)
-        if self._log_path is None or not self._log_changed or room <= 0:
-            return
-        self._log_changed = False
-        try:
-            if self._log is None:
-                source = self._open_log(self._log_path)
-                self._acked_seq = self._sent_seq = source.acked_seq()
-                self._log = source
-            rows = self._log.pending(self._sent_seq, room)
-        except sqlite3.Error as error:
-            log.error("log_unreadable error=%r", error)  # a line a fact; tried again when the log grows
-            return
-        for row in rows:
-            self._publish(
-                session, "log", json.dumps(row.payload, ensure_ascii=False),
-                done=self._logged(row.seq),
-            )  # fmt: skip
-            self._sent_seq = row.seq
-            self._in_flight[row.seq] = False
-        self._log_changed = len(rows) == room
-
-    def _logged(self, seq: int) -> Callable[[], None]:
-        def done() -> None:
-            self._in_flight[seq] = True
-            for first, acked in list(self._in_flight.items()):
-                if not acked:
-                    break
-                del self._in_flight[first]
-                self._acked_seq = first
-            self._log_changed = True
-            self._log_sent(self._acked_seq)
-
-        return done
+    def _publish_log(self, session: Session) -> Callable[[str, Callable[[], None]], None]:
+        return lambda text, done: self._publish(session, "log", text, done=done)
 
     def _say_goodbye(self, session: Session, live: set[int]) -> None:
         self._hand_over(session, live)

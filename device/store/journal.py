@@ -1,7 +1,7 @@
 """The log on disk: facts with a number that grows by one for ever. See schema_log.sql.
 
-Only the keeper writes. The link and the command socket read through connections of their own, which WAL
-lets them do without waiting for the writer.
+The keeper writes, and reads what is to be sent. The command socket reads through a connection of its own,
+which WAL lets it do without waiting for the writer.
 """
 
 import json
@@ -31,22 +31,6 @@ class JournalReader:
 
     def __init__(self, path: Path) -> None:
         self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
-
-    def acked_seq(self) -> int:
-        """Return up to which seq the broker is known to have everything."""
-        row = self._db.execute("SELECT acked_seq FROM sent").fetchone()
-        return int(row[0])
-
-    def pending(self, after_seq: int, limit: int) -> list[LogRow]:
-        """Return what may be sent after `after_seq`, in order, up to the first undecided press."""
-        rows = self._db.execute(
-            "SELECT seq, kind, event_id, occurred_wall_us, clock, late, fields FROM fact "
-            "WHERE seq > ? AND seq < coalesce("
-            "(SELECT min(seq) FROM fact WHERE late IS NULL), 9223372036854775807) "
-            "ORDER BY seq LIMIT ?",
-            [after_seq, limit],
-        )
-        return [_told(row) for row in rows]
 
     def latest(self, limit: int) -> list[LogRow]:
         """Return the newest rows, oldest of them first."""
@@ -165,6 +149,22 @@ class Journal:
             with suppress(sqlite3.Error):  # on a full disk SQLite has rolled back by itself
                 self._db.execute("ROLLBACK")
             raise
+
+    def acked_seq(self) -> int:
+        """Return up to which seq the broker is known to have everything."""
+        row = self._db.execute("SELECT acked_seq FROM sent").fetchone()
+        return int(row[0])
+
+    def pending(self, after_seq: int, limit: int) -> list[LogRow]:
+        """Return what may be sent after `after_seq`, in order, up to the first undecided press."""
+        rows = self._db.execute(
+            "SELECT seq, kind, event_id, occurred_wall_us, clock, late, fields FROM fact "
+            "WHERE seq > ? AND seq < coalesce("
+            "(SELECT min(seq) FROM fact WHERE late IS NULL), 9223372036854775807) "
+            "ORDER BY seq LIMIT ?",
+            [after_seq, limit],
+        )
+        return [_told(row) for row in rows]
 
     def pending_count(self) -> int:
         """Return how many rows wait for their PUBACK."""

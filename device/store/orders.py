@@ -43,6 +43,19 @@ class SaveSettings:
     values: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadLog:
+    """Somebody wants rows of the log behind `after_seq` (None: behind the last acknowledged).
+
+    `reply` gets (acked_seq, [(seq, JSON)]), in order, up to the first press whose fate is not known; or
+    (None, []) if the log cannot be read now.
+    """
+
+    after_seq: int | None
+    limit: int
+    reply: Callable[[int | None, list[tuple[int, str]]], None] = field(compare=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Flush:
     """End every recording now and say Flushed: the house stops, or the camera goes private."""
@@ -65,4 +78,6 @@ class DeleteClip:
     reply: Callable[[dict[str, Any]], None] = field(compare=False)
 
 
-KeeperOrder = ClipOrder | NewFact | SettlePress | MarkSent | SaveSettings | StarClip | DeleteClip | Flush
+KeeperOrder = (
+    ClipOrder | NewFact | SettlePress | MarkSent | ReadLog | SaveSettings | StarClip | DeleteClip | Flush
+)

@@ -84,7 +84,7 @@ def keeper(
             limit_bytes=limit_bytes, longest_age_days=3650, reserve_bytes=0, log_rows=100_000
         ),
         orders=orders,
-        log_grew=lambda _path: None,
+        log_grew=lambda: None,
     )
 
 

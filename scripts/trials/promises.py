@@ -112,7 +112,7 @@ def verdict(state_dir: Path, promises: Promises) -> list[str]:
             limit_bytes=NEVER_FULL, longest_age_days=3650, reserve_bytes=0, log_rows=NEVER_FULL
         ),
         orders=orders,
-        log_grew=lambda _path: None,
+        log_grew=lambda: None,
     )
     try:
         if keeper.open(lambda: None):

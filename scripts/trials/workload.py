@@ -117,7 +117,7 @@ class Life:
                 log_rows=LOG_ROWS,
             ),
             orders=self._orders,
-            log_grew=lambda _path: None,
+            log_grew=lambda: None,
         )
         if not self.keeper.open(lambda: None):
             raise SystemExit("workload: the store cannot be opened")

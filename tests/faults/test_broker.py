@@ -3,8 +3,9 @@
 An outage that the broker announces is in tests/stories/test_press.py.
 """
 
+import json
+import queue
 import socket
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +18,10 @@ import pytest
 from device.cli.client import ask
 from device.clock import SystemClock
 from device.config import MqttConfig
-from device.link.mqtt import MqttLink
-from device.store.journal import Journal, JournalReader
+from device.events import Fact
+from device.link.mqtt import LivePress, MqttLink
+from device.link.replay import LogPage
+from device.store.journal import Journal
 from device.store.orders import NewFact
 from device.worker import Worker
 from tests.house import Broker, Doorbell, Listener, wait_for
@@ -169,32 +172,37 @@ def test_a_broker_that_restarts_at_the_moment_of_a_press_loses_and_doubles_none(
     dashboard.close()
 
 
-def test_a_log_that_cannot_be_read_at_first_is_sent_when_it_can_and_the_link_lives(
+def test_a_press_waits_for_no_log_and_a_log_that_cannot_be_read_is_asked_for_again(
     broker: Broker, listener: Listener, tmp_path: Path
 ) -> None:
-    path, tries, facts = tmp_path / "log.db", [], []
-    journal = Journal(path, boot_id="b", keep_rows=100)
+    asked: queue.SimpleQueue[tuple[int | None, int]] = queue.SimpleQueue()
+    facts: list[Fact] = []
+    journal = Journal(tmp_path / "log.db", boot_id="b", keep_rows=100)
 
-    def open_log(path: Path) -> JournalReader:
-        tries.append(path)
-        if len(tries) == 1:
-            raise sqlite3.OperationalError("disk I/O error")
-        return JournalReader(path)
+    def answer(*, readable: bool) -> None:
+        after_seq, limit = asked.get(timeout=20)
+        rows = journal.pending(after_seq or 0, limit) if readable else []
+        texts = [(row.seq, json.dumps(row.payload)) for row in rows]
+        page = LogPage(after_seq=after_seq, acked_seq=0 if readable else None, rows=texts)
+        link.replay.page(page)
 
     def happen() -> None:
         fact = NewFact(kind="started", mono_us=0, wall_us=0, clock="synchronised", late=False)
         journal.write([fact], [], None)
-        link.log_grew(path)
+        link.replay.grew()
 
     link = MqttLink(
         MqttConfig(host="127.0.0.1", port=broker.port), "porch", inbox=facts.append, clock=SystemClock(),
-        discovery=None, open_log=open_log, log_sent=lambda _: None,
+        discovery=None, ask_log=lambda after, limit: asked.put((after, limit)), log_sent=lambda _: None,
     )  # fmt: skip
     worker = Worker("link", link.run, inbox=facts.append, patience_s=90)
     worker.start()
     happen()
-    wait_for("the first try", lambda: tries)
+    link.press(LivePress(press_id=1, mono_us=SystemClock().mono_us(), payload="live"))
+    wait_for("a press, while nobody answers for the log", lambda: listener.of("press") == ["live"])
+    answer(readable=False)
     happen()
+    answer(readable=True)
     wait_for("both rows", lambda: len(listener.log()) == 2)
     assert worker.is_healthy()
     assert worker.stop(5)

@@ -112,7 +112,7 @@ def recorded(url: Path, state: Path) -> list[Path]:
     ring = Ring(keep_us=60_000_000, limit_bytes=16_000_000)
     keeper = Keeper(
         layout=Layout(state), ring=ring, inbox=facts.append, clock=CLOCK, storage=StorageConfig(),
-        orders=orders, log_grew=lambda _: None,
+        orders=orders, log_grew=lambda: None,
     )  # fmt: skip
     assert keeper.open(lambda: None)
     event_id = "01KA0000000000000000000001"

@@ -56,7 +56,7 @@ def make(layout: Layout) -> Make:
         )
         one = keeper.Keeper(
             layout=layout, ring=Ring(keep_us=1, limit_bytes=1), inbox=lambda _fact: None, clock=SystemClock(),
-            storage=storage, orders=orders, log_grew=lambda _path: None,
+            storage=storage, orders=orders, log_grew=lambda: None,
         )  # fmt: skip
         return one, orders
 

@@ -103,16 +103,15 @@ def fact(kind: str, *, late: bool | None = False, press_id: int | None = None) -
 def test_nothing_behind_an_undecided_press_is_sent_and_a_restart_decides(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "log.db", boot_id="b", keep_rows=100)
     journal.write([fact("a"), fact("press", late=None, press_id=1), fact("c")], [], None)
-    reader = JournalReader(tmp_path / "log.db")
-    assert [row.payload["kind"] for row in reader.pending(0, 10)] == ["a"]
+    assert [row.payload["kind"] for row in journal.pending(0, 10)] == ["a"]
     journal.write([], [(1, False)], None)
-    assert [row.payload["late"] for row in reader.pending(0, 10)] == [False, False, False]
+    assert [row.payload["late"] for row in journal.pending(0, 10)] == [False, False, False]
     journal.write([fact("press", late=None, press_id=2)], [], 3)
     journal.close()
     journal = Journal(tmp_path / "log.db", boot_id="b", keep_rows=100)
-    assert [(row.seq, row.payload["late"]) for row in reader.pending(3, 10)] == [(4, True)]
+    assert [(row.seq, row.payload["late"]) for row in journal.pending(3, 10)] == [(4, True)]
     assert journal.pending_count() == 1
-    assert reader.acked_seq() == 3
+    assert journal.acked_seq() == 3
 
 
 def test_the_log_keeps_its_newest_rows_and_never_reuses_a_number(tmp_path: Path) -> None:
