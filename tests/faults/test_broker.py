@@ -18,7 +18,7 @@ import pytest
 from device.cli.client import ask
 from device.clock import SystemClock
 from device.config import MqttConfig
-from device.events import Fact
+from device.events import Fact, LinkReport
 from device.link.mqtt import LivePress, MqttLink
 from device.link.replay import LogPage
 from device.store.journal import Journal
@@ -198,6 +198,7 @@ def test_a_press_waits_for_no_log_and_a_log_that_cannot_be_read_is_asked_for_aga
     worker = Worker("link", link.run, inbox=facts.append, patience_s=90)
     worker.start()
     happen()
+    wait_for("the link", lambda: any(isinstance(f, LinkReport) and f.state == "up" for f in list(facts)))
     link.press(LivePress(press_id=1, mono_us=SystemClock().mono_us(), payload="live"))
     wait_for("a press, while nobody answers for the log", lambda: listener.of("press") == ["live"])
     answer(readable=False)
