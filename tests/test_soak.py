@@ -1,6 +1,9 @@
 """What `scripts/faults soak` judges by: a leak in the samples is found, and noise is not taken for one."""
 
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -90,3 +93,22 @@ def test_the_visits_of_the_video_are_counted_against_those_in_the_log() -> None:
     assert judge_episodes(starts_us[:10] + starts_us[30:], 80, every_us=1_728_000).wrong
     assert judge_episodes(starts_us, 90, every_us=1_728_000).wrong
     assert judge_episodes([], 0, every_us=1_728_000).wrong
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("plant", "found"), [("leak", {"resident memory, MB"}), ("descriptors", {"open descriptors"})]
+)
+def test_a_planted_leak_is_found_in_the_real_daemon_and_nothing_else(
+    plant: str, found: set[str], tmp_path: Path
+) -> None:
+    soak = [sys.executable, "-m", "scripts.trials", "soak", "--hours", "0.25", "--plant", plant]
+    done = subprocess.run([*soak, "--out", tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    lines = done.stdout.splitlines()
+    assert {line[:28].strip() for line in lines if line.endswith("GROWS")} == found
+    assert not [line for line in lines if "WRONG" in line]
+    assert (tmp_path / "soak.png").stat().st_size > 50_000
+    samples = int(done.stdout.partition(" samples")[0].split()[-1])
+    assert len((tmp_path / "soak.csv").read_text().splitlines()) == 1 + samples

@@ -57,8 +57,10 @@ class Broker:
         for _ in range(100):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    break
+                    return
             time.sleep(0.05)
+        self.stop()
+        raise SystemExit(f"mosquitto does not listen on port {self.port}; is the port taken?")
 
     def stop(self) -> None:
         """Stop in order."""
