@@ -156,7 +156,6 @@ def drive(world: World, deeds: list[tuple[float, str]], seen: Seen) -> None:
             case "sample":
                 _sample(world, seen, time.monotonic() - began_s)
             case "down":
-                world.dashboard.life += 1
                 world.broker.stop()
                 seen.restarts_s.append(time.monotonic() - began_s)
             case "up":
@@ -217,40 +216,28 @@ def _sample(world: World, seen: Seen, at_s: float) -> None:
 
 def settle(world: World, seen: Seen) -> list[Finding]:
     """Stop in order, and judge what was counted."""
-    ended = world.daemon.process.poll() is not None
-    if not ended:
-        try:
-            standing = [fault["code"] for fault in ask(world.daemon.state, do="status")["faults"]]
-            seen.troubles += [f"the fault {code} stands at the end" for code in standing]
-        except DoorbellError as error:
-            seen.troubles.append(f"no status at the end: {error}")
-        try:
-            world.daemon.stop()
-        except subprocess.TimeoutExpired as error:
-            seen.troubles.append(f"the daemon did not stop: {error}")
-            _end(world.daemon)
+    by_itself = world.daemon.process.poll() is not None
+    if not by_itself:
+        _stop(world, seen)
     acked_seq = _acked_seq(world.layout.journal)
     until_s = time.monotonic() + HEARD_S
     while time.monotonic() < until_s and all(row["seq"] != acked_seq for _, row in world.dashboard.log()):
         time.sleep(0.2)
     heard = world.dashboard.log()
-    rows = {row["seq"]: row for _, row in heard}
-    kinds = Counter(row["kind"] for row in rows.values())
-    started = [row for row in rows.values() if row["kind"] == "motion_started"]
-    starts_us = sorted(_wall_us(row["occurred_at"]) for row in started)
-    faults = Counter(row["code"] for row in rows.values() if row["kind"] == "fault_raised")
+    rows = list({row["seq"]: row for _, row in heard}.values())
+    kinds = Counter(row["kind"] for row in rows)
+    starts_us = sorted(_wall_us(row["occurred_at"]) for row in rows if row["kind"] == "motion_started")
+    faults = Counter(row["code"] for row in rows if row["kind"] == "fault_raised")
     others = sum(faults.values()) - faults["mqtt_down"]
     return [
         judge_presses(
             sent=seen.sent,
             acknowledged=seen.acknowledged,
-            rows=[row for row in rows.values() if row["kind"] == "press"],
+            rows=[row for row in rows if row["kind"] == "press"],
             live=world.dashboard.live_presses(),
         ),
         judge_episodes(starts_us, kinds["motion_ended"], every_us=soak_world.EPISODE_US),
-        judge_log(
-            [(life, row["seq"]) for life, row in heard], acked_seq=acked_seq, restarts=len(seen.restarts_s)
-        ),
+        judge_log(heard, acked_seq=acked_seq, restarts=len(seen.restarts_s)),
         Finding(
             text=f"clips: {kinds['clip_kept']} kept, {kinds['clip_dropped']} dropped",
             wrong=not kinds["clip_kept"],
@@ -261,11 +248,24 @@ def settle(world: World, seen: Seen) -> list[Finding]:
         ),
         Finding(
             text=f"the daemon ended with status {world.daemon.process.returncode}",
-            wrong=ended or world.daemon.process.returncode != 0,
+            wrong=by_itself or world.daemon.process.returncode != 0,
         ),
         _check(world.daemon.state),
         *(Finding(text=text, wrong=True) for text in seen.troubles),
     ]
+
+
+def _stop(world: World, seen: Seen) -> None:
+    try:
+        standing = [fault["code"] for fault in ask(world.daemon.state, do="status")["faults"]]
+        seen.troubles += [f"the fault {code} stands at the end" for code in standing]
+    except DoorbellError as error:
+        seen.troubles.append(f"no status at the end: {error}")
+    try:
+        world.daemon.stop()
+    except subprocess.TimeoutExpired as error:
+        seen.troubles.append(f"the daemon did not stop: {error}")
+        _end(world.daemon)
 
 
 def _acked_seq(path: Path) -> int:

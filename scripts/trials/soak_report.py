@@ -100,7 +100,7 @@ def plot(
         cell.set_xlabel("minutes of wall time", fontsize=9)
     figure.suptitle(
         f"{title}\nblue: each sample and its running median; red dashes: limit (a ceiling, or the steepest "
-        "slope allowed over the second half); grey: broker restarts",
+        "slope allowed over the second half); red title: beyond it; grey: broker restarts",
         fontsize=10,
     )
     figure.savefig(path, dpi=110)

@@ -82,32 +82,33 @@ class Finding:
     wrong: bool
 
 
-def judge_log(heard: Sequence[tuple[int, int]], *, acked_seq: int, restarts: int) -> Finding:
-    """Judge the log as a dashboard heard it: (which life of the broker, seq) in order of arrival.
+def judge_log(heard: Sequence[tuple[int, Mapping[str, object]]], *, acked_seq: int, restarts: int) -> Finding:
+    """Judge the log as a dashboard heard it: (over which connection, row with its `seq`), as they came.
 
     Every seq up to `acked_seq` must have come, in order. What the broker had not acknowledged when it went
-    is sent again; nothing else may come twice.
+    is sent again, word for word; nothing else may come twice.
     """
-    seen: set[int] = set()
-    doubled = repeated = disordered = newest = 0
-    last_life: dict[int, int] = {}
-    for life, seq in heard:
-        if seq in seen:
-            again = last_life[seq] == life
-            doubled, repeated = doubled + again, repeated + (not again)
+    kept: dict[int, tuple[int, Mapping[str, object]]] = {}
+    doubled = repeated = changed = disordered = newest = 0
+    for connection, row in heard:
+        seq = int(str(row["seq"]))
+        if seq in kept:
+            last, first = kept[seq]
+            doubled += last == connection
+            repeated += last != connection
+            changed += first != row
         else:
             disordered += seq < newest
-        seen.add(seq)
-        last_life[seq] = life
+        kept[seq] = (connection, row)
         newest = max(newest, seq)
-    missing = len(set(range(1, max(newest, acked_seq) + 1)) - seen)
+    missing = len(set(range(1, max(newest, acked_seq) + 1)) - set(kept))
     text = (
-        f"log: {len(seen)} rows heard up to number {newest}, {missing} missing, {disordered} out of order, "
-        f"{doubled} doubled, {repeated} sent again over {restarts} restarts of the broker "
+        f"log: {len(kept)} rows heard up to number {newest}; {missing} missing, {disordered} out of order, "
+        f"{doubled} doubled, {changed} changed; {repeated} sent again over {restarts} restarts of the broker "
         f"(at most {REPEATED_A_RESTART} each)"
     )
     too_many = repeated > REPEATED_A_RESTART * restarts
-    return Finding(text=text, wrong=bool(missing or disordered or doubled or too_many or not seen))
+    return Finding(text=text, wrong=bool(missing or disordered or doubled or changed or too_many or not kept))
 
 
 def judge_presses(

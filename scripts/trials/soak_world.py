@@ -55,8 +55,7 @@ class Dashboard:
     """Listens to log and presses with a session that outlives restarts of the broker."""
 
     def __init__(self, port: int, root: str) -> None:
-        self.life = 0
-        """Of the broker: whoever stops it counts it up."""
+        self._connections = 0
         self._heard: list[tuple[int, str, bytes]] = []
         self._root = root
         subscribed = threading.Event()
@@ -76,19 +75,22 @@ class Dashboard:
             raise SystemExit("faults: the broker does not answer")
 
     def _subscribe(self, client: mqtt.Client, *_: object) -> None:
+        self._connections += 1  # on the thread that hears: so what came before the break is told apart
         client.subscribe([(f"{self._root}/log", 1), (f"{self._root}/press", 1)])
 
     def _hear(self, _client: mqtt.Client, _user: object, message: mqtt.MQTTMessage) -> None:
         # No decoding here: an exception in a callback of paho's ends its thread without a word.
-        self._heard.append((self.life, message.topic, bytes(message.payload)))
+        self._heard.append((self._connections, message.topic, bytes(message.payload)))
 
     def _of(self, subtopic: str) -> list[tuple[int, dict[str, Any]]]:
         topic = f"{self._root}/{subtopic}"
         heard = list(self._heard)
-        return [(life, json.loads(payload)) for life, heard_on, payload in heard if heard_on == topic]
+        return [
+            (connection, json.loads(payload)) for connection, heard_on, payload in heard if heard_on == topic
+        ]
 
     def log(self) -> list[tuple[int, dict[str, Any]]]:
-        """Return every row as it came: (which life of the broker, row)."""
+        """Return every row as it came: (over which connection, row)."""
         return self._of("log")
 
     def live_presses(self) -> int:
