@@ -58,7 +58,14 @@ class _AskedOfTheDesk:
 
     def status(self, _: Request) -> dict[str, Any]:
         answer = _ask(lambda reply: self._house.inbox(StatusAsked(reply=reply)))
-        return {"pid": os.getpid(), **answer, "camera_drops": self._house.watch.mailbox.dropped}
+        house = self._house
+        waiting = {"desk": house.desk.inbox.qsize(), "keeper": house.keeper_orders.qsize()}
+        return {
+            "pid": os.getpid(),
+            **answer,
+            "camera_drops": house.watch.mailbox.dropped,
+            "waiting": waiting,
+        }
 
     def record(self, _: Request) -> dict[str, Any]:
         now_us = self._house.clock.mono_us()

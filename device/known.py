@@ -99,6 +99,7 @@ def status(known: Known, config: Config, clock: Clock) -> dict[str, Any]:
             "used_bytes": store.used_bytes if store else 0,
             "limit_bytes": config.storage.limit_bytes,
             "clips": store.clips if store else 0,
+            "log_pending": store.log_pending if store else 0,
         },
         "press": {
             "count": known.presses,

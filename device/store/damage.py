@@ -1,6 +1,7 @@
 """Databases that are damaged: how that is told from a disk that fails, and where they go."""
 
 import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 
 _DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -23,6 +24,19 @@ def look_through(db: sqlite3.Connection) -> None:
     (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise Damaged(verdict)
+
+
+def stars_of(path: Path) -> set[str]:
+    """Return the ids of the clips with a star, as far as a damaged index can be read from either end."""
+    stars: set[str] = set()
+    for question in (
+        "SELECT clip_id FROM clip WHERE protected ORDER BY ordinal",
+        "SELECT clip_id FROM clip WHERE protected ORDER BY ordinal DESC",
+    ):
+        with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as index:
+            for (clip_id,) in index.execute(question):
+                stars.add(clip_id)
+    return stars
 
 
 def put_aside(path: Path, wall_us: int) -> Path:

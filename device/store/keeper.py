@@ -19,7 +19,7 @@ from device.errors import StoreError
 from device.events import ClipDropped, ClipKept, Fault, Flushed, Inbox, StoreReport
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
 from device.store import board
-from device.store.damage import is_damaged, put_aside
+from device.store.damage import is_damaged, put_aside, stars_of
 from device.store.files import write_durably
 from device.store.index import ClipRow, Index
 from device.store.journal import Journal, last_seq
@@ -48,6 +48,7 @@ CLOSING_TURN_S = 0.2
 """Orders are obeyed at once. Packets are taken some at a time: that costs a third less."""
 REPORT_EVERY_US = 5_000_000
 OPEN_AGAIN_US = 10_000_000
+LAST_ROWS_US, LAST_ROWS_TURN_S = 300_000, 0.05
 REBUILD_AGAIN_US = 60_000_000
 STORAGE_REMEDY = "see free space and the card's health (dmesg); the bell rings without it"
 MOST_UNWRITTEN = 10_000
@@ -85,6 +86,7 @@ class Keeper:
         self._acked_seq: int | None = None
         self._opened = False
         self._unindexed: list[ClipRow] = []
+        self._stars: set[str] = set()
         self._cut: list[Path] = []
         self._salvage_us = 0
         self._rebuild_us = 0
@@ -123,9 +125,16 @@ class Keeper:
         self._guard(self._end_all)
         self._salvage_us = 0
         self._guard(self._salvage)
-        self._write_journal()
+        if self._write_journal():
+            self._hand_out_last_rows()
         self._index.close()
         self._journal.close()
+
+    def _hand_out_last_rows(self) -> None:
+        """Answer the link's questions about the rows of this moment; it asks as soon as it hears of them."""
+        until_us = self._clock.mono_us() + LAST_ROWS_US
+        while self._take_orders(wait_s=LAST_ROWS_TURN_S) and self._clock.mono_us() < until_us:
+            self._write_journal()
 
     def _work(self) -> None:
         self._record()
@@ -143,6 +152,7 @@ class Keeper:
             for mended in reconcile(self._index, self._layout.clips, self._layout.quarantine):
                 beat()
                 self._tell_mended(mended)
+            self._give_back_stars()
             self._report(force=True)
         except (OSError, sqlite3.Error) as error:
             self._raise("storage_failed", f"nothing can be recorded: {error}", STORAGE_REMEDY)
@@ -164,14 +174,17 @@ class Keeper:
 
     # --- orders ---------------------------------------------------------------------------------
 
-    def _take_orders(self, wait_s: float) -> None:
+    def _take_orders(self, wait_s: float) -> bool:
+        """Wait so long for an order, and obey all that are there; return whether there was one."""
+        obeyed = False
         try:
             order = self._orders.get(timeout=wait_s) if wait_s else self._orders.get_nowait()
             while True:
+                obeyed = True
                 self._obey(order)
                 order = self._orders.get_nowait()
         except queue.Empty:
-            return
+            return obeyed
 
     def _obey(self, order: KeeperOrder) -> None:
         match order:
@@ -370,8 +383,9 @@ class Keeper:
         return index
 
     def _new_index(self, error: sqlite3.Error) -> Index:
-        """Put the index aside; the files say nearly all that it said (not the stars)."""
+        """Put the index aside; the files say all that it said but the stars, of which it may tell some."""
         aside = put_aside(self._layout.index, self._clock.wall_us())
+        self._stars |= stars_of(aside)
         log.error("index_corrupt error=%r put_aside=%s", error, aside)
         return Index(self._layout.index)
 
@@ -389,7 +403,14 @@ class Keeper:
             self._index, self._layout.clips, self._layout.quarantine, growing=[*growing, *self._cut]
         ):
             self._tell_mended(mended)
+        self._give_back_stars()
         self._report(force=True)
+
+    def _give_back_stars(self) -> None:
+        """Set the stars that a damaged index could still tell, now that its clips have rows again."""
+        for clip_id in tuple(self._stars):
+            self._index.protect(clip_id, on=True)
+            self._stars.remove(clip_id)
 
     def _open_journal(self) -> Journal:
         path = self._layout.journal
@@ -433,15 +454,16 @@ class Keeper:
         else:
             order.reply(acked_seq, [(row.seq, json.dumps(row.payload, ensure_ascii=False)) for row in rows])
 
-    def _write_journal(self) -> None:
+    def _write_journal(self) -> bool:
+        """Write what waits to be; return whether the link was told that there are rows to send."""
         if not (self._unwritten or self._settled or self._acked_seq is not None):
-            return
+            return False
         try:
             self._journal.write(self._unwritten, self._settled, self._acked_seq)
         except sqlite3.Error as error:
             remedy = "restart doorbelld: it begins a new one" if is_damaged(error) else "see free space"
             self._raise("log_failed", f"the log cannot be written: {error}", remedy)
-            return  # What could not be written is kept in memory and tried again next turn.
+            return False  # What could not be written is kept in memory and tried again next turn.
         self._clear("log_failed")
         grew = bool(self._unwritten or self._settled)
         self._unwritten.clear()
@@ -449,6 +471,7 @@ class Keeper:
         self._acked_seq = None
         if grew:
             self._log_grew()
+        return grew
 
     # --- telling --------------------------------------------------------------------------------
 

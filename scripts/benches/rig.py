@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ BIN = Path(sys.executable).parent
 LIBRARIES = "import av, cv2, numpy, paho.mqtt.client, pydantic, sqlite3"
 """What a Python has to import that could do the daemon's work."""
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+ANSWER_S = 20.0
+"""A daemon that takes longer to answer hangs."""
 
 
 def free_port() -> int:
@@ -34,28 +36,48 @@ def free_port() -> int:
         return port
 
 
-@contextmanager
-def broker(folder: Path) -> Iterator[int]:
-    """Run mosquitto on loopback; yield its port."""
-    mosquitto = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if mosquitto is None:
-        raise SystemExit("bench: mosquitto is not installed: sudo apt install mosquitto")
-    port = free_port()
-    config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    process = subprocess.Popen(
-        [mosquitto, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
+class Broker:
+    """mosquitto on loopback, on a port of its own; it may be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        found = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
+        if found is None:
+            raise SystemExit("mosquitto is not installed: sudo apt install mosquitto")
+        self.port = free_port()
+        config = folder / "mosquitto.conf"
+        config.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
+            # What waits for a subscriber outlives an orderly restart. As root it would become another user.
+            f"persistence true\npersistence_location {folder}/\nuser root\n"
+        )
+        self._command = [found, "-c", str(config)]
+        self.start()
+
+    def start(self) -> None:
+        """Start, and wait until it listens."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(100):
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
             time.sleep(0.05)
-        yield port
+        self.stop()
+        raise SystemExit(f"mosquitto does not listen on port {self.port}; is the port taken?")
+
+    def stop(self) -> None:
+        """Stop in order."""
+        self._process.terminate()
+        self._process.wait(10)
+
+
+@contextmanager
+def broker(folder: Path) -> Iterator[int]:
+    """Run mosquitto; yield its port."""
+    running = Broker(folder)
+    try:
+        yield running.port
     finally:
-        process.terminate()
-        process.wait(10)
+        running.stop()
 
 
 def draw_video(
@@ -82,7 +104,16 @@ def draw_video(
 class Daemon:
     """The real daemon, asked through its command socket."""
 
-    def __init__(self, folder: Path, port: int, camera: dict[str, Any], **tables: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        camera: dict[str, Any],
+        *,
+        program: Sequence[str | Path] = (BIN / "doorbelld",),
+        **tables: Any,
+    ) -> None:
+        """`program` may be another that takes --config and becomes the daemon."""
         self.state = folder / "doorbell"
         self.state.mkdir(exist_ok=True)
         config = self.state / "doorbelld.toml"
@@ -104,8 +135,9 @@ class Daemon:
         )
         self.log = self.state / "log"
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen([BIN / "doorbelld", "--config", config], stderr=log)
+            self.process = subprocess.Popen([*program, "--config", config], stderr=log)
         self._client = socket.socket(socket.AF_UNIX)
+        self._client.settimeout(ANSWER_S)
         for _ in range(400):
             try:
                 self._client.connect(str(self.state / "run" / SOCKET_NAME))

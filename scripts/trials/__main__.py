@@ -1,16 +1,16 @@
-"""Cut the power, wear it out: what the store promises, tried until it breaks."""
+"""Cut the power, wear it out: what is promised, tried until it breaks."""
 
 import argparse
 import sys
 
-from scripts.trials import power, simulate
+from scripts.trials import power, simulate, soak
 
 
 def main() -> int:
     """Run one kind of trial."""
     parser = argparse.ArgumentParser(prog="scripts/faults", description=__doc__)
     subparsers = parser.add_subparsers(required=True, metavar="TRIAL")
-    for trial in (simulate, power):
+    for trial in (simulate, power, soak):
         trial.add_parser(subparsers)
     given = parser.parse_args()
     return int(given.run(given))

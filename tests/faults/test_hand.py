@@ -87,6 +87,22 @@ def test_an_index_that_is_damaged_while_the_house_runs_is_made_anew_and_the_clip
     life.keeper.close()
 
 
+def test_the_stars_that_a_damaged_index_can_still_tell_are_kept(tmp_path: Path) -> None:
+    filled(tmp_path)
+    life = Life(tmp_path, Time(500_000_000), event=100)
+    life.star(life.rows()[0].clip_id)
+    life.keeper.close()
+    starred = [row.clip_id for row in life.rows() if row.protected]
+    assert len(starred) == 1
+    with sqlite3.connect(tmp_path / "index.db") as index:
+        (page,) = index.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'clip_by_start'").fetchone()
+    overwrite(tmp_path / "index.db", from_page=page - 1, pages=1)
+    again = Life(tmp_path, Time(600_000_000))
+    assert list(tmp_path.glob("index.db.corrupt-*"))
+    assert [row.clip_id for row in again.rows() if row.protected] == starred
+    again.keeper.close()
+
+
 def test_a_disk_that_cannot_be_read_for_a_moment_is_no_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

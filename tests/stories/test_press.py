@@ -93,6 +93,8 @@ def test_presses_while_the_broker_is_away_are_late_in_log_and_never_live(
     broker.stop()
     wait_for("the link to be down", lambda: door.status()["mqtt"]["state"] == "down")
     first, second = door.json("ring"), door.json("ring")
+    wait_for("the status to say so", lambda: door.status()["storage"]["log_pending"] >= 2)
+    assert door.status()["waiting"] == {"desk": 0, "keeper": 0}
     broker.start()
     rows = wait_for("both rows", lambda: r if len(r := dashboard.log("press")) == 2 else None, 60)
     assert [row["late"] for row in rows] == [True, True]

@@ -1,0 +1,131 @@
+"""Did anything grow, was anything lost? Pure: told the samples and what was heard; asks nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+REPEATED_A_RESTART = 10
+"""So many log rows may be on their way, without PUBACK, when a broker goes (docs/mqtt.md: at least once)."""
+MOST_POINTS = 1500
+FEWEST_EPISODES = 0.95
+"""Of those that the video shows; with fewer the run did not do the work that it is to be judged by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One thing that is sampled, and what it may do."""
+
+    key: str
+    title: str
+    unit: str
+    growth: float | None = None
+    """In the second half it may grow by so much, in its unit, by a slope that outliers do not move."""
+    ceiling: float | None = None
+    """No sample may be above this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What became of one measure. It grew by the slope of the second half, in wall time."""
+
+    measure: Measure
+    first: float
+    median: float
+    last: float
+    largest: float
+    growth_per_h: float
+    growth: float
+    """Over the whole second half."""
+    wrong: bool
+
+
+def slope(times_s: Sequence[float], values: Sequence[float]) -> float:
+    """Return the median slope of all pairs, per second (Theil 1950, Sen 1968); 0 for fewer than two.
+
+    Of many samples only every so-manieth is taken: the pairs would not fit into memory.
+    """
+    step = -(-len(times_s) // MOST_POINTS) or 1
+    times, numbers = np.asarray(times_s[::step], float), np.asarray(values[::step], float)
+    early, late = np.triu_indices(len(times), 1)
+    if not len(early):
+        return 0.0
+    return float(np.median((numbers[late] - numbers[early]) / (times[late] - times[early])))
+
+
+def judge(measure: Measure, times_s: Sequence[float], values: Sequence[float]) -> Row:
+    """Judge one measure by its samples, at least one; the first half may warm up."""
+    middle_s = (times_s[0] + times_s[-1]) / 2
+    half = [number for number, at_s in enumerate(times_s) if at_s >= middle_s]
+    span_s = times_s[-1] - times_s[half[0]]
+    per_s = slope([times_s[n] for n in half], [values[n] for n in half])
+    growth = per_s * span_s
+    grew = measure.growth is not None and growth > measure.growth
+    above = measure.ceiling is not None and max(values) > measure.ceiling
+    return Row(
+        measure=measure,
+        first=values[0],
+        median=float(np.median(values)),
+        last=values[-1],
+        largest=max(values),
+        growth_per_h=per_s * 3600,
+        growth=growth,
+        wrong=grew or above,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One sentence of what was counted, and whether it is wrong."""
+
+    text: str
+    wrong: bool
+
+
+def judge_log(heard: Sequence[tuple[int, Mapping[str, object]]], *, acked_seq: int, restarts: int) -> Finding:
+    """Judge the log as a dashboard heard it: (over which connection, row with its `seq`), as they came.
+
+    Every seq up to `acked_seq` must have come, in order. What the broker had not acknowledged when it went
+    is sent again, word for word; nothing else may come twice.
+    """
+    kept: dict[int, tuple[int, Mapping[str, object]]] = {}
+    doubled = repeated = changed = disordered = newest = 0
+    for connection, row in heard:
+        seq = int(str(row["seq"]))
+        if seq in kept:
+            last, first = kept[seq]
+            doubled += last == connection
+            repeated += last != connection
+            changed += first != row
+        else:
+            disordered += seq < newest
+        kept[seq] = (connection, row)
+        newest = max(newest, seq)
+    missing = len(set(range(1, max(newest, acked_seq) + 1)) - set(kept))
+    text = (
+        f"log: {len(kept)} rows heard up to number {newest}; {missing} missing, {disordered} out of order, "
+        f"{doubled} doubled, {changed} changed; {repeated} sent again over {restarts} restarts of the broker "
+        f"(at most {REPEATED_A_RESTART} each)"
+    )
+    too_many = repeated > REPEATED_A_RESTART * restarts
+    return Finding(text=text, wrong=bool(missing or disordered or doubled or changed or too_many or not kept))
+
+
+def judge_presses(
+    *, sent: int, acknowledged: int, rows: Sequence[Mapping[str, object]], live: int
+) -> Finding:
+    """Judge presses: `rows` of the log, each number once; `live` were heard on the press topic."""
+    on_time = sum(row["late"] is False for row in rows)
+    text = (
+        f"presses: {sent} sent, {acknowledged} acknowledged, {len(rows)} in the log, "
+        f"{on_time} told on time, {live} heard live, {len(rows) - on_time} marked late"
+    )
+    return Finding(text=text, wrong=not sent == acknowledged == len(rows) or live < on_time)
+
+
+def judge_episodes(starts_us: Sequence[int], ends: int, *, every_us: int) -> Finding:
+    """Judge motion: from the first start to the last one episode comes `every_us`."""
+    shown = 1 + round((starts_us[-1] - starts_us[0]) / every_us) if starts_us else 0
+    text = f"motion: {shown} episodes shown, {len(starts_us)} found, {ends} ended"
+    wrong = not shown or not FEWEST_EPISODES * shown <= len(starts_us) <= shown or len(starts_us) - ends > 1
+    return Finding(text=text, wrong=wrong)
