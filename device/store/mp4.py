@@ -108,7 +108,7 @@ def playable_us(path: Path, last: Span) -> int | None:
     begin, end = last
     until, place = 0, -1
     try:
-        with path.open("rb") as file, av.open(_Beginning(file, end), "r") as container:
+        with path.open("rb") as file, av.open(_Beginning(file, end), "r", format="mp4") as container:
             video = container.streams.video[0]
             for packet in container.demux(video):
                 if packet.pts is not None:

@@ -43,9 +43,9 @@ from scripts.trials.promises import grown_sha256
 
 FPS, WIDTH_PX, HEIGHT_PX, KEYFRAME_EVERY = 10, 96, 64, 10
 STEP_US = 500_000
-LIMIT_BYTES = 250_000
-LOG_ROWS = 30
-CHECKPOINT_PAGES = 60
+LIMIT_BYTES = 150_000
+LOG_ROWS = 20
+CHECKPOINT_PAGES = 30
 """SQLite's own 1000 would come once in this short life; the order of its writes is the same."""
 WALL_US = 1_764_000_000_000_000
 LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
