@@ -10,6 +10,9 @@ from device.store.index import Index
 from device.store.reconcile import findings
 from scripts.trials import workload
 
+LIMIT_BYTES = 400_000
+"""Room for some eight clips of these pictures."""
+
 
 class Time(workload.Time):
     """A clock whose wall may be set."""
@@ -37,7 +40,7 @@ class Life(workload.Life):
         self.facts: list[Fact] = []
         self.state = state
         self.wall = time or Time()
-        super().__init__(state, lambda **_: None, self.wall, event, **limits)
+        super().__init__(state, lambda **_: None, self.wall, event, **{"limit_bytes": LIMIT_BYTES, **limits})
         self.skip_to_now()
 
     def _hear(self, fact: Fact) -> None:

@@ -18,8 +18,7 @@ from device.store.index import Index
 from device.store.journal import Journal
 from device.store.orders import NewFact
 from device.store.reconcile import row_for
-from scripts.trials.workload import LIMIT_BYTES
-from tests.faults.lives import Life, Time
+from tests.faults.lives import LIMIT_BYTES, Life, Time
 from tests.house import Broker, Doorbell, Listener, make_video, wait_for
 
 Make = Callable[..., Doorbell]
