@@ -8,7 +8,6 @@ import json
 import logging
 import queue
 import sqlite3
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,14 @@ from typing import Any
 from device.clock import Clock, ClockFlag, boot_id, wall_at_us
 from device.config import StorageConfig
 from device.errors import StoreError
-from device.events import ClipDropped, ClipKept, Fault, Flushed, Inbox, StoreReport
+from device.events import ClipDropped, ClipKept, Flushed, Inbox, StoreReport
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
 from device.store import board
 from device.store.damage import is_damaged, put_aside, stars_of
 from device.store.files import write_durably
 from device.store.index import ClipRow, Index
-from device.store.journal import Journal, last_seq
 from device.store.layout import Layout
+from device.store.logbook import Logbook
 from device.store.orders import (
     DeleteClip,
     Flush,
@@ -39,6 +38,7 @@ from device.store.quota import Quota
 from device.store.reconcile import Mended, adopt, delete, reconcile, row_for
 from device.store.recording import Finished, Recording
 from device.store.ring import Ring
+from device.store.standing import Standing
 from device.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -51,8 +51,6 @@ OPEN_AGAIN_US = 10_000_000
 LAST_ROWS_US, LAST_ROWS_TURN_S = 300_000, 0.05
 REBUILD_AGAIN_US = 60_000_000
 STORAGE_REMEDY = "see free space and the card's health (dmesg); the bell rings without it"
-MOST_UNWRITTEN = 10_000
-"""Facts kept in memory while the log cannot be written; of more the oldest go."""
 
 
 class Keeper:
@@ -78,22 +76,26 @@ class Keeper:
         self._inbox = inbox
         self._clock = clock
         self._storage = storage
-        self._log_grew = log_grew
         self._orders = orders
         self._recordings: dict[str, list[Recording]] = {}
-        self._unwritten: deque[NewFact] = deque(maxlen=MOST_UNWRITTEN)
-        self._settled: deque[tuple[int, bool]] = deque(maxlen=MOST_UNWRITTEN)
-        self._acked_seq: int | None = None
+        self._faults = Standing(inbox)
+        self._boot_id = boot_id()
+        self._log = Logbook(
+            layout.journal,
+            boot_id=self._boot_id,
+            keep_rows=storage.log_rows,
+            clock=clock,
+            faults=self._faults,
+            grew=log_grew,
+        )
         self._opened = False
         self._unindexed: list[ClipRow] = []
         self._stars: set[str] = set()
         self._cut: list[Path] = []
         self._salvage_us = 0
         self._rebuild_us = 0
-        self._faults: set[str] = set()
         self._quota = Quota(storage, clock, layout.clips)
         self._deleting = False
-        self._boot_id = boot_id()
         self._reported_us = 0
         self._behind = 0
 
@@ -117,7 +119,7 @@ class Keeper:
         """Wait so long for an order, then do what there is to do."""
         self._take_orders(wait_s)
         self._guard(self._work)
-        self._write_journal()
+        self._log.write()
 
     def close(self) -> None:
         """End in order: no `.part` stays."""
@@ -125,16 +127,16 @@ class Keeper:
         self._guard(self._end_all)
         self._salvage_us = 0
         self._guard(self._salvage)
-        if self._write_journal():
+        if self._log.write():
             self._hand_out_last_rows()
         self._index.close()
-        self._journal.close()
+        self._log.close()
 
     def _hand_out_last_rows(self) -> None:
         """Answer the link's questions about the rows of this moment; it asks as soon as it hears of them."""
         until_us = self._clock.mono_us() + LAST_ROWS_US
         while self._take_orders(wait_s=LAST_ROWS_TURN_S) and self._clock.mono_us() < until_us:
-            self._write_journal()
+            self._log.write()
 
     def _work(self) -> None:
         self._record()
@@ -146,20 +148,26 @@ class Keeper:
         """Open and mend what is on the disk; return whether that could be done."""
         try:
             self._layout.make()
-            self._journal = self._open_journal()
-            self._log_grew()
+            self._log.open()
             self._index = self._open_index()
-            for mended in reconcile(self._index, self._layout.clips, self._layout.quarantine):
-                beat()
-                self._tell_mended(mended)
-            self._give_back_stars()
-            self._report(force=True)
+            try:
+                self._mend(beat)
+            except BaseException:
+                self._index.close()
+                raise
         except (OSError, sqlite3.Error) as error:
-            self._raise("storage_failed", f"nothing can be recorded: {error}", STORAGE_REMEDY)
+            self._faults.begin("storage_failed", f"nothing can be recorded: {error}", STORAGE_REMEDY)
             return False
-        self._clear("storage_failed")
+        self._faults.end("storage_failed")
         self._opened = True
         return True
+
+    def _mend(self, beat: Callable[[], None]) -> None:
+        for mended in reconcile(self._index, self._layout.clips, self._layout.quarantine):
+            beat()
+            self._tell_mended(mended)
+        self._give_back_stars()
+        self._report(force=True)
 
     def _wait_without_storage(self, worker: Worker) -> bool:
         """Take orders that cannot be carried out, for some seconds; return whether it is time to stop."""
@@ -205,19 +213,13 @@ class Keeper:
                 for recording in self._recordings.get(order.event_id, []):
                     if recording.until_us is None:
                         recording.until_us = order.until_us
-            case NewFact():
-                self._unwritten.append(order)
-            case SettlePress():
-                self._settled.append((order.press_id, order.late))
-            case MarkSent():
-                self._acked_seq = order.acked_seq
+            case NewFact() | SettlePress() | MarkSent() | ReadLog():
+                self._log.obey(order)
             case Flush():
                 self._guard(self._end_all)
                 self._inbox(Flushed())
             case StarClip() | DeleteClip():
                 order.reply(self._owner_asks(order))
-            case ReadLog():
-                self._read_log(order)
             case SaveSettings():
                 self._save_settings(json.dumps(order.values, indent=1).encode())
 
@@ -270,7 +272,7 @@ class Keeper:
                 row.clip_id, row.cause, row.duration_us / 1e6, row.size_bytes, clip.written_bytes,
             )  # fmt: skip
             self._unindexed.append(row)
-            self._clear("storage_failed")
+            self._faults.end("storage_failed")
         # A row that cannot be written now is tried again at each turn, and its clip is told only then; after
         # a power cut in between the next start adopts the file.
         while self._unindexed:
@@ -311,7 +313,7 @@ class Keeper:
             self._cut.append(part_path)
         self._salvage_us = now_us + OPEN_AGAIN_US
         self._dropped(recording.event_id, str(error))
-        self._raise("storage_failed", str(error), STORAGE_REMEDY)
+        self._faults.begin("storage_failed", str(error), STORAGE_REMEDY)
 
     def _missed(self, event_id: str, packets: int) -> None:
         self._behind += packets
@@ -334,15 +336,17 @@ class Keeper:
             self._deleting |= self._delete(row, "retention")
         if stuck_bytes:
             text = f"{stuck_bytes} bytes too many, and no clip that may be deleted"
-            self._raise("storage_full", text, "see what else fills the disk, or raise storage.limit_bytes")
+            self._faults.begin(
+                "storage_full", text, "see what else fills the disk, or raise storage.limit_bytes"
+            )
         else:
-            self._clear("storage_full")
+            self._faults.end("storage_full")
 
     def _delete(self, row: ClipRow, reason: str) -> bool:
         try:
             delete(row, self._index, self._layout.clips)
         except OSError as error:
-            self._raise("storage_failed", f"{row.file_name}: {error.strerror}", STORAGE_REMEDY)
+            self._faults.begin("storage_failed", f"{row.file_name}: {error.strerror}", STORAGE_REMEDY)
             return False
         log.info("clip_deleted id=%s bytes=%d reason=%s", row.clip_id, row.disk_bytes, reason)
         return True
@@ -367,7 +371,7 @@ class Keeper:
             return {"error": f"the index cannot be written: {error}; {STORAGE_REMEDY}"}
         return {}
 
-    # --- index and log --------------------------------------------------------------------------
+    # --- the index --------------------------------------------------------------------------------
 
     def _open_index(self) -> Index:
         index: Index | None = None
@@ -412,66 +416,12 @@ class Keeper:
             self._index.protect(clip_id, on=True)
             self._stars.remove(clip_id)
 
-    def _open_journal(self) -> Journal:
-        path = self._layout.journal
-
-        def opened() -> Journal:
-            return Journal(path, boot_id=self._boot_id, keep_rows=self._storage.log_rows)
-
-        try:
-            journal = opened()
-        except sqlite3.DatabaseError as error:
-            if not is_damaged(error):
-                raise
-            seq = last_seq(path)
-            aside = put_aside(path, self._clock.wall_us())
-            log.error("log_corrupt error=%r put_aside=%s last_seq=%s", error, aside, seq)
-            journal = opened()
-            if seq is None:
-                numbers = "its numbers could not be read, so they begin at 1 again"
-            else:
-                journal.go_on_above(seq)
-                numbers = f"a new one goes on at {seq + 1}"
-            text = f"the log was damaged ({error}) and is put aside as {aside.name}; {numbers}"
-            self._raise("log_damaged", text, "keep that file if you need it; see the card's health (dmesg)")
-        return journal
-
     def _tell_mended(self, mended: Mended) -> None:
         log.warning("mended file=%s reason=%r", mended.path.name, mended.reason)
         if mended.row is not None:
             self._tell_kept(mended.row, adopted=True)
         elif mended.clip_id is not None:
             self._dropped("", f"{mended.path.name}: {mended.reason}", mended.clip_id)
-
-    def _read_log(self, order: ReadLog) -> None:
-        try:
-            acked_seq = self._journal.acked_seq()
-            after_seq = acked_seq if order.after_seq is None else order.after_seq
-            rows = self._journal.pending(after_seq, order.limit)
-        except sqlite3.Error as error:
-            log.error("log_unreadable error=%r", error)  # a line a question; asked again when the log grows
-            order.reply(None, [])
-        else:
-            order.reply(acked_seq, [(row.seq, json.dumps(row.payload, ensure_ascii=False)) for row in rows])
-
-    def _write_journal(self) -> bool:
-        """Write what waits to be; return whether the link was told that there are rows to send."""
-        if not (self._unwritten or self._settled or self._acked_seq is not None):
-            return False
-        try:
-            self._journal.write(self._unwritten, self._settled, self._acked_seq)
-        except sqlite3.Error as error:
-            remedy = "restart doorbelld: it begins a new one" if is_damaged(error) else "see free space"
-            self._raise("log_failed", f"the log cannot be written: {error}", remedy)
-            return False  # What could not be written is kept in memory and tried again next turn.
-        self._clear("log_failed")
-        grew = bool(self._unwritten or self._settled)
-        self._unwritten.clear()
-        self._settled.clear()
-        self._acked_seq = None
-        if grew:
-            self._log_grew()
-        return grew
 
     # --- telling --------------------------------------------------------------------------------
 
@@ -485,27 +435,17 @@ class Keeper:
                     raise
                 self._rebuild_index(error)
         except (OSError, sqlite3.Error) as error:
-            self._raise("index_failed", f"the index cannot be written: {error}", STORAGE_REMEDY)
+            self._faults.begin("index_failed", f"the index cannot be written: {error}", STORAGE_REMEDY)
         else:
-            self._clear("index_failed")
+            self._faults.end("index_failed")
 
     def _save_settings(self, content: bytes) -> None:
         try:
             write_durably(self._layout.settings, content)
         except OSError as error:
-            self._raise("settings_not_saved", str(error), STORAGE_REMEDY)
+            self._faults.begin("settings_not_saved", str(error), STORAGE_REMEDY)
         else:
-            self._clear("settings_not_saved")
-
-    def _raise(self, code: str, text: str, remedy: str) -> None:
-        if code not in self._faults:
-            self._faults.add(code)
-            self._inbox(Fault(code=code, active=True, text=text, remedy=remedy))
-
-    def _clear(self, code: str) -> None:
-        if code in self._faults:
-            self._faults.remove(code)
-            self._inbox(Fault(code=code, active=False))
+            self._faults.end("settings_not_saved")
 
     def _report(self, *, force: bool) -> None:
         now_us = self._clock.mono_us()
@@ -519,15 +459,9 @@ class Keeper:
                 limit_bytes=self._storage.limit_bytes,
                 clips=clips,
                 oldest_wall_us=oldest,
-                log_pending=self._log_pending(),
+                log_pending=self._log.pending_count(),
                 behind_packets=self._behind,
                 temperature_c=board.temperature_c(),
                 throttling=board.throttling(),
             )
         )
-
-    def _log_pending(self) -> int:
-        try:
-            return self._journal.pending_count()
-        except sqlite3.Error:
-            return 0  # the next write says what is wrong with the log; the index has nothing to do with it

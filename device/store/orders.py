@@ -78,6 +78,5 @@ class DeleteClip:
     reply: Callable[[dict[str, Any]], None] = field(compare=False)
 
 
-KeeperOrder = (
-    ClipOrder | NewFact | SettlePress | MarkSent | ReadLog | SaveSettings | StarClip | DeleteClip | Flush
-)
+LogOrder = NewFact | SettlePress | MarkSent | ReadLog
+KeeperOrder = ClipOrder | LogOrder | SaveSettings | StarClip | DeleteClip | Flush

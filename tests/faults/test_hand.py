@@ -87,6 +87,32 @@ def test_an_index_that_is_damaged_while_the_house_runs_is_made_anew_and_the_clip
     life.keeper.close()
 
 
+def test_a_log_that_is_damaged_while_the_house_runs_is_replaced_and_no_fact_is_lost(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    life.pass_s(2)
+    life.visit(2)
+    path = tmp_path / "log.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    (last,) = other.execute("SELECT max(seq) FROM fact").fetchone()
+    other.execute("UPDATE fact SET late = 1")  # the keeper's cache of pages is let go
+    other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    other.close()
+    overwrite(path, from_page=1, pages=path.stat().st_size // 4096 - 1)
+    life.visit(2)
+    life.visit(2)
+    life.keeper.close()
+    assert "log_damaged" in life.faults()
+    assert "log_failed" not in life.faults()
+    reader = JournalReader(path)
+    rows = reader.latest(100)
+    reader.close()
+    assert list(tmp_path.glob("log.db.corrupt-*"))
+    # If no number could be read they begin at 1; what was to be written at the time is there all the same.
+    first = rows[0].payload["n"]
+    assert [row.payload["n"] for row in rows] == list(range(first, first + len(rows)))
+    assert first == last + 1
+
+
 def test_the_stars_that_a_damaged_index_can_still_tell_are_kept(tmp_path: Path) -> None:
     filled(tmp_path)
     life = Life(tmp_path, Time(500_000_000), event=100)
