@@ -101,11 +101,18 @@ def test_a_press_is_acknowledged_logged_and_told_live_unless_it_is_marked_late()
 
 
 def test_the_visits_of_the_video_are_counted_against_those_in_the_log() -> None:
-    starts_us = [number * 1_728_000 + DICE.randrange(200_000) for number in range(100)]
-    assert not judge_episodes(starts_us, 99, every_us=1_728_000).wrong
-    assert judge_episodes(starts_us[:10] + starts_us[30:], 80, every_us=1_728_000).wrong
-    assert judge_episodes(starts_us, 90, every_us=1_728_000).wrong
-    assert judge_episodes([], 0, every_us=1_728_000).wrong
+    every_us = 1_728_000
+    starts_us = [number * every_us + DICE.randrange(200_000) for number in range(100)]
+
+    def wrong(starts_us: list[int], ends: int) -> bool:
+        return judge_episodes(starts_us, ends, span_us=(0, 100 * every_us), every_us=every_us).wrong
+
+    assert not wrong(starts_us, 99)
+    assert wrong(starts_us[:10] + starts_us[30:], 80)
+    assert wrong(starts_us[:90], 90), "motion that is never found again to the end"
+    assert wrong(starts_us, 90)
+    assert wrong(sorted(starts_us * 2), 200)
+    assert wrong([], 0)
 
 
 @pytest.mark.long

@@ -87,6 +87,8 @@ class Seen:
     sent: int = 0
     acknowledged: int = 0
     restarts_s: list[float] = field(default_factory=list)
+    span_us: tuple[int, int] = (0, 0)
+    """Wall time in which everything was done."""
     troubles: list[str] = field(default_factory=list)
 
 
@@ -188,7 +190,7 @@ def _sample(world: World, seen: Seen, at_s: float) -> None:
             "threads": sum(map(soak_world.threads, pids)),
             "descriptors": sum(map(soak_world.descriptors, pids)),
         }
-    except (DoorbellError, OSError, ValueError) as error:
+    except (DoorbellError, OSError, ValueError, IndexError) as error:  # it may end while it is looked at
         seen.troubles.append(f"no sample at {at_s:.0f} s: {error!r}")
         return
     sizes = soak_world.sizes(world.layout.state_dir)
@@ -236,7 +238,9 @@ def settle(world: World, seen: Seen) -> list[Finding]:
             rows=[row for row in rows if row["kind"] == "press"],
             live=world.dashboard.live_presses(),
         ),
-        judge_episodes(starts_us, kinds["motion_ended"], every_us=soak_world.EPISODE_US),
+        judge_episodes(
+            starts_us, kinds["motion_ended"], span_us=seen.span_us, every_us=soak_world.EPISODE_US
+        ),
         judge_log(heard, acked_seq=acked_seq, restarts=len(seen.restarts_s)),
         Finding(
             text=f"clips: {kinds['clip_kept']} kept, {kinds['clip_dropped']} dropped",
@@ -329,7 +333,9 @@ def run(given: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as place, started(Path(place), given.plant) as world:
         try:
             world.daemon.live()
+            began_us = time.time_ns() // 1000
             drive(world, deeds, seen)
+            seen.span_us = began_us, time.time_ns() // 1000
             findings = settle(world, seen)
         finally:
             shutil.copyfile(world.daemon.log, given.out / "doorbelld.log")

@@ -51,7 +51,7 @@ def limit_text(row: Row) -> str:
 
 
 def write_csv(path: Path, times_s: Sequence[float], series: Mapping[str, Sequence[float]]) -> None:
-    """Write one line a sample; `series` by the keys of the measures, units in docs/performance.md."""
+    """Write one line a sample; `series` by the keys of the measures, which name their units."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["wall_s", *series])

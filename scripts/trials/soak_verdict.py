@@ -43,7 +43,7 @@ class Row:
 def slope(times_s: Sequence[float], values: Sequence[float]) -> float:
     """Return the median slope of all pairs, per second (Theil 1950, Sen 1968); 0 for fewer than two.
 
-    Of many samples only every so-manieth is taken: the pairs would not fit into memory.
+    Of more than `MOST_POINTS` samples only each nth is taken: all pairs would not fit into memory.
     """
     step = -(-len(times_s) // MOST_POINTS) or 1
     times, numbers = np.asarray(times_s[::step], float), np.asarray(values[::step], float)
@@ -123,9 +123,13 @@ def judge_presses(
     return Finding(text=text, wrong=not sent == acknowledged == len(rows) or live < on_time)
 
 
-def judge_episodes(starts_us: Sequence[int], ends: int, *, every_us: int) -> Finding:
-    """Judge motion: from the first start to the last one episode comes `every_us`."""
-    shown = 1 + round((starts_us[-1] - starts_us[0]) / every_us) if starts_us else 0
-    text = f"motion: {shown} episodes shown, {len(starts_us)} found, {ends} ended"
-    wrong = not shown or not FEWEST_EPISODES * shown <= len(starts_us) <= shown or len(starts_us) - ends > 1
-    return Finding(text=text, wrong=wrong)
+def judge_episodes(
+    starts_us: Sequence[int], ends: int, *, span_us: tuple[int, int], every_us: int
+) -> Finding:
+    """Judge motion: `ends` and `starts_us` of the whole log; within `span_us` one came `every_us`."""
+    shown = round((span_us[1] - span_us[0]) / every_us)
+    found = sum(span_us[0] <= start_us < span_us[1] for start_us in starts_us)
+    text = f"motion: {shown} visits shown, {found} found; {len(starts_us)} started in all, {ends} ended"
+    # At either edge one may be cut in two; the end may cut off the last.
+    right = max(1, FEWEST_EPISODES * shown - 1) <= found <= shown + 1 and len(starts_us) - ends in {0, 1}
+    return Finding(text=text, wrong=not right)
