@@ -231,6 +231,7 @@ def settle(world: World, seen: Seen) -> list[Finding]:
     starts_us = sorted(_wall_us(row["occurred_at"]) for row in rows if row["kind"] == "motion_started")
     faults = Counter(row["code"] for row in rows if row["kind"] == "fault_raised")
     others = sum(faults.values()) - faults["mqtt_down"]
+    tracebacks = world.daemon.log.read_text(errors="replace").count("Traceback")
     return [
         judge_presses(
             sent=seen.sent,
@@ -244,7 +245,7 @@ def settle(world: World, seen: Seen) -> list[Finding]:
         judge_log(heard, acked_seq=acked_seq, restarts=len(seen.restarts_s)),
         Finding(
             text=f"clips: {kinds['clip_kept']} kept, {kinds['clip_dropped']} dropped",
-            wrong=not kinds["clip_kept"],
+            wrong=not kinds["clip_kept"] or kinds["clip_dropped"] > 0,
         ),
         Finding(
             text="faults: " + (", ".join(f"{n} x {code}" for code, n in sorted(faults.items())) or "none"),
@@ -254,6 +255,7 @@ def settle(world: World, seen: Seen) -> list[Finding]:
             text=f"the daemon ended with status {world.daemon.process.returncode}",
             wrong=by_itself or world.daemon.process.returncode != 0,
         ),
+        Finding(text=f"tracebacks in its log: {tracebacks}", wrong=tracebacks > 0),
         _check(world.daemon.state),
         *(Finding(text=text, wrong=True) for text in seen.troubles),
     ]
