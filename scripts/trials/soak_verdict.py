@@ -114,11 +114,11 @@ def judge_log(heard: Sequence[tuple[int, Mapping[str, object]]], *, acked_seq: i
 def judge_presses(
     *, sent: int, acknowledged: int, rows: Sequence[Mapping[str, object]], live: Collection[object]
 ) -> Finding:
-    """Judge presses: `rows` of the log, each seq once; the press numbers `live` came on the press topic.
+    """Judge presses: `rows` of the log, each seq once; `live`, (event, number), came on the press topic.
 
     One that is marked late may have come live, too: its PUBACK was lost with the broker.
     """
-    on_time = {row["press_number"] for row in rows if row["late"] is False}
+    on_time = {(row["event_id"], row["press_number"]) for row in rows if row["late"] is False}
     text = (
         f"presses: {sent} sent, {acknowledged} acknowledged, {len(rows)} in the log, "
         f"{len(on_time)} told on time, {len(live)} heard live, {len(rows) - len(on_time)} marked late"

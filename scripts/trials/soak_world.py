@@ -93,9 +93,9 @@ class Dashboard:
         """Return every row as it came: (over which connection, row)."""
         return self._of("log")
 
-    def live_presses(self) -> set[int]:
-        """Return the numbers of the presses that came on the press topic."""
-        return {press["press_number"] for _, press in self._of("press")}
+    def live_presses(self) -> set[tuple[str, int]]:
+        """Return the (event, number within it) of the presses that came on the press topic."""
+        return {(press["event_id"], press["press_number"]) for _, press in self._of("press")}
 
     def close(self) -> None:
         """Go."""
