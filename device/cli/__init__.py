@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
     with_json(add(commands, "ring", of_house.ring, "ring as if the button was pressed"))
     with_json(add(commands, "status", of_house.status, "how the doorbell is, at a glance"))
-    add(commands, "record", of_house.record, "make a clip of this moment")
+    with_json(add(commands, "record", of_house.record, "make a clip of this moment"))
     clips = commands.add_parser(
         "clips", help="list, export, star or delete what was recorded"
     ).add_subparsers(metavar="COMMAND", required=True)
@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     with_json(verify)
     verify.add_argument("ids", metavar="ID", nargs="*", help="these clips (default: all)")
     export = add(clips, "export", of_clips.export, "copy a clip to a file of yours")
+    with_json(export)
     export.add_argument("id", metavar="ID", help="as `doorbell clips list` shows it")
     export.add_argument("file", metavar="FILE", type=Path)
     log = add(commands, "log", of_house.log, "what happened, oldest first")

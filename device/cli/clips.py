@@ -64,7 +64,10 @@ def export(arguments: argparse.Namespace) -> int:
             f"{target} is not what was recorded: it has {size_bytes} bytes and SHA-256 {digest.hexdigest()}, "
             f"recorded were {clip['bytes']} and {clip['sha256']}; is the card failing? see dmesg"
         )
-    print(f"{target} ({bytes_text(size_bytes)}, SHA-256 {clip['sha256']})")
+    if arguments.json:
+        print_json({"id": clip["id"], "file": str(target), "bytes": size_bytes, "sha256": clip["sha256"]})
+    else:
+        print(f"{target} ({bytes_text(size_bytes)}, SHA-256 {clip['sha256']})")
     return OK
 
 

@@ -36,7 +36,10 @@ def status(arguments: argparse.Namespace) -> int:
 
 def record(arguments: argparse.Namespace) -> int:
     """Make a clip of this moment."""
-    if ask(arguments.state, do="record")["joined"]:
+    answer = ask(arguments.state, do="record")
+    if arguments.json:
+        print_json(answer)
+    elif answer["joined"]:
         print("something is being recorded already; this moment is part of that clip")
     else:
         print("recording; `doorbell clips list` shows it when it is done")

@@ -194,6 +194,9 @@ def test_an_export_is_verified(doorbell: Make, tmp_path: Path) -> None:
     good = door.run("clips", "export", clip["id"], str(tmp_path / "good.mp4"))
     assert good.returncode == 0
     assert clip["sha256"] in good.stdout
+    again = door.json("clips", "export", clip["id"], str(tmp_path / "again.mp4"))
+    assert again["sha256"] == clip["sha256"]
+    assert Path(again["file"]).stat().st_size == again["bytes"] == clip["bytes"]
     file = Path(clip["file"])
     file.write_bytes(file.read_bytes()[:-1] + b"?")
     bad = door.run("clips", "export", clip["id"], str(tmp_path / "bad.mp4"))
