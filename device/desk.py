@@ -27,6 +27,7 @@ from device.events import (
     InputRefused,
     LinkReport,
     MotionEnded,
+    MotionSettling,
     MotionStarted,
     Pressed,
     PressSettled,
@@ -36,7 +37,7 @@ from device.events import (
     StoreReport,
     WorkerDied,
 )
-from device.known import Known, state, status
+from device.known import Known, motion, state, status
 from device.notify import Notifier
 from device.policy.episode import ClipOrder, EpisodeRule
 from device.policy.settings import (
@@ -187,6 +188,9 @@ class Desk:
                 self._pressed(fact)
             case MotionStarted():
                 self._motion_started(fact)
+            case MotionSettling():
+                self._known.settling = fact.settling
+                self._told_us = None
             case MotionEnded():
                 self._motion_ended(fact)
             case ClipAsked():
@@ -281,7 +285,7 @@ class Desk:
             self.outlets.clip(order)
 
     def _motion_started(self, fact: MotionStarted) -> None:
-        self._known.moving = True
+        self._known.moving, self._known.moving_from_us = True, fact.mono_us
         self._give(self._trigger("motion", fact.mono_us))
         event_id = self._episodes.event_id
         fields = {"score": fact.score, "zones": list(fact.zones)}
@@ -295,7 +299,13 @@ class Desk:
         self.outlets.retain("motion", "OFF")
         self._note(
             "motion_ended",
-            {"peak_score": fact.peak_score},
+            {
+                "peak_score": fact.peak_score,
+                "zones": list(fact.zones),
+                "direction": fact.direction,
+                "moved_s": round((fact.last_us - self._known.moving_from_us) / 1e6, 1),
+                "why": list(fact.why),
+            },
             event_id=self._episodes.event_id,
             mono_us=fact.mono_us,
         )
@@ -442,7 +452,17 @@ class Desk:
     # --- what is told -----------------------------------------------------------------------------
 
     def _state(self) -> dict[str, Any]:
-        return state(self._known, self.config, self.clock, inbox=self.inbox.qsize())
+        return state(
+            self._known,
+            self.config,
+            self.clock,
+            inbox=self.inbox.qsize(),
+            motion_enabled=self._motion_enabled,
+        )
+
+    @property
+    def _motion_enabled(self) -> bool:
+        return self.config.motion.enabled and self.settings.motion_enabled
 
     def _quiet_until(self) -> str | None:
         until_us = self.settings.quiet_until_us
@@ -452,7 +472,7 @@ class Desk:
         """Return what `doorbell status --json` shows (the roof adds what only it knows)."""
         return {
             **status(self._known, self.config, self.clock),
-            "motion": {"moving": self._known.moving, "enabled": self.settings.motion_enabled},
+            "motion": motion(self._known, enabled=self._motion_enabled),
             "settings": {
                 **{name: getattr(self.settings, name) for name in SWITCHES},
                 "quiet_until": self._quiet_until(),

@@ -133,8 +133,16 @@ class ButtonState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MotionSettling:
+    """The detector begins to learn the scene, or has learnt it; while it learns it reports nothing."""
+
+    mono_us: int
+    settling: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MotionStarted:
-    """Something moves in a watched zone."""
+    """Somebody moves in a watched zone; `score` is 0.5 to 1."""
 
     mono_us: int
     score: float
@@ -143,11 +151,19 @@ class MotionStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionEnded:
-    """Nothing has moved for a while; `last_us` is the last moment that something did."""
+    """Nobody has moved for a while; `last_us` is the last moment that somebody did.
+
+    `why` says, a few times a second at most, where he was: {"s": seconds since the start, "score": 0 to 1,
+    "box": [x, y, width, height] relative to the picture, "zone": name or null}.
+    """
 
     mono_us: int
     last_us: int
+    peak_us: int
     peak_score: float
+    zones: tuple[str, ...]
+    direction: str
+    why: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +302,7 @@ class StopAsked:
 Fact = (
     Pressed
     | ButtonState
+    | MotionSettling
     | MotionStarted
     | MotionEnded
     | CameraReport

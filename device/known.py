@@ -31,6 +31,8 @@ class Known:
     presses: int = 0
     last_press_us: int | None = None
     moving: bool = False
+    moving_from_us: int = 0
+    settling: bool = False
     faults: dict[str, Standing] = field(default_factory=dict)
 
     def take_fault(self, fault: Fault, *, wall_us: int) -> bool:
@@ -43,7 +45,18 @@ class Known:
         return fault.active != stands
 
 
-def state(known: Known, config: Config, clock: Clock, *, inbox: int) -> dict[str, Any]:
+def motion(known: Known, *, enabled: bool) -> str:
+    """Return what motion detection does: off, waiting (no pictures), settling, still, or moving."""
+    if not enabled:
+        return "off"
+    if known.camera is None or known.camera.state != "live":
+        return "waiting"
+    if known.settling:
+        return "settling"
+    return "moving" if known.moving else "still"
+
+
+def state(known: Known, config: Config, clock: Clock, *, inbox: int, motion_enabled: bool) -> dict[str, Any]:
     """Return the retained `state` of docs/mqtt.md; `inbox`: facts that wait for the desk."""
     store, camera = known.store, known.camera
     oldest = store.oldest_wall_us if store else None
@@ -53,6 +66,7 @@ def state(known: Known, config: Config, clock: Clock, *, inbox: int) -> dict[str
         "clock": clock.flag(),
         "camera": camera.state if camera else "opening",
         "camera_fps": round(camera.fps, 1) if camera else 0.0,
+        "motion": motion(known, enabled=motion_enabled),
         "button": _button(known),
         "storage_used_bytes": store.used_bytes if store else 0,
         "storage_limit_bytes": config.storage.limit_bytes,

@@ -1,14 +1,21 @@
-"""The watch: one thread that looks at the newest small picture and says when something moves."""
+"""The watch: one thread that looks at the newest small picture and says when a visit starts and ends."""
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from device.config import MotionConfig, ZoneConfig
-from device.events import Inbox, LumaFrame, MotionEnded, MotionStarted
+from device.events import Inbox, LumaFrame, MotionEnded, MotionSettling, MotionStarted
 from device.mailbox import Mailbox
 from device.worker import Worker
 
+if TYPE_CHECKING:
+    from device.policy.visit import VisitEnded, VisitStarted
+
 log = logging.getLogger(__name__)
+
+LINGER_US = 15_000_000
+"""So long a visit waits for somebody who stands still at the door."""
 
 
 class Watch:
@@ -33,30 +40,65 @@ class Watch:
         # Here, not at the top: OpenCV takes its time to load, and the bell comes first.
         import cv2
 
-        from device.policy.motion import BackgroundDetector, Visit
-        from device.policy.zones import Zone
+        from device.policy.motion import Look, MotionDetector
+        from device.policy.visit import Visit
+        from device.policy.zones import Zone, Zones
 
         cv2.setNumThreads(1)  # more threads cost more than they bring on small pictures
-        zones = [Zone(name=z.name, kind=z.kind, points=tuple(z.points)) for z in self._zones]
-        detector = BackgroundDetector(zones, least_share=self._config.least_share)
-        visit = Visit(quiet_us=int(self._config.quiet_s * 1e6))
-        least_step_us = int(1e6 / self._config.fps)
-        looked_us = 0
+        zones = [
+            Zone(name=z.name, kind=z.kind, points=tuple(z.points), sensitivity=z.sensitivity)
+            for z in self._zones
+        ]
+        detector = MotionDetector(Zones(zones, sensitivity=self._config.sensitivity))
+        visit = Visit(quiet_us=int(self._config.quiet_s * 1e6), linger_us=LINGER_US)
+        looked_us, settling = 0, False
         while not worker.stopping.is_set():
             worker.beat()
             frame = self.mailbox.take(timeout_s=0.5)
-            if frame is None or frame.mono_us - looked_us < least_step_us * 9 // 10:
+            if frame is None:
                 continue
-            looked_us = frame.mono_us
-            motion = detector.feed(frame.luma, frame.mono_us)
-            if not self._enabled():
-                motion = None
-            change = visit.feed(motion, frame.mono_us)
-            if change is True and motion is not None:
-                log.info("motion_started score=%.4f zones=%s", motion.score, ",".join(motion.zones))
-                self._inbox(MotionStarted(mono_us=frame.mono_us, score=motion.score, zones=motion.zones))
-            elif change is False:
-                log.info("motion_ended peak=%.4f", visit.peak_score)
-                self._inbox(
-                    MotionEnded(mono_us=frame.mono_us, last_us=visit.last_us, peak_score=visit.peak_score)
-                )
+            look = detector.feed(frame.luma, frame.mono_us)
+            if look.mono_us == looked_us:
+                continue
+            looked_us = look.mono_us
+            if look.settling != settling:
+                settling = look.settling
+                self._inbox(MotionSettling(mono_us=frame.mono_us, settling=settling))
+            # Switched off, nothing is reported, but the scene is still learnt.
+            told = visit.feed(look if self._enabled() else Look(mono_us=looked_us))
+            if told is not None:
+                self._tell(told)
+
+    def _tell(self, told: "VisitStarted | VisitEnded") -> None:
+        from device.policy.visit import VisitStarted
+
+        if isinstance(told, VisitStarted):
+            log.info("motion_started score=%.2f zones=%s", told.score, ",".join(told.zones))
+            self._inbox(MotionStarted(mono_us=told.mono_us, score=round(told.score, 2), zones=told.zones))
+            return
+        log.info(
+            "motion_ended peak=%.2f seconds=%.1f direction=%s",
+            told.peak_score,
+            (told.last_us - told.started_us) / 1e6,
+            told.direction,
+        )
+        why = tuple(
+            {
+                "s": round((glimpse.mono_us - told.started_us) / 1e6, 2),
+                "score": round(glimpse.score, 2),
+                "box": [round(share, 3) for share in glimpse.box],
+                "zone": glimpse.zone,
+            }
+            for glimpse in told.glimpses
+        )
+        self._inbox(
+            MotionEnded(
+                mono_us=told.mono_us,
+                last_us=told.last_us,
+                peak_us=told.peak_us,
+                peak_score=round(told.peak_score, 2),
+                zones=told.zones,
+                direction=told.direction,
+                why=why,
+            )
+        )

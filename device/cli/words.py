@@ -2,6 +2,14 @@
 
 from typing import Any
 
+_MOTION = {
+    "off": "turned off",
+    "waiting": "waiting for pictures",
+    "settling": "learning what is there",
+    "still": "still",
+    "moving": "somebody moves",
+}
+
 
 def status_text(status: dict[str, Any]) -> str:
     """Return the answer of `status`, to be read at a glance."""
@@ -10,7 +18,6 @@ def status_text(status: dict[str, Any]) -> str:
     seen = "no picture yet" if age is None else f"last picture {age:.1f} s ago"
     fill = storage["used_bytes"] / storage["limit_bytes"]
     broker = f"{mqtt['host']}:{mqtt['port']}"
-    moving = "something moves" if status["motion"]["moving"] else "still"
     used = f"{bytes_text(storage['used_bytes'])} of {bytes_text(storage['limit_bytes'])} ({fill:.0%})"
     ready = "ready" if status["ready"] else "starting"
     up = span_text(status["uptime_s"])
@@ -19,7 +26,7 @@ def status_text(status: dict[str, Any]) -> str:
         ("button", f"{status['button']['state']} ({status['button']['kind']})"),
         ("last press", f"{press['last_at'] or 'none'} ({press['count']} since the start)"),
         ("camera", f"{camera['state']} ({camera['kind']}), {camera['fps']:.1f} fps, {seen}"),
-        ("motion", moving if status["motion"]["enabled"] else "turned off"),
+        ("motion", _MOTION[status["motion"]]),
         ("mqtt", f"{mqtt['state']} ({broker}, {mqtt['topic_root']}/…)"),
         ("storage", f"{clips_text(storage['clips'])}, {used} in {storage['path']}"),
         ("settings", _settings_text(status["settings"])),

@@ -69,6 +69,7 @@ Topic = Annotated[
 ]
 AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
 Fps = Annotated[int, Field(ge=1, le=30)]
+Share = Annotated[float, Field(ge=0, le=1)]
 BitrateKbps = Annotated[int, Field(ge=100, le=25_000)]
 KeyframeEveryS = Annotated[float, Field(ge=0.5, le=10)]
 
@@ -185,9 +186,8 @@ class MotionConfig(Table):
     """When something that moves is a visit."""
 
     enabled: bool = True
-    least_share: float = Field(0.004, ge=0.0005, le=0.5)
+    sensitivity: Share = 0.5
     quiet_s: float = Field(4.0, ge=1, le=60)
-    fps: Fps = 8
 
 
 class ZoneConfig(Table):
@@ -195,6 +195,7 @@ class ZoneConfig(Table):
 
     name: Title
     kind: Literal["include", "ignore"]
+    sensitivity: Share = 0.5
     points: list[Annotated[Point, BeforeValidator(_pair)]]
 
     @field_validator("points")

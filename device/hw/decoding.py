@@ -7,8 +7,9 @@ from typing import Any
 import av
 
 from device.events import CameraSink, LumaFrame
-from device.hw.luma import LumaPace, luma_of
+from device.hw.luma import luma_of
 from device.hw.source import FAILURES
+from device.policy.pace import Pace
 
 MOTION_DECODER = {"skip_loop_filter": "all"}
 """The loop filter changes nothing that motion can see."""
@@ -54,7 +55,7 @@ class MotionDecoder:
         self._context = context
         self._sink = sink
         self._skipping = True
-        self._pace = LumaPace()
+        self._pace = Pace()
         self._cost = Cost("motion decodes the main stream (camera.stream.substream_url would save it)", sink)
 
     def look(self, packet: Any, pts_us: int, *, behind: bool) -> None:

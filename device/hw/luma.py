@@ -7,24 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH_PX = 320
-LUMA_FPS = 8
-"""So many small pictures a second are given to motion, or 5 % more."""
-_STEP_US = int(0.95e6 / LUMA_FPS)
-"""A camera that itself gives so many is never quite even; it shall not lose every other picture for that."""
-
-
-class LumaPace:
-    """Chooses the pictures that motion sees, by the time at which they are shown; one for each stream."""
-
-    def __init__(self) -> None:
-        self._due_us = 0
-
-    def takes(self, mono_us: int) -> bool:
-        """Return whether the picture shown at `mono_us` goes to motion; within a step of one none does."""
-        if mono_us < self._due_us:
-            return False
-        self._due_us = mono_us + _STEP_US
-        return True
 
 
 def shrink(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -12,7 +12,8 @@ from device.config import PiCameraConfig
 from device.errors import CameraError
 from device.events import CameraSink, LumaFrame, Packet, VideoFormat
 from device.hw.camera import next_epoch
-from device.hw.luma import LumaPace, shrink
+from device.hw.luma import shrink
+from device.policy.pace import Pace
 
 AE_CONVERGED = 2
 SETTLING_US = 3_000_000
@@ -31,7 +32,7 @@ class PiCamera:
         """Deliver until stopped. Raises CameraError when there is no picamera2 or no camera."""
         camera, mapped_array = self._start(_Packets(self._config, sink))
         width_px, height_px = self._config.luma_width_px, self._config.luma_height_px
-        opened_us, pace, settled = time.monotonic_ns() // 1000, LumaPace(), False
+        opened_us, pace, settled = time.monotonic_ns() // 1000, Pace(), False
         try:
             while not stop.is_set():
                 beat()

@@ -11,8 +11,9 @@ from device.config import SceneCameraConfig
 from device.events import CameraSink, LumaFrame, VideoFormat
 from device.hw.camera import next_epoch
 from device.hw.encoder import SoftwareEncoder
-from device.hw.luma import LumaPace, shrink
+from device.hw.luma import shrink
 from device.hw.porch import Porch
+from device.policy.pace import Pace
 
 
 class SceneCamera:
@@ -50,7 +51,7 @@ class SceneCamera:
             keyframe_every_s=config.keyframe_every_s,
         )
         start_us, step_us = self._clock.mono_us(), int(1e6 / config.fps)
-        before_s, due_us, pace = 0.0, start_us, LumaPace()
+        before_s, due_us, pace = 0.0, start_us, Pace()
         while not stop.is_set():
             beat()
             picture = self._porch.draw((due_us - start_us) / 1e6)

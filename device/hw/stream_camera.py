@@ -22,9 +22,10 @@ from device.hw.annex_b import AnnexB, parameter_sets
 from device.hw.camera import next_epoch
 from device.hw.decoding import MOTION_DECODER, Cost, MotionDecoder, decoded
 from device.hw.encoder import SoftwareEncoder
-from device.hw.luma import LumaPace, luma_of
+from device.hw.luma import luma_of
 from device.hw.sound import Sound, sound_of
 from device.hw.source import FAILURES, Microseconds, is_file, open_source, why, without_secret
+from device.policy.pace import Pace
 from device.policy.timeline import Timeline
 from device.worker import name_this_thread
 
@@ -259,7 +260,7 @@ class StreamCamera:
         beat: Callable[[], None],
     ) -> None:
         config, context = self._config, video.codec_context
-        timeline, in_us, luma_pace = Timeline(), Microseconds(video.time_base), LumaPace()
+        timeline, in_us, luma_pace = Timeline(), Microseconds(video.time_base), Pace()
         sound = self._sound(source, timeline, sink)
         form = VideoFormat(
             codec="h264",
@@ -298,7 +299,7 @@ class StreamCamera:
                     video = source.streams.video[0]
                     video.codec_context.thread_count = 1
                     video.codec_context.options = MOTION_DECODER
-                    timeline, in_us, luma_pace = Timeline(), Microseconds(video.time_base), LumaPace()
+                    timeline, in_us, luma_pace = Timeline(), Microseconds(video.time_base), Pace()
                     packets = self._packets(source, video, url, done, lambda: None)
                     for raw, arrived_us in packets:
                         pts_us, _ = timeline.place(

@@ -1,135 +1,172 @@
-"""Does something move? A first honest detector; a later one takes its place behind `Detector`.
+"""Does somebody come? `MotionDetector` looks at small grey pictures and says who moves.
 
-Frames are reduced to a small grid and compared with a slowly learnt background. What changes everywhere
-at once is light, not movement, and starts the learning anew. Source of the scheme: the running average
-of Wren et al., "Pfinder" (1997), with a per-cell noise estimate.
+`motion_scene` takes the light out and finds what differs from the scene, `motion_tracks` follows what differs
+and asks it to behave like somebody. docs/motion.md explains the method with pictures.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.policy.zones import Zone, watched
+from device.policy.motion_scene import Box, Cells, Reducer, Scene, SceneTuning
+from device.policy.motion_tracks import Track, Tracker, TrackTuning
+from device.policy.pace import Pace
+from device.policy.zones import Zones
 
-GRID_WIDTH = 80
-LEARN_US = 4_000_000
-"""Time constant of the background: a parked car belongs to it after some ten seconds."""
-SETTLE_US = 1_500_000
-"""Auto-exposure of Pi cameras settles within about a second."""
-NOISE_SIGMAS = 5.0
-LEAST_STEP = 7.0
-"""Grey levels (of 255) below which nothing counts: H.264 and gain noise stay under it."""
-LIGHT_SHARE = 0.6
-"""If more of the watched cells change at once, it is the light."""
-CONFIRM_US = 250_000
+THRESHOLD = 0.5
+"""Scores go from 0 to 1; from here on it is somebody."""
+_VISITOR_US = 1_000_000
+"""So long after somebody was seen, a great change of the picture is still taken for his doing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Motion:
-    """Something moves now: `score` 0..1 is the share of watched cells that changed."""
+class Tuning:
+    """All numbers the detector goes by."""
 
-    score: float
-    zones: tuple[str, ...]
-
-
-class Detector(Protocol):
-    """What the watch asks of a detector."""
-
-    def feed(self, luma: NDArray[np.uint8], mono_us: int) -> Motion | None:
-        """Take one grey frame (uint8, H x W, any size) and its time; return what moves."""
+    scene: SceneTuning = field(default_factory=SceneTuning)
+    tracks: TrackTuning = field(default_factory=TrackTuning)
+    calm_step_s: float = 0.19
+    """While nothing at all differs, five pictures a second are looked at instead of ten."""
 
 
-class BackgroundDetector:
-    """A running-average background on a grid 80 cells wide.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mover:
+    """One thing that differs from the scene and is followed.
 
-    `least_share` is the share of watched cells that must change (0.004 is a person at 5 m).
+    `box` is (x, y, width, height) and `velocity` (x, y) per second, relative to the picture; `zones` names
+    the include zones it is in. A second stage that tells people from animals would take the crops of `box` of
+    the movers of `score` >= THRESHOLD.
     """
 
-    def __init__(self, zones: Sequence[Zone], *, least_share: float) -> None:
-        self._zones = tuple(zones)
-        self._least_share = least_share
-        self._shape: tuple[int, int] | None = None
-
-    def _start(self, shape: tuple[int, int], mono_us: int) -> None:
-        self._shape = shape
-        height = max(1, round(GRID_WIDTH * shape[0] / shape[1]))
-        self._size = (GRID_WIDTH, height)
-        self._mask, self._zone_masks = watched(self._zones, *self._size)
-        self._cells = max(1, int(self._mask.sum()))
-        self._background: NDArray[np.float32] | None = None
-        self._previous = np.zeros((height, GRID_WIDTH), np.float32)
-        self._noise = np.full((height, GRID_WIDTH), 1.0, np.float32)
-        self._settled_us = mono_us + SETTLE_US
-        self._last_us = mono_us
-        self._since_us: int | None = None
-
-    def feed(self, luma: NDArray[np.uint8], mono_us: int) -> Motion | None:
-        """Take one frame; None until the picture has settled and while nothing moves."""
-        shape = (luma.shape[0], luma.shape[1])
-        if shape != self._shape:
-            self._start(shape, mono_us)
-        grid = cv2.resize(luma, self._size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        if self._background is None:
-            self._background, self._previous = grid.copy(), grid
-            return None
-        step_us = max(1, mono_us - self._last_us)
-        self._last_us = mono_us
-        rate = min(0.5, step_us / LEARN_US)
-        difference = cv2.absdiff(grid, self._background)
-        changed = difference > np.maximum(LEAST_STEP, NOISE_SIGMAS * self._noise)
-        changed &= self._mask.astype(bool)
-        stirs = changed & (cv2.absdiff(grid, self._previous) > LEAST_STEP)
-        self._previous = grid
-        share = float(changed.sum()) / self._cells
-        if mono_us < self._settled_us:
-            cv2.accumulateWeighted(grid, self._background, min(0.5, rate * 8))
-            return None
-        if share > LIGHT_SHARE:
-            self._background, self._settled_us = grid.copy(), mono_us + SETTLE_US
-            self._since_us = None
-            return None
-        # What moves is learnt ten times slower, so that a visitor who stands still is not forgotten.
-        quiet = (~changed).astype(np.uint8)
-        cv2.accumulateWeighted(grid, self._background, rate, quiet)
-        cv2.accumulateWeighted(grid, self._background, rate / 10, 1 - quiet)
-        cv2.accumulateWeighted(difference, self._noise, rate, quiet)
-        # A difference that stays as it is (a parked car, the place where a visitor stood) is no movement.
-        if share < self._least_share or not stirs.any():
-            self._since_us = None if share < self._least_share else self._since_us
-            return None
-        if self._since_us is None:
-            self._since_us = mono_us
-        if mono_us - self._since_us < CONFIRM_US:
-            return None
-        hit = tuple(n for n, mask in self._zone_masks.items() if (changed & mask.astype(bool)).any())
-        return Motion(score=round(share, 4), zones=hit)
+    number: int
+    box: tuple[float, float, float, float]
+    velocity: tuple[float, float]
+    score: float
+    zones: tuple[str, ...]
+    known: bool
+    """It has been somebody before, and may be standing still now."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Visit:
-    """Makes one visit of many moving frames: it starts at once and ends after `quiet_us` of none."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What the detector makes of the picture of `mono_us`."""
 
-    quiet_us: int
-    started: bool = False
-    peak_score: float = 0.0
-    _last_us: int = 0
-
-    def feed(self, motion: Motion | None, mono_us: int) -> bool | None:
-        """Return True when the visit starts, False when it ends, None otherwise."""
-        if motion is not None:
-            first, self.started, self._last_us = not self.started, True, mono_us
-            self.peak_score = motion.score if first else max(self.peak_score, motion.score)
-            return True if first else None
-        if self.started and mono_us - self._last_us >= self.quiet_us:
-            self.started = False
-            return False
-        return None
+    mono_us: int
+    settling: bool = False
+    """The scene is being learnt, after the start or after another picture altogether; nothing is reported."""
+    movers: tuple[Mover, ...] = ()
 
     @property
-    def last_us(self) -> int:
-        """When something last moved."""
-        return self._last_us
+    def score(self) -> float:
+        """The highest score of the movers; 0 if there is none."""
+        return max((mover.score for mover in self.movers), default=0.0)
+
+    @property
+    def moves(self) -> bool:
+        """Whether somebody moves."""
+        return self.score >= THRESHOLD
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The zones in which somebody moves, each once."""
+        names = (n for mover in self.movers if mover.score >= THRESHOLD for n in mover.zones)
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def present(self) -> bool:
+        """Whether somebody who moved before is still in view."""
+        return any(mover.known for mover in self.movers)
+
+
+class MotionDetector:
+    """Looks at one camera's pictures, which may have any size, stride and rate from 5 a second on.
+
+    A picture of another size than before begins the scene anew.
+    """
+
+    def __init__(self, zones: Zones, tuning: Tuning | None = None) -> None:
+        self._zones = zones
+        self._tuning = tuning or Tuning()
+        self._shape: tuple[int, int] | None = None
+
+    def begin(self, width_px: int, height_px: int) -> None:
+        """Begin anew, for pictures of this size."""
+        self._shape = (height_px, width_px)
+        self._reducer = Reducer(width_px, height_px)
+        columns, rows = self._reducer.size
+        inside, eagerness, self._masks = self._zones.on_grid(columns, rows)
+        self._scene = Scene(inside, eagerness, self._tuning.scene)
+        self._tracker = Tracker(self._tuning.tracks)
+        self._look: Look | None = None
+        self._pace = Pace()
+        self._seen_us: int | None = None
+
+    def feed(self, luma: NDArray[np.uint8], mono_us: int) -> Look:
+        """Take one grey picture (uint8, H x W) and its time; return what the last picture looked at shows.
+
+        Not every picture is looked at; `Look.mono_us` says which one was.
+        """
+        shape = (luma.shape[0], luma.shape[1])
+        if shape != self._shape:
+            self.begin(luma.shape[1], luma.shape[0])
+        taken, last = self._pace.takes(mono_us), self._look
+        if last is not None:
+            calm = not self._tracker.tracks and not last.settling
+            if not taken or (calm and mono_us - last.mono_us < self._tuning.calm_step_s * 1e6):
+                return last
+        step_s = 0.0 if last is None else (mono_us - last.mono_us) / 1e6
+        self._look = self._see(self._reducer(luma), mono_us, step_s)
+        return self._look
+
+    def _see(self, grid: Cells, mono_us: int, step_s: float) -> Look:
+        scene, tracker = self._scene, self._tracker
+        visitor = self._seen_us is not None and mono_us - self._seen_us <= _VISITOR_US
+        scene.look(grid, mono_us, visitor=visitor)
+        settling = scene.settling(mono_us)
+        if settling:
+            tracker.forget()
+        else:
+            tracker.feed(scene, mono_us)
+        seen = list(tracker.seen(mono_us))
+        scene.learn(step_s, mono_us, [t.last.box for t in seen if t.somebody_us is not None])
+        look = Look(mono_us=mono_us, settling=settling, movers=tuple(self._mover(track) for track in seen))
+        if look.present:
+            self._seen_us = mono_us
+        return look
+
+    def _mover(self, track: Track) -> Mover:
+        columns, rows = self._reducer.size
+        x, y, width, height = track.last.box
+        return Mover(
+            number=track.number,
+            box=(x / columns, y / rows, width / columns, height / rows),
+            velocity=(track.speed_x / columns, track.speed_y / rows),
+            score=THRESHOLD * min(track.score, 2.0),
+            zones=tuple(self._zones_of(track.last.box)) if track.score >= 1 else (),
+            known=track.somebody_us is not None,
+        )
+
+    def _zones_of(self, box: Box) -> Iterable[str]:
+        x, y, width, height = box
+        for name, mask in self._masks.items():
+            if 4 * cv2.countNonZero(mask[y : y + height, x : x + width]) >= width * height:
+                yield name
+
+
+def make(
+    width: int, height: int, zone: NDArray[np.bool_] | None, tuning: Tuning | None = None
+) -> Callable[[NDArray[np.uint8], int], bool]:
+    """Return f(luma, mono_us) -> whether somebody moves: the daemon's detector, begun anew.
+
+    `zone` (bool, height x width) is True where motion counts; None is everywhere.
+    """
+    detector = MotionDetector(Zones.of_mask(zone), tuning)
+    detector.begin(width, height)
+
+    def moves(luma: NDArray[np.uint8], mono_us: int) -> bool:
+        return detector.feed(luma, mono_us).moves
+
+    return moves

@@ -27,7 +27,7 @@ from device.events import CameraReport, LumaFrame, Packet, VideoFormat
 from device.hw.camera import Camera
 from device.hw.capture import capture, open_camera
 from device.hw.capture_child import ChildCamera, messages
-from device.hw.luma import LUMA_FPS, LumaPace
+from device.policy.pace import PICTURES_PER_S, Pace
 from device.worker import Worker
 from tests.house import free_port, make_video, wait_for
 
@@ -101,10 +101,10 @@ class Running:
 
 
 @pytest.mark.parametrize(
-    ("fps", "given"), [(5, 50), (LUMA_FPS, 80), (10, 50), (15, 75), (25, 84), (30, 75), (60, 75)]
+    ("fps", "given"), [(5, 50), (8, 80), (PICTURES_PER_S, 100), (15, 75), (25, 84), (30, 100), (60, 100)]
 )
 def test_motion_gets_evenly_spaced_pictures_and_hardly_more_than_it_asked_for(fps: int, given: int) -> None:
-    pace = LumaPace()
+    pace = Pace()
     shown_us = [7_000_000 + number * 1_000_000 // fps for number in range(10 * fps)]
     chosen_us = [us for us in shown_us if pace.takes(us)]
     steps_us = {(b - a) // 10 for a, b in pairwise(chosen_us)}
@@ -114,13 +114,13 @@ def test_motion_gets_evenly_spaced_pictures_and_hardly_more_than_it_asked_for(fp
 
 
 def test_a_camera_that_is_not_quite_even_does_not_lose_every_other_picture_for_motion() -> None:
-    pace = LumaPace()
-    shown_us = [7_000_000 + number * 125_000 + (-3000, 0, 3000)[number % 3] for number in range(80)]
+    pace = Pace()
+    shown_us = [7_000_000 + number * 100_000 + (-2000, 0, 2000)[number % 3] for number in range(80)]
     assert all(pace.takes(us) for us in shown_us)
 
 
 def test_motion_gets_no_rush_of_pictures_after_a_pause() -> None:
-    pace = LumaPace()
+    pace = Pace()
     shown_us = [number * 66_667 for number in (*range(15), *range(150, 165))]
     assert sum(pace.takes(us) for us in shown_us) == 16
 

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from device.clock import parse_rfc3339
 from device.policy.episode import CloseClip, EpisodeRule, OpenClip, RaiseCause
-from device.policy.motion import BackgroundDetector, Visit
 from device.policy.press import PressRule
 from device.policy.rate import TokenBucket
 from device.policy.retention import Kept, to_delete
@@ -144,34 +143,6 @@ def test_decoding_times_always_grow(packets: list[tuple[int | None, int]]) -> No
         assert dts >= last + LEAST_STEP_US or last == -(10**15)
         assert pts >= dts
         last = dts
-
-
-def test_a_person_is_motion_and_a_lamp_is_not() -> None:
-    detector = BackgroundDetector([], least_share=0.004)
-    rng = np.random.default_rng(7)
-    seen: dict[str, bool] = {"empty": False, "person": False, "lamp": False}
-    for number in range(160):
-        frame = rng.normal(90, 3, (180, 320))
-        what = "empty"
-        if 60 <= number < 90:
-            what, x = "person", number * 4 - 200
-            frame[60:160, x : x + 30] += 50
-        elif number >= 130:
-            what = "lamp"
-            frame += 60
-        found = detector.feed(np.clip(frame, 0, 255).astype(np.uint8), number * 125_000)
-        seen[what] |= found is not None
-    assert seen == {"empty": False, "person": True, "lamp": False}
-
-
-def test_one_visit_is_one_event() -> None:
-    visit = Visit(quiet_us=4 * S)
-    from device.policy.motion import Motion
-
-    moving = Motion(score=0.1, zones=())
-    told = [visit.feed(moving if n % 3 else None, n * S) for n in range(1, 20)]
-    told += [visit.feed(None, n * S) for n in range(20, 30)]
-    assert [t for t in told if t is not None] == [True, False]
 
 
 @pytest.mark.parametrize("payload", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-13-01"])
