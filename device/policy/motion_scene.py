@@ -133,11 +133,16 @@ class _Light:
         ratios = cv2.log(seen / known).ravel()[self._nearest]
         gains = cv2.exp(cv2.medianBlur(ratios, 5))
         rest = np.asarray(seen - known * gains, np.float32)
-        most = HAZE_MEDIANS * float(np.median(np.abs(rest))) + HAZE_LEVELS
+        most = HAZE_MEDIANS * _middle(np.abs(rest)) + HAZE_LEVELS
         haze = self._mean(np.clip(rest, -most, most)) / self._share
         cv2.resize(gains, self._cells, dst=gain, interpolation=cv2.INTER_LINEAR)
         cv2.resize(haze + BLACK_LEVELS * (gains - 1), self._cells, dst=shift, interpolation=cv2.INTER_LINEAR)
-        return float(np.median(gains))
+        return _middle(gains)
+
+
+def _middle(values: Levels) -> float:
+    """Return the median (the upper of two), many times faster than np.median for a few hundred values."""
+    return float(np.sort(values, axis=None)[values.size // 2])
 
 
 def _nearest(valid: NDArray[np.bool_]) -> NDArray[np.intp]:
