@@ -10,6 +10,7 @@ al., "Pfinder" (1997), and Haritaoglu et al., "W4" (2000).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -140,7 +141,7 @@ class _Light:
         return _middle(gains)
 
 
-def _middle(values: Levels) -> float:
+def _middle(values: NDArray[Any]) -> float:
     """Return the median (the upper of two), many times faster than np.median for a few hundred values."""
     return float(np.sort(values, axis=None)[values.size // 2])
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.benches import daemon, preroll, press, start, store
+from scripts.benches import daemon, motion, preroll, press, start, store
 
 BENCHES: dict[str, Any] = {
     "press": press,
@@ -22,15 +22,16 @@ BENCHES: dict[str, Any] = {
 def main() -> int:
     """Print a table, and JSON if asked."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("name", choices=BENCHES)
-    parser.add_argument("--tries", type=int, help="how often; each bench has its own default")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the same figures there, too")
+    names = parser.add_subparsers(dest="name", required=True)
+    for name, bench in {**BENCHES, "motion": motion}.items():
+        one = names.add_parser(name, help=(bench.__doc__ or "").splitlines()[0])
+        one.add_argument("--json", type=Path, metavar="FILE", help="write the same figures there, too")
+        if name == "motion":
+            motion.options(one)
+        else:
+            one.add_argument("--tries", type=int, default=bench.TRIES, help=f"how often ({bench.TRIES})")
     given = parser.parse_args()
-    bench = BENCHES[given.name]
-    result = bench.measure(given.tries or bench.TRIES)
-    print(f"{bench.TITLE} ({result['tries']} tries)")
-    for line in bench.table(result):
-        print(f"  {line}")
+    result = motion.main(given) if given.name == "motion" else _measured(BENCHES[given.name], given.tries)
     if given.json:
         machine = {
             "machine": platform.machine(),
@@ -39,6 +40,14 @@ def main() -> int:
         }
         given.json.write_text(json.dumps({"bench": given.name, **machine, **result}, indent=1) + "\n")
     return 0
+
+
+def _measured(bench: Any, tries: int) -> dict[str, Any]:
+    result: dict[str, Any] = bench.measure(tries)
+    print(f"{bench.TITLE} ({result['tries']} tries)")
+    for line in bench.table(result):
+        print(f"  {line}")
+    return result
 
 
 if __name__ == "__main__":
