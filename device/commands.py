@@ -11,7 +11,7 @@ from device.events import ClipAsked, Pressed, StatusAsked
 from device.house import House
 from device.hw.button import SimulatedButton
 from device.store.index import ClipRow, Index
-from device.store.journal import JournalReader
+from device.store.journal import JournalReader, LogRow
 from device.store.orders import DeleteClip, KeeperOrder, StarClip
 
 ANSWER_S = 5.0
@@ -33,6 +33,7 @@ def commands(house: House) -> dict[str, Callable[[Request], Any]]:
         "star": kept.star,
         "delete": kept.delete,
         "log": kept.log,
+        "event": kept.event,
     }
 
 
@@ -105,10 +106,30 @@ class _Kept:
         return self._ask_keeper(lambda reply: DeleteClip(clip_id=_clip_id(request), reply=reply))
 
     def log(self, _: Request) -> list[dict[str, Any]]:
+        return [row.payload for row in self._read_log(lambda reader: reader.latest(MOST_ROWS))]
+
+    def event(self, request: Request) -> list[dict[str, Any]]:
+        part = _clip_id(request)
+        if part == "last":
+            latest = self._read_log(lambda reader: reader.latest(MOST_ROWS))
+            part = next(
+                (str(r.payload["event_id"]) for r in reversed(latest) if r.payload["kind"] == "motion_ended"),
+                "",
+            )
+            if not part:
+                raise CommandError("there was no motion yet, or the first visit goes on")
+        rows = self._read_log(lambda reader: reader.of_event(part, MOST_ROWS))
+        found = sorted({row.payload["event_id"] for row in rows})
+        if len(found) != 1:
+            told = f"{len(found)} events begin or end with {part}" if found else f"there is no event {part}"
+            raise CommandError(f"{told}; `doorbell log` shows them")
+        return [row.payload for row in rows]
+
+    def _read_log(self, question: Callable[[JournalReader], list[LogRow]]) -> list[LogRow]:
         try:
             reader = JournalReader(self._layout.journal)
             try:
-                return [row.payload for row in reader.latest(MOST_ROWS)]
+                return question(reader)
             finally:
                 reader.close()
         except sqlite3.Error as error:

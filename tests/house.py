@@ -162,7 +162,7 @@ class Doorbell:
             "mqtt": {"host": "127.0.0.1", "port": port},
         }
         for name, table in tables.items():
-            values[name] = {**values.get(name, {}), **table}
+            values[name] = {**values.get(name, {}), **table} if isinstance(table, dict) else table
         self.config.write_text(dump_config(values))
         self.process: subprocess.Popen[bytes] | None = None
 

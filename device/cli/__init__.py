@@ -14,6 +14,7 @@ from typing import Any
 from device import __version__
 from device.cli import clips as of_clips
 from device.cli import house as of_house
+from device.cli import motion as of_motion
 from device.cli.client import FAILED, NO_DAEMON, OK, NoDaemon
 from device.errors import DoorbellError
 
@@ -22,6 +23,16 @@ def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return share
 
 
 def _day(text: str) -> datetime:
@@ -83,6 +94,24 @@ def _parser() -> argparse.ArgumentParser:
     with_json(export)
     export.add_argument("id", metavar="ID", help="as `doorbell clips list` shows it")
     export.add_argument("file", metavar="FILE", type=Path)
+    motion = commands.add_parser(
+        "motion", help="why something was motion, and what other settings would do"
+    ).add_subparsers(metavar="COMMAND", required=True)
+    reasons = add(
+        motion, "why", of_motion.why, "why an event was motion: where somebody was, and how sure it is"
+    )
+    with_json(reasons)
+    reasons.add_argument("event", metavar="EVENT", help="an event id, its beginning or end, or `last`")
+    reasons.add_argument("--png", type=Path, metavar="FILE", help="draw the boxes over the clip's picture")
+    tune = add(motion, "tune", of_motion.tune, "replay a recording with other settings and show what changes")
+    with_json(tune)
+    tune.add_argument("recording", metavar="FILE|CLIP", help="a video file, or a clip's id")
+    tune.add_argument("--config", type=Path, metavar="FILE", help="the zones and settings as they are now")
+    tune.add_argument("--sensitivity", type=_share, metavar="S", help="0 to 1, for all zones")
+    tune.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a number of docs/motion.md"
+    )
+    tune.add_argument("--png", type=Path, metavar="FILE", help="draw the score over time, with pictures")
     log = add(commands, "log", of_house.log, "what happened, oldest first")
     with_json(log)
     log.add_argument("--last", type=_count, default=50, metavar="N", help="so many rows (default: 50)")

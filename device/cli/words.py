@@ -60,7 +60,7 @@ def clips_text(count: int) -> str:
 
 def log_text(row: dict[str, Any]) -> str:
     """Return what a row tells a person: what is empty or for machines only is left out."""
-    known = {"seq", "kind", "event_id", "occurred_at", "clock", "late", "sha256"}
+    known = {"seq", "kind", "event_id", "occurred_at", "clock", "late", "sha256", "why"}
     words = [f"{key}={value}" for key, value in row.items() if key not in known and value]
     event = row["event_id"]
     return " ".join([*words, f"event=…{event[-4:]}"] if event else words)

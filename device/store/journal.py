@@ -41,6 +41,16 @@ class JournalReader:
         ).fetchall()
         return [_told(row) for row in reversed(rows)]
 
+    def of_event(self, part: str, limit: int) -> list[LogRow]:
+        """Return the rows whose event id begins or ends with `part`, oldest first."""
+        rows = self._db.execute(
+            "SELECT seq, kind, event_id, occurred_wall_us, clock, late, fields FROM fact "
+            "WHERE substr(event_id, 1, length(?1)) = ?1 OR substr(event_id, -length(?1)) = ?1 "
+            "ORDER BY seq LIMIT ?2",
+            [part, limit],
+        )
+        return [_told(row) for row in rows]
+
     def close(self) -> None:
         """Close the connection."""
         self._db.close()

@@ -1,0 +1,271 @@
+"""`doorbell motion why` and `doorbell motion tune`."""
+
+import argparse
+import difflib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from device.cli.client import OK, ask, print_json, state_dir
+from device.config import Config, load_config
+from device.errors import CommandError
+from device.store.index import Index
+from device.store.layout import Layout
+
+if TYPE_CHECKING:
+    from device.cli.motion_story import Luma, Settings, Story
+    from device.policy.motion import Tuning
+    from device.policy.visit import VisitEnded
+
+WHERE = {
+    "nearer": "came nearer",
+    "away": "went away",
+    "left": "went to the left",
+    "right": "went to the right",
+    "none": "stayed about where it was",
+}
+MOST_MOMENTS = 8
+
+
+def why(arguments: argparse.Namespace) -> int:
+    """Say why an event was motion."""
+    rows = [row for row in ask(arguments.state, do="event", id=arguments.event) if "motion" in row["kind"]]
+    visits = list(_visits(rows))
+    if not visits:
+        raise CommandError(
+            f"event {arguments.event} was not started by motion, or it goes on; see `doorbell log`"
+        )
+    if arguments.png:
+        _draw(arguments, visits[-1])
+    if arguments.json:
+        print_json(visits)
+        return OK
+    for visit in visits:
+        print(_told(visit))
+    if arguments.png:
+        print(f"drawn in {arguments.png}")
+    return OK
+
+
+def _visits(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    started: dict[str, Any] | None = None
+    for row in rows:
+        if row["kind"] == "motion_started":
+            started = row
+        elif row["kind"] == "motion_ended" and started is not None:
+            yield {**row, "started_at": started["occurred_at"], "first_score": started["score"]}
+            started = None
+
+
+def _told(visit: dict[str, Any]) -> str:
+    zones = f" in {', '.join(visit['zones'])}" if visit["zones"] else ""
+    where = WHERE.get(visit["direction"], visit["direction"])
+    lines = [
+        f"event {visit['event_id']}, {visit['started_at']}",
+        f"somebody moved{zones} for {visit['moved_s']:.1f} s and {where};",
+        f"at most {visit['peak_score']:.2f} sure (0.50 is just enough)",
+        f"{'SECONDS':>9} {'SURE':>6} {'LEFT':>6} {'TOP':>6} {'WIDE':>6} {'HIGH':>6}  ZONE",
+    ]
+    for glimpse in visit["why"]:
+        shares = " ".join(f"{share:>6.0%}" for share in glimpse["box"])
+        lines.append(
+            f"{glimpse['s']:>9.1f} {glimpse['score']:>6.2f} {shares}  {glimpse['zone'] or ''}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def _draw(arguments: argparse.Namespace, visit: dict[str, Any]) -> None:
+    from device.cli import motion_plot  # loads OpenCV, for this command only
+
+    behind = _behind(arguments.state, visit)
+    note = "" if behind is not None else " (its clip is not there any more)"
+    boxes = [(glimpse["s"], glimpse["box"]) for glimpse in visit["why"]]
+    title = f"{visit['started_at']}  {WHERE.get(visit['direction'], '')}, {visit['moved_s']:.1f} s{note}"
+    motion_plot.event(arguments.png, title, boxes, behind)
+
+
+def _behind(state: Path | None, visit: dict[str, Any]) -> "Luma | None":
+    """Return the picture of the event's clip at the surest moment, or None without a clip."""
+    from device.cli.motion_story import pictures_at
+
+    best = max(visit["why"], key=lambda glimpse: float(glimpse["score"]))
+    at = datetime.fromisoformat(visit["started_at"]).timestamp() + best["s"]
+    for clip in ask(state, do="clips"):
+        starts = datetime.fromisoformat(clip["started_at"]).timestamp()
+        if clip["event_id"] == visit["event_id"] and starts <= at <= starts + clip["duration_s"]:
+            try:
+                return pictures_at(Path(clip["file"]), [at - starts])[0]
+            except CommandError:
+                return None
+    return None
+
+
+def tune(arguments: argparse.Namespace) -> int:
+    """Replay a recording with other settings; print and plot what would change."""
+    from device.cli import motion_plot
+    from device.cli.motion_story import pictures_at, stories
+
+    path = _recording(arguments)
+    config = load_config(arguments.config) if arguments.config else Config()
+    now, changed = _settings(config, arguments, changed=False), _settings(config, arguments, changed=True)
+    asked = _asked(arguments)
+    told, count = stories(path, [now, changed] if asked else [now])
+    names = ["as it is now", *([f"with {asked}"] if asked else [])]
+    if arguments.png:
+        moments_s = _moments(told)
+        shown = pictures_at(path, moments_s)
+        title = f"{path.name}: motion score, {count} pictures in {told[0].seconds:.1f} s"
+        motion_plot.timeline(arguments.png, title, list(zip(names, told, strict=True)), moments_s, shown)
+    if arguments.json:
+        print_json(
+            [
+                {"settings": n, "visits": [_plain(v) for v in s.visits]}
+                for n, s in zip(names, told, strict=True)
+            ]
+        )
+        return OK
+    print(f"{path}: {told[0].seconds:.1f} s, {count} pictures")
+    for name, story in zip(names, told, strict=True):
+        print(f"{name}: {len(story.visits) or 'no'} visit{'' if len(story.visits) == 1 else 's'}")
+        for visit in story.visits:
+            print(f"  {_line(visit)}")
+    if asked:
+        print(_difference(*told))
+    if arguments.png:
+        print(f"drawn in {arguments.png}")
+    return OK
+
+
+def _recording(arguments: argparse.Namespace) -> Path:
+    """Return the file meant: one that is there, or the clip of that id in the store."""
+    path = Path(arguments.recording)
+    if path.is_file():
+        return path
+    layout = Layout(state_dir(arguments.state))
+    try:
+        index = Index(layout.index, read_only=True)
+        try:
+            row = index.find(arguments.recording)
+        finally:
+            index.close()
+    except (sqlite3.Error, OSError):
+        row = None
+    if row is None:
+        raise CommandError(
+            f"{arguments.recording} is neither a file nor a clip's id; see `doorbell clips list`"
+        )
+    return layout.clips / row.file_name
+
+
+def _settings(config: Config, arguments: argparse.Namespace, *, changed: bool) -> "Settings":
+    from device.cli.motion_story import Settings
+    from device.policy.motion import Tuning
+    from device.policy.zones import Zone, Zones
+
+    sensitivity = arguments.sensitivity if changed and arguments.sensitivity is not None else None
+    zones = [
+        Zone(
+            name=zone.name,
+            kind=zone.kind,
+            points=tuple(zone.points),
+            sensitivity=zone.sensitivity if sensitivity is None else sensitivity,
+        )
+        for zone in config.zones
+    ]
+    tuning = Tuning()
+    for text in arguments.set if changed else ():
+        tuning = _with(tuning, text)
+    general = config.motion.sensitivity if sensitivity is None else sensitivity
+    return Settings(
+        zones=Zones(zones, sensitivity=general), tuning=tuning, quiet_us=int(config.motion.quiet_s * 1e6)
+    )
+
+
+def _with(tuning: "Tuning", text: str) -> "Tuning":
+    """Return the tuning with NAME=VALUE. Raises CommandError."""
+    name, _, value = text.partition("=")
+    rooms: dict[str, Any] = {"scene": tuning.scene, "tracks": tuning.tracks}
+    known = {f.name: room for room, part in rooms.items() for f in fields(part)}
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
+        raise CommandError(f"--set {text}: {name!r} is no number of the detector; {hint}")
+    part = rooms[known[name]]
+    kind = type(getattr(part, name))
+    try:
+        changed: dict[str, Any] = {known[name]: replace(part, **{name: kind(value)})}
+    except ValueError as error:
+        raise CommandError(f"--set {text}: {value!r} is no number") from error
+    return replace(tuning, **changed)
+
+
+def _asked(arguments: argparse.Namespace) -> str:
+    words = [] if arguments.sensitivity is None else [f"sensitivity {arguments.sensitivity:g}"]
+    return ", ".join([*words, *(text.replace("=", " ") for text in arguments.set)])
+
+
+def _span(visit: "VisitEnded") -> tuple[float, float]:
+    from device.cli.motion_story import Story
+
+    return Story.at_s(visit.started_us), Story.at_s(visit.last_us)
+
+
+def _plain(visit: "VisitEnded") -> dict[str, Any]:
+    start, end = _span(visit)
+    return {
+        "start_s": round(start, 2),
+        "end_s": round(end, 2),
+        "peak_score": round(visit.peak_score, 2),
+        "zones": list(visit.zones),
+        "direction": visit.direction,
+    }
+
+
+def _line(visit: "VisitEnded") -> str:
+    start, end = _span(visit)
+    zones = f", in {', '.join(visit.zones)}" if visit.zones else ""
+    return f"{start:6.1f} s to {end:6.1f} s  {visit.peak_score:.2f} sure, {WHERE[visit.direction]}{zones}"
+
+
+def _difference(now: "Story", changed: "Story") -> str:
+    """Return which visits only one of the two has."""
+
+    def only(ours: "Story", theirs: "Story") -> list[str]:
+        return [
+            f"{start:.1f} s"
+            for start, end in map(_span, ours.visits)
+            if not any(start <= b and end >= a for a, b in map(_span, theirs.visits))
+        ]
+
+    new, gone = only(changed, now), only(now, changed)
+    if not new and not gone:
+        return "the same visits are found"
+    words = [f"found in addition: at {', '.join(new)}"] if new else []
+    return "; ".join([*words, *([f"not found any more: at {', '.join(gone)}"] if gone else [])])
+
+
+def _moments(told: "list[Story]") -> list[float]:
+    """Return the seconds worth a look: where the stories differ most, the peaks, and the highest rest."""
+    from device.policy.motion import THRESHOLD
+
+    chosen: list[float] = []
+    peaks = [story.at_s(visit.peak_us) for story in told for visit in story.visits]
+    differ = sorted(
+        (
+            s
+            for s, look in told[-1].looks
+            if (look.score >= THRESHOLD) != (told[0].look_at(s).score >= THRESHOLD)
+        ),
+        key=lambda s: -abs(told[-1].look_at(s).score - told[0].look_at(s).score),
+    )
+    rest = sorted((s for s, look in told[-1].looks if look.movers), key=lambda s: -told[-1].look_at(s).score)
+    even = [told[0].seconds * part / MOST_MOMENTS for part in range(1, MOST_MOMENTS)]
+    for s in [*peaks, *differ, *rest, *even]:
+        if all(abs(s - other) > told[0].seconds / 20 for other in chosen):
+            chosen.append(s)
+        if len(chosen) == MOST_MOMENTS:
+            break
+    return sorted(chosen)
