@@ -80,6 +80,7 @@ class _Kept:
     """What is on the disk: read here through connections of our own, changed by the keeper alone."""
 
     def __init__(self, house: House) -> None:
+        self._config = house.config
         self._layout = house.layout
         self._orders = house.keeper_orders
 
@@ -96,7 +97,9 @@ class _Kept:
         row: ClipRow | None = self._read(lambda index: index.find(clip_id))
         if row is None:
             raise CommandError(f"there is no clip {clip_id}; `doorbell clips list` shows them")
-        return row.public(self._layout.clips)
+        covered = self._config.camera.kind == "scene" or self._config.clips.masked_by == "camera"
+        masks = [] if covered else [mask.points for mask in self._config.masks]
+        return {**row.public(self._layout.clips), "masks": masks}
 
     def star(self, request: Request) -> dict[str, Any]:
         on = bool(request.get("on", True))

@@ -196,8 +196,12 @@ class House:
     def open_camera(self) -> Worker:
         """Start the camera's thread."""
         from device.hw.capture import capture, open_camera  # loads PyAV
+        from device.policy.masks import Masks  # loads OpenCV
 
-        camera = open_camera(self.config.camera, clock=self.clock, press=self._visitor_presses)
+        masks = Masks([tuple(mask.points) for mask in self.config.masks])
+        if masks:
+            log.info("masks count=%d clips_masked_by=%s", len(self.config.masks), self.config.clips.masked_by)
+        camera = open_camera(self.config.camera, clock=self.clock, masks=masks, press=self._visitor_presses)
         pictures = Pictures(self._ring, self.watch.mailbox)
 
         def work(worker: Worker) -> None:
@@ -207,6 +211,7 @@ class House:
                 sink=pictures,
                 inbox=self.inbox,
                 clock=self.clock,
+                masks=masks,
                 privacy=lambda: self.desk.settings.privacy,
             )
 

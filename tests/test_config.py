@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from device.config import Config, ZoneConfig, dump_config, load_config
+from device.config import Config, MaskConfig, ZoneConfig, dump_config, load_config
 from device.config.mistakes import allowed_range
 from device.errors import ConfigError
 
@@ -116,6 +116,7 @@ def test_every_default_in_the_reference_is_the_default() -> None:
     written = flat(tomllib.loads(REFERENCE.read_text(encoding="utf-8")))
     defaults = flat(Config().model_dump())
     assert defaults.pop("zones") == []
+    assert defaults.pop("masks") == []
     paths = {"device.state_dir", "device.runtime_dir"}
     assert {k: str(v) if k in paths else v for k, v in defaults.items()} == written
 
@@ -137,8 +138,11 @@ def test_every_number_has_a_range() -> None:
     assert [key for key, field in numbers.items() if not allowed_range(field)] == []
 
 
-def test_the_example_of_a_zone_works(file: Path) -> None:
+def test_the_examples_of_a_zone_and_a_mask_work(file: Path) -> None:
     file.write_text(with_example(), encoding="utf-8")
+    assert load_config(file).masks == [
+        MaskConfig(name="window", points=[(0.7, 0.1), (0.9, 0.1), (0.9, 0.4), (0.7, 0.4)])
+    ]
     assert load_config(file).zones == [
         ZoneConfig(
             name="street",
@@ -268,7 +272,7 @@ ZONE = '[[zones]]\nname = "a"\nkind = "include"\npoints = '
             '[zones]\nname = "a"',
             (
                 "zones in FILE, line 1: must be a list, not a table; "
-                "write [[zones]] above each zone, and its points as [[x, y], …]"
+                "write [[zones]] above each zone, [[masks]] above each mask, and points as [[x, y], …]"
             ),
         ),
         # A value that is not allowed.

@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     with_json(export)
     export.add_argument("id", metavar="ID", help="as `doorbell clips list` shows it")
     export.add_argument("file", metavar="FILE", type=Path)
+    export.add_argument("--unmasked", action="store_true", help="show what the privacy masks cover, too")
     motion = commands.add_parser(
         "motion", help="why something was motion, and what other settings would do"
     ).add_subparsers(metavar="COMMAND", required=True)

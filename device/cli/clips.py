@@ -44,11 +44,35 @@ def _day_us(day: datetime) -> dict[str, int]:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Copy a clip, and prove that the copy is what was recorded."""
+    """Copy a clip, and prove that the copy is what was recorded; with masks, burn them into the copy."""
     clip = ask(arguments.state, do="clip", id=arguments.id)
     target: Path = arguments.file
     if target.is_dir():
         target /= Path(clip["file"]).name
+    masked = bool(clip["masks"]) and not arguments.unmasked
+    if masked:
+        digest, size_bytes = _masked(clip, target)
+    else:
+        digest, size_bytes = _copied(clip, target)
+    if arguments.json:
+        told = {
+            "id": clip["id"],
+            "file": str(target),
+            "bytes": size_bytes,
+            "sha256": digest,
+            "masked": masked,
+        }
+        print_json(told)
+        return OK
+    print(f"{target} ({bytes_text(size_bytes)}, SHA-256 {digest})")
+    if masked:
+        print("encoded anew with the privacy masks burnt in; --unmasked copies what the camera saw")
+    elif clip["masks"]:
+        print("this copy shows what the privacy masks cover; think before you pass it on")
+    return OK
+
+
+def _copied(clip: dict[str, Any], target: Path) -> tuple[str, int]:
     digest, size_bytes = hashlib.sha256(), 0
     try:
         with target.open("xb") as copy, open_plain(Path(clip["file"])) as file:
@@ -64,11 +88,25 @@ def export(arguments: argparse.Namespace) -> int:
             f"{target} is not what was recorded: it has {size_bytes} bytes and SHA-256 {digest.hexdigest()}, "
             f"recorded were {clip['bytes']} and {clip['sha256']}; is the card failing? see dmesg"
         )
-    if arguments.json:
-        print_json({"id": clip["id"], "file": str(target), "bytes": size_bytes, "sha256": clip["sha256"]})
-    else:
-        print(f"{target} ({bytes_text(size_bytes)}, SHA-256 {clip['sha256']})")
-    return OK
+    return digest.hexdigest(), size_bytes
+
+
+def _masked(clip: dict[str, Any], target: Path) -> tuple[str, int]:
+    from device.policy.masks import Masks  # loads OpenCV and PyAV, for this only
+    from device.store.masked import masked_copy
+
+    masks = Masks([tuple((x, y) for x, y in points) for points in clip["masks"]])
+    growing = target.with_name(f".{target.name}.growing")
+    if target.exists():
+        raise CommandError(f"{target} exists already; name another file")
+    try:
+        masked_copy(Path(clip["file"]), growing, masks)
+        digest, size_bytes = sha256_of(growing), growing.stat().st_size
+        growing.rename(target)
+    except (OSError, ValueError) as error:
+        growing.unlink(missing_ok=True)
+        raise CommandError(f"{target}: {getattr(error, 'strerror', None) or error}") from error
+    return digest, size_bytes
 
 
 def show(arguments: argparse.Namespace) -> int:

@@ -2,21 +2,19 @@
 
 import argparse
 import difflib
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device.cli.client import OK, ask, print_json, state_dir
+from device.cli.client import OK, NoDaemon, ask, print_json
 from device.config import Config, load_config
 from device.errors import CommandError
-from device.store.index import Index
-from device.store.layout import Layout
 
 if TYPE_CHECKING:
     from device.cli.motion_story import Luma, Settings, Story
+    from device.policy.masks import Masks
     from device.policy.motion import Tuning
     from device.policy.visit import VisitEnded
 
@@ -90,6 +88,7 @@ def _draw(arguments: argparse.Namespace, visit: dict[str, Any]) -> None:
 def _behind(state: Path | None, visit: dict[str, Any]) -> "Luma | None":
     """Return the picture of the event's clip at the surest moment, or None without a clip."""
     from device.cli.motion_story import pictures_at
+    from device.policy.masks import Masks
 
     best = max(visit["why"], key=lambda glimpse: float(glimpse["score"]))
     at = datetime.fromisoformat(visit["started_at"]).timestamp() + best["s"]
@@ -97,9 +96,12 @@ def _behind(state: Path | None, visit: dict[str, Any]) -> "Luma | None":
         starts = datetime.fromisoformat(clip["started_at"]).timestamp()
         if clip["event_id"] == visit["event_id"] and starts <= at <= starts + clip["duration_s"]:
             try:
-                return pictures_at(Path(clip["file"]), [at - starts])[0]
+                picture = pictures_at(Path(clip["file"]), [at - starts])[0]
+                masks = ask(state, do="clip", id=clip["id"])["masks"]
             except CommandError:
                 return None
+            Masks([tuple((x, y) for x, y in points) for points in masks]).burn(picture)
+            return picture
     return None
 
 
@@ -108,15 +110,17 @@ def tune(arguments: argparse.Namespace) -> int:
     from device.cli import motion_plot
     from device.cli.motion_story import pictures_at, stories
 
-    path = _recording(arguments)
     config = load_config(arguments.config) if arguments.config else Config()
+    path, masks = _recording(arguments, config)
     now, changed = _settings(config, arguments, changed=False), _settings(config, arguments, changed=True)
     asked = _asked(arguments)
-    told, count = stories(path, [now, changed] if asked else [now])
+    told, count = stories(path, [now, changed] if asked else [now], masks)
     names = ["as it is now", *([f"with {asked}"] if asked else [])]
     if arguments.png:
         moments_s = _moments(told)
         shown = pictures_at(path, moments_s)
+        for picture in shown:
+            masks.burn(picture)
         title = f"{path.name}: motion score, {count} pictures in {told[0].seconds:.1f} s"
         motion_plot.timeline(arguments.png, title, list(zip(names, told, strict=True)), moments_s, shown)
     if arguments.json:
@@ -139,25 +143,20 @@ def tune(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _recording(arguments: argparse.Namespace) -> Path:
-    """Return the file meant: one that is there, or the clip of that id in the store."""
+def _recording(arguments: argparse.Namespace, config: Config) -> "tuple[Path, Masks]":
+    """Return the file meant and what is covered in it: one that is there, or the clip of that id."""
+    from device.policy.masks import Masks
+
     path = Path(arguments.recording)
+    polygons = [tuple(mask.points) for mask in config.masks]
     if path.is_file():
-        return path
-    layout = Layout(state_dir(arguments.state))
+        return path, Masks(polygons)
     try:
-        index = Index(layout.index, read_only=True)
-        try:
-            row = index.find(arguments.recording)
-        finally:
-            index.close()
-    except (sqlite3.Error, OSError):
-        row = None
-    if row is None:
-        raise CommandError(
-            f"{arguments.recording} is neither a file nor a clip's id; see `doorbell clips list`"
-        )
-    return layout.clips / row.file_name
+        clip = ask(arguments.state, do="clip", id=arguments.recording)
+    except (NoDaemon, CommandError) as error:
+        raise CommandError(f"{arguments.recording} is no file here, and as a clip: {error}") from error
+    covered = (tuple((x, y) for x, y in points) for points in clip["masks"])
+    return Path(clip["file"]), Masks([*polygons, *covered])
 
 
 def _settings(config: Config, arguments: argparse.Namespace, *, changed: bool) -> "Settings":

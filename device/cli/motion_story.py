@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from device.errors import CommandError
 from device.hw.luma import luma_of
+from device.policy.masks import Masks
 from device.policy.motion import Look, MotionDetector, Tuning
 from device.policy.visit import Visit, VisitEnded
 from device.policy.zones import Zones
@@ -77,8 +78,8 @@ class _Watcher:
         return Story(looks=tuple(self._looks), visits=visits, seconds=end_us / 1e6)
 
 
-def stories(path: Path, ways: Sequence[Settings]) -> tuple[list[Story], int]:
-    """Return what each way of looking makes of the recording, and how many pictures it has.
+def stories(path: Path, ways: Sequence[Settings], masks: Masks) -> tuple[list[Story], int]:
+    """Return what each way of looking makes of the recording, masked, and how many pictures it has.
 
     Raises CommandError when the file cannot be read as a video.
     """
@@ -87,6 +88,7 @@ def stories(path: Path, ways: Sequence[Settings]) -> tuple[list[Story], int]:
     count, at_us = 0, 0
     for at_us, frame in _frames(path):
         luma = luma_of(frame)
+        masks.burn(luma)
         for watcher in watchers:
             watcher.see(luma, at_us)
         count += 1

@@ -90,7 +90,7 @@ _WANTED = {
     "string_type": ("a text", "put it in double quotes", _NEVER),
     "list_type": (
         "a list",
-        "write [[zones]] above each zone, and its points as [[x, y], …]",
+        "write [[zones]] above each zone, [[masks]] above each mask, and points as [[x, y], …]",
         _NEVER,
     ),
     "tuple_type": ("a point", "write [x, y]", _NEVER),

@@ -5,7 +5,7 @@ models together. The bell waits for this import: nothing slow (numpy, cv2, av) m
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -206,8 +206,24 @@ class ZoneConfig(Table):
         return points
 
 
+class MaskConfig(Table):
+    """A simple polygon (3 to 32 corners, no crossing sides) that nobody shall see."""
+
+    name: Title
+    points: list[Annotated[Point, BeforeValidator(_pair)]]
+
+    @field_validator("points")
+    @classmethod
+    def _polygon(cls, points: list[Point]) -> list[Point]:
+        for mistake in polygon_mistakes(points):
+            raise ValueError(mistake)
+        return points
+
+
 class ClipsConfig(Table):
-    """How much is recorded around a press or a movement."""
+    """How much is recorded around a press or a movement, and who covers what `masks` name in it."""
+
+    masked_by: Literal["release", "camera"] = "release"
 
     pre_roll_s: float = Field(5.0, ge=0, le=30)
     post_roll_s: float = Field(10.0, ge=1, le=120)
@@ -306,22 +322,24 @@ class Config(Table):
     camera: CameraConfig = CameraConfig()
     motion: MotionConfig = MotionConfig()
     zones: list[ZoneConfig] = []
+    masks: list[MaskConfig] = []
     clips: ClipsConfig = Field(ClipsConfig(), validate_default=True)
     storage: StorageConfig = StorageConfig()
     mqtt: MqttConfig = MqttConfig()
 
-    @field_validator("zones")
+    @field_validator("zones", "masks")
     @classmethod
-    def _names_differ(cls, zones: list[ZoneConfig]) -> list[ZoneConfig]:
-        names = [zone.name for zone in zones]
+    def _names_differ(cls, shapes: list[Any], info: ValidationInfo) -> list[Any]:
+        names = [shape.name for shape in shapes]
         for index, name in enumerate(names):
             if name in names[:index]:
                 first = names.index(name)
                 raise _at(
                     f"{index}.name",
-                    f"{quoted(name)} is the name of zones[{first}] too; give each zone its own",
+                    f"{quoted(name)} is the name of {info.field_name}[{first}] too; "
+                    f"give each {str(info.field_name).removesuffix('s')} its own",
                 )
-        return zones
+        return shapes
 
     @field_validator("clips")
     @classmethod

@@ -79,7 +79,7 @@ _PLACE = re.compile(r"\(at (?:line (\d+), column (\d+)|end of document)\)")
 # What tomllib says, and what most often helps.
 _SYNTAX_MENDS = (
     ("Cannot overwrite a value", "this key stands twice in its table; keep one"),
-    ("twice", "put all keys of a table below one header; [[zones]] alone may be repeated"),
+    ("twice", "put all keys of a table below one header; [[zones]] and [[masks]] alone may be repeated"),
     ("Invalid value", "put text in double quotes, write true and false small, a number as 0.5"),
     ("Expected '='", "write KEY = VALUE, one on a line"),
     ("Invalid statement", "write KEY = VALUE or [TABLE], one on a line; a comment begins with #"),

@@ -10,6 +10,7 @@ from device.errors import CameraError
 from device.events import CameraReport, CameraSink, CameraState, Inbox, LumaFrame, Packet, SoundPacket
 from device.hw.camera import Camera
 from device.hw.kinds import open_here
+from device.policy.masks import Masks
 from device.worker import Worker
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 30.0
@@ -20,7 +21,9 @@ FPS_OVER = 75
 """Frames over which the frame rate is measured."""
 
 
-def open_camera(config: CameraConfig, *, clock: Clock, press: Callable[[int], None] | None = None) -> Camera:
+def open_camera(
+    config: CameraConfig, *, clock: Clock, masks: Masks, press: Callable[[int], None] | None = None
+) -> Camera:
     """Return the camera of the configured kind; `press` is told when the drawn visitor presses.
 
     The Pi's own camera runs in a process of its own, since its drivers may hang.
@@ -29,14 +32,15 @@ def open_camera(config: CameraConfig, *, clock: Clock, press: Callable[[int], No
         from device.hw.capture_child import ChildCamera  # only what is used
 
         return ChildCamera(config, clock=clock)
-    return open_here(config, clock=clock, press=press)
+    return open_here(config, clock=clock, masks=masks, press=press)
 
 
 class _Counting:
-    """Passes everything on and reports about once a second."""
+    """Passes everything on, small pictures masked, and reports about once a second."""
 
-    def __init__(self, sink: CameraSink, kind: str, inbox: Inbox, clock: Clock) -> None:
+    def __init__(self, sink: CameraSink, kind: str, inbox: Inbox, clock: Clock, masks: Masks) -> None:
         self._sink = sink
+        self._masks = masks
         self._kind = kind
         self._inbox = inbox
         self._clock = clock
@@ -61,6 +65,7 @@ class _Counting:
         self._sink.sound(packet)  # uncounted: a camera that is only heard is not live
 
     def luma(self, frame: LumaFrame) -> None:
+        self._masks.burn(frame.luma)  # the one way by which small pictures of any camera come
         self._sink.luma(frame)
 
     def note(self, text: str) -> None:
@@ -89,6 +94,7 @@ def capture(
     sink: CameraSink,
     inbox: Inbox,
     clock: Clock,
+    masks: Masks,
     privacy: Callable[[], bool],
 ) -> None:
     """Keep the camera running: on CameraError wait 1, 2, 4 … 30 s and open it again."""
@@ -107,7 +113,7 @@ def capture(
             continue
         report("opening")
         opened_us = clock.mono_us()
-        counting = _Counting(sink, camera.kind, inbox, clock)
+        counting = _Counting(sink, camera.kind, inbox, clock, masks)
         try:
             camera.run(counting, stop, worker.beat)
         except CameraError as error:

@@ -25,6 +25,7 @@ from device.errors import CameraError
 from device.events import CameraSink, LumaFrame, Packet, SoundPacket, VideoFormat
 from device.hw.camera import next_epoch
 from device.hw.kinds import open_here
+from device.policy.masks import Masks
 
 log = logging.getLogger(__name__)
 
@@ -210,7 +211,7 @@ def main() -> int:
 
     threading.Thread(target=hold_the_life_line, name="life line", daemon=True).start()
     try:
-        open_here(config, clock=SystemClock(), press=None).run(sink, stop, lambda: None)
+        open_here(config, clock=SystemClock(), masks=Masks(), press=None).run(sink, stop, lambda: None)
     except CameraError as error:
         sink.send(error)
         return 1

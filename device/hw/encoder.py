@@ -6,6 +6,7 @@ from typing import Any
 import av
 
 from device.events import Packet, VideoFormat
+from device.policy.masks import Masks
 
 _US = Fraction(1, 1_000_000)
 
@@ -13,7 +14,9 @@ _US = Fraction(1, 1_000_000)
 class SoftwareEncoder:
     """libx264 through PyAV: no B-frames, no look-ahead, parameter sets in front of each keyframe."""
 
-    def __init__(self, video: VideoFormat, *, fps: float, bitrate_kbps: int, keyframe_every_s: float) -> None:
+    def __init__(
+        self, video: VideoFormat, *, fps: float, bitrate_kbps: int, keyframe_every_s: float, masks: Masks
+    ) -> None:
         context: Any = av.CodecContext.create("libx264", "w")
         context.width, context.height = video.width_px, video.height_px
         context.pix_fmt = "yuv420p"
@@ -29,10 +32,15 @@ class SoftwareEncoder:
         }
         self._context = context
         self._video = video
+        self._masks = masks
         self._duration_us = int(1e6 / fps)
 
     def encode(self, frame: Any, mono_us: int) -> list[Packet]:
-        """Encode one av.VideoFrame shown at `mono_us`."""
+        """Encode one av.VideoFrame (yuv420p) shown at `mono_us`, masked."""
+        if self._masks:
+            planes = frame.to_ndarray()
+            self._masks.burn_yuv420(planes)
+            frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts = mono_us
         frame.time_base = _US
         return [

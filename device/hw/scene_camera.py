@@ -13,6 +13,7 @@ from device.hw.camera import next_epoch
 from device.hw.encoder import SoftwareEncoder
 from device.hw.luma import shrink
 from device.hw.porch import Porch
+from device.policy.masks import Masks
 from device.policy.pace import Pace
 
 
@@ -22,8 +23,14 @@ class SceneCamera:
     kind = "scene"
 
     def __init__(
-        self, config: SceneCameraConfig, *, clock: Clock, press: Callable[[int], None] | None
+        self,
+        config: SceneCameraConfig,
+        *,
+        clock: Clock,
+        masks: Masks,
+        press: Callable[[int], None] | None,
     ) -> None:
+        self._masks = masks
         self._config = config
         self._clock = clock
         self._press = press if config.visitor_presses else None
@@ -49,6 +56,7 @@ class SceneCamera:
             fps=config.fps,
             bitrate_kbps=config.bitrate_kbps,
             keyframe_every_s=config.keyframe_every_s,
+            masks=self._masks,
         )
         start_us, step_us = self._clock.mono_us(), int(1e6 / config.fps)
         before_s, due_us, pace = 0.0, start_us, Pace()

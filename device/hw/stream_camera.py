@@ -25,6 +25,7 @@ from device.hw.encoder import SoftwareEncoder
 from device.hw.luma import luma_of
 from device.hw.sound import Sound, sound_of
 from device.hw.source import FAILURES, Microseconds, is_file, open_source, why, without_secret
+from device.policy.masks import Masks
 from device.policy.pace import Pace
 from device.policy.timeline import Timeline
 from device.worker import name_this_thread
@@ -79,8 +80,9 @@ class StreamCamera:
 
     kind = "stream"
 
-    def __init__(self, config: StreamCameraConfig, *, clock: Clock) -> None:
+    def __init__(self, config: StreamCameraConfig, *, clock: Clock, masks: Masks) -> None:
         self._config = config
+        self._masks = masks
         self._clock = clock
 
     def run(self, sink: CameraSink, stop: threading.Event, beat: Callable[[], None]) -> None:
@@ -275,6 +277,7 @@ class StreamCamera:
             fps=fps,
             bitrate_kbps=config.bitrate_kbps,
             keyframe_every_s=config.keyframe_every_s,
+            masks=self._masks,
         )
         cost = Cost(f"{context.name} is decoded and encoded again", sink)
         for raw, arrived_us in self._packets(source, video, config.url, stop, beat, sound):

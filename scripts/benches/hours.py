@@ -23,6 +23,7 @@ from device.events import ClipKept, Fact, Packet, VideoFormat
 from device.hw.encoder import SoftwareEncoder
 from device.hw.porch import Porch
 from device.policy.episode import CloseClip, OpenClip
+from device.policy.masks import Masks
 from device.store.keeper import CLOSING_TURN_S, TURN_S, Keeper
 from device.store.layout import Layout
 from device.store.orders import KeeperOrder, NewFact
@@ -56,7 +57,7 @@ class Time:
 def packets(width_px: int = WIDTH_PX) -> Iterator[Packet]:
     """Yield the porch for ever: some seconds of it, encoded once, with new times in each round."""
     form = VideoFormat(codec="h264", width_px=width_px, height_px=width_px * 9 // 16, epoch=1)
-    encoder = SoftwareEncoder(form, fps=FPS, bitrate_kbps=KBPS, keyframe_every_s=KEYFRAME_S)
+    encoder = SoftwareEncoder(form, fps=FPS, bitrate_kbps=KBPS, keyframe_every_s=KEYFRAME_S, masks=Masks())
     porch = Porch(width_px=width_px, height_px=form.height_px, light="day", visit_every_s=16, first_visit_s=1)
     drawn: list[Packet] = []
     for number in range(DRAWN_S * FPS):

@@ -24,6 +24,7 @@ from device.config import StorageConfig
 from device.events import ClipKept, Fact, Packet, VideoFormat
 from device.hw.encoder import SoftwareEncoder
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
+from device.policy.masks import Masks
 from device.policy.settings import Settings
 from device.store import clip_file, index, journal, keeper, mp4
 from device.store.clip_name import ClipName
@@ -74,7 +75,9 @@ def pictures() -> list[Packet]:
     """Encode four seconds of coloured noise, to be played round and round."""
     dice = np.random.default_rng(4)
     form = VideoFormat(codec="h264", width_px=WIDTH_PX, height_px=HEIGHT_PX, epoch=1)
-    encoder = SoftwareEncoder(form, fps=FPS, bitrate_kbps=60, keyframe_every_s=KEYFRAME_EVERY / FPS)
+    encoder = SoftwareEncoder(
+        form, fps=FPS, bitrate_kbps=60, keyframe_every_s=KEYFRAME_EVERY / FPS, masks=Masks()
+    )
     packets: list[Packet] = []
     for number in range(4 * KEYFRAME_EVERY):
         picture = np.full((HEIGHT_PX, WIDTH_PX, 3), 60, np.uint8)

@@ -21,6 +21,7 @@ from device.errors import CameraError
 from device.events import ClipKept, Fact
 from device.hw.kinds import open_here
 from device.policy.episode import CloseClip, OpenClip
+from device.policy.masks import Masks
 from device.store.keeper import Keeper
 from device.store.layout import Layout
 from device.store.orders import KeeperOrder
@@ -106,7 +107,7 @@ class Sink:
 def recorded(url: Path, state: Path) -> list[Path]:
     """Play a file once through the camera and the keeper; return the clips, in order."""
     table = {"kind": "stream", "stream": {"url": str(url), "loop": False, "timeout_s": 2, "fps": FPS}}
-    camera = open_here(CameraConfig.model_validate(table), clock=CLOCK, press=None)
+    camera = open_here(CameraConfig.model_validate(table), clock=CLOCK, masks=Masks(), press=None)
     facts: list[Fact] = []
     orders: queue.SimpleQueue[KeeperOrder] = queue.SimpleQueue()
     ring = Ring(keep_us=60_000_000, limit_bytes=16_000_000)

@@ -27,6 +27,7 @@ from device.events import CameraReport, LumaFrame, Packet, VideoFormat
 from device.hw.camera import Camera
 from device.hw.capture import capture, open_camera
 from device.hw.capture_child import ChildCamera, messages
+from device.policy.masks import Masks
 from device.policy.pace import PICTURES_PER_S, Pace
 from device.worker import Worker
 from tests.house import free_port, make_video, wait_for
@@ -182,7 +183,7 @@ def fake_picamera2(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 def camera_of(**tables: Any) -> Camera:
-    return open_camera(CameraConfig.model_validate(tables), clock=CLOCK)
+    return open_camera(CameraConfig.model_validate(tables), clock=CLOCK, masks=Masks())
 
 
 def stream(url: object, **more: Any) -> Camera:
@@ -360,7 +361,9 @@ def test_another_picture_size_in_one_stream_begins_another_format(
     path.write_bytes(raw)
     table = {"url": str(path), "loop": False}
     config = CameraConfig.model_validate({"kind": "stream", "stream": table})
-    running = Running(ChildCamera(config, clock=CLOCK) if in_child else open_camera(config, clock=CLOCK))
+    running = Running(
+        ChildCamera(config, clock=CLOCK) if in_child else open_camera(config, clock=CLOCK, masks=Masks())
+    )
     wait_for("the end", lambda: running.error, 40)
     formats = list(dict.fromkeys(packet.format for packet in running.seen.packets))
     assert [(f.width_px, f.height_px) for f in formats] == [(320, 160), (640, 320)]

@@ -19,6 +19,7 @@ from device.errors import CameraError
 from device.events import LumaFrame, Packet, SoundPacket
 from device.hw.capture import open_camera
 from device.hw.capture_child import ChildCamera
+from device.policy.masks import Masks
 from device.store.recording import Recording
 from device.store.ring import Ring
 from tests.house import flashes_and_beeps, free_port, make_flashing, wait_for
@@ -140,7 +141,9 @@ def heard(videos: Path) -> dict[str, Heard]:
         table = {"url": urls[kind], "audio": audio, "timeout_s": 2, "loop": loop}
         config = CameraConfig.model_validate({"kind": "stream", "stream": table})
         in_child = kind.endswith("in a child")
-        camera = ChildCamera(config, clock=CLOCK) if in_child else open_camera(config, clock=CLOCK)
+        camera = (
+            ChildCamera(config, clock=CLOCK) if in_child else open_camera(config, clock=CLOCK, masks=Masks())
+        )
         while not stop.is_set() and sinks[kind].error is None:
             try:
                 camera.run(sinks[kind], stop, lambda: None)

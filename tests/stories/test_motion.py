@@ -83,7 +83,7 @@ def test_what_is_no_recording_is_told(tmp_path: Path) -> None:
     text = tmp_path / "text.mp4"
     text.write_text("this is no video")
     assert "text.mp4: Invalid data found" in tune(text).stderr
-    assert "nowhere is neither a file nor a clip's id" in tune("nowhere").stderr
+    assert "nowhere is no file here, and as a clip: " in tune("nowhere").stderr
 
 
 def test_why_says_where_somebody_was(doorbell: Make, listener: Listener, tmp_path: Path) -> None:

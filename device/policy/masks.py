@@ -1,0 +1,55 @@
+"""Privacy masks: what nobody shall see, not even this house. Burnt into everything that is decoded."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.policy.zones import filled
+
+GREY = 128
+"""Neither bright nor dark, so that the light of the picture is not misjudged; as chroma, no colour."""
+
+Points = tuple[tuple[float, float], ...]
+
+
+class Masks:
+    """Polygons in relative coordinates (0..1, origin top left); a pixel that one touches is covered."""
+
+    def __init__(self, polygons: Sequence[Points] = ()) -> None:
+        self._polygons = tuple(polygons)
+        self._covers: dict[tuple[int, int], NDArray[np.bool_]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._polygons)
+
+    def cover(self, width_px: int, height_px: int) -> NDArray[np.bool_]:
+        """Return what is covered: bool, height x width."""
+        shape = (height_px, width_px)
+        found = self._covers.get(shape)
+        if found is None:
+            drawn = np.zeros(shape, np.uint8)
+            for points in self._polygons:
+                drawn |= filled(points, width_px, height_px)
+            # A pixel more on every side: rounding of corners, and what an encoder smears over an edge.
+            found = self._covers[shape] = cv2.dilate(drawn, np.ones((3, 3), np.uint8)) > 0
+        return found
+
+    def burn(self, plane: NDArray[Any]) -> None:
+        """Cover one plane (uint8, H x W, luma or chroma of any size) in place."""
+        if self._polygons:
+            plane[self.cover(plane.shape[1], plane.shape[0])] = GREY
+
+    def burn_yuv420(self, planes: NDArray[Any]) -> None:
+        """Cover a planar YUV 4:2:0 picture in place: uint8, 3/2 H x W, as PyAV's to_ndarray gives it."""
+        if not self._polygons:
+            return
+        height_px, width_px = planes.shape[0] * 2 // 3, planes.shape[1]
+        cover = self.cover(width_px, height_px)
+        planes[:height_px][cover] = GREY
+        # A chroma sample stands for four pixels; it is covered if one of them is.
+        coarse = cover.reshape(height_px // 2, 2, width_px // 2, 2).any(axis=(1, 3))
+        for chroma in planes[height_px:].reshape(2, height_px // 2, width_px // 2):
+            chroma[coarse] = GREY
