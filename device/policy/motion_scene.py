@@ -8,6 +8,7 @@ and of homomorphic filtering; the running average, and a range of accepted value
 al., "Pfinder" (1997), and Haritaoglu et al., "W4" (2000).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,8 @@ HAZE_BLOCKS = 3
 HAZE_MEDIANS = 8.0
 HAZE_LEVELS = 2.0
 """... and no block adds more to it than so many medians of all blocks, and a little: somebody is no haze."""
+DETAIL_CELLS = (5, 5)
+"""Detail is what differs from the mean of so many cells; a pool of light is smoother."""
 BLACK_LEVELS = 8.0
 """Added before ratios are taken: in the dark a ratio of small numbers says nothing."""
 FULL = 255
@@ -139,6 +142,11 @@ class _Light:
         cv2.resize(gains, self._cells, dst=gain, interpolation=cv2.INTER_LINEAR)
         cv2.resize(haze + BLACK_LEVELS * (gains - 1), self._cells, dst=shift, interpolation=cv2.INTER_LINEAR)
         return _middle(gains)
+
+
+def _detail(cells: NDArray[Any]) -> Levels:
+    levels = cells.astype(np.float32)
+    return np.asarray(levels - cv2.blur(levels, DETAIL_CELLS), np.float32)
 
 
 def _middle(values: NDArray[Any]) -> float:
@@ -290,18 +298,18 @@ class Scene:
     def likeness(self, box: Box) -> float:
         """Return how far the changed cells in `box` still show the scene's own texture, -1 to 1.
 
-        It is the correlation with the background, noise counting as difference: near 1 where a scene is lit
-        anew or lies in a shadow, about 0 where something hides it, and where there is no texture to compare.
+        It is the correlation of the fine detail with the background's, noise counting as difference: near 1
+        where the scene is lit anew or lies in a shadow, about 0 where something hides it, and where there is
+        no detail to compare.
         """
         x, y, width, height = box
         part = (slice(y, y + height), slice(x, x + width))
         changed = self.changed[part] > 0
-        now = self._now[part][changed].astype(np.float32)
-        known = self._background[part][changed]
+        now, known = (_detail(cells[part])[changed] for cells in (self._now, self._background))
         noise = self._noise**2
-        return float(
-            ((now - now.mean()) * (known - known.mean())).mean()
-            / np.sqrt((now.var() + noise) * (known.var() + noise))
+        alike = float((now * known).mean())
+        return alike / math.sqrt(
+            (float((now * now).mean()) + noise) * (float((known * known).mean()) + noise)
         )
 
     def learn(self, step_s: float, mono_us: int, visitors: Sequence[Box]) -> None:

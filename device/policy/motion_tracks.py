@@ -56,7 +56,7 @@ class TrackTuning:
     """Nobody crosses the whole view in under three seconds."""
     restless: float = 0.6
     """A place as restless as this is no evidence."""
-    lit: float = 0.9
+    lit: float = 0.8
     """Where the scene's texture shows through like this (a correlation), it is light or shadow."""
     known_s: float = 3.0
     """Who arrived is somebody whenever he moves, until he has not moved for so long."""

@@ -1,5 +1,6 @@
 """What the motion detector tells people from."""
 
+import tracemalloc
 from collections.abc import Callable, Iterable
 
 import cv2
@@ -285,3 +286,20 @@ def test_a_long_visit_keeps_few_glimpses_from_its_start_to_its_end() -> None:
 )
 def test_the_direction_of_a_visit(last: tuple[float, float, float, float], said: str) -> None:
     assert direction((0.45, 0.3, 0.1, 0.3), last) == said
+
+
+def test_a_quiet_scene_is_looked_at_without_new_memory() -> None:
+    porch, detector = Porch(width_px=640, height_px=360), MotionDetector(Zones())
+    frames = [(mono_us, porch.shown(picture, s)) for mono_us, s, picture in porch.clip(8)]
+    for mono_us, shown in frames[:50]:
+        detector.feed(shown, mono_us)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for mono_us, shown in frames[50:]:
+            detector.feed(shown, mono_us)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - before < 160 * 90, "not even one grid of cells at a time; the light's few blocks are less"
+    assert after - before < 4000
