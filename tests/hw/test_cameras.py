@@ -521,7 +521,13 @@ def test_a_camera_that_hangs_is_opened_again(fake_picamera2: Callable[[str], Non
     worker = Worker(
         "camera",
         lambda worker: capture(
-            worker, camera=pi(), sink=seen, inbox=facts.append, clock=CLOCK, privacy=lambda: False
+            worker,
+            camera=pi(),
+            sink=seen,
+            inbox=facts.append,
+            clock=CLOCK,
+            masks=Masks(),
+            privacy=lambda: False,
         ),
         inbox=facts.append,
         patience_s=60,
@@ -575,6 +581,6 @@ def test_a_camera_that_lived_is_opened_again_after_a_second_whatever_was_before(
     worker.stopping = Stopping()
     capture(
         worker, camera=camera, sink=Seen(), inbox=lambda _: None, clock=cast("Any", time_),
-        privacy=lambda: False,
+        masks=Masks(), privacy=lambda: False,
     )  # fmt: skip
     assert [round(step / 1e6) for step in np.diff(camera.opened_us)] == [1, 2, 4, 11 + 1, 2]
