@@ -26,6 +26,9 @@ class LogRow:
     payload: dict[str, Any]
 
 
+_SELECT = "SELECT seq, kind, event_id, occurred_wall_us, clock, late, fields FROM fact"
+
+
 class JournalReader:
     """Reads the log; one connection, one thread at a time."""
 
@@ -35,8 +38,7 @@ class JournalReader:
     def latest(self, limit: int) -> list[LogRow]:
         """Return the newest rows, oldest of them first."""
         rows = self._db.execute(
-            "SELECT seq, kind, event_id, occurred_wall_us, clock, late, fields FROM fact "
-            "ORDER BY seq DESC LIMIT ?",
+            f"{_SELECT} ORDER BY seq DESC LIMIT ?",
             [limit],
         ).fetchall()
         return [_told(row) for row in reversed(rows)]
@@ -44,8 +46,7 @@ class JournalReader:
     def of_event(self, part: str, limit: int) -> list[LogRow]:
         """Return the rows whose event id begins or ends with `part`, oldest first."""
         rows = self._db.execute(
-            "SELECT seq, kind, event_id, occurred_wall_us, clock, late, fields FROM fact "
-            "WHERE substr(event_id, 1, length(?1)) = ?1 OR substr(event_id, -length(?1)) = ?1 "
+            f"{_SELECT} WHERE substr(event_id, 1, length(?1)) = ?1 OR substr(event_id, -length(?1)) = ?1 "
             "ORDER BY seq LIMIT ?2",
             [part, limit],
         )
@@ -168,8 +169,7 @@ class Journal:
     def pending(self, after_seq: int, limit: int) -> list[LogRow]:
         """Return what may be sent after `after_seq`, in order, up to the first undecided press."""
         rows = self._db.execute(
-            "SELECT seq, kind, event_id, occurred_wall_us, clock, late, fields FROM fact "
-            "WHERE seq > ? AND seq < coalesce("
+            f"{_SELECT} WHERE seq > ? AND seq < coalesce("  # noqa: S608  (our own columns)
             "(SELECT min(seq) FROM fact WHERE late IS NULL), 9223372036854775807) "
             "ORDER BY seq LIMIT ?",
             [after_seq, limit],

@@ -8,7 +8,7 @@ import json
 import logging
 import queue
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,8 +162,10 @@ class Keeper:
         self._opened = True
         return True
 
-    def _mend(self, beat: Callable[[], None]) -> None:
-        for mended in reconcile(self._index, self._layout.clips, self._layout.quarantine):
+    def _mend(self, beat: Callable[[], None], growing: Sequence[Path] = ()) -> None:
+        """Make rows and files agree, but for the files that are `growing`, and tell what was done."""
+        layout = self._layout
+        for mended in reconcile(self._index, layout.clips, layout.quarantine, growing=growing):
             beat()
             self._tell_mended(mended)
         self._give_back_stars()
@@ -403,12 +405,7 @@ class Keeper:
         self._index = self._new_index(error)
         self._unindexed.clear()  # their files are there, and found like all others
         growing = [r.part_path for rs in self._recordings.values() for r in rs if r.part_path]
-        for mended in reconcile(
-            self._index, self._layout.clips, self._layout.quarantine, growing=[*growing, *self._cut]
-        ):
-            self._tell_mended(mended)
-        self._give_back_stars()
-        self._report(force=True)
+        self._mend(lambda: None, growing=[*growing, *self._cut])
 
     def _give_back_stars(self) -> None:
         """Set the stars that a damaged index could still tell, now that its clips have rows again."""

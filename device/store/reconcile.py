@@ -70,7 +70,8 @@ def _sizes(folder: Path) -> dict[str, int | None]:
     with os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):  # a running daemon has renamed or deleted it meanwhile
-                sizes[entry.name] = plain_size(Path(entry.path))
+                plain = entry.is_file(follow_symlinks=False)
+                sizes[entry.name] = entry.stat(follow_symlinks=False).st_size if plain else None
     return sizes
 
 
@@ -103,8 +104,8 @@ def adopt(path: Path, index: Index, quarantine: Path) -> Mended:
     lengths = ((end, playable_us(path, (begin, end))) for begin, end in reversed(fragments))
     end, duration_us = next(((end, us) for end, us in lengths if us is not None), (0, 0))
     if not end:
-        reason = "it was cut off before its first picture was whole"
-        reason = reason if path != final else "it cannot be read as a clip"
+        cut_off = "it was cut off before its first picture was whole"
+        reason = cut_off if path != final else "it cannot be read as a clip"
         return _put_aside(path, quarantine, reason, name.clip_id)
     if path != final:
         _cut(path, end)

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from device.policy.motion import Tuning, make
-from scripts.benches import porch
+from scripts.benches import motion_debian, porch
 from scripts.benches.motion_clips import Clip, Luma, clips, pictures
 from scripts.benches.motion_peers import PEERS, Make
 from scripts.benches.motion_rules import Outcome, Span, detections, judge, together
@@ -85,7 +85,9 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--fps", type=float, default=0.0, metavar="N", help="thin to so many pictures a second"
     )
     parser.add_argument("--only", default="", metavar="PREFIX,…", help="clips whose names begin so")
-    parser.add_argument("--peers", metavar="NAME,…", help=f"of {', '.join(PEERS)}; 'none' for none")
+    parser.add_argument(
+        "--peers", metavar="NAME,…", help=f"of {', '.join(PEERS)}, {motion_debian.NAME}; 'none' for none"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="clips at a time (2)")
     parser.add_argument(
         "--leave-one-out",
@@ -125,14 +127,30 @@ def _compare(chosen: list[Clip], shown: Shown, peers: str | None, jobs: int) -> 
     names = list(PEERS) if peers is None else [name for name in PEERS if name in peers.split(",")]
     makes: dict[str, Make] = {OURS: make, **{name: PEERS[name] for name in names}}
     runs = _runs(chosen, shown, makes, jobs)
+    detectors = list(makes)
+    if peers is None or motion_debian.NAME in peers.split(","):
+        why_not = _debian(chosen, shown, runs)
+        print(f"{motion_debian.NAME}: {why_not}") if why_not else detectors.append(motion_debian.NAME)
     judged = {
-        name: {clip.name: judge(clip.truth, runs[clip.name][name].told) for clip in chosen} for name in makes
+        name: {clip.name: judge(clip.truth, runs[clip.name][name].told) for clip in chosen}
+        for name in detectors
     }
-    result = {name: _figures(chosen, runs, judged[name], name) for name in makes}
+    result = {name: _figures(chosen, runs, judged[name], name) for name in detectors}
     for line in _lines(chosen, judged, result):
         print(line)
     print(AIMS)
     return {"shown": asdict(shown), "detectors": result}
+
+
+def _debian(chosen: list[Clip], shown: Shown, runs: dict[str, dict[str, Run]]) -> str:
+    """Add what Motion tells to `runs`, or return why it was not asked."""
+    if not motion_debian.installed():
+        return "is not installed (Debian's package `motion`)"
+    if shown.noise_levels or shown.fps:
+        return "reads the files itself, without noise or thinning"
+    for name, told in motion_debian.run(chosen).items():
+        runs[name][motion_debian.NAME] = Run(told=told)
+    return ""
 
 
 def _runs(chosen: list[Clip], shown: Shown, makes: dict[str, Make], jobs: int) -> dict[str, dict[str, Run]]:
@@ -255,6 +273,8 @@ def _row(row: dict[str, Any]) -> str:
 
 
 def _costs(figures: dict[str, Any]) -> str:
+    if not figures["us_640x360"]:
+        return ""  # a process of its own, which decodes as well
     us = f"{figures['us_640x360']:8.0f}{figures['us_320x180']:8.0f}"
     return f"{us}{figures['ratio_640x360']:7.1f}{figures['ratio_still']:6.1f}"
 

@@ -77,7 +77,7 @@ class Disk:
                 file.version += 1
                 file.pending = []
             case SyncFolder(folder=path):
-                self._sync_folder(path, len(self._folders[path].pending))
+                self._sync_folder(path)
             case Enter(path=path, file=number):
                 if number is None:
                     self._folders[path] = _Folder()
@@ -92,16 +92,12 @@ class Disk:
             case Mark():
                 pass
 
-    def _sync_folder(self, path: str, count: int) -> None:
-        names = self._namespace(self._together({path: count}))
-        done = {number for number, _ in self._folders[path].pending[:count]}
-        for folder, content in names.items():
-            this = self._folders[folder]
-            if folder == path or any(number in done for number, _ in this.pending):
-                upto = 1 + max(
-                    (i for i, (number, _) in enumerate(this.pending) if number in done), default=-1
-                )
-                this.durable, this.pending = content, this.pending[upto:]
+    def _sync_folder(self, path: str) -> None:
+        counts = self._together({path: len(self._folders[path].pending)})
+        names = self._namespace(counts)
+        for name, count in counts.items():
+            folder = self._folders[name]
+            folder.durable, folder.pending = names[name], folder.pending[count:]
 
     def _together(self, counts: dict[str, int]) -> dict[str, int]:
         """Return how much of each folder's pending survives: of a move both halves or none."""
