@@ -90,32 +90,42 @@ class MotionDetector:
     def __init__(self, zones: Zones, tuning: Tuning | None = None) -> None:
         self._zones = zones
         self._tuning = tuning or Tuning()
-        self._shape: tuple[int, int] | None = None
+        self._eye: _Eye | None = None
 
     def begin(self, width_px: int, height_px: int) -> None:
         """Begin anew, for pictures of this size."""
-        self._shape = (height_px, width_px)
-        self._reducer = Reducer(width_px, height_px)
-        columns, rows = self._reducer.size
-        inside, eagerness, self._masks = self._zones.on_grid(columns, rows)
-        self._scene = Scene(inside, eagerness, self._tuning.scene)
-        self._tracker = Tracker(self._tuning.tracks)
-        self._look: Look | None = None
-        self._pace = Pace()
-        self._seen_us: int | None = None
+        self._eye = _Eye(width_px, height_px, self._zones, self._tuning)
 
     def feed(self, luma: NDArray[np.uint8], mono_us: int) -> Look:
         """Take one grey picture (uint8, H x W) and its time; return what the last picture looked at shows.
 
         Not every picture is looked at; `Look.mono_us` says which one was.
         """
-        shape = (luma.shape[0], luma.shape[1])
-        if shape != self._shape:
-            self.begin(luma.shape[1], luma.shape[0])
+        height_px, width_px = luma.shape
+        if self._eye is None or self._eye.size != (width_px, height_px):
+            self._eye = _Eye(width_px, height_px, self._zones, self._tuning)
+        return self._eye.feed(luma, mono_us)
+
+
+class _Eye:
+    """A detector for pictures of one size."""
+
+    def __init__(self, width_px: int, height_px: int, zones: Zones, tuning: Tuning) -> None:
+        self.size = (width_px, height_px)
+        self._calm_step_us = int(tuning.calm_step_s * 1e6)
+        self._reducer = Reducer(width_px, height_px)
+        inside, eagerness, self._masks = zones.on_grid(*self._reducer.size)
+        self._scene = Scene(inside, eagerness, tuning.scene)
+        self._tracker = Tracker(tuning.tracks)
+        self._pace = Pace()
+        self._look: Look | None = None
+        self._seen_us: int | None = None
+
+    def feed(self, luma: Cells, mono_us: int) -> Look:
         taken, last = self._pace.takes(mono_us), self._look
         if last is not None:
             calm = not self._tracker.tracks and not last.settling
-            if not taken or (calm and mono_us - last.mono_us < self._tuning.calm_step_s * 1e6):
+            if not taken or (calm and mono_us - last.mono_us < self._calm_step_us):
                 return last
         step_s = 0.0 if last is None else (mono_us - last.mono_us) / 1e6
         self._look = self._see(self._reducer(luma), mono_us, step_s)

@@ -36,6 +36,8 @@ HAZE_LEVELS = 2.0
 """... and no block adds more to it than so many medians of all blocks, and a little: somebody is no haze."""
 DETAIL_CELLS = (5, 5)
 """Detail is what differs from the mean of so many cells; a pool of light is smoother."""
+ROUNDING = 1 / 12
+"""The variance that whole grey levels have at the least; a drawn picture has no other noise."""
 BLACK_LEVELS = 8.0
 """Added before ratios are taken: in the dark a ratio of small numbers says nothing."""
 FULL = 255
@@ -306,7 +308,7 @@ class Scene:
         part = (slice(y, y + height), slice(x, x + width))
         changed = self.changed[part] > 0
         now, known = (_detail(cells[part])[changed] for cells in (self._now, self._background))
-        noise = self._noise**2
+        noise = self._noise**2 + ROUNDING
         alike = float((now * known).mean())
         return alike / math.sqrt(
             (float((now * now).mean()) + noise) * (float((known * known).mean()) + noise)

@@ -288,6 +288,19 @@ def test_the_direction_of_a_visit(last: tuple[float, float, float, float], said:
     assert direction((0.45, 0.3, 0.1, 0.3), last) == said
 
 
+def test_a_picture_without_noise_or_detail_does_no_harm() -> None:
+    """A camera that is covered, or draws its own picture: for hours nothing at all differs."""
+    detector, flat = MotionDetector(Zones()), np.full((90, 160), 90, np.uint8)
+    for number in range(6000):
+        detector.feed(flat, number * 200_000)
+    seen = []
+    for number in range(6000, 6060):
+        picture = flat.copy()
+        picture[30:80, (number - 6000) * 2 : (number - 6000) * 2 + 20] = 180
+        seen.append(detector.feed(picture, number * 200_000))
+    assert moved(seen)
+
+
 def test_a_quiet_scene_is_looked_at_without_new_memory() -> None:
     porch, detector = Porch(width_px=640, height_px=360), MotionDetector(Zones())
     frames = [(mono_us, porch.shown(picture, s)) for mono_us, s, picture in porch.clip(8)]
