@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.benches import porch
+from scripts.benches import motion_debian, porch
 from scripts.benches.__main__ import main
 from scripts.benches.motion_clips import clips, pictures
 from scripts.benches.motion_rules import Outcome, Truth, detections, joined, judge, outside, together
@@ -113,6 +113,15 @@ def test_leave_one_out_judges_a_clip_by_what_the_others_chose(
     # Without the crosser nothing tells 0.6 s from 30 s, and the first is taken; else 0.6 s is better.
     assert figures["left_out"]["found"] == 1
     assert figures["chosen"] == [{"values": {"tracks.confirm_s": 0.6}, "clips": 2}]
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not motion_debian.installed(), reason="Debian's motion is not installed")
+def test_the_real_motion_tells_of_the_crosser(drawn: Path) -> None:
+    told = motion_debian.run(clips(drawn))
+    ((start, end),) = next(clip.truth.events for clip in clips(drawn) if clip.name == "near_crosser")
+    assert told["calm_nobody"] == []
+    assert any(a < end + 1 and b > start - 1 for a, b in told["near_crosser"])
 
 
 @pytest.mark.parametrize(
