@@ -16,7 +16,7 @@ from device.store.layout import Layout
 from device.store.orders import Flush, KeeperOrder, StarClip
 from device.store.reconcile import row_for
 from device.worker import Worker
-from scripts.benches.hours import WALL_US, keeper
+from scripts.benches.by_hand import WALL_US, keeper
 
 CLIP_BYTES, FREED, KEPT = 10_000_000, 100, 10
 PATIENCE_S = 120

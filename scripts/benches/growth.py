@@ -20,7 +20,8 @@ from device.store.quota import Quota
 from device.store.reconcile import delete
 from device.store.recording import Recording
 from device.store.ring import Ring
-from scripts.benches.hours import WALL_US, keeper, packets
+from scripts.benches.by_hand import WALL_US, keeper
+from scripts.benches.hours import packets
 
 CLIPS = (1_000, 10_000, 100_000)
 DAY_US = 86_400_000_000

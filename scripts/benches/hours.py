@@ -13,45 +13,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import av
 
-from device.clock import ClockFlag
-from device.config import StorageConfig
 from device.events import ClipKept, Fact, Packet, VideoFormat
 from device.hw.encoder import SoftwareEncoder
 from device.hw.porch import Porch
 from device.policy.episode import CloseClip, OpenClip
 from device.policy.masks import Masks
-from device.store.keeper import CLOSING_TURN_S, TURN_S, Keeper
-from device.store.layout import Layout
+from device.store.keeper import CLOSING_TURN_S, TURN_S
 from device.store.orders import KeeperOrder, NewFact
 from device.store.ring import Ring
+from scripts.benches.by_hand import Time, keeper
 
 FPS, WIDTH_PX, KBPS, KEYFRAME_S = 15, 1920, 4000, 2
 DRAWN_S = 4
 PRE_ROLL_US = 5_000_000
-WALL_US = 1_764_000_000_000_000
-
-
-class Time:
-    """A clock that is moved."""
-
-    def __init__(self) -> None:
-        self.now_us = 100_000_000
-
-    def mono_us(self) -> int:
-        """Return the time it was moved to."""
-        return self.now_us
-
-    def wall_us(self) -> int:
-        """Return it as Unix microseconds."""
-        return WALL_US + self.now_us
-
-    def flag(self) -> ClockFlag:
-        """Not trusted, so that age deletes nothing."""
-        return "unsynchronised"
 
 
 def packets(width_px: int = WIDTH_PX) -> Iterator[Packet]:
@@ -69,24 +46,6 @@ def packets(width_px: int = WIDTH_PX) -> Iterator[Packet]:
     for number in count():
         us = start_us + number * 1_000_000 // FPS
         yield replace(drawn[number % len(drawn)], pts_us=us, dts_us=us)
-
-
-def keeper(
-    state: Path, time: Any, orders: "queue.SimpleQueue[KeeperOrder]", *, inbox: Any, ring: Ring | None = None,
-    limit_bytes: int = 1 << 50,
-) -> Keeper:  # fmt: skip
-    """Return a keeper of `state`, not opened yet."""
-    return Keeper(
-        layout=Layout(state),
-        ring=ring or Ring(keep_us=1_000_000, limit_bytes=1_000_000),
-        inbox=inbox,
-        clock=time,
-        storage=StorageConfig.model_construct(
-            limit_bytes=limit_bytes, longest_age_days=3650, reserve_bytes=0, log_rows=100_000
-        ),
-        orders=orders,
-        log_grew=lambda: None,
-    )
 
 
 def record(state: Path, clips: int, clip_s: int) -> Iterator[ClipKept]:

@@ -13,17 +13,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from device.clock import ClockFlag
-from device.config import StorageConfig
 from device.events import Fact, Fault
 from device.store.index import ClipRow, Index
 from device.store.journal import JournalReader
-from device.store.keeper import Keeper
 from device.store.layout import Layout
 from device.store.mp4 import whole_fragments
 from device.store.orders import KeeperOrder
 from device.store.reconcile import PART, findings
-from device.store.ring import Ring
+from scripts.benches import by_hand
+from scripts.benches.by_hand import Time
 
 PATCHED_BYTES = 64
 """What closing a clip overwrites lies within so many bytes of its beginning: the box header behind `ftyp`."""
@@ -79,19 +77,6 @@ class Promises:
                     raise ValueError(f"no mark is called {name}")
 
 
-class _StoppedClock:
-    """Power cuts do not depend on time."""
-
-    def mono_us(self) -> int:
-        return 1_000_000_000
-
-    def wall_us(self) -> int:
-        return 1_700_000_000_000_000
-
-    def flag(self) -> ClockFlag:
-        return "unsynchronised"
-
-
 def verdict(state_dir: Path, promises: Promises) -> list[str]:
     """Start and stop the real keeper on what a power cut left; return a sentence for each broken promise."""
     layout = Layout(state_dir)
@@ -102,17 +87,9 @@ def verdict(state_dir: Path, promises: Promises) -> list[str]:
     if settings.quiet_until_us not in promises.settings:
         wrong.append(f"the settings say {settings.quiet_until_us}, not {sorted(promises.settings)}")
     orders: queue.SimpleQueue[KeeperOrder] = queue.SimpleQueue()
-    keeper = Keeper(
-        layout=layout,
-        ring=Ring(keep_us=1_000_000, limit_bytes=1_000_000),
-        inbox=told.append,
-        clock=_StoppedClock(),
-        # Room for all: what is told as kept has to be there still when it is looked at.
-        storage=StorageConfig.model_construct(
-            limit_bytes=NEVER_FULL, longest_age_days=3650, reserve_bytes=0, log_rows=NEVER_FULL
-        ),
-        orders=orders,
-        log_grew=lambda: None,
+    # Power cuts do not depend on time. Room for all: what is told as kept has to be there afterwards.
+    keeper = by_hand.keeper(
+        state_dir, Time(), orders, inbox=told.append, limit_bytes=NEVER_FULL, log_rows=NEVER_FULL
     )
     try:
         if keeper.open(lambda: None):

@@ -19,8 +19,6 @@ from typing import Any
 import av
 import numpy as np
 
-from device.clock import ClockFlag
-from device.config import StorageConfig
 from device.events import ClipKept, Fact, Packet, VideoFormat
 from device.hw.encoder import SoftwareEncoder
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
@@ -39,6 +37,8 @@ from device.store.orders import (
     StarClip,
 )
 from device.store.ring import Ring
+from scripts.benches import by_hand
+from scripts.benches.by_hand import Time
 from scripts.trials.plants import PLANTS
 from scripts.trials.promises import grown_sha256
 
@@ -48,27 +48,7 @@ LIMIT_BYTES = 150_000
 LOG_ROWS = 20
 CHECKPOINT_PAGES = 30
 """SQLite's own 1000 would come once in this short life; the order of its writes is the same."""
-WALL_US = 1_764_000_000_000_000
 LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
-
-class Time:
-    """A clock that the workload moves."""
-
-    def __init__(self, mono_us: int) -> None:
-        self.now_us = mono_us
-
-    def mono_us(self) -> int:
-        """Return the workload's time."""
-        return self.now_us
-
-    def wall_us(self) -> int:
-        """Return it as Unix microseconds."""
-        return WALL_US + self.now_us
-
-    def flag(self) -> ClockFlag:
-        """Not trusted, so that age deletes nothing."""
-        return "unsynchronised"
 
 
 def pictures() -> list[Packet]:
@@ -108,20 +88,10 @@ class Life:
         self._ring = Ring(keep_us=3_000_000, limit_bytes=2_000_000)
         self._orders: queue.SimpleQueue[KeeperOrder] = queue.SimpleQueue()
         self.clips: list[str] = []
-        self.keeper = keeper.Keeper(
-            layout=Layout(state_dir),
-            ring=self._ring,
-            inbox=self._hear,
-            clock=time,
-            storage=StorageConfig.model_construct(
-                limit_bytes=limit_bytes,
-                longest_age_days=3650,
-                reserve_bytes=reserve_bytes,
-                log_rows=LOG_ROWS,
-            ),
-            orders=self._orders,
-            log_grew=lambda: None,
-        )
+        self.keeper = by_hand.keeper(
+            state_dir, time, self._orders, inbox=self._hear, ring=self._ring,
+            limit_bytes=limit_bytes, reserve_bytes=reserve_bytes, log_rows=LOG_ROWS,
+        )  # fmt: skip
         if not self.keeper.open(lambda: None):
             raise SystemExit("workload: the store cannot be opened")
         reader = journal.JournalReader(Layout(state_dir).journal)

@@ -8,18 +8,19 @@ from device.clock import ClockFlag
 from device.events import ClipDropped, Fact, Fault
 from device.store.index import Index
 from device.store.reconcile import findings
+from scripts.benches import by_hand
 from scripts.trials import workload
 
 LIMIT_BYTES = 400_000
 """Room for some eight clips of these pictures."""
 
 
-class Time(workload.Time):
+class Time(by_hand.Time):
     """A clock whose wall may be set."""
 
     def __init__(self, mono_us: int = 100_000_000) -> None:
         super().__init__(mono_us)
-        self.zero_us = workload.WALL_US
+        self.zero_us = by_hand.WALL_US
         self.state: ClockFlag = "synchronised"
 
     def set(self, *, by_us: int) -> None:
