@@ -29,7 +29,7 @@ class Tuning:
     scene: SceneTuning = field(default_factory=SceneTuning)
     tracks: TrackTuning = field(default_factory=TrackTuning)
     calm_step_s: float = 0.19
-    """While nothing at all differs, five pictures a second are looked at instead of ten."""
+    """While nothing differs, or somebody is known to move, five pictures a second are looked at, not ten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,8 @@ class _Eye:
     def feed(self, luma: Cells, mono_us: int) -> Look:
         taken, last = self._pace.takes(mono_us), self._look
         if last is not None:
-            calm = not self._tracker.tracks and not last.settling
+            # Full attention is for what may become somebody; who is, is followed with half of it.
+            calm = last.moves or not (self._tracker.tracks or last.settling)
             if not taken or (calm and mono_us - last.mono_us < self._calm_step_us):
                 return last
         step_s = 0.0 if last is None else (mono_us - last.mono_us) / 1e6

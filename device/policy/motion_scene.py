@@ -34,6 +34,8 @@ HAZE_BLOCKS = 3
 HAZE_MEDIANS = 8.0
 HAZE_LEVELS = 2.0
 """... and no block adds more to it than so many medians of all blocks, and a little: somebody is no haze."""
+CALM_EVERY_S = 0.5
+"""So often is restlessness let go; it takes many seconds."""
 DETAIL_CELLS = (5, 5)
 """Detail is what differs from the mean of so many cells; a pool of light is smoother."""
 ROUNDING = 1 / 12
@@ -201,6 +203,7 @@ class Scene:
         self._past = [np.zeros(shape, np.uint8) for _ in range(8)]
         self._past_us = [0] * len(self._past)
         self._restless_from = np.full(shape, FULL * tuning.restless_from, np.float32)
+        self._calm_s = 0.0
         self._filled = 0
         self._noise = 1.0
         self._brighter = 1.0
@@ -340,7 +343,10 @@ class Scene:
         else:
             cv2.accumulateWeighted(self._now, self._background, rate)
             cv2.accumulateWeighted(self._difference, self._usual, rate)
-        self.restless *= 1 - min(1.0, step_s / tuning.restless_down_s)
+        self._calm_s += step_s
+        if self._calm_s > CALM_EVERY_S:
+            self.restless *= 1 - min(1.0, self._calm_s / tuning.restless_down_s)
+            self._calm_s = 0.0
         if cv2.countNonZero(self.changed):
             nothing = self._spare
             np.copyto(nothing, self.changed)

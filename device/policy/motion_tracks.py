@@ -67,9 +67,9 @@ class TrackTuning:
     """Larger blobs move at their edges only; they have to gain so many lengths within the window."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Blob:
-    """A connected difference: box and centre in cells, area and moving area in cells, restlessness 0..1."""
+    """A connected difference, not changed: box, centre and areas in cells, restlessness 0..1."""
 
     box: Box
     x: float
@@ -90,7 +90,7 @@ class Point:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Course:
     """What a track did within the window: cells, seconds, and cells a second."""
 
@@ -288,7 +288,8 @@ class Tracker:
         """Return the weakest reason to take this track for somebody, as a share of what is asked."""
         ask = self._tuning
         life_s = (mono_us - track.first_us) / 1e6
-        way = course(track.points)
+        # Most tracks are noise, and end before they are worth the arithmetic.
+        way = course(track.points) if life_s >= ask.confirm_s / 2 else None
         if way is None:
             return 0.0
         known = track.somebody_us is not None and mono_us - track.somebody_us <= ask.known_s * 1e6
