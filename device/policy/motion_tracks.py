@@ -21,6 +21,8 @@ WINDOW_S = 1.2
 """A course is judged by its last so many seconds."""
 LOST_S = 0.4
 """A track that nothing continues for so long has ended."""
+SMALLER = 1 / 3
+"""How much a smaller thing counts among many alike: flakes fall in pairs, too."""
 LEAST_POINTS = 3
 """Two points are a line, three may be a course."""
 GATE_CELLS = 4.0
@@ -35,7 +37,9 @@ class TrackTuning:
     least_cells: int = 5
     """Smaller blobs are not looked at (5 cells of 160 x 90 are 80 pixels of 640 x 360)."""
     confirm_s: float = 0.6
-    crowd: float = 0.15
+    least_points: int = 5
+    """By chance three or four places lie on a straight line, five seldom do."""
+    crowd: float = 0.2
     """Among many alike (flakes, drops, leaves) a course is soon made by chance: each adds so much time."""
     travel_cells: float = 5.0
     travel_lengths: float = 0.15
@@ -260,7 +264,7 @@ class Tracker:
         self.tracks = kept[:MOST_TRACKS]
         seen = list(self.seen(mono_us))
         for track in seen:
-            alike = sum(other.area >= track.area / 2 for other in seen) - 1
+            alike = sum(1.0 if other.area >= track.area / 2 else SMALLER for other in seen) - 1
             track.score = self._evidence(track, mono_us, self._tuning.crowd * alike)
             if track.score >= 1 and track.somebody_us is None:
                 track.score = min(track.score, self._hiding(scene.likeness(track.last.box)))
@@ -295,6 +299,7 @@ class Tracker:
         known = track.somebody_us is not None and mono_us - track.somebody_us <= ask.known_s * 1e6
         confirm_s = ask.confirm_s if known else ask.confirm_s * (1 + crowd)
         reasons = [life_s / confirm_s, way.span_s / (ask.confirm_s - 0.1)]
+        reasons.append(len(track.points) / ask.least_points)
         level = abs(way.speed_x) > 2 * abs(way.speed_y) and life_s >= 1
         fastest = ask.lengths_per_s
         if level and way.bend < 0.5 + 0.05 * way.length:

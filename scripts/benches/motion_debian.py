@@ -7,7 +7,6 @@ begins to play, when an event starts and ends, and when the file has ended. It o
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,20 +40,15 @@ def run(clips: list[Clip]) -> dict[str, list[Span]]:
 def _play(clip: Clip) -> list[Span]:
     with tempfile.TemporaryDirectory() as place:
         config = _config(clip, Path(place))
-        process = subprocess.Popen(
-            ["motion", "-n", "-c", config], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-        )
-        guard = threading.Timer(clip.truth.seconds + PATIENCE_S, process.kill)
-        guard.start()
+        # It would play the file again and again; timeout(1) ends it even if nobody is left to.
+        patience_s = str(round(clip.truth.seconds + PATIENCE_S))
+        command = ["timeout", "-k", "5", patience_s, "motion", "-n", "-c", str(config)]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         try:
             return _told(process, clip)
         finally:
-            guard.cancel()
             process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            process.wait(10)
 
 
 def _told(process: subprocess.Popen[str], clip: Clip) -> list[Span]:

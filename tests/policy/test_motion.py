@@ -174,7 +174,20 @@ def test_what_is_nobody_is_not_told(nuisance: Draw, noise_levels: float) -> None
     assert not moved(looks(nuisance, seconds=20, porch=Porch(noise_levels=noise_levels)))
 
 
-def test_a_press_on_settling_is_short_and_said() -> None:
+@pytest.mark.parametrize(("draw", "somebody"), [(crosses, True), (snow, False), (sways, False)])
+def test_pictures_may_come_as_unevenly_as_they_like(draw: Draw, *, somebody: bool) -> None:
+    rng, porch, detector = np.random.default_rng(4), Porch(), MotionDetector(Zones())
+    s, seen = 0.0, []
+    while s < 14:
+        picture = porch.ground()
+        drawn = draw(picture, s)
+        shown = porch.shown(picture if drawn is None else drawn, s)
+        seen.append(detector.feed(shown, 5_000_000 + round(s * 1e6)))
+        s += rng.choice([0.03, 0.07, 0.2, 0.6], p=[0.5, 0.3, 0.18, 0.02])
+    assert moved(seen) is somebody
+
+
+def test_settling_is_short_and_said() -> None:
     seen = looks(nothing, seconds=6)
     assert seen[0].settling
     assert not seen[-1].settling
