@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LINGER_US = 15_000_000
-"""So long a visit waits for somebody who stands still at the door."""
-
 
 class Watch:
     """Feeds the detector and tells the desk when a visit starts and ends."""
@@ -41,7 +38,7 @@ class Watch:
         import cv2
 
         from device.policy.motion import Look, MotionDetector
-        from device.policy.visit import Visit
+        from device.policy.visit import LINGER_US, Visit
         from device.policy.zones import Zone, Zones
 
         cv2.setNumThreads(1)  # more threads cost more than they bring on small pictures

@@ -104,8 +104,9 @@ def _masked(clip: dict[str, Any], target: Path) -> tuple[str, int]:
         digest, size_bytes = sha256_of(growing), growing.stat().st_size
         growing.rename(target)
     except (OSError, ValueError) as error:
-        growing.unlink(missing_ok=True)
         raise CommandError(f"{target}: {getattr(error, 'strerror', None) or error}") from error
+    finally:
+        growing.unlink(missing_ok=True)  # also after Ctrl-C
     return digest, size_bytes
 
 

@@ -14,12 +14,11 @@ from device.errors import CommandError
 from device.hw.luma import luma_of
 from device.policy.masks import Masks
 from device.policy.motion import Look, MotionDetector, Tuning
-from device.policy.visit import Visit, VisitEnded
+from device.policy.visit import LINGER_US, Visit, VisitEnded
 from device.policy.zones import Zones
 
 Luma = NDArray[np.uint8]
 
-LINGER_US = 15_000_000
 _BEGIN_US = 1_000_000_000
 """Added to a recording's times: the first picture of a recording is not at the machine's start."""
 

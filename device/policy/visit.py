@@ -9,6 +9,8 @@ MOST_GLIMPSES = 24
 """So many are kept of a visit of any length; about a kilobyte in the log."""
 GLIMPSE_US = 250_000
 
+LINGER_US = 15_000_000
+"""So long the daemon's visits wait for somebody who stands still in view."""
 LEAST_CHANGE = 0.03
 """Less, as a share of the picture, has no direction."""
 
