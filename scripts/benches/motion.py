@@ -293,7 +293,7 @@ def _leave_one_out(chosen: list[Clip], shown: Shown, asked: list[str], jobs: int
             key: together(o for name, o in rows.items() if name != clip.name)
             for key, rows in outcomes.items()
         }
-        best = max(others, key=lambda key: (others[key].f1, -others[key].latency_s(50)))
+        best = max(others, key=lambda key: (others[key].f1, _plateau(key, others, combinations)))
         picked[best] += 1
         left_out.append(outcomes[best][clip.name])
     total = _summary(together(left_out))
@@ -311,6 +311,17 @@ def _leave_one_out(chosen: list[Clip], shown: Shown, asked: list[str], jobs: int
         row = together(outcomes[str(number)].values())
         print(f"  {tried}: F1 {row.f1:.3f}, {row.found} of {row.events} found, {row.false} false")
     return {"left_out": total, "chosen": choices}
+
+
+def _plateau(key: str, others: dict[str, Outcome], combinations: list[tuple[float, ...]]) -> float:
+    """Return the mean F1 of those that differ in one number: of equals, the one on the widest plateau."""
+    mine = combinations[int(key)]
+    near = [
+        others[str(number)].f1
+        for number, values in enumerate(combinations)
+        if sum(a != b for a, b in zip(mine, values, strict=True)) == 1
+    ]
+    return sum(near) / max(1, len(near))
 
 
 def _tuned(width: int, height: int, zone: Any, *, tuning: Tuning) -> Any:
