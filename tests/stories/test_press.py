@@ -65,7 +65,7 @@ def test_a_visitor_is_one_event_across_motion_press_and_clip(doorbell: Make, lis
 def test_a_visitor_who_does_not_press_makes_a_motion_clip(doorbell: Make, listener: Listener) -> None:
     scene = {"width_px": 320, "height_px": 180, "light": "day", "first_visit_s": 2}
     camera = {"kind": "scene", "scene": {**scene, "visitor_presses": False, "visit_every_s": 60}}
-    door = doorbell(camera, motion={"enabled": True, "quiet_s": 1}).start()
+    door = doorbell(camera, motion={"enabled": True, "quiet_s": 3}).start()
     clip = door.clips(1)[0]
     assert clip["cause"] == "motion"
     assert listener.of("press") == []
