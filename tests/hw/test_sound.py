@@ -215,7 +215,8 @@ def test_aac_and_opus_are_copied_bit_for_bit(
     # In the source's order, and none missing in between: what follows a packet there follows it here.
     follows = set(pairwise(source))
     turns = [step for step in pairwise(kept) if step not in follows]
-    assert len(turns) <= 2, "only where the source begins again"
+    # A busy machine records longer, and the source begins again more often.
+    assert len(turns) <= len(kept) // len(source) + 2, "only where the source begins again"
 
 
 @pytest.mark.parametrize("kind", ["off", "off, rtsp"])
