@@ -93,7 +93,7 @@ class _Kept:
         return [row.public(self._layout.clips) for row in rows]
 
     def clip(self, request: Request) -> dict[str, Any]:
-        clip_id = _clip_id(request)
+        clip_id = _asked_id(request)
         row: ClipRow | None = self._read(lambda index: index.find(clip_id))
         if row is None:
             raise CommandError(f"there is no clip {clip_id}; `doorbell clips list` shows them")
@@ -103,16 +103,16 @@ class _Kept:
 
     def star(self, request: Request) -> dict[str, Any]:
         on = bool(request.get("on", True))
-        return self._ask_keeper(lambda reply: StarClip(clip_id=_clip_id(request), on=on, reply=reply))
+        return self._ask_keeper(lambda reply: StarClip(clip_id=_asked_id(request), on=on, reply=reply))
 
     def delete(self, request: Request) -> dict[str, Any]:
-        return self._ask_keeper(lambda reply: DeleteClip(clip_id=_clip_id(request), reply=reply))
+        return self._ask_keeper(lambda reply: DeleteClip(clip_id=_asked_id(request), reply=reply))
 
     def log(self, _: Request) -> list[dict[str, Any]]:
         return [row.payload for row in self._read_log(lambda reader: reader.latest(MOST_ROWS))]
 
     def event(self, request: Request) -> list[dict[str, Any]]:
-        part = _clip_id(request)
+        part = _asked_id(request)
         if part == "last":
             latest = self._read_log(lambda reader: reader.latest(MOST_ROWS))
             part = next(
@@ -155,7 +155,7 @@ class _Kept:
             raise CommandError(f"the index cannot be read yet: {error}; try again") from error
 
 
-def _clip_id(request: Request) -> str:
+def _asked_id(request: Request) -> str:
     return str(request.get("id")).encode(errors="replace").decode()  # JSON may bring half a letter
 
 

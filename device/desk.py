@@ -285,7 +285,7 @@ class Desk:
             self.outlets.clip(order)
 
     def _motion_started(self, fact: MotionStarted) -> None:
-        self._known.moving, self._known.moving_from_us = True, fact.mono_us
+        self._known.moving = True
         self._give(self._trigger("motion", fact.mono_us))
         event_id = self._episodes.event_id
         fields = {"score": fact.score, "zones": list(fact.zones)}
@@ -303,7 +303,7 @@ class Desk:
                 "peak_score": fact.peak_score,
                 "zones": list(fact.zones),
                 "direction": fact.direction,
-                "moved_s": round((fact.last_us - self._known.moving_from_us) / 1e6, 1),
+                "moved_s": round((fact.last_us - fact.started_us) / 1e6, 1),
                 "why": list(fact.why),
             },
             event_id=self._episodes.event_id,
@@ -457,11 +457,12 @@ class Desk:
             self.config,
             self.clock,
             inbox=self.inbox.qsize(),
-            motion_enabled=self._motion_enabled,
+            motion_enabled=self.motion_enabled,
         )
 
     @property
-    def _motion_enabled(self) -> bool:
+    def motion_enabled(self) -> bool:
+        """Whether somebody who moves is told: by the configuration and by the switch."""
         return self.config.motion.enabled and self.settings.motion_enabled
 
     def _quiet_until(self) -> str | None:
@@ -472,7 +473,7 @@ class Desk:
         """Return what `doorbell status --json` shows (the roof adds what only it knows)."""
         return {
             **status(self._known, self.config, self.clock),
-            "motion": motion(self._known, enabled=self._motion_enabled),
+            "motion": motion(self._known, enabled=self.motion_enabled),
             "settings": {
                 **{name: getattr(self.settings, name) for name in SWITCHES},
                 "quiet_until": self._quiet_until(),

@@ -158,8 +158,8 @@ class MotionEnded:
     """
 
     mono_us: int
+    started_us: int
     last_us: int
-    peak_us: int
     peak_score: float
     zones: tuple[str, ...]
     direction: str

@@ -139,7 +139,7 @@ class House:
             config.motion,
             config.zones,
             inbox=self.inbox,
-            enabled=lambda: config.motion.enabled and self.desk.settings.motion_enabled,
+            enabled=lambda: self.desk.motion_enabled,
         )
         self.button = self._button()
 
@@ -198,7 +198,7 @@ class House:
         from device.hw.capture import capture, open_camera  # loads PyAV
         from device.policy.masks import Masks  # loads OpenCV
 
-        masks = Masks([tuple(mask.points) for mask in self.config.masks])
+        masks = Masks([mask.points for mask in self.config.masks])
         if masks:
             log.info("masks count=%d clips_masked_by=%s", len(self.config.masks), self.config.clips.masked_by)
         camera = open_camera(self.config.camera, clock=self.clock, masks=masks, press=self._visitor_presses)

@@ -31,7 +31,6 @@ class Known:
     presses: int = 0
     last_press_us: int | None = None
     moving: bool = False
-    moving_from_us: int = 0
     settling: bool = False
     faults: dict[str, Standing] = field(default_factory=dict)
 

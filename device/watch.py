@@ -39,14 +39,10 @@ class Watch:
 
         from device.policy.motion import Look, MotionDetector
         from device.policy.visit import LINGER_US, Visit
-        from device.policy.zones import Zone, Zones
+        from device.policy.zones import Zones
 
         cv2.setNumThreads(1)  # more threads cost more than they bring on small pictures
-        zones = [
-            Zone(name=z.name, kind=z.kind, points=tuple(z.points), sensitivity=z.sensitivity)
-            for z in self._zones
-        ]
-        detector = MotionDetector(Zones(zones, sensitivity=self._config.sensitivity))
+        detector = MotionDetector(Zones.configured(self._zones, self._config))
         visit = Visit(quiet_us=int(self._config.quiet_s * 1e6), linger_us=LINGER_US)
         looked_us, settling = 0, False
         while not worker.stopping.is_set():
@@ -91,8 +87,8 @@ class Watch:
         self._inbox(
             MotionEnded(
                 mono_us=told.mono_us,
+                started_us=told.started_us,
                 last_us=told.last_us,
-                peak_us=told.peak_us,
                 peak_score=round(told.peak_score, 2),
                 zones=told.zones,
                 direction=told.direction,

@@ -95,12 +95,11 @@ def _masked(clip: dict[str, Any], target: Path) -> tuple[str, int]:
     from device.policy.masks import Masks  # loads OpenCV and PyAV, for this only
     from device.store.masked import masked_copy
 
-    masks = Masks([tuple((x, y) for x, y in points) for points in clip["masks"]])
     growing = target.with_name(f".{target.name}.growing")
     if target.exists():
         raise CommandError(f"{target} exists already; name another file")
     try:
-        masked_copy(Path(clip["file"]), growing, masks)
+        masked_copy(Path(clip["file"]), growing, Masks(clip["masks"]))
         digest, size_bytes = sha256_of(growing), growing.stat().st_size
         growing.rename(target)
     except (OSError, ValueError) as error:

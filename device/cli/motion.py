@@ -3,7 +3,6 @@
 import argparse
 import difflib
 from collections.abc import Iterator
-from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,12 +95,10 @@ def _behind(state: Path | None, visit: dict[str, Any]) -> "Luma | None":
         starts = datetime.fromisoformat(clip["started_at"]).timestamp()
         if clip["event_id"] == visit["event_id"] and starts <= at <= starts + clip["duration_s"]:
             try:
-                picture = pictures_at(Path(clip["file"]), [at - starts])[0]
-                masks = ask(state, do="clip", id=clip["id"])["masks"]
+                masks = Masks(ask(state, do="clip", id=clip["id"])["masks"])
+                return pictures_at(Path(clip["file"]), [at - starts], masks)[0]
             except CommandError:
                 return None
-            Masks([tuple((x, y) for x, y in points) for points in masks]).burn(picture)
-            return picture
     return None
 
 
@@ -118,9 +115,7 @@ def tune(arguments: argparse.Namespace) -> int:
     names = ["as it is now", *([f"with {asked}"] if asked else [])]
     if arguments.png:
         moments_s = _moments(told)
-        shown = pictures_at(path, moments_s)
-        for picture in shown:
-            masks.burn(picture)
+        shown = pictures_at(path, moments_s, masks)
         title = f"{path.name}: motion score, {count} pictures in {told[0].seconds:.1f} s"
         motion_plot.timeline(arguments.png, title, list(zip(names, told, strict=True)), moments_s, shown)
     if arguments.json:
@@ -148,57 +143,44 @@ def _recording(arguments: argparse.Namespace, config: Config) -> "tuple[Path, Ma
     from device.policy.masks import Masks
 
     path = Path(arguments.recording)
-    polygons = [tuple(mask.points) for mask in config.masks]
+    polygons = [mask.points for mask in config.masks]
     if path.is_file():
         return path, Masks(polygons)
     try:
         clip = ask(arguments.state, do="clip", id=arguments.recording)
     except (NoDaemon, CommandError) as error:
         raise CommandError(f"{arguments.recording} is no file here, and as a clip: {error}") from error
-    covered = (tuple((x, y) for x, y in points) for points in clip["masks"])
-    return Path(clip["file"]), Masks([*polygons, *covered])
+    return Path(clip["file"]), Masks([*polygons, *clip["masks"]])
 
 
 def _settings(config: Config, arguments: argparse.Namespace, *, changed: bool) -> "Settings":
     from device.cli.motion_story import Settings
     from device.policy.motion import Tuning
-    from device.policy.zones import Zone, Zones
+    from device.policy.zones import Zones
 
-    sensitivity = arguments.sensitivity if changed and arguments.sensitivity is not None else None
-    zones = [
-        Zone(
-            name=zone.name,
-            kind=zone.kind,
-            points=tuple(zone.points),
-            sensitivity=zone.sensitivity if sensitivity is None else sensitivity,
-        )
-        for zone in config.zones
-    ]
     tuning = Tuning()
     for text in arguments.set if changed else ():
         tuning = _with(tuning, text)
-    general = config.motion.sensitivity if sensitivity is None else sensitivity
+    sensitivity = arguments.sensitivity if changed else None
     return Settings(
-        zones=Zones(zones, sensitivity=general), tuning=tuning, quiet_us=int(config.motion.quiet_s * 1e6)
+        zones=Zones.configured(config.zones, config.motion, sensitivity=sensitivity),
+        tuning=tuning,
+        quiet_us=int(config.motion.quiet_s * 1e6),
     )
 
 
 def _with(tuning: "Tuning", text: str) -> "Tuning":
     """Return the tuning with NAME=VALUE. Raises CommandError."""
     name, _, value = text.partition("=")
-    rooms: dict[str, Any] = {"scene": tuning.scene, "tracks": tuning.tracks}
-    known = {f.name: room for room, part in rooms.items() for f in fields(part)}
+    known = tuning.numbers()
     if name not in known:
         near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
         raise CommandError(f"--set {text}: {name!r} is no number of the detector; {hint}")
-    part = rooms[known[name]]
-    kind = type(getattr(part, name))
     try:
-        changed: dict[str, Any] = {known[name]: replace(part, **{name: kind(value)})}
+        return tuning.changed(name, value)
     except ValueError as error:
         raise CommandError(f"--set {text}: {value!r} is no number") from error
-    return replace(tuning, **changed)
 
 
 def _asked(arguments: argparse.Namespace) -> str:

@@ -96,8 +96,8 @@ def stories(path: Path, ways: Sequence[Settings], masks: Masks) -> tuple[list[St
     return [watcher.story(at_us) for watcher in watchers], count
 
 
-def pictures_at(path: Path, times_s: Sequence[float]) -> list[Luma]:
-    """Return the small grey pictures shown at these seconds (ascending)."""
+def pictures_at(path: Path, times_s: Sequence[float], masks: Masks) -> list[Luma]:
+    """Return the small grey pictures shown at these seconds (ascending), masked."""
     wanted, found, last = list(times_s), list[Luma](), None
     for at_us, frame in _frames(path):
         while wanted and at_us / 1e6 > wanted[0] and last is not None:
@@ -107,6 +107,8 @@ def pictures_at(path: Path, times_s: Sequence[float]) -> list[Luma]:
             break
         last = frame
     found += [luma_of(last)] * len(wanted)
+    for picture in found:
+        masks.burn(picture)
     return found
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -67,9 +68,19 @@ Topic = Annotated[
         description="1 to 64 characters, none of them # or +, no / at either end or beside another",
     ),
 ]
+
+
+def _simple(points: list[Point]) -> list[Point]:
+    for mistake in polygon_mistakes(points):
+        raise ValueError(mistake)
+    return points
+
+
 AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
 Fps = Annotated[int, Field(ge=1, le=30)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Polygon = Annotated[list[Annotated[Point, BeforeValidator(_pair)]], AfterValidator(_simple)]
+"""Corners in the order of a walk around it."""
 BitrateKbps = Annotated[int, Field(ge=100, le=25_000)]
 KeyframeEveryS = Annotated[float, Field(ge=0.5, le=10)]
 
@@ -196,28 +207,14 @@ class ZoneConfig(Table):
     name: Title
     kind: Literal["include", "ignore"]
     sensitivity: Share = 0.5
-    points: list[Annotated[Point, BeforeValidator(_pair)]]
-
-    @field_validator("points")
-    @classmethod
-    def _polygon(cls, points: list[Point]) -> list[Point]:
-        for mistake in polygon_mistakes(points):
-            raise ValueError(mistake)
-        return points
+    points: Polygon
 
 
 class MaskConfig(Table):
     """A simple polygon (3 to 32 corners, no crossing sides) that nobody shall see."""
 
     name: Title
-    points: list[Annotated[Point, BeforeValidator(_pair)]]
-
-    @field_validator("points")
-    @classmethod
-    def _polygon(cls, points: list[Point]) -> list[Point]:
-        for mistake in polygon_mistakes(points):
-            raise ValueError(mistake)
-        return points
+    points: Polygon
 
 
 class ClipsConfig(Table):

@@ -38,9 +38,7 @@ class SoftwareEncoder:
     def encode(self, frame: Any, mono_us: int) -> list[Packet]:
         """Encode one av.VideoFrame (yuv420p) shown at `mono_us`, masked."""
         if self._masks:
-            planes = frame.to_ndarray()
-            self._masks.burn_yuv420(planes)
-            frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+            frame = self._masks.covered(frame)
         frame.pts = mono_us
         frame.time_base = _US
         return [

@@ -7,12 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.policy.zones import filled
+from device.policy.zones import Points, filled
 
 GREY = 128
 """Neither bright nor dark, so that the light of the picture is not misjudged; as chroma, no colour."""
-
-Points = tuple[tuple[float, float], ...]
 
 
 class Masks:
@@ -41,6 +39,14 @@ class Masks:
         """Cover one plane (uint8, H x W, luma or chroma of any size) in place."""
         if self._polygons:
             plane[self.cover(plane.shape[1], plane.shape[0])] = GREY
+
+    def covered(self, frame: Any) -> Any:
+        """Return an av.VideoFrame (yuv420p) covered: a copy, since a decoder needs its own planes again."""
+        planes = frame.to_ndarray()
+        self.burn_yuv420(planes)
+        copy = type(frame).from_ndarray(planes, format="yuv420p")
+        copy.pts, copy.time_base = frame.pts, frame.time_base
+        return copy
 
     def burn_yuv420(self, planes: NDArray[Any]) -> None:
         """Cover a planar YUV 4:2:0 picture in place: uint8, 3/2 H x W, as PyAV's to_ndarray gives it."""

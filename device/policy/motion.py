@@ -5,13 +5,14 @@ and asks it to behave like somebody. docs/motion.md explains the method with pic
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.policy.motion_scene import Box, Cells, Reducer, Scene, SceneTuning
+from device.policy.motion_scene import Box, Cells, Reducer, Scene, SceneTuning, part
 from device.policy.motion_tracks import Track, Tracker, TrackTuning
 from device.policy.pace import Pace
 from device.policy.zones import Zones
@@ -30,6 +31,19 @@ class Tuning:
     tracks: TrackTuning = field(default_factory=TrackTuning)
     calm_step_s: float = 0.19
     """While nothing differs, or somebody is known to move, five pictures a second are looked at, not ten."""
+
+    def numbers(self) -> dict[str, str]:
+        """Return the name of each number of `scene` and `tracks`, and in which of the two it is."""
+        parts = ("scene", "tracks")
+        return {number.name: part for part in parts for number in fields(getattr(self, part))}
+
+    def changed(self, name: str, value: float | str) -> "Tuning":
+        """Return the tuning with one number changed. Raises KeyError, or ValueError for no number."""
+        where = self.numbers()[name]
+        part: Any = getattr(self, where)
+        kind = type(getattr(part, name))
+        other: dict[str, Any] = {where: replace(part, **{name: kind(value)})}
+        return replace(self, **other)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,9 +175,9 @@ class _Eye:
         )
 
     def _zones_of(self, box: Box) -> Iterable[str]:
-        x, y, width, height = box
         for name, mask in self._masks.items():
-            if 4 * cv2.countNonZero(mask[y : y + height, x : x + width]) >= width * height:
+            inside = part(mask, box)
+            if 4 * cv2.countNonZero(inside) >= inside.size:
                 yield name
 
 

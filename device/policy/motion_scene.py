@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from device.policy.zones import FULL
+
 Cells = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 """x, y, width, height in cells."""
@@ -42,7 +44,8 @@ ROUNDING = 1 / 12
 """The variance that whole grey levels have at the least; a drawn picture has no other noise."""
 BLACK_LEVELS = 8.0
 """Added before ratios are taken: in the dark a ratio of small numbers says nothing."""
-FULL = 255
+NOISE_EVERY = 5
+"""Every so many looks the noise is measured; it changes with the gain, in minutes."""
 
 _NEXT = np.ones((3, 3), np.uint8)
 _AROUND = np.ones((5, 5), np.uint8)
@@ -78,6 +81,12 @@ class SceneTuning:
     stale_s: float = 5.0
     """If so much of the watched picture differs and nobody walked in, or the smaller part for so long, it is
     another picture."""
+
+
+def part(cells: NDArray[Any], box: Box) -> NDArray[Any]:
+    """Return the cells in the box, as a view."""
+    x, y, width, height = box
+    return cells[y : y + height, x : x + width]
 
 
 def grid_size(width_px: int, height_px: int) -> tuple[int, int]:
@@ -154,7 +163,7 @@ def _detail(cells: NDArray[Any]) -> Levels:
 
 
 def _middle(values: NDArray[Any]) -> float:
-    """Return the median (the upper of two), many times faster than np.median for a few hundred values."""
+    """Return the median (the upper of two), many times faster than np.median for a few values."""
     return float(np.sort(values, axis=None)[values.size // 2])
 
 
@@ -207,7 +216,6 @@ class Scene:
         self._filled = 0
         self._noise = 1.0
         self._brighter = 1.0
-        self._looks = 0
         self._started_us = 0
         self._settled_us = 0
         self._fresh_us = 0
@@ -225,9 +233,8 @@ class Scene:
         cv2.blur(grid, (3, 3), dst=self._now)
         if self._edge is not None:
             cv2.multiply(self._now, self._edge, dst=self._now, dtype=cv2.CV_8U)
-        if self._looks == 0:
+        if self._filled == 0:
             self._begin(mono_us, self._tuning.settle_s)
-        self._looks += 1
         self._expect()
         self._measure_noise(grid)
         share = self._compare()
@@ -252,12 +259,11 @@ class Scene:
         cv2.add(self._expected, self._shift, dst=self._expected)
 
     def _measure_noise(self, grid: Cells) -> None:
-        if self._filled and self._looks % 5 == 0:
+        if (self._filled + 1) % NOISE_EVERY == 0:
             cv2.absdiff(grid, self._past[(self._filled - 1) % len(self._past)], dst=self._step)
             change = self._step.ravel()[self._sampled]
-            middle = len(change) // 2
-            if len(change):
-                self._noise += 0.3 * (float(np.partition(change, middle)[middle]) - self._noise)
+            if change.size:
+                self._noise += 0.3 * (_middle(change) - self._noise)
 
     @property
     def _least(self) -> float:
@@ -307,10 +313,8 @@ class Scene:
         where the scene is lit anew or lies in a shadow, about 0 where something hides it, and where there is
         no detail to compare.
         """
-        x, y, width, height = box
-        part = (slice(y, y + height), slice(x, x + width))
-        changed = self.changed[part] > 0
-        now, known = (_detail(cells[part])[changed] for cells in (self._now, self._background))
+        changed = part(self.changed, box) > 0
+        now, known = (_detail(part(cells, box))[changed] for cells in (self._now, self._background))
         noise = self._noise**2 + ROUNDING
         alike = float((now * known).mean())
         return alike / math.sqrt(
@@ -320,13 +324,14 @@ class Scene:
     def learn(self, step_s: float, mono_us: int, visitors: Sequence[Box]) -> None:
         """Learn from the picture last looked at; `visitors` are the boxes of those who are somebody."""
         tuning = self._tuning
+        anything = cv2.countNonZero(self.changed) > 0
         age_s = (mono_us - self._started_us) / 1e6
         rate = min(0.5, max(step_s / tuning.learn_s, step_s / max(age_s, 0.1)))
         if self.settling(mono_us):
             cv2.accumulateWeighted(self._now, self._background, rate)
             cv2.accumulateWeighted(self._difference, self._usual, rate)
             np.maximum(self._usual, self._difference * np.float32(0.3), out=self._usual)
-        elif cv2.countNonZero(self.changed):
+        elif anything:
             held, free = self._low, self._high
             cv2.dilate(self.changed, _AROUND, dst=held)
             cv2.bitwise_not(held, dst=free)
@@ -334,9 +339,8 @@ class Scene:
             cv2.accumulateWeighted(self._difference, self._usual, rate, mask=free)
             # Where something is in the way the light is followed, and it itself is learnt much more slowly.
             # Behind a visitor it is the light of the whole picture: what is found there may be half his.
-            for x, y, width, height in visitors:
-                behind = (slice(y, y + height), slice(x, x + width))
-                np.multiply(self._background[behind], self._brighter, out=self._expected[behind])
+            for box in visitors:
+                np.multiply(part(self._background, box), self._brighter, out=part(self._expected, box))
             cv2.accumulateWeighted(self._now, self._expected, tuning.held_share)
             cv2.accumulateWeighted(self._expected, self._background, rate, mask=held)
             cv2.accumulateWeighted(self._difference, self._usual, 0.3 * rate, mask=held)
@@ -347,11 +351,11 @@ class Scene:
         if self._calm_s > CALM_EVERY_S:
             self.restless *= 1 - min(1.0, self._calm_s / tuning.restless_down_s)
             self._calm_s = 0.0
-        if cv2.countNonZero(self.changed):
+        if anything:
             nothing = self._spare
             np.copyto(nothing, self.changed)
-            for x, y, width, height in visitors:
-                nothing[y : y + height, x : x + width] = 0
+            for box in visitors:
+                part(nothing, box)[:] = 0
             cv2.accumulateWeighted(
                 nothing, self.restless, min(0.5, step_s / tuning.restless_up_s), mask=nothing
             )

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import cv2
 
-from device.policy.motion_scene import FULL, Box, Cells, Scene
+from device.policy.motion_scene import Box, Scene, part
+from device.policy.zones import FULL
 
 MOST_BLOBS = 12
 """The largest are looked at; a storm of flakes shall not cost more than a visit."""
@@ -182,23 +183,18 @@ def blobs(scene: Scene, least_cells: int) -> list[Blob]:
     return [blob for blob in found if blob.area >= least_cells]
 
 
-def _part(cells: Cells, box: Box) -> Cells:
-    x, y, width, height = box
-    return cells[y : y + height, x : x + width]
-
-
 def _blob(scene: Scene, box: Box) -> Blob:
-    changed = _part(scene.changed, box)
+    changed = part(scene.changed, box)
     moments = cv2.moments(changed, binaryImage=True)
     area = moments["m00"]
-    x, y, width, height = box
+    x, y, _, _ = box
     return Blob(
         box=box,
         x=x + moments["m10"] / area,
         y=y + moments["m01"] / area,
         area=area,
-        stirred=cv2.countNonZero(_part(scene.stirred, box)),
-        restless=cv2.mean(scene.restless[y : y + height, x : x + width], mask=changed)[0] / FULL,
+        stirred=cv2.countNonZero(part(scene.stirred, box)),
+        restless=cv2.mean(part(scene.restless, box), mask=changed)[0] / FULL,
     )
 
 

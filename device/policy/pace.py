@@ -9,13 +9,12 @@ STEP_US = int(0.95e6 / PICTURES_PER_S)
 class Pace:
     """Chooses pictures by the time at which they are shown; one for each stream."""
 
-    def __init__(self, step_us: int = STEP_US) -> None:
-        self._step_us = step_us
+    def __init__(self) -> None:
         self._due_us: int | None = None
 
     def takes(self, mono_us: int) -> bool:
         """Return whether the picture shown at `mono_us` is taken; within a step of one that was, none is."""
         if self._due_us is not None and mono_us < self._due_us:
             return False
-        self._due_us = mono_us + self._step_us
+        self._due_us = mono_us + STEP_US
         return True

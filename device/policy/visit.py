@@ -34,7 +34,6 @@ class VisitStarted:
     mono_us: int
     score: float
     zones: tuple[str, ...]
-    box: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +86,6 @@ class Visit:
         self._linger_us = max(quiet_us, linger_us)
         self._going: _Going | None = None
 
-    @property
-    def going(self) -> bool:
-        """Whether a visit goes on."""
-        return self._going is not None
-
     def feed(self, look: Look) -> VisitStarted | VisitEnded | None:
         """Take one look."""
         now_us, going = look.mono_us, self._going
@@ -100,7 +94,7 @@ class Visit:
             if going is None:
                 self._going = _Going(now_us, now_us, now_us)
                 self._going.take(look, mover)
-                return VisitStarted(mono_us=now_us, score=mover.score, zones=look.zones, box=mover.box)
+                return VisitStarted(mono_us=now_us, score=mover.score, zones=look.zones)
             going.take(look, mover)
             return None
         if going is None:

@@ -8,7 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from device.config import MotionConfig, ZoneConfig
+
 Mask = NDArray[np.uint8]
+Points = Sequence[Sequence[float]]
+"""The corners of a polygon as (x, y) pairs, relative to the picture."""
 FULL = 255
 _FINER = 8
 """Polygons are drawn so many times finer than the grid; a cell counts when the whole of it is inside."""
@@ -20,11 +24,11 @@ class Zone:
 
     name: str
     kind: Literal["include", "ignore"]
-    points: tuple[tuple[float, float], ...]
+    points: Points
     sensitivity: float = 0.5
 
 
-def filled(points: Sequence[tuple[float, float]], width_px: int, height_px: int) -> Mask:
+def filled(points: Points, width_px: int, height_px: int) -> Mask:
     """Return a picture of the polygon: uint8, height x width, 255 inside and 0 outside."""
     mask = np.zeros((height_px, width_px), np.uint8)
     corners = np.array(points, np.float64) * (width_px, height_px)
@@ -50,6 +54,25 @@ class Zones:
         self._ignore = tuple(z for z in zones if z.kind == "ignore")
         self._sensitivity = sensitivity
         self._mask: Mask | None = None
+
+    @classmethod
+    def configured(
+        cls, zones: Sequence[ZoneConfig], motion: MotionConfig, *, sensitivity: float | None = None
+    ) -> "Zones":
+        """Return the zones of a configuration; `sensitivity` takes the place of all that is said there."""
+        general = motion.sensitivity if sensitivity is None else sensitivity
+        return cls(
+            [
+                Zone(
+                    name=zone.name,
+                    kind=zone.kind,
+                    points=zone.points,
+                    sensitivity=zone.sensitivity if sensitivity is None else sensitivity,
+                )
+                for zone in zones
+            ],
+            sensitivity=general,
+        )
 
     @classmethod
     def of_mask(cls, mask: NDArray[np.bool_] | None) -> "Zones":

@@ -34,15 +34,8 @@ def masked_copy(source: Path, target: Path, masks: Masks) -> None:
                     packet.stream = sound
                     new.mux(packet)
                 continue
-            for frame in packet.decode():
-                new.mux(encoder.encode(_masked(frame, encoder.width, encoder.height, masks)))
+            frames: Any = packet.decode()
+            for frame in frames:
+                even = frame.reformat(encoder.width, encoder.height, "yuv420p")
+                new.mux(encoder.encode(masks.covered(even)))
         new.mux(encoder.encode(None))
-
-
-def _masked(frame: Any, width_px: int, height_px: int, masks: Masks) -> Any:
-    # A copy: the decoder's own planes are what later pictures are made of.
-    planes = frame.reformat(width_px, height_px, "yuv420p").to_ndarray()
-    masks.burn_yuv420(planes)
-    covered = av.VideoFrame.from_ndarray(planes, format="yuv420p")
-    covered.pts, covered.time_base = frame.pts, frame.time_base
-    return covered

@@ -60,7 +60,8 @@ class Scene:
     base: Picture = field(init=False)
     bush: Picture = field(init=False)
 
-    def __post_init__(self) -> None:
+    def _paint(self) -> None:
+        """Draw what stands still; when the clip is drawn, since listing the scenes shall cost nothing."""
         rng = np.random.default_rng(self.seed)
         rows, columns = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX].astype(np.float32)
         base = 0.30 + 0.05 * _texture(rng, 6, 24, 90)  # lawn
@@ -86,6 +87,7 @@ class Scene:
 
     def frames(self) -> Any:
         """Yield (luma uint8, whether somebody is in the zone) of each frame."""
+        self._paint()
         rng = np.random.default_rng(self.seed + 1)
         exposure: float | None = None
         for number in range(round(self.seconds * self.fps)):
