@@ -37,10 +37,10 @@ class SoftwareEncoder:
 
     def encode(self, frame: Any, mono_us: int) -> list[Packet]:
         """Encode one av.VideoFrame (yuv420p) shown at `mono_us`, masked."""
-        if self._masks:
-            frame = self._masks.covered(frame)
         frame.pts = mono_us
         frame.time_base = _US
+        if self._masks:
+            frame = self._masks.covered(frame)
         return [
             Packet(
                 data=packet,

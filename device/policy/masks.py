@@ -41,7 +41,7 @@ class Masks:
             plane[self.cover(plane.shape[1], plane.shape[0])] = GREY
 
     def covered(self, frame: Any) -> Any:
-        """Return an av.VideoFrame (yuv420p) covered: a copy, since a decoder needs its own planes again."""
+        """Return a copy of an av.VideoFrame (yuv420p, timed), covered; a decoder needs its own planes."""
         planes = frame.to_ndarray()
         self.burn_yuv420(planes)
         copy = type(frame).from_ndarray(planes, format="yuv420p")
