@@ -14,14 +14,14 @@ from pathlib import Path
 
 from device import __version__
 from device.clock import SystemClock
-from device.commands import commands
-from device.config import Config, load_config
+from device.commands import Commands
+from device.config import Sources, read_sources
 from device.errors import ButtonError, DoorbellError
 from device.events import ButtonState, Fault, Inbox, StopAsked
 from device.house import House
-from device.link.control import ControlSocket
 from device.logs import start_logging
 from device.notify import Notifier
+from device.page.server import Listeners
 from device.store.files import StateLock
 from device.store.layout import Layout
 
@@ -31,31 +31,30 @@ SWITCH_S = 0.0005
 DEFAULT_CONFIG = Path("/etc/doorbelld/doorbelld.toml")
 
 
-def run(config: Config) -> int:
+def run(sources: Sources) -> int:
     """Run the house until it is told to stop; return the exit status. Raises DoorbellError."""
     # A press waits for no more than this while another thread computes (Python's own 5 ms is for throughput).
     sys.setswitchinterval(SWITCH_S)
     os.umask(0o027)  # who came when is nobody else's to read
+    sources, page_trouble = sources.with_page_file(sources.config().device.state_dir)
+    config = sources.config()
     notifier = Notifier()
     with ExitStack() as stack:
         stack.callback(StateLock(config.device.state_dir).close)
         settings, settings_trouble = Layout(config.device.state_dir).load_settings()
-        house = House(config, SystemClock(), settings, notifier)
+        house = House(sources, SystemClock(), settings, notifier)
         stack.enter_context(_signals(house.inbox))
-        control = ControlSocket(config.device.runtime_dir, commands(house))
-        if house.link:
-            link = house.hire("link", house.link.run, patience_s=90)
-            stack.callback(link.stop, 1.5)
+        listeners = Listeners(config.device.runtime_dir, config.page, house.inbox)
+        stack.callback(listeners.close)
+        house.open_link()
+        stack.callback(house.close_link)
         _open_button(house)
         stack.callback(house.button.close)
-        socket = house.hire("control", control.run, patience_s=30)
-        stack.callback(socket.stop, 1.0)
         house.desk.open()
         notifier.ready("the button is live")
         log.info("ready button=%s pid=%d", house.button.kind, os.getpid())
-        if settings_trouble:
-            text = settings_trouble
-            house.inbox(Fault(code="settings_unreadable", active=True, text=text, remedy="set them again"))
+        for trouble in filter(None, (settings_trouble, page_trouble)):
+            house.inbox(Fault(code="settings_unreadable", active=True, text=trouble, remedy="set them again"))
 
         # From here on nothing is urgent: what loads PyAV and OpenCV, and what scans the disk.
         keeper = house.open_store()
@@ -64,6 +63,9 @@ def run(config: Config) -> int:
         stack.callback(watch.stop, 0.5)
         camera = house.open_camera()
         stack.callback(camera.stop, 1.0)
+        commands = Commands(house)
+        page = house.open_page(listeners, commands, commands.keep)
+        stack.callback(page.stop, 1.5)
         status = house.desk.run()
         notifier.stopping()
         return status
@@ -104,7 +106,7 @@ def main() -> int:
     arguments = parser.parse_args()
     handler = start_logging(as_json=arguments.json)
     try:
-        return run(load_config(arguments.config))
+        return run(read_sources(arguments.config))
     except DoorbellError as error:
         for line in str(error).splitlines():
             log.error("%s", line)

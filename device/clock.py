@@ -57,6 +57,12 @@ def wall_at_us(clock: Clock, mono_us: int) -> int:
     return clock.wall_us() - (clock.mono_us() - mono_us)
 
 
+def minute_of_day(wall_us: int) -> int:
+    """Return the minute of the day, 0 to 1439, in this machine's time zone."""
+    moment = time.localtime(wall_us / 1e6)
+    return moment.tm_hour * 60 + moment.tm_min
+
+
 def rfc3339(wall_us: int) -> str:
     """Format Unix microseconds as RFC 3339 in UTC with milliseconds."""
     moment = _EPOCH + timedelta(microseconds=wall_us)

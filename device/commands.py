@@ -1,49 +1,56 @@
-"""What `doorbell` may ask of the house over the socket: each command, and who answers it."""
+"""What may be asked of the house, by its page and by `doorbell`: each question, and who answers it.
 
+The roof's implementation of `device.page.home.Home`. Every method runs on a thread of the page that may wait,
+and raises CommandError.
+"""
+
+import hashlib
+import json
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
 
-from device.errors import CommandError
-from device.events import ClipAsked, Pressed, StatusAsked
+from device.config import PAGE_FILE, Sources
+from device.errors import CameraError, CommandError, ConfigError
+from device.events import ClipAsked, Pressed, SettingAsked, StatusAsked
 from device.house import House
 from device.hw.button import SimulatedButton
+from device.link.trial import try_broker
+from device.store.files import plain_size
 from device.store.index import ClipRow, Index
 from device.store.journal import JournalReader, LogRow
-from device.store.orders import DeleteClip, KeeperOrder, StarClip
+from device.store.orders import DeleteClip, KeeperOrder, MakeThumbnail, StarClip, WriteFile
+from device.store.thumbnails import is_whole, thumbnail_path
+from device.store.visits import LONGEST_DAYS, visit_hours, visits_json
 
 ANSWER_S = 5.0
 MOST_ROWS = 1000
 
-Request = dict[str, Any]
+MOST_MASKED = 3
+"""Masked copies that are kept for a while, so that a player can seek."""
+MQTT_PASSWORD_FILE, LONGEST_PASSWORD = "mqtt-password", 256
+
+T = TypeVar("T")
 Reply = Callable[[dict[str, Any]], None]
 
 
-def commands(house: House) -> dict[str, Callable[[Request], Any]]:
-    """Return the commands by name. Each runs on its client's thread, and raises CommandError."""
-    asked, kept = _AskedOfTheDesk(house), _Kept(house)
-    return {
-        "ring": asked.ring,
-        "status": asked.status,
-        "record": asked.record,
-        "clips": kept.clips,
-        "clip": kept.clip,
-        "star": kept.star,
-        "delete": kept.delete,
-        "log": kept.log,
-        "event": kept.event,
-    }
-
-
-class _AskedOfTheDesk:
-    """The desk answers these; it is told by a fact in its inbox."""
+class Commands:
+    """Asks the desk by a fact, the keeper by an order; reads the disk through connections of its own."""
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._layout = house.layout
+        self._orders = house.keeper_orders
+        self._masking = threading.Lock()
+        self._changing = threading.Lock()
 
-    def ring(self, _: Request) -> dict[str, Any]:
+    # --- the desk -----------------------------------------------------------------------------------
+
+    def ring(self) -> dict[str, Any]:
+        """Ring as if the button was pressed."""
         house = self._house
 
         def press(reply: Reply) -> None:
@@ -57,7 +64,8 @@ class _AskedOfTheDesk:
 
         return _ask(press)
 
-    def status(self, _: Request) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
+        """Return how the doorbell is."""
         answer = _ask(lambda reply: self._house.inbox(StatusAsked(reply=reply)))
         house = self._house
         waiting = {"desk": house.desk.inbox.qsize(), "keeper": house.keeper_orders.qsize()}
@@ -68,51 +76,57 @@ class _AskedOfTheDesk:
             "waiting": waiting,
         }
 
-    def record(self, _: Request) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
+        """Make a clip of this moment."""
         now_us = self._house.clock.mono_us()
         answer = _ask(lambda reply: self._house.inbox(ClipAsked(mono_us=now_us, reply=reply)))
         if answer["refused"]:
             raise CommandError(answer["refused"])
         return answer
 
+    def switch(self, name: str, payload: str) -> dict[str, Any]:
+        """Change a switch."""
+        clock = self._house.clock
+        answer = _ask(
+            lambda reply: self._house.inbox(
+                SettingAsked(
+                    mono_us=clock.mono_us(), name=name, payload=payload, origin="command", reply=reply
+                )
+            )
+        )
+        return _good(answer)
 
-class _Kept:
-    """What is on the disk: read here through connections of our own, changed by the keeper alone."""
+    # --- what is on the disk ------------------------------------------------------------------------
 
-    def __init__(self, house: House) -> None:
-        self._config = house.config
-        self._layout = house.layout
-        self._orders = house.keeper_orders
-
-    def clips(self, request: Request) -> list[dict[str, Any]]:
-        from_us, until_us = request.get("from_wall_us"), request.get("until_wall_us")
-        if isinstance(from_us, int) and isinstance(until_us, int):
-            rows = self._read(lambda index: index.between(from_us, until_us))
+    def clips(self, from_wall_us: int | None, until_wall_us: int | None) -> list[dict[str, Any]]:
+        """Return the clips of a span, or the newest."""
+        if from_wall_us is not None and until_wall_us is not None:
+            rows = self._read(lambda index: index.between(from_wall_us, until_wall_us))
         else:
             rows = reversed(self._read(lambda index: index.newest_first(MOST_ROWS)))
         return [row.public(self._layout.clips) for row in rows]
 
-    def clip(self, request: Request) -> dict[str, Any]:
-        clip_id = _asked_id(request)
-        row: ClipRow | None = self._read(lambda index: index.find(clip_id))
-        if row is None:
-            raise CommandError(f"there is no clip {clip_id}; `doorbell clips list` shows them")
-        covered = self._config.camera.kind == "scene" or self._config.clips.masked_by == "camera"
-        masks = [] if covered else [mask.points for mask in self._config.masks]
+    def clip(self, clip_id: str) -> dict[str, Any]:
+        """Return one clip, and what has to be covered before anybody else sees it."""
+        row = self._row(clip_id)
+        house = self._house
+        masks = [] if house.covered_by_camera else [mask.points for mask in house.config.masks]
         return {**row.public(self._layout.clips), "masks": masks}
 
-    def star(self, request: Request) -> dict[str, Any]:
-        on = bool(request.get("on", True))
-        return self._ask_keeper(lambda reply: StarClip(clip_id=_asked_id(request), on=on, reply=reply))
+    def star(self, clip_id: str, *, on: bool) -> dict[str, Any]:
+        """Set or take the owner's star."""
+        return self._ask_keeper(lambda reply: StarClip(clip_id=clip_id, on=on, reply=reply))
 
-    def delete(self, request: Request) -> dict[str, Any]:
-        return self._ask_keeper(lambda reply: DeleteClip(clip_id=_asked_id(request), reply=reply))
+    def delete(self, clip_id: str) -> dict[str, Any]:
+        """Delete a clip."""
+        return self._ask_keeper(lambda reply: DeleteClip(clip_id=clip_id, reply=reply))
 
-    def log(self, _: Request) -> list[dict[str, Any]]:
+    def log(self) -> list[dict[str, Any]]:
+        """Return the newest rows of the log."""
         return [row.payload for row in self._read_log(lambda reader: reader.latest(MOST_ROWS))]
 
-    def event(self, request: Request) -> list[dict[str, Any]]:
-        part = _asked_id(request)
+    def event(self, part: str) -> list[dict[str, Any]]:
+        """Return the log of one visit, by the beginning or the end of its id."""
         if part == "last":
             latest = self._read_log(lambda reader: reader.latest(MOST_ROWS))
             part = next(
@@ -128,6 +142,136 @@ class _Kept:
             raise CommandError(f"{told}; `doorbell log` shows them")
         return [row.payload for row in rows]
 
+    # --- pictures -------------------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """Return what the camera sees now, masked."""
+        if self._house.desk.settings.privacy:
+            raise CommandError("privacy is on: nothing is seen")
+        try:
+            return self._house.snapshot()
+        except CameraError as error:
+            raise CommandError(str(error)) from error
+
+    def thumbnail(self, clip_id: str) -> Path | None:
+        """Return a clip's small picture; if it is not there, have it made."""
+        row = self._row(clip_id)
+        path = thumbnail_path(self._layout.thumbnails, row.clip_id)
+        if is_whole(path):
+            return path
+        self._orders.put(MakeThumbnail(clip_id=row.clip_id))
+        return None
+
+    def video(self, clip_id: str) -> Path:
+        """Return a clip's file; with masks to cover, of a copy of it that is made now."""
+        clip = self.clip(clip_id)
+        path = Path(clip["file"])
+        try:
+            if plain_size(path) is None:
+                raise CommandError(f"{path.name} is no ordinary file; `doorbell check` says more")
+            return self._masked(path, clip["masks"]) if clip["masks"] else path
+        except OSError as error:
+            raise CommandError(f"{path.name}: {error.strerror}; `doorbell check` says more") from error
+
+    def _masked(self, path: Path, polygons: list[Any]) -> Path:
+        from device.policy.masks import Masks
+        from device.store.masked import masked_copy
+
+        digest = hashlib.sha256(json.dumps(polygons).encode()).hexdigest()[:12]
+        folder = self._layout.masked
+        copy = folder / f"{path.stem}.{digest}.mp4"
+        with self._masking:
+            if copy.exists():
+                return copy
+            folder.mkdir(exist_ok=True)
+            oldest_first = sorted(folder.iterdir(), key=lambda each: each.stat().st_mtime)
+            for old in oldest_first[: max(0, len(oldest_first) - MOST_MASKED + 1)]:
+                old.unlink()
+            growing = copy.with_suffix(".growing")
+            try:
+                masked_copy(path, growing, Masks(polygons))
+                growing.rename(copy)
+            except ValueError as error:
+                raise CommandError(f"{path.name}: cannot be encoded with its masks ({error})") from error
+            finally:
+                growing.unlink(missing_ok=True)
+            return copy
+
+    # --- the day --------------------------------------------------------------------------------------
+
+    def visits(self, from_wall_us: int, until_wall_us: int) -> str:
+        """Return the visits of a span as JSON."""
+        return self._ask_both(lambda log, index: visits_json(log, index, from_wall_us, until_wall_us))
+
+    def hours(self) -> list[tuple[int, int]]:
+        """Return when something happened in the last months."""
+        since_us = max(0, self._house.clock.wall_us() - LONGEST_DAYS * 86_400_000_000)
+        return self._ask_both(lambda log, index: visit_hours(log, index, since_us))
+
+    def _ask_both(self, question: Callable[[Path, Path], T]) -> T:
+        try:
+            return question(self._layout.journal, self._layout.index)
+        except sqlite3.Error as error:
+            raise CommandError(f"the log and the index cannot be read yet: {error}; try again") from error
+
+    # --- settings -------------------------------------------------------------------------------------
+
+    def config(self) -> list[dict[str, Any]]:
+        """Return every setting, its value, and where that comes from."""
+        return self._house.sources.explained()
+
+    def change_config(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Change settings, all or none, now and for after a restart."""
+        with self._changing:
+            return self._take(lambda sources: sources.changed(self._without_password(changes)))
+
+    def undo_config(self) -> dict[str, Any]:
+        """Take the last change back."""
+        with self._changing:
+            return self._take(lambda sources: sources.undone())
+
+    def _take(self, change: Callable[[Sources], Sources]) -> dict[str, Any]:
+        before = self._house.sources
+        try:
+            after = change(before)
+        except ConfigError as error:
+            raise CommandError(str(error)) from error
+        if after is not before:
+            self.keep(PAGE_FILE, after.content())
+            self._house.apply(after)
+        return {"undo": len(after.before)}
+
+    def _without_password(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the changes with the broker's password in a file of its own, as the daemon reads it."""
+        kept = dict(changes)
+        password = kept.pop("mqtt.password", None)
+        if password is None:
+            return kept
+        if not isinstance(password, str) or not password.isprintable() or len(password) > LONGEST_PASSWORD:
+            raise CommandError(f"mqtt.password must be a text of at most {LONGEST_PASSWORD} characters")
+        self.keep(MQTT_PASSWORD_FILE, password.encode())
+        return {**kept, "mqtt.password_file": str(self._layout.state_dir / MQTT_PASSWORD_FILE)}
+
+    def try_mqtt(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Connect once to the broker that these settings name; a password that was typed is not kept."""
+        values = dict(changes)
+        password = values.pop("mqtt.password", None)
+        try:
+            config = self._house.sources.changed(values).config()
+        except ConfigError as error:
+            raise CommandError(str(error)) from error
+        return {"said": try_broker(config.mqtt, config.device.id, password)}
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Make a small file of the state directory durable; it is the daemon's alone."""
+        self._ask_keeper(lambda reply: WriteFile(name=name, content=content, private=True, reply=reply))
+
+    def _row(self, clip_id: str) -> ClipRow:
+        row: ClipRow | None = self._read(lambda index: index.find(clip_id))
+        if row is None:
+            raise CommandError(f"there is no clip {clip_id}; `doorbell clips list` shows them")
+        return row
+
     def _read_log(self, question: Callable[[JournalReader], list[LogRow]]) -> list[LogRow]:
         try:
             reader = JournalReader(self._layout.journal)
@@ -139,10 +283,7 @@ class _Kept:
             raise CommandError(f"the log cannot be read yet: {error}; try again") from error
 
     def _ask_keeper(self, order: Callable[[Reply], KeeperOrder]) -> dict[str, Any]:
-        answer = _ask(lambda reply: self._orders.put(order(reply)))
-        if "error" in answer:
-            raise CommandError(answer["error"])
-        return answer
+        return _good(_ask(lambda reply: self._orders.put(order(reply))))
 
     def _read(self, question: Callable[[Index], Any]) -> Any:
         try:
@@ -155,12 +296,14 @@ class _Kept:
             raise CommandError(f"the index cannot be read yet: {error}; try again") from error
 
 
-def _asked_id(request: Request) -> str:
-    return str(request.get("id")).encode(errors="replace").decode()  # JSON may bring half a letter
+def _good(answer: dict[str, Any]) -> dict[str, Any]:
+    if "error" in answer:
+        raise CommandError(answer["error"])
+    return answer
 
 
 def _ask(question: Callable[[Reply], None]) -> dict[str, Any]:
-    """Ask and wait for the reply on this client's thread."""
+    """Ask and wait for the reply on this thread."""
     answered = threading.Event()
     answer: dict[str, Any] = {}
 

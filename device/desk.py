@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from device import __version__
-from device.clock import Clock, parse_rfc3339, rfc3339, wall_at_us
+from device.clock import Clock, minute_of_day, parse_rfc3339, rfc3339, wall_at_us
 from device.config import Config
 from device.events import (
     ButtonState,
@@ -21,6 +21,7 @@ from device.events import (
     ClipAsked,
     ClipDropped,
     ClipKept,
+    ConfigChanged,
     Fact,
     Fault,
     Flushed,
@@ -40,6 +41,7 @@ from device.events import (
 from device.known import Known, motion, state, status
 from device.notify import Notifier
 from device.policy.episode import ClipOrder, EpisodeRule
+from device.policy.quiet import is_quiet
 from device.policy.settings import (
     QUIET_UNTIL,
     SWITCHES,
@@ -132,13 +134,15 @@ class Desk:
     _stop_by_us: int | None = None
 
     def __post_init__(self) -> None:
-        clips = self.config.clips
-        self._episodes = EpisodeRule(
-            pre_roll_us=int(clips.pre_roll_s * 1e6),
-            post_roll_us=int(clips.post_roll_s * 1e6),
-            longest_us=int(clips.longest_s * 1e6),
-        )
+        self._episodes = EpisodeRule(pre_roll_us=0, post_roll_us=0, longest_us=0)
+        self._take_lengths()
         self._known = Known(started_us=self.clock.mono_us())
+
+    def _take_lengths(self) -> None:
+        clips = self.config.clips
+        self._episodes.pre_roll_us = int(clips.pre_roll_s * 1e6)
+        self._episodes.post_roll_us = int(clips.post_roll_s * 1e6)
+        self._episodes.longest_us = int(clips.longest_s * 1e6)
 
     def open(self) -> None:
         """Tell the world who is here; called once the button is live."""
@@ -223,6 +227,8 @@ class Desk:
                 self._fault(fact)
             case StatusAsked():
                 fact.reply(self.status())
+            case ConfigChanged():
+                self._config_changed(fact)
             case StopAsked() | WorkerDied() | Flushed():
                 raise AssertionError("run() handles these")
 
@@ -240,7 +246,8 @@ class Desk:
             "press_number": self._episodes.presses,
         }
         self.outlets.press(self._known.presses, press.mono_us, json.dumps(payload))
-        if self.settings.chime_rings(wall_us):
+        quiet = is_quiet(self.config.chime.quiet_hours, minute_of_day(wall_us))
+        if self.settings.chime_rings(wall_us) and not quiet:
             self.outlets.ring()
         time.sleep(FIRST_GO_S)
         self._give(orders)
@@ -393,7 +400,11 @@ class Desk:
             )
         except SettingRefused as error:
             self._note("setting_refused", {"setting": asked.name[:40], "reason": str(error), "count": 1})
+            if asked.reply:
+                asked.reply({"error": str(error)})
             return
+        if asked.reply:
+            asked.reply({})
         if settings == self.settings:
             return
         if settings.privacy != self.settings.privacy:
@@ -404,6 +415,16 @@ class Desk:
         self._tell_settings()
         self._note("setting_changed", {"setting": asked.name, "value": asked.payload})
         log.info("setting_changed name=%s value=%s by=%s", asked.name, asked.payload, asked.origin)
+
+    def _config_changed(self, fact: ConfigChanged) -> None:
+        self.config = fact.config
+        self._take_lengths()
+        # A link that was made anew knows nothing of what is retained.
+        self._tell_settings()
+        self.outlets.retain("motion", "ON" if self._known.moving else "OFF")
+        self._told_us = None
+        self._note("config_changed", {"keys": list(fact.keys)})
+        log.info("config_changed keys=%s", ",".join(fact.keys))
 
     def _tell_settings(self) -> None:
         for name in SWITCHES:

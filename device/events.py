@@ -11,6 +11,8 @@ if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and the bell com
     import numpy as np
     from numpy.typing import NDArray
 
+    from device.config import Config
+
 Cause = Literal["press", "manual", "motion"]
 CameraState = Literal["opening", "live", "down", "private"]
 
@@ -241,12 +243,16 @@ class PressSettled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingAsked:
-    """Somebody asked for a change of a setting; `payload` is unchecked text from outside."""
+    """Somebody asked for a change of a switch; `payload` is unchecked text from outside.
+
+    `reply` gets {} once it is changed, or {"error"}.
+    """
 
     mono_us: int
     name: str
     payload: str
     origin: Literal["mqtt", "command"]
+    reply: Callable[[dict[str, Any]], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,6 +291,14 @@ class StatusAsked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigChanged:
+    """The owner changed settings; all but the desk has taken them already. `keys`: which."""
+
+    config: "Config"
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerDied:
     """A thread ended with an exception: a bug, and the end of the process."""
 
@@ -317,6 +331,7 @@ Fact = (
     | ClipAsked
     | Fault
     | StatusAsked
+    | ConfigChanged
     | WorkerDied
     | StopAsked
 )

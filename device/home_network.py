@@ -7,7 +7,7 @@ space (100.64/10, RFC 6598) is a provider's network, not a home.
 
 import ipaddress
 
-_HOME = [
+HOME_NETWORKS = [
     ipaddress.ip_network(text)
     for text in (
         "10.0.0.0/8",
@@ -38,4 +38,4 @@ def is_home(address: str) -> bool:
     number = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(number, ipaddress.IPv6Address) and number.ipv4_mapped is not None:
         number = number.ipv4_mapped
-    return any(number in network for network in _HOME)
+    return any(number in network for network in HOME_NETWORKS)

@@ -1,17 +1,19 @@
 """The house, built but not started: every room, and what lies between them."""
 
+import json
 import logging
 import queue
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from device import __version__
-from device.clock import Clock, wall_at_us
-from device.config import Config
+from device.clock import Clock, rfc3339, wall_at_us
+from device.config import PAGE_KEYS, Config, Sources
 from device.desk import Desk
-from device.events import Fact, LumaFrame
+from device.events import ConfigChanged, Fact, LumaFrame, Packet
 from device.hw.button import Button, SimulatedButton
 from device.hw.chime import Chime, NoChime, SimulatedChime
+from device.known import page_url
 from device.link.discovery import discovery
 from device.link.mqtt import LivePress, MqttLink
 from device.link.replay import LogPage
@@ -19,40 +21,67 @@ from device.mailbox import Mailbox
 from device.notify import Notifier
 from device.policy.episode import ClipOrder
 from device.policy.settings import Settings
-from device.store.layout import Layout
-from device.store.orders import Flush, KeeperOrder, MarkSent, NewFact, ReadLog, SaveSettings, SettlePress
+from device.store.layout import SETTINGS_FILE, Layout
+from device.store.orders import (
+    Flush,
+    HoldStorage,
+    KeeperOrder,
+    MarkSent,
+    NewFact,
+    ReadLog,
+    SettlePress,
+    WriteFile,
+)
 from device.store.ring import Ring
 from device.watch import Watch
 from device.worker import Worker
 
 log = logging.getLogger(__name__)
 
+if TYPE_CHECKING:
+    from device.page.home import Home
+    from device.page.server import Keep, Listeners, Page
+    from device.policy.masks import Masks
+
 RING_SLACK_US = 8_000_000
 """What the ring keeps beyond the pre-roll, so that a slow disk costs no picture at once."""
+
+
+def _ring_us(config: Config) -> int:
+    return int(config.clips.pre_roll_s * 1e6) + RING_SLACK_US
 
 
 class Orders:
     """The desk's orders, handed to those who carry them out. Every method only enqueues."""
 
     def __init__(
-        self, *, keeper: "queue.SimpleQueue[KeeperOrder]", link: MqttLink | None, chime: Chime, clock: Clock
+        self,
+        *,
+        keeper: "queue.SimpleQueue[KeeperOrder]",
+        link: Callable[[], MqttLink | None],
+        chime: Chime,
+        clock: Clock,
+        tell_page: Callable[[dict[str, Any]], None],
     ) -> None:
         self._keeper = keeper
+        self._tell_page = tell_page
         self._link = link
         self._chime = chime
         self._clock = clock
 
     def press(self, press_id: int, mono_us: int, payload: str) -> None:
         """Tell a press over MQTT; without MQTT there is nobody to wait for."""
-        if self._link:
-            self._link.press(LivePress(press_id=press_id, mono_us=mono_us, payload=payload))
+        link = self._link()
+        if link:
+            link.press(LivePress(press_id=press_id, mono_us=mono_us, payload=payload))
         else:
             self.settle(press_id, late=True)
 
     def retain(self, subtopic: str, payload: str) -> None:
         """Set a retained topic."""
-        if self._link:
-            self._link.retain(subtopic, payload)
+        link = self._link()
+        if link:
+            link.retain(subtopic, payload)
 
     def ring(self) -> None:
         """Sound the chime."""
@@ -76,12 +105,13 @@ class Orders:
         press_id: int | None,
         fields: dict[str, Any],
     ) -> None:
-        """Hand a fact to the keeper, stamped."""
+        """Hand a fact to the keeper, stamped, and tell the pages that are open."""
+        wall_us = wall_at_us(self._clock, mono_us)
         self._keeper.put(
             NewFact(
                 kind=kind,
                 mono_us=mono_us,
-                wall_us=wall_at_us(self._clock, mono_us),
+                wall_us=wall_us,
                 clock=self._clock.flag(),
                 late=late,
                 event_id=event_id,
@@ -89,6 +119,7 @@ class Orders:
                 fields=fields,
             )
         )
+        self._tell_page({"kind": kind, "event_id": event_id, "occurred_at": rfc3339(wall_us), **fields})
 
     def settle(self, press_id: int, *, late: bool) -> None:
         """Hand the fate of a press to the keeper."""
@@ -96,15 +127,22 @@ class Orders:
 
     def save(self, settings: Settings) -> None:
         """Hand the switches to the keeper."""
-        self._keeper.put(SaveSettings(values=settings.as_dict()))
+        content = json.dumps(settings.as_dict(), indent=1).encode()
+        self._keeper.put(WriteFile(name=SETTINGS_FILE, content=content))
 
 
 class Pictures:
     """What the camera delivers, to those who want it: packets to the ring, small pictures to the watch."""
 
-    def __init__(self, ring: Ring, mailbox: Mailbox[LumaFrame]) -> None:
-        self.packet = self.sound = ring.append
+    def __init__(self, ring: Ring, mailbox: Mailbox[LumaFrame], stir: Callable[[], None]) -> None:
+        self.sound = self._append = ring.append
         self.luma = mailbox.put
+        self._stir = stir
+
+    def packet(self, packet: Packet) -> None:
+        """Take a picture, and wake whoever watches live."""
+        self._append(packet)
+        self._stir()
 
     def note(self, text: str) -> None:
         """Say what the camera costs."""
@@ -114,25 +152,35 @@ class Pictures:
 class House:
     """Every room, built and connected."""
 
-    def __init__(self, config: Config, clock: Clock, settings: Settings, notifier: Notifier) -> None:
-        self.config = config
+    def __init__(self, sources: Sources, clock: Clock, settings: Settings, notifier: Notifier) -> None:
+        self.sources = sources
+        self.config = config = sources.config()
         self.clock = clock
         self.layout = Layout(config.device.state_dir)
         facts: queue.SimpleQueue[Fact] = queue.SimpleQueue()
         self.inbox = facts.put
+        self.page: Page | None = None
         self.keeper_orders: queue.SimpleQueue[KeeperOrder] = queue.SimpleQueue()
-        self.link = self._link() if config.mqtt.enabled else None
+        self.link = self._new_link() if config.mqtt.enabled else None
+        self._link_worker: Worker | None = None
+        self._masks: Masks | None = None
         chime: Chime = SimulatedChime() if config.chime.kind == "simulated" else NoChime()
         self.desk = Desk(
             config=config,
             clock=clock,
-            outlets=Orders(keeper=self.keeper_orders, link=self.link, chime=chime, clock=clock),
+            outlets=Orders(
+                keeper=self.keeper_orders,
+                link=lambda: self.link,
+                chime=chime,
+                clock=clock,
+                tell_page=lambda fact: self.page.events.tell(fact) if self.page else None,
+            ),
             settings=settings,
             notifier=notifier,
             inbox=facts,
         )
         self._ring = Ring(
-            keep_us=int(config.clips.pre_roll_s * 1e6) + RING_SLACK_US,
+            keep_us=_ring_us(config),
             limit_bytes=config.clips.ring_bytes,
         )
         self.watch = Watch(
@@ -143,14 +191,14 @@ class House:
         )
         self.button = self._button()
 
-    def _link(self) -> MqttLink:
+    def _new_link(self) -> MqttLink:
         device = self.config.device
         return MqttLink(
             self.config.mqtt,
             device.id,
             inbox=self.inbox,
             clock=self.clock,
-            discovery=discovery(self.config.mqtt, device.id, device.name, __version__),
+            discovery=discovery(self.config.mqtt, device.id, device.name, __version__, page_url(self.config)),
             ask_log=self._ask_log,
             log_sent=lambda seq: self.keeper_orders.put(MarkSent(acked_seq=seq)),
         )
@@ -178,9 +226,62 @@ class House:
         worker.start()
         return worker
 
+    def open_link(self) -> None:
+        """Start the link's thread, if there is to be one."""
+        if self.link:
+            self._link_worker = self.hire("link", self.link.run, patience_s=90)
+
+    def close_link(self, timeout_s: float = 1.5) -> None:
+        """End the link's thread; what it did not send is settled."""
+        worker, self._link_worker = self._link_worker, None
+        if worker:
+            self.desk.workers.remove(worker)  # it ends because it is told to
+            worker.stop(timeout_s)
+
+    def apply(self, sources: Sources) -> None:
+        """Take other settings (of `PAGE_KEYS`) without a restart; on the page's threads, one at a time."""
+        old, new = self.config, sources.config()
+        changed = [key for key in PAGE_KEYS if sources.page.get(key) != self.sources.page.get(key)]
+        self.sources, self.config = sources, new
+        if (old.motion, old.zones) != (new.motion, new.zones):
+            self.watch.configure(new.motion, new.zones)
+        self.masks.replace([mask.points for mask in new.masks])
+        self._ring.keep(_ring_us(new))
+        if old.storage != new.storage:
+            self.keeper_orders.put(HoldStorage(storage=new.storage))
+        if old.mqtt != new.mqtt:
+            # The new one stands before the old one goes, so that no press falls between them.
+            before, self.link = self.link, self._new_link() if new.mqtt.enabled else None
+            self.close_link()
+            if before:
+                before.leave()
+            self.open_link()
+        self.inbox(ConfigChanged(config=new, keys=tuple(changed)))
+
+    @property
+    def masks(self) -> "Masks":
+        """What nobody shall see; shared by all who decode."""
+        if self._masks is None:
+            from device.policy.masks import Masks  # loads OpenCV; the bell comes first
+
+            self._masks = Masks([mask.points for mask in self.config.masks])
+        return self._masks
+
+    @property
+    def covered_by_camera(self) -> bool:
+        """Whether the ring's pictures are masked already: drawn, or covered by the camera itself."""
+        return self.config.camera.kind == "scene" or self.config.clips.masked_by == "camera"
+
+    def snapshot(self) -> bytes:
+        """Return what the camera sees now as JPEG, masked. Raises CameraError."""
+        from device.hw.still import still
+
+        return still(self._ring.since(self._ring.seq_at(self.clock.mono_us())).packets, self.masks)
+
     def open_store(self) -> Worker:
         """Start the keeper: it mends what a power cut left, then records."""
         from device.store.keeper import Keeper  # loads PyAV; the bell comes first
+        from device.store.thumbnails import Thumbnails
 
         keeper = Keeper(
             layout=self.layout,
@@ -189,20 +290,20 @@ class House:
             clock=self.clock,
             storage=self.config.storage,
             orders=self.keeper_orders,
-            log_grew=self.link.replay.grew if self.link else lambda: None,
+            log_grew=lambda: self.link.replay.grew() if self.link else None,
+            thumbnails=Thumbnails(self.layout.thumbnails, self.masks),
         )
         return self.hire("keeper", keeper.run, patience_s=120)
 
     def open_camera(self) -> Worker:
         """Start the camera's thread."""
         from device.hw.capture import capture, open_camera  # loads PyAV
-        from device.policy.masks import Masks  # loads OpenCV
 
-        masks = Masks([mask.points for mask in self.config.masks])
+        masks = self.masks
         if masks:
             log.info("masks count=%d clips_masked_by=%s", len(self.config.masks), self.config.clips.masked_by)
         camera = open_camera(self.config.camera, clock=self.clock, masks=masks, press=self._visitor_presses)
-        pictures = Pictures(self._ring, self.watch.mailbox)
+        pictures = Pictures(self._ring, self.watch.mailbox, self._stir)
 
         def work(worker: Worker) -> None:
             capture(
@@ -216,6 +317,29 @@ class House:
             )
 
         return self.hire("camera", work, patience_s=60)
+
+    def open_page(self, listeners: "Listeners", home: "Home", keep: "Keep") -> Worker:
+        """Start the page's thread: the command socket, and the page."""
+        from device.page.server import Page  # loads FastAPI
+
+        device = self.config.device
+        self.page = Page(
+            self.config.page,
+            name=device.name,
+            state_dir=device.state_dir,
+            runtime_dir=device.runtime_dir,
+            listeners=listeners,
+            clock=self.clock,
+            inbox=self.inbox,
+            home=home,
+            feed=lambda: self._ring,
+            keep=keep,
+        )
+        return self.hire("page", self.page.run, patience_s=30)
+
+    def _stir(self) -> None:
+        if self.page:
+            self.page.live.stir()
 
     def _visitor_presses(self, _mono_us: int) -> None:
         if isinstance(self.button, SimulatedButton):

@@ -1,5 +1,6 @@
 """What the desk knows of the house, and how that is told: the `state` topic and `doorbell status`."""
 
+import socket
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,15 @@ class Known:
         elif not fault.active and stands:
             del self.faults[fault.code]
         return fault.active != stands
+
+
+def page_url(config: Config) -> str | None:
+    """Return where a browser finds the page, None if it is not served."""
+    page = config.page
+    if page.enabled and page.port:
+        host = page.hosts[0] if page.hosts else f"{socket.gethostname().partition('.')[0]}.local"
+        return f"https://{host}:{page.port}/"
+    return f"http://localhost:{page.loopback_port}/" if page.enabled and page.loopback_port else None
 
 
 def motion(known: Known, *, enabled: bool) -> str:
@@ -106,7 +116,7 @@ def status(known: Known, config: Config, clock: Clock) -> dict[str, Any]:
             "topic_root": f"{mqtt.prefix}/{config.device.id}",
             "protocol": link.protocol if link else "",
         },
-        "page": {"url": None},
+        "page": {"url": page_url(config)},
         "storage": {
             "path": str(config.device.state_dir),
             "used_bytes": store.used_bytes if store else 0,

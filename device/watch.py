@@ -27,10 +27,13 @@ class Watch:
         enabled: Callable[[], bool],
     ) -> None:
         self.mailbox: Mailbox[LumaFrame] = Mailbox()
-        self._config = config
-        self._zones = zones
+        self._wanted = (config, zones)
         self._inbox = inbox
         self._enabled = enabled
+
+    def configure(self, config: MotionConfig, zones: Sequence[ZoneConfig]) -> None:
+        """Look with other settings from the next picture on; the scene is learnt anew."""
+        self._wanted = (config, zones)
 
     def run(self, worker: Worker) -> None:
         """Look until stopped."""
@@ -42,11 +45,21 @@ class Watch:
         from device.policy.zones import Zones
 
         cv2.setNumThreads(1)  # more threads cost more than they bring on small pictures
-        detector = MotionDetector(Zones.configured(self._zones, self._config))
-        visit = Visit(quiet_us=int(self._config.quiet_s * 1e6), linger_us=LINGER_US)
+
+        def made(config: MotionConfig, zones: Sequence[ZoneConfig]) -> tuple[MotionDetector, Visit]:
+            visit = Visit(quiet_us=int(config.quiet_s * 1e6), linger_us=LINGER_US)
+            return MotionDetector(Zones.configured(zones, config)), visit
+
+        used = self._wanted
+        detector, visit = made(*used)
         looked_us, settling = 0, False
         while not worker.stopping.is_set():
             worker.beat()
+            if used is not self._wanted:
+                if ended := visit.stop(looked_us):
+                    self._tell(ended)
+                used = self._wanted
+                detector, visit = made(*used)
             frame = self.mailbox.take(timeout_s=0.5)
             if frame is None:
                 continue

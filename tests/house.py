@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -160,6 +161,7 @@ class Doorbell:
             "clips": {"pre_roll_s": 2, "post_roll_s": 1.5},
             "storage": {"reserve_bytes": 0},
             "mqtt": {"host": "127.0.0.1", "port": port},
+            "page": {"enabled": False, "loopback_port": free_port(), "port": free_port()},
         }
         for name, table in tables.items():
             values[name] = {**values.get(name, {}), **table} if isinstance(table, dict) else table
@@ -201,6 +203,15 @@ class Doorbell:
 
         found: list[dict[str, Any]] = wait_for(f"{count} clips", enough, 40)
         return found
+
+    @property
+    def page(self) -> str:
+        """Where the page is, over HTTP."""
+        return f"http://127.0.0.1:{tomllib.loads(self.config.read_text())['page']['loopback_port']}"
+
+    def claim_code(self) -> str:
+        code: str = self.json("page", "code")["code"]
+        return code
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None

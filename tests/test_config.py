@@ -191,11 +191,11 @@ ZONE = '[[zones]]\nname = "a"\nkind = "include"\npoints = '
         ),
         (
             "[chime]\nvolume = 3",
-            "chime.volume in FILE, line 2: unknown key; known here: kind",
+            "chime.volume in FILE, line 2: unknown key; known here: kind, quiet_hours",
         ),
         (
             '[chime]\n"a\\nb" = 3',
-            'chime."a\\u000ab" in FILE, line 2: unknown key; known here: kind',
+            'chime."a\\u000ab" in FILE, line 2: unknown key; known here: kind, quiet_hours',
         ),
         (
             '[mqtt]\npassword = "hunter2"',

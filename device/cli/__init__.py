@@ -15,8 +15,10 @@ from device import __version__
 from device.cli import clips as of_clips
 from device.cli import house as of_house
 from device.cli import motion as of_motion
+from device.cli import page as of_page
 from device.cli.client import FAILED, NO_DAEMON, OK, NoDaemon
 from device.errors import DoorbellError
+from device.policy.settings import QUIET_UNTIL, SWITCHES
 
 
 def _count(text: str) -> int:
@@ -42,6 +44,68 @@ def _day(text: str) -> datetime:
         raise argparse.ArgumentTypeError(f"{text!r} is no day; write it as 2026-11-24") from None
 
 
+def _add(
+    parent: Any, name: str, run: Callable[[argparse.Namespace], int], text: str
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = parent.add_parser(name, help=text, description=text)
+    command.set_defaults(run=run)
+    return command
+
+
+def _with_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="for machines")
+
+
+def _add_owner(commands: Any) -> None:
+    page = commands.add_parser("page", help="who may see the page").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    _with_json(_add(page, "code", of_page.code, "the code that makes a browser's user the owner"))
+    _with_json(_add(page, "reset", of_page.reset, "forget the owner, sign everybody out, make a new code"))
+    _with_json(_add(page, "logout-everywhere", of_page.logout_everywhere, "sign every browser out"))
+    snapshot = _add(commands, "snapshot", of_page.snapshot, "save what the camera sees now as JPEG")
+    snapshot.add_argument("file", metavar="FILE", type=Path)
+    switch = _add(commands, "switch", of_page.switch, "mute the chime, turn motion or privacy on or off")
+    switch.add_argument("name", choices=[*SWITCHES, QUIET_UNTIL])
+    switch.add_argument("value", help="ON or OFF; for quiet_until a time such as 2026-11-24T22:00:00Z, or ''")
+    config = commands.add_parser("config", help="settings: what holds, and since when").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    shown = _add(
+        config, "show", of_page.config_show, "every setting, and whether default, file or page says so"
+    )
+    _with_json(shown)
+    shown.add_argument("--changed", action="store_true", help="only what is not the default")
+    setting = _add(config, "set", of_page.config_set, "change a setting as the page does, without a restart")
+    setting.add_argument(
+        "settings", nargs="+", metavar="KEY=VALUE", help="VALUE as in TOML; empty: as the file"
+    )
+    _add(config, "undo", of_page.config_undo, "take the last change of page or `config set` back")
+
+
+def _add_motion(commands: Any) -> None:
+    motion = commands.add_parser(
+        "motion", help="why something was motion, and what other settings would do"
+    ).add_subparsers(metavar="COMMAND", required=True)
+    reasons = _add(
+        motion, "why", of_motion.why, "why an event was motion: where somebody was, and how sure it is"
+    )
+    _with_json(reasons)
+    reasons.add_argument("event", metavar="EVENT", help="an event id, its beginning or end, or `last`")
+    reasons.add_argument("--png", type=Path, metavar="FILE", help="draw the boxes over the clip's picture")
+    tune = _add(
+        motion, "tune", of_motion.tune, "replay a recording with other settings and show what changes"
+    )
+    _with_json(tune)
+    tune.add_argument("recording", metavar="FILE|CLIP", help="a video file, or a clip's id")
+    tune.add_argument("--config", type=Path, metavar="FILE", help="the zones and settings as they are now")
+    tune.add_argument("--sensitivity", type=_share, metavar="S", help="0 to 1, for all zones")
+    tune.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a number of docs/motion.md"
+    )
+    tune.add_argument("--png", type=Path, metavar="FILE", help="draw the score over time, with pictures")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="doorbell",
@@ -58,71 +122,47 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def add(
-        parent: Any, name: str, run: Callable[[argparse.Namespace], int], text: str
-    ) -> argparse.ArgumentParser:
-        command: argparse.ArgumentParser = parent.add_parser(name, help=text, description=text)
-        command.set_defaults(run=run)
-        return command
-
-    def with_json(command: argparse.ArgumentParser) -> None:
-        command.add_argument("--json", action="store_true", help="for machines")
-
-    with_json(add(commands, "ring", of_house.ring, "ring as if the button was pressed"))
-    with_json(add(commands, "status", of_house.status, "how the doorbell is, at a glance"))
-    with_json(add(commands, "record", of_house.record, "make a clip of this moment"))
+    _with_json(_add(commands, "ring", of_house.ring, "ring as if the button was pressed"))
+    _with_json(_add(commands, "status", of_house.status, "how the doorbell is, at a glance"))
+    _with_json(_add(commands, "record", of_house.record, "make a clip of this moment"))
     clips = commands.add_parser(
         "clips", help="list, export, star or delete what was recorded"
     ).add_subparsers(metavar="COMMAND", required=True)
-    listing = add(clips, "list", of_clips.list_clips, "the clips, oldest first (the newest 1000, or a day's)")
-    with_json(listing)
+    listing = _add(
+        clips, "list", of_clips.list_clips, "the clips, oldest first (the newest 1000, or a day's)"
+    )
+    _with_json(listing)
     listing.add_argument("--day", type=_day, metavar="YYYY-MM-DD", help="those that began on this day")
     for name, run, text in (
         ("show", of_clips.show, "everything that is known of one clip"),
         ("star", of_clips.star, "keep a clip whatever its age and however full the disk"),
         ("delete", of_clips.delete, "delete a clip, at once and for good"),
     ):
-        one = add(clips, name, run, text)
-        with_json(one)
+        one = _add(clips, name, run, text)
+        _with_json(one)
         one.add_argument("id", metavar="ID", help="as `doorbell clips list` shows it")
         if name == "star":
             one.add_argument("--off", action="store_true", help="take the star away")
-    verify = add(clips, "verify", of_clips.verify, "compare the files with what was recorded (SHA-256)")
-    with_json(verify)
+    verify = _add(clips, "verify", of_clips.verify, "compare the files with what was recorded (SHA-256)")
+    _with_json(verify)
     verify.add_argument("ids", metavar="ID", nargs="*", help="these clips (default: all)")
-    export = add(clips, "export", of_clips.export, "copy a clip to a file of yours")
-    with_json(export)
+    export = _add(clips, "export", of_clips.export, "copy a clip to a file of yours")
+    _with_json(export)
     export.add_argument("id", metavar="ID", help="as `doorbell clips list` shows it")
     export.add_argument("file", metavar="FILE", type=Path)
     export.add_argument("--unmasked", action="store_true", help="show what the privacy masks cover, too")
-    motion = commands.add_parser(
-        "motion", help="why something was motion, and what other settings would do"
-    ).add_subparsers(metavar="COMMAND", required=True)
-    reasons = add(
-        motion, "why", of_motion.why, "why an event was motion: where somebody was, and how sure it is"
-    )
-    with_json(reasons)
-    reasons.add_argument("event", metavar="EVENT", help="an event id, its beginning or end, or `last`")
-    reasons.add_argument("--png", type=Path, metavar="FILE", help="draw the boxes over the clip's picture")
-    tune = add(motion, "tune", of_motion.tune, "replay a recording with other settings and show what changes")
-    with_json(tune)
-    tune.add_argument("recording", metavar="FILE|CLIP", help="a video file, or a clip's id")
-    tune.add_argument("--config", type=Path, metavar="FILE", help="the zones and settings as they are now")
-    tune.add_argument("--sensitivity", type=_share, metavar="S", help="0 to 1, for all zones")
-    tune.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a number of docs/motion.md"
-    )
-    tune.add_argument("--png", type=Path, metavar="FILE", help="draw the score over time, with pictures")
-    log = add(commands, "log", of_house.log, "what happened, oldest first")
-    with_json(log)
+    _add_motion(commands)
+    _add_owner(commands)
+    log = _add(commands, "log", of_house.log, "what happened, oldest first")
+    _with_json(log)
     log.add_argument("--last", type=_count, default=50, metavar="N", help="so many rows (default: 50)")
-    prove = add(commands, "check", of_house.check, "prove that clips and index agree")
-    with_json(prove)
+    prove = _add(commands, "check", of_house.check, "prove that clips and index agree")
+    _with_json(prove)
     prove.add_argument("--deep", action="store_true", help="read every clip and compare its SHA-256")
     prove.add_argument(
         "--repair", action="store_true", help="first mend what a start of the daemon would mend"
     )
-    check = add(commands, "check-config", of_house.check_config, "read a configuration, say what is wrong")
+    check = _add(commands, "check-config", of_house.check_config, "read a configuration, say what is wrong")
     check.add_argument("file", metavar="FILE", type=Path)
     return parser
 

@@ -1,12 +1,14 @@
-"""Asking the daemon over its socket."""
+"""Asking the daemon: its API (device/page/api.py), as HTTP over the command socket."""
 
+import http.client
 import json
 import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from device.errors import CommandError, DoorbellError
-from device.link.socket_address import SOCKET_NAME, short_address
+from device.page.socket_address import SOCKET_NAME, short_address
 
 OK, FAILED, USAGE, NO_DAEMON = 0, 1, 2, 3
 TIMEOUT_S = 10.0
@@ -28,33 +30,70 @@ def state_dir(state: Path | None) -> Path:
     return state / "state" if state else SYSTEM_STATE
 
 
-def ask(state: Path | None, **request: Any) -> Any:
-    """Return the answer of the daemon. Raises NoDaemon, CommandError."""
+class Connection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("localhost", timeout=TIMEOUT_S)
+        self._folder = folder
+
+    def connect(self) -> None:
+        """Connect. Raises OSError."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        with short_address(self._folder) as address:
+            self.sock.connect(address)
+
+    def ask(self, method: str, path: str, body: Any = None, /, **query: Any) -> bytes:
+        """Return what is answered. Raises OSError, http.client.HTTPException, CommandError."""
+        said = {name: value for name, value in query.items() if value is not None}
+        content = None if body is None else json.dumps(body).encode()
+        headers = {} if body is None else {"content-type": "application/json"}
+        self.request(method, f"/api{path}{'?' if said else ''}{urlencode(said)}", content, headers)
+        response = self.getresponse()
+        answer = response.read()
+        if response.status >= http.client.BAD_REQUEST:
+            try:
+                told = json.loads(answer)["error"]
+            except (ValueError, KeyError, TypeError):
+                told = f"doorbelld answered {response.status} {response.reason}"
+            raise CommandError(str(told))
+        return answer
+
+
+def ask_raw(state: Path | None, method: str, path: str, body: Any = None, /, **query: Any) -> bytes:
+    """Return the answer of the daemon as it comes. Raises NoDaemon, CommandError."""
     folder = runtime_dir(state)
-    path = folder / SOCKET_NAME
+    place = folder / SOCKET_NAME
+    connection = Connection(folder)
     try:
-        with short_address(folder) as address, socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(TIMEOUT_S)
-            client.connect(address)
-            client.sendall(json.dumps(request).encode() + b"\n")
-            with client.makefile("rb") as lines:
-                line = lines.readline()
+        return connection.ask(method, path, body, **query)
     except PermissionError as error:
         raise NoDaemon(
-            f"{path}: permission denied; be in the group of doorbelld (sudo usermod -aG doorbelld "
+            f"{place}: permission denied; be in the group of doorbelld (sudo usermod -aG doorbelld "
             "$USER, then log in again)"
         ) from error
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
         hint = "" if state else "; a doorbell started by scripts/run needs `--state DIR`"
-        raise NoDaemon(f"no doorbelld is running here (nobody listens on {path}){hint}") from error
+        raise NoDaemon(f"no doorbelld is running here (nobody listens on {place}){hint}") from error
+    except (http.client.HTTPException, ConnectionResetError, BrokenPipeError) as error:
+        raise NoDaemon(f"{place}: doorbelld closed the connection; is it stopping?") from error
     except OSError as error:
-        raise NoDaemon(f"{path}: {error}; is doorbelld hanging? see its log") from error
-    if not line:
-        raise NoDaemon(f"{path}: doorbelld closed the connection; is it stopping?")
-    reply = json.loads(line)
-    if "error" in reply:
-        raise CommandError(reply["error"])
-    return reply["ok"]
+        raise NoDaemon(f"{place}: {error}; is doorbelld hanging? see its log") from error
+    finally:
+        connection.close()
+
+
+def ask(state: Path | None, method: str, path: str, body: Any = None, /, **query: Any) -> Any:
+    """Return the answer of the daemon. Raises NoDaemon, CommandError."""
+    return json.loads(ask_raw(state, method, path, body, **query))
+
+
+def clip_path(clip_id: str, tail: str = "") -> str:
+    """Return the path of a clip that somebody typed the id of."""
+    if "/" in clip_id:
+        raise CommandError(f"there is no clip {clip_id}; `doorbell clips list` shows them")
+    return f"/clips/{quote(clip_id, safe='', errors='replace')}{tail}"
 
 
 def print_json(value: Any) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from device.cli.client import FAILED, OK, ask, print_json
+from device.cli.client import FAILED, OK, ask, clip_path, print_json
 from device.cli.words import bytes_text, clips_text
 from device.errors import CommandError
 from device.store.files import open_plain, sha256_of
@@ -15,7 +15,7 @@ from device.store.files import open_plain, sha256_of
 def list_clips(arguments: argparse.Namespace) -> int:
     """Show the clips, oldest first."""
     span = _day_us(arguments.day) if arguments.day else {}
-    clips = ask(arguments.state, do="clips", **span)
+    clips = ask(arguments.state, "GET", "/clips", **span)
     if arguments.json:
         print_json(clips)
         return OK
@@ -45,7 +45,7 @@ def _day_us(day: datetime) -> dict[str, int]:
 
 def export(arguments: argparse.Namespace) -> int:
     """Copy a clip, and prove that the copy is what was recorded; with masks, burn them into the copy."""
-    clip = ask(arguments.state, do="clip", id=arguments.id)
+    clip = ask(arguments.state, "GET", clip_path(arguments.id))
     target: Path = arguments.file
     if target.is_dir():
         target /= Path(clip["file"]).name
@@ -111,7 +111,7 @@ def _masked(clip: dict[str, Any], target: Path) -> tuple[str, int]:
 
 def show(arguments: argparse.Namespace) -> int:
     """Show everything that is known of one clip."""
-    clip = ask(arguments.state, do="clip", id=arguments.id)
+    clip = ask(arguments.state, "GET", clip_path(arguments.id))
     if arguments.json:
         print_json(clip)
         return OK
@@ -122,7 +122,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 def star(arguments: argparse.Namespace) -> int:
     """Set or take the owner's star."""
-    ask(arguments.state, do="star", id=arguments.id, on=not arguments.off)
+    ask(arguments.state, "PUT", clip_path(arguments.id, "/star"), {"on": not arguments.off})
     if arguments.json:
         print_json({"id": arguments.id, "protected": not arguments.off})
     elif arguments.off:
@@ -134,7 +134,7 @@ def star(arguments: argparse.Namespace) -> int:
 
 def delete(arguments: argparse.Namespace) -> int:
     """Delete a clip."""
-    ask(arguments.state, do="delete", id=arguments.id)
+    ask(arguments.state, "DELETE", clip_path(arguments.id))
     if arguments.json:
         print_json({"id": arguments.id, "deleted": True})
     else:
@@ -145,9 +145,9 @@ def delete(arguments: argparse.Namespace) -> int:
 def verify(arguments: argparse.Namespace) -> int:
     """Compare the files of some clips, or of all, with what was recorded."""
     if arguments.ids:
-        clips = [ask(arguments.state, do="clip", id=clip_id) for clip_id in arguments.ids]
+        clips = [ask(arguments.state, "GET", clip_path(clip_id)) for clip_id in arguments.ids]
     else:
-        clips = ask(arguments.state, do="clips")
+        clips = ask(arguments.state, "GET", "/clips")
     found = [{"id": clip["id"], "sound": _is_sound(clip)} for clip in clips]
     unsound = [each["id"] for each in found if not each["sound"]]
     if arguments.json:

@@ -16,7 +16,7 @@ from device.store.layout import Layout
 
 def ring(arguments: argparse.Namespace) -> int:
     """Ring."""
-    rung = ask(arguments.state, do="ring")
+    rung = ask(arguments.state, "POST", "/ring")
     if arguments.json:
         print_json(rung)
     else:
@@ -26,7 +26,7 @@ def ring(arguments: argparse.Namespace) -> int:
 
 def status(arguments: argparse.Namespace) -> int:
     """Show how the doorbell is."""
-    status = ask(arguments.state, do="status")
+    status = ask(arguments.state, "GET", "/status")
     if arguments.json:
         print_json(status)
     else:
@@ -36,7 +36,7 @@ def status(arguments: argparse.Namespace) -> int:
 
 def record(arguments: argparse.Namespace) -> int:
     """Make a clip of this moment."""
-    answer = ask(arguments.state, do="record")
+    answer = ask(arguments.state, "POST", "/record")
     if arguments.json:
         print_json(answer)
     elif answer["joined"]:
@@ -48,7 +48,7 @@ def record(arguments: argparse.Namespace) -> int:
 
 def log(arguments: argparse.Namespace) -> int:
     """Show what happened."""
-    rows = ask(arguments.state, do="log")
+    rows = ask(arguments.state, "GET", "/log")
     if arguments.json:
         print_json(rows)
         return OK
@@ -69,7 +69,7 @@ def check(arguments: argparse.Namespace) -> int:
     if arguments.repair:
         _repair(layout)
     try:
-        ask(arguments.state, do="status")
+        ask(arguments.state, "GET", "/status")
         running = True
     except NoDaemon:
         running = False

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from device.cli.client import OK, NoDaemon, ask, print_json
+from device.cli.client import OK, NoDaemon, ask, clip_path, print_json
 from device.config import Config, load_config
 from device.errors import CommandError
 
@@ -29,7 +30,11 @@ MOST_MOMENTS = 8
 
 def why(arguments: argparse.Namespace) -> int:
     """Say why an event was motion."""
-    rows = [row for row in ask(arguments.state, do="event", id=arguments.event) if "motion" in row["kind"]]
+    rows = [
+        row
+        for row in ask(arguments.state, "GET", f"/events/{quote(arguments.event, safe='')}")
+        if "motion" in row["kind"]
+    ]
     visits = list(_visits(rows))
     if not visits:
         raise CommandError(
@@ -91,11 +96,11 @@ def _behind(state: Path | None, visit: dict[str, Any]) -> "Luma | None":
 
     best = max(visit["why"], key=lambda glimpse: float(glimpse["score"]))
     at = datetime.fromisoformat(visit["started_at"]).timestamp() + best["s"]
-    for clip in ask(state, do="clips"):
+    for clip in ask(state, "GET", "/clips"):
         starts = datetime.fromisoformat(clip["started_at"]).timestamp()
         if clip["event_id"] == visit["event_id"] and starts <= at <= starts + clip["duration_s"]:
             try:
-                masks = Masks(ask(state, do="clip", id=clip["id"])["masks"])
+                masks = Masks(ask(state, "GET", clip_path(clip["id"]))["masks"])
                 return pictures_at(Path(clip["file"]), [at - starts], masks)[0]
             except CommandError:
                 return None
@@ -147,7 +152,7 @@ def _recording(arguments: argparse.Namespace, config: Config) -> "tuple[Path, Ma
     if path.is_file():
         return path, Masks(polygons)
     try:
-        clip = ask(arguments.state, do="clip", id=arguments.recording)
+        clip = ask(arguments.state, "GET", clip_path(arguments.recording))
     except (NoDaemon, CommandError) as error:
         raise CommandError(f"{arguments.recording} is no file here, and as a clip: {error}") from error
     return Path(clip["file"]), Masks([*polygons, *clip["masks"]])

@@ -28,6 +28,7 @@ def status_text(status: dict[str, Any]) -> str:
         ("camera", f"{camera['state']} ({camera['kind']}), {camera['fps']:.1f} fps, {seen}"),
         ("motion", _MOTION[status["motion"]]),
         ("mqtt", f"{mqtt['state']} ({broker}, {mqtt['topic_root']}/…)"),
+        ("page", status["page"]["url"] or "not served"),
         ("storage", f"{clips_text(storage['clips'])}, {used} in {storage['path']}"),
         ("settings", _settings_text(status["settings"])),
         ("clock", status["clock"]),

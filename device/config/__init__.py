@@ -4,7 +4,6 @@ A mistake is never mended in silence: `load_config` names all of them at once, e
 do. No message shows what is in a secret.
 """
 
-from device.config.load import load_config
 from device.config.model import (
     ButtonConfig,
     CameraConfig,
@@ -12,26 +11,34 @@ from device.config.model import (
     MaskConfig,
     MotionConfig,
     MqttConfig,
+    PageConfig,
     PiCameraConfig,
     SceneCameraConfig,
     StorageConfig,
     StreamCameraConfig,
     ZoneConfig,
 )
+from device.config.sources import GRAVE_KEYS, PAGE_FILE, PAGE_KEYS, Sources, load_config, read_sources
 from device.config.toml import dump_config
 
 __all__ = [
+    "GRAVE_KEYS",
+    "PAGE_FILE",
+    "PAGE_KEYS",
     "ButtonConfig",
     "CameraConfig",
     "Config",
     "MaskConfig",
     "MotionConfig",
     "MqttConfig",
+    "PageConfig",
     "PiCameraConfig",
     "SceneCameraConfig",
+    "Sources",
     "StorageConfig",
     "StreamCameraConfig",
     "ZoneConfig",
     "dump_config",
     "load_config",
+    "read_sources",
 ]

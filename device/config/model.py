@@ -4,6 +4,7 @@ Meaning, unit and reason of each key are in firmware_config/doorbelld.toml; a te
 models together. The bell waits for this import: nothing slow (numpy, cv2, av) may be imported here.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -69,6 +70,15 @@ Topic = Annotated[
     ),
 ]
 
+HostName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
+        max_length=253,
+        description="a host name alone, such as door.example: no https:// before it and no port after it",
+    ),
+]
+
 
 def _simple(points: list[Point]) -> list[Point]:
     for mistake in polygon_mistakes(points):
@@ -76,6 +86,7 @@ def _simple(points: list[Point]) -> list[Point]:
     return points
 
 
+_QUIET_HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
 Fps = Annotated[int, Field(ge=1, le=30)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -122,6 +133,14 @@ class ChimeConfig(Table):
     """What sounds inside the house."""
 
     kind: Literal["simulated", "none"] = "simulated"
+    quiet_hours: str = ""
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _two_times(cls, quiet_hours: str) -> str:
+        if quiet_hours and not _QUIET_HOURS.fullmatch(quiet_hours):
+            raise ValueError('must be two times of day, such as "22:00-07:00", or "" for none')
+        return quiet_hours
 
 
 class PiCameraConfig(Table):
@@ -173,6 +192,7 @@ class SceneCameraConfig(Table):
     first_visit_s: float = Field(10.0, ge=0, le=86_400)
     visitors: bool = True
     visitor_presses: bool = True
+    time_code: bool = False
     bitrate_kbps: BitrateKbps = 1500
     keyframe_every_s: KeyframeEveryS = 2.0
 
@@ -310,6 +330,33 @@ class MqttConfig(Table):
         return key_file
 
 
+class PageConfig(Table):
+    """The owner's page: where it is served, and by which names it may be called."""
+
+    enabled: bool = True
+    port: int = Field(8443, ge=0, le=65_535)
+    loopback_port: int = Field(8080, ge=0, le=65_535)
+    hosts: list[HostName] = []
+    cert_file: str = ""
+    key_file: str = Field("", validate_default=True)
+
+    @field_validator("cert_file", "key_file")
+    @classmethod
+    def _readable(cls, value: str, info: ValidationInfo) -> str:
+        if value and info.data.get("enabled"):
+            file = _absolute(value)
+            if isinstance(file, Path):
+                open_once(file)
+        return value
+
+    @field_validator("key_file")
+    @classmethod
+    def _certificate_is_whole(cls, key_file: str, info: ValidationInfo) -> str:
+        if bool(key_file) != bool(info.data.get("cert_file", key_file)):
+            raise ValueError("goes together with cert_file; set both, or neither")
+        return key_file
+
+
 class Config(Table):
     """The whole file; an empty one is the reference."""
 
@@ -323,6 +370,7 @@ class Config(Table):
     clips: ClipsConfig = Field(ClipsConfig(), validate_default=True)
     storage: StorageConfig = StorageConfig()
     mqtt: MqttConfig = MqttConfig()
+    page: PageConfig = Field(PageConfig(), validate_default=True)
 
     @field_validator("zones", "masks")
     @classmethod

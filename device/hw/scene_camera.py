@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 import av
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
-from device.clock import Clock
+from device.clock import Clock, wall_at_us
 from device.config import SceneCameraConfig
 from device.events import CameraSink, LumaFrame, VideoFormat
 from device.hw.camera import next_epoch
@@ -15,6 +17,8 @@ from device.hw.luma import shrink
 from device.hw.porch import Porch
 from device.policy.masks import Masks
 from device.policy.pace import Pace
+
+TIME_CODE_BITS = 32
 
 
 class SceneCamera:
@@ -63,6 +67,8 @@ class SceneCamera:
         while not stop.is_set():
             beat()
             picture = self._porch.draw((due_us - start_us) / 1e6)
+            if config.time_code:
+                draw_time_code(picture, wall_at_us(self._clock, due_us) // 1000)
             frame = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format="yuv420p")
             for packet in encoder.encode(frame, due_us):
                 sink.packet(packet)
@@ -77,3 +83,11 @@ class SceneCamera:
             # A machine too slow to draw in time leaves frames out instead of falling behind.
             due_us += step_us * max(1, late_us // step_us)
             stop.wait(max(0.0, (due_us - self._clock.mono_us()) / 1e6))
+
+
+def draw_time_code(picture: NDArray[np.uint8], wall_ms: int) -> None:
+    """Draw a moment into the foot of a picture (H x W x 3) as fields, white for 1, the highest bit first."""
+    height_px, width_px = picture.shape[:2]
+    for bit in range(TIME_CODE_BITS):
+        left, right = (width_px * place // TIME_CODE_BITS for place in (bit, bit + 1))
+        picture[height_px * 15 // 16 :, left:right] = 255 * (wall_ms >> (TIME_CODE_BITS - 1 - bit) & 1)

@@ -16,7 +16,9 @@ _SWITCHES = {
 }
 
 
-def discovery(config: MqttConfig, device_id: str, device_name: str, version: str) -> tuple[str, str] | None:
+def discovery(
+    config: MqttConfig, device_id: str, device_name: str, version: str, page_url: str | None = None
+) -> tuple[str, str] | None:
     """Return (topic, JSON) of the retained discovery message, or None if it is turned off."""
     if not config.discovery:
         return None
@@ -75,6 +77,7 @@ def discovery(config: MqttConfig, device_id: str, device_name: str, version: str
     payload = {
         "device": {
             "identifiers": [f"doorbelld_{device_id}"],
+            **({"configuration_url": page_url} if page_url else {}),
             "name": device_name,
             "manufacturer": "doorbelld",
             "model": "Video doorbell",

@@ -7,7 +7,6 @@ delays nothing. A press is live within 10 s or never.
 import logging
 import os
 import queue
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from device.events import (
     PressSettled,
     SettingAsked,
 )
-from device.home_network import is_home
+from device.link.at_home import refuse_outside, refuse_outside_names
 from device.link.replay import Replay
 from device.link.session import CONNECT_TIMEOUT_S, LinkLost, NoAnswer, OldBroker, Session
 from device.policy.rate import TokenBucket
@@ -102,6 +101,12 @@ class MqttLink:
             self._changed.put(subtopic)
             self._wake()
 
+    def leave(self) -> None:
+        """Settle what nobody will send any more; called when the link's thread has ended."""
+        self._miss_presses()
+        self._inbox(LinkReport(mono_us=self._clock.mono_us(), state="off"))
+        self._inbox(Fault(code="mqtt_down", active=False))
+
     def _wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)
 
@@ -114,7 +119,7 @@ class MqttLink:
             worker.beat()
             steady = False
             try:
-                self._check_home()
+                refuse_outside_names(self._config)
                 self._serve(worker, protocol)
                 return
             except OldBroker:
@@ -139,21 +144,6 @@ class MqttLink:
             f"; it ended soon after it began: does another doorbell log in as {self._client_id}? "
             "Each needs a device.id of its own"
         )
-
-    def _check_home(self) -> None:
-        try:
-            found = socket.getaddrinfo(self._config.host, self._config.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise LinkLost(f"{self._config.host}: {error.strerror}") from error
-        for *_, address in found:
-            self._refuse_outside(str(address[0]))
-
-    def _refuse_outside(self, address: str) -> None:
-        if not is_home(address):
-            raise LinkLost(
-                f"mqtt.host {self._config.host} is {address}, outside the home network: refused; "
-                "name a broker at a private address"
-            )
 
     def _wait(self, worker: Worker, delay_s: float) -> None:
         """Sleep, but settle presses at once: nobody is there to hear them."""
@@ -194,7 +184,7 @@ class MqttLink:
         status = f"{self._config.discovery_prefix}/status"
         try:
             session.connect([f"{self.root}/+/set", *([status] if self._discovery else [])])
-            self._refuse_outside(session.peer())
+            refuse_outside(self._config, session.peer())
             self._await_connack(worker, session)
             # Home Assistant ignores a ring of an unavailable device: `online` goes first, and the link
             # counts as up only when its PUBACK has come back.

@@ -64,6 +64,8 @@ class Session:
     on_input: Callable[[str, bytes, bool], None]
     bare: bool = False
     """Without will and properties: some 3.1.1 brokers refuse such a CONNECT, and hang on a full one."""
+    password: str | None = None
+    """In place of what config.password_file holds."""
     accepted: bool = False
     _waiting: dict[int, _Waiting] = field(default_factory=dict)
     _ended: str = ""
@@ -103,6 +105,8 @@ class Session:
             raise LinkLost(f"{self.config.host}:{self.config.port}: {error}") from error
 
     def _password(self) -> str:
+        if self.password is not None:
+            return self.password
         if not self.config.password_file:
             return ""
         try:

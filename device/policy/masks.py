@@ -17,27 +17,35 @@ class Masks:
     """Polygons in relative coordinates (0..1, origin top left); a pixel that one touches is covered."""
 
     def __init__(self, polygons: Sequence[Points] = ()) -> None:
-        self._polygons = tuple(polygons)
-        self._covers: dict[tuple[int, int], NDArray[np.bool_]] = {}
+        # Together, so that one assignment replaces both while another thread burns.
+        self._drawn: tuple[tuple[Points, ...], dict[tuple[int, int], NDArray[np.bool_]]] = (
+            tuple(polygons),
+            {},
+        )
+
+    def replace(self, polygons: Sequence[Points]) -> None:
+        """Cover these from now on, in place of what was covered so far."""
+        self._drawn = (tuple(polygons), {})
 
     def __bool__(self) -> bool:
-        return bool(self._polygons)
+        return bool(self._drawn[0])
 
     def cover(self, width_px: int, height_px: int) -> NDArray[np.bool_]:
         """Return what is covered: bool, height x width."""
         shape = (height_px, width_px)
-        found = self._covers.get(shape)
+        polygons, covers = self._drawn
+        found = covers.get(shape)
         if found is None:
             drawn = np.zeros(shape, np.uint8)
-            for points in self._polygons:
+            for points in polygons:
                 drawn |= filled(points, width_px, height_px)
             # A pixel more on every side: rounding of corners, and what an encoder smears over an edge.
-            found = self._covers[shape] = cv2.dilate(drawn, np.ones((3, 3), np.uint8)) > 0
+            found = covers[shape] = cv2.dilate(drawn, np.ones((3, 3), np.uint8)) > 0
         return found
 
     def burn(self, plane: NDArray[Any]) -> None:
         """Cover one plane (uint8, H x W, luma or chroma of any size) in place."""
-        if self._polygons:
+        if self:
             plane[self.cover(plane.shape[1], plane.shape[0])] = GREY
 
     def covered(self, frame: Any) -> Any:
@@ -50,7 +58,7 @@ class Masks:
 
     def burn_yuv420(self, planes: NDArray[Any]) -> None:
         """Cover a planar YUV 4:2:0 picture in place: uint8, 3/2 H x W, as PyAV's to_ndarray gives it."""
-        if not self._polygons:
+        if not self:
             return
         height_px, width_px = planes.shape[0] * 2 // 3, planes.shape[1]
         cover = self.cover(width_px, height_px)

@@ -49,10 +49,10 @@ def rename_durably(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def write_durably(path: Path, content: bytes) -> None:
+def write_durably(path: Path, content: bytes, *, mode: int = 0o640) -> None:
     """Replace a small file: after a power cut it is the old one or the new one, whole."""
     part = path.with_name(path.name + ".new")
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(fd, "wb") as file:
         file.write(content)
         file.flush()

@@ -100,6 +100,13 @@ class Index:
         )
         self._count(1, row.disk_bytes)
 
+    def grow(self, clip_id: str, disk_bytes: int) -> None:
+        """Count more (or less) of the disk to a clip: what was made of it."""
+        self._db.execute(
+            "UPDATE clip SET disk_bytes = disk_bytes + ? WHERE clip_id = ?", [disk_bytes, clip_id]
+        )
+        self._count(0, disk_bytes)
+
     def protect(self, clip_id: str, *, on: bool) -> None:
         """Set or take the owner's star; durable when this returns."""
         self._durably("UPDATE clip SET protected = ? WHERE clip_id = ?", [int(on), clip_id])

@@ -4,7 +4,6 @@ It muxes packets from the ring into clips, keeps their index and the log, holds 
 start what a power cut left. Orders reach it through a queue; nobody ever waits for it.
 """
 
-import json
 import logging
 import queue
 import sqlite3
@@ -26,25 +25,29 @@ from device.store.logbook import Logbook
 from device.store.orders import (
     DeleteClip,
     Flush,
+    HoldStorage,
     KeeperOrder,
+    MakeThumbnail,
     MarkSent,
     NewFact,
     ReadLog,
-    SaveSettings,
     SettlePress,
     StarClip,
+    WriteFile,
 )
 from device.store.quota import Quota
 from device.store.reconcile import Mended, adopt, delete, reconcile, row_for
 from device.store.recording import Finished, Recording
 from device.store.ring import Ring
 from device.store.standing import Standing
+from device.store.thumbnails import Thumbnails
 from device.worker import Worker
 
 log = logging.getLogger(__name__)
 
 TURN_S = 0.5
 CLOSING_TURN_S = 0.2
+THUMBNAIL_TURN_S = 0.05
 """Orders are obeyed at once. Packets are taken some at a time: that costs a third less."""
 REPORT_EVERY_US = 5_000_000
 OPEN_AGAIN_US = 10_000_000
@@ -66,8 +69,9 @@ class Keeper:
         storage: StorageConfig,
         orders: "queue.SimpleQueue[KeeperOrder]",
         log_grew: Callable[[], None],
+        thumbnails: Thumbnails | None = None,
     ) -> None:
-        """`orders` is where anybody may leave one.
+        """`orders` is where anybody may leave one; without `thumbnails` none are made.
 
         `log_grew` is called (on the keeper's thread) when the log has rows to send.
         """
@@ -94,6 +98,7 @@ class Keeper:
         self._cut: list[Path] = []
         self._salvage_us = 0
         self._rebuild_us = 0
+        self._thumbnails = thumbnails
         self._quota = Quota(storage, clock, layout.clips)
         self._deleting = False
         self._reported_us = 0
@@ -112,6 +117,8 @@ class Keeper:
     def _rest_s(self) -> float:
         if self._deleting:
             return 0
+        if self._thumbnails and not self._recordings:
+            return THUMBNAIL_TURN_S
         closing = any(r.until_us is not None for rs in self._recordings.values() for r in rs)
         return CLOSING_TURN_S if closing else TURN_S
 
@@ -143,6 +150,8 @@ class Keeper:
         self._keep([])
         self._salvage()
         self._report(force=False)
+        if self._thumbnails and not self._recordings:
+            self._thumbnails.make_next(self._index, self._layout.clips)
 
     def open(self, beat: Callable[[], None]) -> bool:
         """Open and mend what is on the disk; return whether that could be done."""
@@ -222,8 +231,15 @@ class Keeper:
                 self._inbox(Flushed())
             case StarClip() | DeleteClip():
                 order.reply(self._owner_asks(order))
-            case SaveSettings():
-                self._save_settings(json.dumps(order.values, indent=1).encode())
+            case HoldStorage():
+                self._storage = order.storage
+                self._quota = Quota(order.storage, self._clock, self._layout.clips)
+                self._report(force=True)
+            case MakeThumbnail():
+                if self._thumbnails is not None:
+                    self._thumbnails.wish(order.clip_id)
+            case WriteFile():
+                self._write_file(order)
 
     def _stamp(self, mono_us: int) -> tuple[int, ClockFlag]:
         return wall_at_us(self._clock, mono_us), self._clock.flag()
@@ -279,7 +295,10 @@ class Keeper:
         # a power cut in between the next start adopts the file.
         while self._unindexed:
             self._index.add(self._unindexed[0])
-            self._tell_kept(self._unindexed.pop(0), adopted=False)
+            row = self._unindexed.pop(0)
+            if self._thumbnails is not None:
+                self._thumbnails.wish(row.clip_id)
+            self._tell_kept(row, adopted=False)
         if finished:
             self._report(force=True)
 
@@ -350,6 +369,8 @@ class Keeper:
         except OSError as error:
             self._faults.begin("storage_failed", f"{row.file_name}: {error.strerror}", STORAGE_REMEDY)
             return False
+        if self._thumbnails is not None:
+            self._thumbnails.forget(row)
         log.info("clip_deleted id=%s bytes=%d reason=%s", row.clip_id, row.disk_bytes, reason)
         return True
 
@@ -393,6 +414,8 @@ class Keeper:
         aside = put_aside(self._layout.index, self._clock.wall_us())
         self._stars |= stars_of(aside)
         log.error("index_corrupt error=%r put_aside=%s", error, aside)
+        if self._thumbnails is not None:
+            self._thumbnails.clear()
         return Index(self._layout.index)
 
     def _rebuild_index(self, error: sqlite3.Error) -> None:
@@ -436,13 +459,18 @@ class Keeper:
         else:
             self._faults.end("index_failed")
 
-    def _save_settings(self, content: bytes) -> None:
+    def _write_file(self, order: WriteFile) -> None:
+        answer = {}
         try:
-            write_durably(self._layout.settings, content)
+            mode = 0o600 if order.private else 0o640
+            write_durably(self._layout.state_dir / order.name, order.content, mode=mode)
         except OSError as error:
-            self._faults.begin("settings_not_saved", str(error), STORAGE_REMEDY)
+            self._faults.begin("settings_not_saved", f"{order.name}: {error.strerror}", STORAGE_REMEDY)
+            answer = {"error": f"{order.name} cannot be written: {error.strerror}; {STORAGE_REMEDY}"}
         else:
             self._faults.end("settings_not_saved")
+        if order.reply:
+            order.reply(answer)
 
     def _report(self, *, force: bool) -> None:
         now_us = self._clock.mono_us()

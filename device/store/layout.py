@@ -6,6 +6,8 @@ from pathlib import Path
 
 from device.policy.settings import SettingRefused, Settings, settings_from_dict
 
+SETTINGS_FILE = "settings.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -34,9 +36,19 @@ class Layout:
         return self.state_dir / "log.db"
 
     @property
+    def thumbnails(self) -> Path:
+        """Small pictures of clips; may be deleted."""
+        return self.state_dir / "thumbnails"
+
+    @property
+    def masked(self) -> Path:
+        """The newest clips that were shown masked; may be deleted."""
+        return self.state_dir / "masked"
+
+    @property
     def settings(self) -> Path:
         """The owner's switches."""
-        return self.state_dir / "settings.json"
+        return self.state_dir / SETTINGS_FILE
 
     def make(self) -> None:
         """Make the folders."""

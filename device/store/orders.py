@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from device.config import StorageConfig
 from device.policy.episode import ClipOrder
 
 
@@ -37,10 +38,16 @@ class MarkSent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SaveSettings:
-    """Keep the owner's switches over a restart."""
+class WriteFile:
+    """Replace a small file of the state directory, durably; `reply` gets {} or {"error"}.
 
-    values: dict[str, Any]
+    `private`: nobody but the daemon's user may read it.
+    """
+
+    name: str
+    content: bytes
+    private: bool = False
+    reply: Callable[[dict[str, Any]], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,5 +85,19 @@ class DeleteClip:
     reply: Callable[[dict[str, Any]], None] = field(compare=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldStorage:
+    """Hold other limits from now on."""
+
+    storage: StorageConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeThumbnail:
+    """Somebody wants to see a small picture of a clip."""
+
+    clip_id: str
+
+
 LogOrder = NewFact | SettlePress | MarkSent | ReadLog
-KeeperOrder = ClipOrder | LogOrder | SaveSettings | StarClip | DeleteClip | Flush
+KeeperOrder = ClipOrder | LogOrder | WriteFile | StarClip | DeleteClip | Flush | HoldStorage | MakeThumbnail

@@ -38,6 +38,10 @@ class Ring:
         self._first_seq = 0
         self._bytes = 0
 
+    def keep(self, keep_us: int) -> None:
+        """Reach so far back from now on."""
+        self._keep_us = keep_us
+
     def append(self, packet: Packet | SoundPacket) -> None:
         """Take the next packet (the camera's thread)."""
         with self._lock:

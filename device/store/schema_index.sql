@@ -17,7 +17,7 @@ CREATE TABLE clip (
     boot_id          TEXT NOT NULL,          -- monotonic times compare only within one boot; '' if adopted
     started_mono_us  INTEGER NOT NULL,       -- CLOCK_MONOTONIC of the first picture; 0 if adopted
     size_bytes       INTEGER NOT NULL,       -- length of the file
-    disk_bytes       INTEGER NOT NULL,       -- what it takes on the disk, whole blocks
+    disk_bytes       INTEGER NOT NULL,       -- what it and its thumbnail take on the disk, whole blocks
     sha256           TEXT NOT NULL,          -- of the whole file, hex
     lost_packets     INTEGER NOT NULL DEFAULT 0, -- pictures missing in it because the disk was too slow
     protected        INTEGER NOT NULL DEFAULT 0, -- the owner's star: retention passes it by; written with FULL

@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS fact (
     fields           TEXT NOT NULL           -- JSON object of what the kind adds
 ) STRICT;
 
+CREATE INDEX IF NOT EXISTS fact_by_time ON fact (occurred_wall_us);
 CREATE INDEX IF NOT EXISTS fact_undecided ON fact (seq) WHERE late IS NULL;
 
 CREATE TABLE IF NOT EXISTS sent (

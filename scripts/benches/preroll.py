@@ -32,7 +32,7 @@ def measure(tries: int) -> dict[str, Any]:
                 time.sleep(PRE_ROLL_S + 2 * spacing_s)
                 presses = []
                 for number in range(tries):
-                    presses.append(_wall_s(daemon.ask("ring")["occurred_at"]))
+                    presses.append(_wall_s(daemon.ask("POST", "/ring")["occurred_at"]))
                     time.sleep(3 + spacing_s * (number + 1) / tries)
                 time.sleep(1)
                 starts = sorted(_wall_s(clip["started_at"]) for clip in daemon.command("clips", "list"))

@@ -16,9 +16,9 @@ from typing import Any
 
 import av
 
+from device.cli.client import Connection
 from device.config import dump_config
 from device.hw.porch import Porch
-from device.link.socket_address import SOCKET_NAME
 
 BIN = Path(sys.executable).parent
 LIBRARIES = "import av, cv2, numpy, paho.mqtt.client, pydantic, sqlite3"
@@ -129,6 +129,7 @@ class Daemon:
                     "camera": camera,
                     "storage": {"reserve_bytes": 0},
                     "mqtt": {"host": "127.0.0.1", "port": port},
+                    "page": {"enabled": False},
                     **tables,
                 }
             )
@@ -136,34 +137,31 @@ class Daemon:
         self.log = self.state / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen([*program, "--config", config], stderr=log)
-        self._client = socket.socket(socket.AF_UNIX)
-        self._client.settimeout(ANSWER_S)
+        self._client = Connection(self.state / "run")
         for _ in range(400):
             try:
-                self._client.connect(str(self.state / "run" / SOCKET_NAME))
+                self._client.connect()
                 break
             except OSError:
                 time.sleep(0.005)
-        self._lines = self._client.makefile("rb")
 
     def live(self) -> "Daemon":
         """Wait for the broker and the camera."""
         for _ in range(600):
-            status = self.ask("status")
+            status = self.ask("GET", "/status")
             if status["mqtt"]["state"] == "up" and status["camera"]["fps"] >= 1:
                 return self
             time.sleep(0.1)
         raise SystemExit(f"bench: the daemon does not come up; its log:\n{self.log.read_text()}")
 
-    def ask(self, what: str) -> dict[str, Any]:
-        """Ask over the socket."""
-        self._client.sendall(json.dumps({"do": what}).encode() + b"\n")
-        answer: dict[str, Any] = json.loads(self._lines.readline())["ok"]
+    def ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """Ask over the command socket, on one connection."""
+        answer: dict[str, Any] = json.loads(self._client.ask(method, path, body))
         return answer
 
     def press(self) -> int:
         """Press; return the edge's time in monotonic microseconds."""
-        return int(self.ask("ring")["mono_us"])
+        return int(self.ask("POST", "/ring")["mono_us"])
 
     def command(self, *words: str) -> Any:
         """Return the JSON of a `doorbell` command."""

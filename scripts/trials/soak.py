@@ -181,9 +181,9 @@ def _sample(world: World, seen: Seen, at_s: float) -> None:
     """Look at the daemon from outside, and ask it as its owner would, each time over a new connection."""
     pids = soak_world.family(world.daemon.process.pid)
     try:
-        status = ask(world.daemon.state, do="status")
-        ask(world.daemon.state, do="clips")
-        ask(world.daemon.state, do="log")
+        status = ask(world.daemon.state, "GET", "/status")
+        ask(world.daemon.state, "GET", "/clips")
+        ask(world.daemon.state, "GET", "/log")
         cpu_s = sum(map(rig.cpu_s, pids))
         found = {
             "memory_mb": sum(map(rig.rss_mb, pids)),
@@ -263,7 +263,7 @@ def settle(world: World, seen: Seen) -> list[Finding]:
 
 def _stop(world: World, seen: Seen) -> None:
     try:
-        standing = [fault["code"] for fault in ask(world.daemon.state, do="status")["faults"]]
+        standing = [fault["code"] for fault in ask(world.daemon.state, "GET", "/status")["faults"]]
         seen.troubles += [f"the fault {code} stands at the end" for code in standing]
     except DoorbellError as error:
         seen.troubles.append(f"no status at the end: {error}")

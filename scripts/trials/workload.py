@@ -26,15 +26,15 @@ from device.policy.masks import Masks
 from device.policy.settings import Settings
 from device.store import clip_file, index, journal, keeper, mp4
 from device.store.clip_name import ClipName
-from device.store.layout import Layout
+from device.store.layout import SETTINGS_FILE, Layout
 from device.store.orders import (
     DeleteClip,
     KeeperOrder,
     MarkSent,
     NewFact,
-    SaveSettings,
     SettlePress,
     StarClip,
+    WriteFile,
 )
 from device.store.ring import Ring
 from scripts.benches import by_hand
@@ -154,7 +154,8 @@ class Life:
 
     def settle(self, number: int) -> None:
         """Change a setting; the number is kept in one of them."""
-        self.order(SaveSettings(values=replace(Settings(), quiet_until_us=number).as_dict()))
+        content = json.dumps(replace(Settings(), quiet_until_us=number).as_dict()).encode()
+        self.order(WriteFile(name=SETTINGS_FILE, content=content))
         self.pass_s(STEP_US / 1e6)
 
     def star(self, clip_id: str, *, on: bool = True) -> None:

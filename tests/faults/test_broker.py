@@ -33,13 +33,13 @@ def answered_s(door: Doorbell) -> float:
     """Ring by the command; return how many seconds the answer took."""
     time.sleep(0.1)  # what follows within the bounce of another press is none
     from_s = time.monotonic()
-    ask(door.state, do="ring")
+    ask(door.state, "POST", "/ring")
     return time.monotonic() - from_s
 
 
 def presses_in_log(door: Doorbell) -> list[bool | None]:
     """Return `late` of each press in the log."""
-    return [row["late"] for row in ask(door.state, do="log") if row["kind"] == "press"]
+    return [row["late"] for row in ask(door.state, "GET", "/log") if row["kind"] == "press"]
 
 
 class Wire:
@@ -117,7 +117,7 @@ def test_on_a_wire_that_is_cut_without_a_word_a_press_is_late_and_told_once_when
     """A half-open network: nothing comes, and nothing is closed."""
     door = doorbell(mqtt={"port": wire.port, "keepalive_s": 5}).start()
     wait_for("the link", lambda: door.status()["mqtt"]["state"] == "up")
-    first = ask(door.state, do="ring")
+    first = ask(door.state, "POST", "/ring")
     wait_for("the live press", lambda: listener.of("press"))
     wait_for("its PUBACK", lambda: presses_in_log(door) == [False])
     wire.cut.set()
@@ -142,7 +142,7 @@ def test_a_broker_that_restarts_at_the_moment_of_a_press_loses_and_doubles_none(
     rung: list[dict[str, Any]] = []
     for number in range(4):
         wait_for("the link", lambda: door.status()["mqtt"]["state"] == "up", 60)
-        ringing = threading.Thread(target=lambda: rung.append(ask(door.state, do="ring")))
+        ringing = threading.Thread(target=lambda: rung.append(ask(door.state, "POST", "/ring")))
         if number % 2:  # in the broker's last breath, or just behind it
             ringing.start()
             broker.stop()
@@ -152,7 +152,7 @@ def test_a_broker_that_restarts_at_the_moment_of_a_press_loses_and_doubles_none(
         ringing.join(5)
         broker.start()
     wait_for("the link", lambda: door.status()["mqtt"]["state"] == "up", 60)
-    rung.append(ask(door.state, do="ring"))
+    rung.append(ask(door.state, "POST", "/ring"))
 
     def rows() -> dict[int, dict[str, Any]]:
         # The log may repeat a row whose PUBACK was lost; a reader tells it by its number.

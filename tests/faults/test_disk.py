@@ -40,7 +40,7 @@ def press_s(door: Doorbell, listener: Listener) -> float:
     """Ring; return the seconds until both the command's answer and the dashboard's message are there."""
     time.sleep(0.3)  # what follows within the bounce of another press is none
     before, from_s = len(listener.of("press")), time.monotonic()
-    ask(door.state, do="ring")
+    ask(door.state, "POST", "/ring")
     while len(listener.of("press")) == before:
         assert time.monotonic() - from_s < 5, "the press never came"
         time.sleep(0.002)
@@ -75,7 +75,7 @@ def test_while_every_fsync_takes_five_seconds_a_press_waits_for_none_and_what_is
     for _ in range(6):
         took_s.append(press_s(door, listener))
         from_s = time.monotonic()
-        ask(door.state, do="status")
+        ask(door.state, "GET", "/status")
         asked_s.append(time.monotonic() - from_s)
         time.sleep(1.2)
     grown_kb = memory_kb(door) - before_kb
@@ -113,7 +113,7 @@ def test_a_clip_is_not_told_as_kept_while_the_disk_fails_and_is_saved_afterwards
     wait_for("the fault", lambda: "storage_failed" in faults(door))
     press_s(door, listener)
     time.sleep(5)  # longer than the visit
-    assert ask(door.state, do="status")["storage"]["clips"] == 0
+    assert ask(door.state, "GET", "/status")["storage"]["clips"] == 0
     assert listener.log("clip_kept") == []
     disk.be()
     kept = wait_for("what could be saved", lambda: listener.log("clip_kept"), 40)[0]

@@ -40,13 +40,13 @@ def test_five_thousand_rows_that_wait_are_sent_in_order_while_a_press_stays_live
     journal.close()
     from_s = time.monotonic()
     door.start(camera=False)
-    wait_for("the link", lambda: ask(door.state, do="status")["mqtt"]["state"] == "up")
+    wait_for("the link", lambda: ask(door.state, "GET", "/status")["mqtt"]["state"] == "up")
     took_s, behind = [], []
     while not took_s or len(listener.log()) < 5000:
         assert time.monotonic() - from_s < 90
         before, pressed_s = len(listener.of("press")), time.monotonic()
         behind.append(5000 - len(listener.log()))
-        ask(door.state, do="ring")
+        ask(door.state, "POST", "/ring")
         while len(listener.of("press")) == before:
             assert time.monotonic() - pressed_s < 10
             time.sleep(0.002)
@@ -95,14 +95,14 @@ def test_the_bell_does_not_wait_for_a_year_of_clips_to_be_looked_through(
     from_s = time.monotonic()
     door.start(camera=False)
     live_s = time.monotonic() - from_s
-    ask(door.state, do="ring")
-    assert ask(door.state, do="status")["storage"]["clips"] == 0, "the scan goes on meanwhile"
-    wait_for("the scan", lambda: ask(door.state, do="status")["storage"]["clips"] >= 100_000, 120)
+    ask(door.state, "POST", "/ring")
+    assert ask(door.state, "GET", "/status")["storage"]["clips"] == 0, "the scan goes on meanwhile"
+    wait_for("the scan", lambda: ask(door.state, "GET", "/status")["storage"]["clips"] >= 100_000, 120)
     scanned_s = time.monotonic() - from_s
     print(f"bell live after {live_s:.2f} s, 100,000 clips looked through after {scanned_s:.2f} s")
     assert live_s < 10
     from_s = time.monotonic()
-    assert len(ask(door.state, do="clips")) == 1000
+    assert len(ask(door.state, "GET", "/clips")) == 1000
     print(f"the newest 1,000 are listed in {time.monotonic() - from_s:.3f} s")
     wait_for("the press", lambda: listener.of("press"))
     assert door.stop() == 0

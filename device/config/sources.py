@@ -1,0 +1,182 @@
+"""Where a setting comes from: the default, the configuration file, or the owner's page.
+
+What the page changes stands in a file of its own in the state directory and wins over the configuration
+file, which is never written. Each change can be taken back.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from device.config.mistakes import line_of, sentence
+from device.config.model import Config
+from device.config.reading import read_text
+from device.config.toml import line_numbers, syntax_mistake
+from device.errors import ConfigError
+
+PAGE_FILE = "page-settings.json"
+PAGE_KEYS = (
+    "motion.sensitivity",
+    "motion.quiet_s",
+    "zones",
+    "masks",
+    "clips.pre_roll_s",
+    "clips.post_roll_s",
+    "storage.limit_bytes",
+    "storage.longest_age_days",
+    "chime.quiet_hours",
+    "mqtt.enabled",
+    "mqtt.host",
+    "mqtt.port",
+    "mqtt.username",
+    "mqtt.password_file",
+    "mqtt.discovery",
+)
+"""What the page may change: all of it takes effect without a restart."""
+GRAVE_KEYS = ("mqtt.", "masks")
+"""What says where data goes, and what nobody shall see: the password is asked again."""
+MOST_UNDO = 20
+_SECRET_KEYS = ("camera.stream.url", "camera.stream.substream_url")
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """The configuration file's values, what the page changed (dotted key → value), and what was before."""
+
+    path: Path
+    file: Values = field(default_factory=dict)
+    page: Values = field(default_factory=dict)
+    before: tuple[Values, ...] = ()
+    text: str = ""
+
+    def config(self) -> Config:
+        """Return the configuration. Raises ConfigError, one line of its message for each mistake."""
+        values = _merged(self.file, self.page)
+        try:
+            return Config.model_validate(values)
+        except ValidationError as error:
+            found = error.errors(include_url=False)
+        lines = line_numbers(self.text)
+        mistakes = sorted((line_of(each, lines), sentence(each, self.path, lines)) for each in found)
+        raise ConfigError("\n".join(sentence for _, sentence in mistakes))
+
+    def changed(self, changes: Mapping[str, Any]) -> "Sources":
+        """Return the sources with some keys changed; None: as the file has it. Raises ConfigError."""
+        for key in changes:
+            if key not in PAGE_KEYS:
+                raise ConfigError(
+                    f"{key} is not changed on the page; change it in {self.path} and restart doorbelld"
+                )
+        page = {**self.page, **changes}
+        page = {key: page[key] for key in PAGE_KEYS if page.get(key) is not None}
+        if page == self.page:
+            return self
+        after = replace(self, page=page, before=(*self.before, self.page)[-MOST_UNDO:])
+        try:
+            replace(after, text="").config()  # without lines: these values stand in no file
+        except ConfigError as error:
+            raise ConfigError(str(error).replace(f" in {self.path}", "")) from None
+        return after
+
+    def undone(self) -> "Sources":
+        """Return the sources before the last change. Raises ConfigError if there was none."""
+        if not self.before:
+            raise ConfigError("there is no change to take back")
+        return replace(self, page=self.before[-1], before=self.before[:-1])
+
+    def content(self) -> bytes:
+        """Return what the page's file holds."""
+        told = {"version": 1, "settings": self.page, "before": list(self.before)}
+        return json.dumps(told, indent=1, ensure_ascii=False).encode()
+
+    def with_page_file(self, state_dir: Path) -> tuple["Sources", str]:
+        """Return the sources with what the page has changed, or as they are and why that cannot be read."""
+        path = state_dir / PAGE_FILE
+        try:
+            told = json.loads(path.read_bytes())
+            if not isinstance(told, dict) or told.get("version") != 1:
+                return self, f"{path}: is not what the page wrote"
+            page, before = told["settings"], told["before"]
+            unknown = [key for each in (page, *before) for key in each if key not in PAGE_KEYS]
+            if unknown:
+                return self, f"{path}: holds {unknown[0]}, which the page cannot change"
+            found = replace(self, page=page, before=tuple(before))
+            found.config()
+        except FileNotFoundError:
+            return self, ""
+        except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+            return self, f"{path}: {error}"
+        return found, ""
+
+    def explained(self) -> list[dict[str, Any]]:
+        """Return every setting: key, value, default, source, and whether the page may change it."""
+        now, standard = dict(_flat(self.config())), dict(_flat(Config()))
+        rows = []
+        for key, value in now.items():
+            secret = key in _SECRET_KEYS and value
+            source = "page" if key in self.page else "file" if _has(self.file, key) else "default"
+            rows.append(
+                {
+                    "key": key,
+                    "value": "(not shown)" if secret else value,
+                    "default": standard[key],
+                    "source": source,
+                    "on_page": key in PAGE_KEYS,
+                }
+            )
+        return rows
+
+
+def read_sources(path: Path) -> Sources:
+    """Read the file alone. Raises ConfigError if it is no TOML; `config` tells other mistakes."""
+    text = read_text(path)
+    try:
+        return Sources(path=path, file=tomllib.loads(text), text=text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(syntax_mistake(error, text, path)) from None
+
+
+def load_config(path: Path) -> Config:
+    """Read and check the file. Raises ConfigError, one line of its message for each mistake."""
+    return read_sources(path).config()
+
+
+def _merged(file: Mapping[str, Any], page: Mapping[str, Any]) -> Values:
+    merged = dict(file)
+    for key, value in page.items():
+        table, _, name = key.rpartition(".")
+        if not table:
+            merged[name] = value
+        elif isinstance(merged.get(table, {}), dict):
+            merged[table] = {**merged.get(table, {}), name: value}
+    return merged
+
+
+def _has(values: Mapping[str, Any], key: str) -> bool:
+    place: Any = values
+    for part in key.split("."):
+        if not isinstance(place, Mapping) or part not in place:
+            return False
+        place = place[part]
+    return True
+
+
+def _flat(table: BaseModel, place: str = "") -> Iterator[tuple[str, Any]]:
+    for name in type(table).model_fields:
+        value = getattr(table, name)
+        if isinstance(value, BaseModel):
+            yield from _flat(value, f"{place}{name}.")
+        elif isinstance(value, list):
+            yield (
+                f"{place}{name}",
+                [v.model_dump(mode="json") if isinstance(v, BaseModel) else v for v in value],
+            )
+        else:
+            yield f"{place}{name}", str(value) if isinstance(value, Path) else value

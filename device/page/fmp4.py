@@ -1,0 +1,84 @@
+"""Live pictures as fragmented MP4 for MediaSource: the camera's own packets, one fragment a picture."""
+
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from device.events import Packet, VideoFormat
+
+_TIME_BASE = Fraction(1, 90_000)
+_HVCC_HEAD = 13
+"""Bytes of hvcC up to the level (ISO/IEC 14496-15, 8.3.3.1)."""
+
+
+class _Out:
+    """What PyAV writes into; it cannot seek, so nothing is patched afterwards."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self.data += data
+        return len(data)
+
+
+class LiveMp4:
+    """One viewer's file without an end. FFmpeg lets a fragment go when it sees the next picture."""
+
+    def __init__(self, video: VideoFormat) -> None:
+        self.video = video
+        self._out = _Out()
+        self._muxer = av.open(
+            self._out,
+            "w",
+            format="mp4",
+            options={
+                "movflags": "frag_every_frame+delay_moov+default_base_moof",
+                "fflags": "+bitexact",
+                "flush_packets": "1",
+                "avioflags": "direct",
+            },
+        )
+        self._stream: Any = self._muxer.add_mux_stream(
+            video.codec, width=video.width_px, height=video.height_px, time_base=_TIME_BASE
+        )
+        self._zero_us: int | None = None
+
+    def add(self, packet: Packet) -> bytes:
+        """Take a picture, the first one a keyframe; return what may be sent. Raises av.error.FFmpegError."""
+        if self._zero_us is None:
+            self._zero_us = packet.dts_us
+        copy = av.Packet(packet.data)
+        copy.stream = self._stream
+        copy.time_base = _TIME_BASE
+        copy.pts = (packet.pts_us - self._zero_us) * 9 // 100
+        copy.dts = (packet.dts_us - self._zero_us) * 9 // 100
+        copy.duration = packet.duration_us * 9 // 100
+        copy.is_keyframe = packet.is_keyframe
+        self._muxer.mux_one(copy)
+        data = bytes(self._out.data)
+        self._out.data.clear()
+        return data
+
+
+def codec_of(head: bytes) -> str | None:
+    """Return the codecs parameter (RFC 6381) of a file that begins with `head`, None if it is not in there.
+
+    Sources: ISO/IEC 14496-15, 5.3.3.1 (avcC) and Annex E (the parameter of HEVC).
+    """
+    place = head.find(b"avcC")
+    if place >= 0:
+        return f"avc1.{head[place + 5 : place + 8].hex()}"
+    place = head.find(b"hvcC")
+    record = head[place + 4 : place + 4 + _HVCC_HEAD]
+    if place < 0 or len(record) < _HVCC_HEAD:
+        return None
+    profile, flags = record[1], int.from_bytes(record[2:6])
+    compatible = int(f"{flags:032b}"[::-1], 2)
+    constraints = record[6:12].rstrip(b"\0")
+    name = "hvc1" if b"hvc1" in head else "hev1"
+    space = ["", "A", "B", "C"][profile >> 6]
+    tier = "H" if profile & 0x20 else "L"
+    parts = [name, f"{space}{profile & 0x1F}", f"{compatible:x}", f"{tier}{record[12]}"]
+    return ".".join([*parts, *(f"{byte:X}" for byte in constraints)])

@@ -1,0 +1,66 @@
+// Strings by key, in the languages of strings/. A missing key shows itself, and a test finds it.
+const LANGUAGES = ["en", "de"];
+const NAMES = { en: "English", de: "Deutsch" };
+let strings = {};
+let language = "en";
+
+/** Load the language that was chosen here, or the browser's first that there is. */
+export async function loadLanguage() {
+  const wanted = [localStorage.getItem("language"), ...navigator.languages].map((each) => each?.slice(0, 2));
+  language = wanted.find((each) => LANGUAGES.includes(each)) ?? "en";
+  strings = await (await fetch(`/static/strings/${language}.json`)).json();
+  document.documentElement.lang = language;
+}
+
+/** Say a string; {name} in it becomes values.name. With values.count, KEY_one is said for 1 if it is there. */
+export function t(key, values = {}) {
+  const found = (values.count === 1 && strings[`${key}_one`]) || strings[key] || key;
+  return found.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+}
+
+/** Is there such a string? */
+export function has(key) {
+  return key in strings;
+}
+
+export function currentLanguage() {
+  return language;
+}
+
+export function languages() {
+  return LANGUAGES.map((each) => [each, NAMES[each]]);
+}
+
+export function chooseLanguage(chosen) {
+  localStorage.setItem("language", chosen);
+  location.reload();
+}
+
+const formats = new Map();
+function format(options) {
+  const key = JSON.stringify(options);
+  if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat(language, options));
+  return formats.get(key);
+}
+
+export const clock = (at) => format({ hour: "2-digit", minute: "2-digit" }).format(at);
+export const clockSeconds = (at) => format({ hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(at);
+export const dayName = (at) => format({ weekday: "long", day: "numeric", month: "long" }).format(at);
+export const whenText = (at) => format({ dateStyle: "medium", timeStyle: "short" }).format(at);
+
+export function bytesText(count) {
+  const units = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
+  let step = 0;
+  while (count >= 1000 && step < units.length - 1) { count /= 1000; step += 1; }
+  const digits = { maximumFractionDigits: step > 1 ? 1 : 0 };
+  return new Intl.NumberFormat(language, { style: "unit", unit: units[step], unitDisplay: "short", ...digits }).format(count);
+}
+
+export function number(value, digits = 1) {
+  return new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value);
+}
+
+export function lengthText(seconds) {
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}

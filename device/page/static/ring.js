@@ -1,0 +1,67 @@
+// Somebody rings while the page is open: at once, with a sound, and a notification if the owner allowed it.
+import { el, icon } from "./dom.js";
+import { clockSeconds, t } from "./i18n.js";
+
+const STAYS_MS = 60_000;
+let sound = null;
+let shown = null;
+
+/** Browsers let a page sound only after it was touched; from then on it may. */
+export function prepareSound() {
+  const Context = self.AudioContext ?? self.webkitAudioContext;
+  if (!sound && Context) sound = new Context();
+  sound?.resume?.();
+}
+
+function chime() {
+  if (!sound || localStorage.getItem("page-sound") === "off") return;
+  // Two struck bars, a major third apart: made here, so that nothing has to be fetched.
+  for (const [frequency, after] of [[659.3, 0], [523.3, 0.45]]) {
+    const begin = sound.currentTime + after;
+    const volume = sound.createGain();
+    volume.gain.setValueAtTime(0.0001, begin);
+    volume.gain.exponentialRampToValueAtTime(0.5, begin + 0.01);
+    volume.gain.exponentialRampToValueAtTime(0.0001, begin + 1.4);
+    volume.connect(sound.destination);
+    for (const [harmonic, share] of [[1, 0.8], [2.76, 0.15]]) {
+      const bar = sound.createOscillator();
+      const part = sound.createGain();
+      part.gain.value = share;
+      bar.frequency.value = frequency * harmonic;
+      bar.connect(part).connect(volume);
+      bar.start(begin);
+      bar.stop(begin + 1.5);
+    }
+  }
+}
+
+export function announceRing(house, fact) {
+  const at = new Date(fact.occurred_at);
+  if (Date.now() - at > 30_000 && Date.now() > at) return;
+  chime();
+  notify(house, at);
+  shown?.remove();
+  const gone = () => { shown?.remove(); shown = null; };
+  const there = /^(#\/?)?$/.test(location.hash);
+  const see = !there && el("button", { onclick: () => { gone(); house.go("#/"); } }, t("ring_see"));
+  shown = el("section", { class: there ? "ringing there" : "ringing", role: "alertdialog", "aria-labelledby": "ringing", "data-event": fact.event_id },
+    icon("bell"),
+    el("div", {},
+      el("h2", { id: "ringing" }, t("ring_title")),
+      el("p", {}, t("ring_at", { time: clockSeconds(at) }))),
+    el("div", { class: "buttons" }, see, el("button", { class: "quiet", onclick: gone }, t("dismiss"))));
+  shown.dataset.shownMs = String(performance.timeOrigin + performance.now());
+  document.body.append(shown);
+  const mine = shown;
+  setTimeout(() => { if (shown === mine) gone(); }, STAYS_MS);
+}
+
+async function notify(house, at) {
+  if (!("Notification" in self) || Notification.permission !== "granted" || document.visibilityState === "visible") return;
+  const options = {
+    body: t("ring_at", { time: clockSeconds(at) }), tag: "ring", renotify: true, icon: "/static/icons/icon-192.png",
+  };
+  const worker = await navigator.serviceWorker?.getRegistration();
+  if (worker) worker.showNotification(`${house.session.name}: ${t("ring_title")}`, options);
+  else new Notification(`${house.session.name}: ${t("ring_title")}`, options);
+}

@@ -1,0 +1,115 @@
+// The door: who is there now, and who was there last.
+import { ask, get } from "../api.js";
+import { el, icon, show } from "../dom.js";
+import { t } from "../i18n.js";
+import { playLive } from "../live.js";
+import { visitRow } from "../visit-row.js";
+
+const DAY_US = 86_400_000_000;
+
+export async function mount(place, house) {
+  const say = el("p", { class: "over", role: "status", hidden: true });
+  const video = el("video", {
+    muted: true, autoplay: true, playsInline: true, "aria-label": t("live_label"), id: "live",
+  });
+  video.setAttribute("playsinline", "");
+  const state = el("p", { class: "state" });
+  let way = localStorage.getItem("live-way") === "webrtc" ? "webrtc" : "mse";
+  let stop = () => {};
+  const tell = (text) => { say.hidden = !text; say.textContent = text; };
+  const play = () => {
+    stop();
+    stop = playLive(video, way, tell);
+  };
+  const fast = el("button", {
+    class: "chip", "aria-pressed": String(way === "webrtc"), title: t("live_fast_help"),
+    onclick: () => {
+      way = way === "webrtc" ? "mse" : "webrtc";
+      localStorage.setItem("live-way", way);
+      fast.setAttribute("aria-pressed", String(way === "webrtc"));
+      play();
+    },
+  }, icon("fast"), t("live_fast"));
+  const said = el("p", { role: "status", class: "said" });
+  const order = async (button, path, done) => {
+    button.disabled = true;
+    try {
+      await ask("POST", path);
+      said.textContent = done;
+    } catch (error) {
+      said.textContent = error.message;
+    }
+    button.disabled = false;
+  };
+  const record = el("button", { onclick: () => order(record, "/record", t("recording")) }, icon("record"), t("record"));
+  const full = el("button", { class: "on-picture", onclick: () => fullScreen(video), "aria-label": t("full_screen"), title: t("full_screen") }, icon("full"));
+  const recent = el("ol", { class: "visits", "aria-label": t("recent") });
+  const switches = el("div", { class: "chips", role: "group", "aria-label": t("switches") });
+
+  const showStatus = () => {
+    const status = house.status;
+    if (!status) return;
+    const camera = status.camera.state;
+    show(state,
+      el("span", { class: `dot ${camera}` }), t(`camera_${camera}`),
+      camera === "live" ? ` · ${t(`motion_${status.motion}`)}` : null);
+    if (camera !== "live") tell(status.camera.text || t(`camera_${camera}`));
+    show(switches,
+      toggle(house, "privacy", "privacy", status.settings.privacy),
+      toggle(house, "chime_muted", "mute", status.settings.chime_muted),
+      toggle(house, "motion_enabled", "motion", status.settings.motion_enabled),
+      fast);
+  };
+  const showRecent = async () => {
+    const until = (Date.now() + 60_000) * 1000;
+    const visits = await get(`/visits?from_wall_us=${until - DAY_US}&until_wall_us=${until}`);
+    show(recent, visits.slice(0, 4).map((visit) => el("li", {}, visitRow(visit))));
+    if (!visits.length) show(recent, el("li", { class: "empty" }, t("nobody_today")));
+  };
+  show(place,
+    el("h1", { class: "unseen" }, t("nav_door")),
+    el("div", { class: "stage" }, video, say, full),
+    el("div", { class: "under" }, state, el("div", { class: "buttons" },
+      el("a", { class: "button quiet", href: "/api/snapshot.jpg", download: "door.jpg" }, icon("photo"), t("snapshot")), record)),
+    said, switches,
+    el("section", {}, el("h2", {}, t("recent")), recent,
+      el("p", {}, el("a", { href: "#/visits" }, t("all_visits")))));
+  play();
+  showStatus();
+  let timer = 0;
+  const stopFacts = house.onFact((fact) => {
+    if (fact.kind === "status") showStatus();
+    if (fact.kind.startsWith("motion_")) {
+      if (house.status) house.status.motion = fact.kind === "motion_started" ? "moving" : "still";
+      showStatus();
+    }
+    if (/press|motion_started|clip_/.test(fact.kind)) {
+      clearTimeout(timer);
+      timer = setTimeout(() => showRecent().catch(() => { /* shown when the house is back */ }), 150);
+    }
+  });
+  const ticking = setInterval(() => house.refresh().catch(() => { /* the line says it */ }), 20_000);
+  await showRecent().catch((error) => { said.textContent = error.message; });
+  return () => { stop(); stopFacts(); clearTimeout(timer); clearInterval(ticking); };
+}
+
+function toggle(house, name, iconName, on) {
+  const flip = async () => {
+    button.disabled = true;
+    try {
+      await ask("PUT", `/switches/${name}`, { value: on ? "OFF" : "ON" });
+      await house.refresh();
+    } catch (error) {
+      document.querySelector(".said").textContent = error.message;
+    }
+    button.disabled = false;
+  };
+  const button = el("button", { class: "chip", "aria-pressed": String(on), "data-switch": name, onclick: flip },
+    icon(iconName), t(`switch_${name}`));
+  return button;
+}
+
+function fullScreen(video) {
+  const ask = video.requestFullscreen ?? video.webkitEnterFullscreen;
+  ask?.call(video);
+}

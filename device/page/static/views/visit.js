@@ -1,0 +1,177 @@
+// One visit: its clips in a player, what happened, and where somebody was seen to move.
+import { ask, get } from "../api.js";
+import { dialog, el, icon, show, svg } from "../dom.js";
+import { bytesText, clockSeconds, dayName, lengthText, number, t } from "../i18n.js";
+
+export async function mount(place, house, [eventId]) {
+  let rows = [];
+  try {
+    rows = await get(`/events/${encodeURIComponent(eventId)}`);
+  } catch (error) {
+    if (error.code !== "failed") throw error; // the log has let go of it; the clips have not
+  }
+  const visit = await findVisit(eventId, rows);
+  const at = new Date(rows[0]?.occurred_at ?? visit?.at_ms ?? Date.now());
+  const day = `${at.getFullYear()}-${String(at.getMonth() + 1).padStart(2, "0")}-${String(at.getDate()).padStart(2, "0")}`;
+  const clips = visit?.clips ?? [];
+  const ended = [];
+  let started = "";
+  for (const row of rows) {
+    if (row.kind === "motion_started") started = row.occurred_at;
+    else if (row.kind === "motion_ended" && started) ended.push({ ...row, startedMs: Date.parse(started) });
+  }
+  const parts = [
+    el("p", {}, el("a", { href: `#/visits/${day}`, class: "back" }, icon("left"), dayName(at))),
+    el("h1", {}, clockSeconds(at)),
+  ];
+  let stop = () => {};
+  if (clips.length) {
+    const player = makePlayer(clips, ended, house, day);
+    stop = player.stop;
+    parts.push(player.node);
+  } else {
+    parts.push(el("p", { class: "empty" }, t("visit_no_clip_yet")));
+  }
+  parts.push(el("section", {}, el("h2", {}, t("what_happened")),
+    el("ol", { class: "story" }, rows.map(rowText).filter(Boolean).map(([when, text]) =>
+      el("li", {}, el("time", { dateTime: when.toISOString() }, clockSeconds(when)), el("span", {}, text))))));
+  show(place, parts);
+  const stopFacts = house.onFact((fact) => {
+    if (fact.event_id === eventId && fact.kind === "clip_kept" && !clips.length) mount(place, house, [eventId]);
+  });
+  return () => { stop(); stopFacts(); };
+}
+
+/** The visit as the day's list has it; an event's id begins with its time, but clocks may have been wrong. */
+async function findVisit(eventId, rows) {
+  const letters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+  const idMs = [...eventId.slice(0, 10)].reduce((sum, letter) => sum * 32 + letters.indexOf(letter), 0);
+  const times = rows.map((row) => Date.parse(row.occurred_at));
+  const from = Math.max(0, Math.min(idMs || Infinity, ...times) - 120_000);
+  const until = Math.max(idMs || 0, ...times) + 120_000;
+  const visits = await get(`/visits?from_wall_us=${Math.floor(from) * 1000}&until_wall_us=${Math.ceil(until) * 1000}`);
+  return visits.find((visit) => visit.id === eventId);
+}
+
+function rowText(row) {
+  const when = new Date(row.occurred_at);
+  switch (row.kind) {
+    case "press": return [when, t("story_press", { number: row.press_number })];
+    case "motion_started": return [when, row.zones?.length ? t("story_motion_in", { zones: row.zones.join(", ") }) : t("story_motion")];
+    case "motion_ended": return [when, t("story_motion_ended", {
+      seconds: number(row.moved_s), direction: t(`direction_${row.direction}`), score: number(row.peak_score, 2) })];
+    case "clip_kept": return [when, t("story_clip", { seconds: number(row.duration_s) })];
+    case "clip_dropped": return [when, t("story_dropped", { reason: row.reason })];
+    default: return null;
+  }
+}
+
+function makePlayer(clips, ended, house, day) {
+  let index = 0;
+  const boxes = svg("svg", { class: "boxes", viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
+  const video = el("video", { controls: true, playsInline: true, preload: "metadata", id: "player", "aria-label": t("player_label") });
+  const say = el("p", { class: "over", role: "status", hidden: true });
+  const said = el("p", { role: "status", class: "said" });
+  const tabs = el("div", { class: "chips", role: "group", "aria-label": t("clips") });
+  const facts = el("p", { class: "hint" });
+  const actions = el("div", { class: "buttons" });
+  let why = false;
+  let timer = 0;
+  const path = () => `/clips/${encodeURIComponent(clips[index][0])}`;
+
+  const showClip = async (play) => {
+    const [id, , lengthMs] = clips[index];
+    say.hidden = true;
+    video.poster = `/api${path()}/thumbnail.jpg?soon=true`;
+    video.src = `/api${path()}/video`;
+    if (play) video.play().catch(() => { /* it plays when it is touched */ });
+    show(tabs, clips.length > 1 && clips.map((clip, number) => el("button", {
+      class: "chip", "aria-pressed": String(number === index), onclick: () => { index = number; showClip(true); },
+    }, t("clip_number", { number: number + 1, length: lengthText(clip[2] / 1000) }))));
+    drawActions();
+    try {
+      const told = await get(path());
+      if (clips[index]?.[0] !== id) return;
+      show(facts, `${lengthText(lengthMs / 1000)} · ${bytesText(told.bytes)}`,
+        told.clock === "synchronised" ? null : ` · ${t("clock_unsure")}`,
+        told.lost_packets ? ` · ${t("lost_packets", { count: told.lost_packets })}` : null,
+        told.masks.length ? ` · ${t("masked_copy")}` : null);
+    } catch (error) {
+      facts.textContent = error.message;
+    }
+  };
+  const drawActions = () => {
+    const starred = Boolean(clips[index][3]);
+    show(actions,
+      el("button", { class: "quiet", "aria-pressed": String(starred), id: "star", onclick: star }, icon("star"), t("star")),
+      el("a", { class: "button quiet", href: `/api${path()}/video?download=true`, download: `${clips[index][0]}.mp4` }, icon("download"), t("download")),
+      ended.length > 0 && el("button", { class: "quiet", "aria-pressed": String(why), onclick: () => { why = !why; drawActions(); drawBoxes(); } }, icon("motion"), t("why")),
+      el("button", { class: "quiet danger", id: "delete", onclick: remove }, icon("delete"), t("delete")));
+  };
+  const star = async () => {
+    const on = !clips[index][3];
+    try {
+      await ask("PUT", `${path()}/star`, { on });
+      clips[index][3] = Number(on);
+      said.textContent = t(on ? "star_on" : "star_off");
+    } catch (error) {
+      said.textContent = error.message;
+    }
+    drawActions();
+  };
+  const remove = async () => {
+    const sure = await dialog(t("delete_title"), (close) => el("div", {},
+      el("p", {}, t("delete_text")),
+      el("div", { class: "buttons" },
+        el("button", { class: "quiet", onclick: () => close(null) }, t("cancel")),
+        el("button", { class: "danger", id: "delete-yes", onclick: () => close(true) }, t("delete")))));
+    if (!sure) return;
+    try {
+      if (await ask("DELETE", path()) === null) return;
+      clips.splice(index, 1);
+      if (!clips.length) { house.go(`#/visits/${day}`); return; }
+      index = Math.min(index, clips.length - 1);
+      said.textContent = t("deleted");
+      showClip(false);
+    } catch (error) {
+      said.textContent = error.message;
+    }
+  };
+  const drawBoxes = () => {
+    if (!why || !clips[index]) { show(boxes); return; }
+    const nowMs = clips[index][1] + video.currentTime * 1000;
+    const near = [];
+    for (const row of ended) {
+      for (const glimpse of row.why) {
+        const offMs = Math.abs(row.startedMs + glimpse.s * 1000 - nowMs);
+        if (offMs < 500) near.push([offMs, glimpse]);
+      }
+    }
+    near.sort((a, b) => a[0] - b[0]);
+    show(boxes, near.slice(0, 1).map(([, { box: [x, y, width, height] }]) => svg("rect", { x, y, width, height, class: "found" })));
+  };
+  const tick = () => { drawBoxes(); timer = requestAnimationFrame(tick); };
+  video.addEventListener("error", () => {
+    say.hidden = false;
+    say.textContent = video.error?.code === 4 || video.error?.code === 3 ? t("clip_cannot_play") : t("clip_unreachable");
+  });
+  video.addEventListener("ended", () => { if (index + 1 < clips.length) { index += 1; showClip(true); } });
+  document.addEventListener("keydown", keys);
+  function keys(event) {
+    if (event.target.closest("input, button, a, dialog, video")) return;
+    const steps = { ArrowLeft: -5, ArrowRight: 5, ",": -1 / 15, ".": 1 / 15 };
+    if (event.key in steps) video.currentTime = Math.max(0, video.currentTime + steps[event.key]);
+    else if (event.key === " ") { event.preventDefault(); if (video.paused) video.play(); else video.pause(); }
+  }
+  timer = requestAnimationFrame(tick);
+  showClip(false);
+  return {
+    node: el("div", {}, el("div", { class: "stage" }, video, boxes, say), tabs, facts, actions, said),
+    stop() {
+      cancelAnimationFrame(timer);
+      document.removeEventListener("keydown", keys);
+      video.removeAttribute("src");
+      video.load();
+    },
+  };
+}

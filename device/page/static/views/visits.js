@@ -1,0 +1,123 @@
+// A day: every visit of it in one list, newest first, with the hours above it to jump by.
+import { ask, get } from "../api.js";
+import { el, icon, show } from "../dom.js";
+import { dayName, t } from "../i18n.js";
+import { visitRow } from "../visit-row.js";
+import { virtualList } from "../virtual-list.js";
+
+const ROW_PX = 92;
+const FILTERS = {
+  all: () => true,
+  rings: (visit) => visit.presses > 0,
+  motion: (visit) => visit.motions > 0 && !visit.presses,
+  starred: (visit) => visit.starred,
+};
+
+const dayOf = (date) => `${date.getFullYear()}-${String(date.getMonth() + 1).padStart(2, "0")}-${String(date.getDate()).padStart(2, "0")}`;
+
+export async function mount(place, house, [asked]) {
+  const today = dayOf(new Date());
+  const day = /^\d{4}-\d\d-\d\d$/.test(asked ?? "") ? asked : today;
+  const begin = new Date(`${day}T00:00:00`);
+  const end = new Date(begin);
+  end.setDate(end.getDate() + 1);
+  let filter = sessionStorage.getItem("visits-filter") ?? "all";
+  let visits = [];
+  let shown = [];
+
+  const box = el("div", { class: "scroller", id: "day", tabIndex: -1 });
+  const hours = el("div", { class: "hours", role: "group", "aria-label": t("hours") });
+  const said = el("p", { role: "status", class: "said" });
+  const chips = el("div", { class: "chips", role: "group", "aria-label": t("filter") });
+  const list = virtualList(box, ROW_PX, (index) => visitRow(shown[index]));
+
+  const draw = (stay) => {
+    shown = visits.filter(FILTERS[filter]);
+    list.update(shown.length, { stay });
+    said.textContent = shown.length ? t("visits_count", { count: shown.length })
+      : visits.length ? t("nothing_with_filter") : t(day === today ? "nobody_today" : "nobody_that_day");
+    drawHours(hours, shown, (hour) => {
+      const index = shown.findIndex((visit) => new Date(visit.at_ms).getHours() <= hour);
+      list.scrollTo(Math.max(0, index));
+      list.focus(Math.max(0, index));
+    });
+    show(chips, Object.keys(FILTERS).map((name) =>
+      el("button", {
+        class: "chip", "aria-pressed": String(filter === name), "data-filter": name,
+        onclick: () => { filter = name; sessionStorage.setItem("visits-filter", name); draw(); },
+      }, t(`filter_${name}`))));
+  };
+  const load = async (stay) => {
+    visits = await get(`/visits?from_wall_us=${begin * 1000}&until_wall_us=${end * 1000}`);
+    draw(stay);
+  };
+
+  const move = (days) => {
+    const other = new Date(begin);
+    other.setDate(other.getDate() + days);
+    house.go(`#/visits/${dayOf(other)}`);
+  };
+  const picker = el("input", {
+    type: "date", value: day, max: today, "aria-label": t("choose_day"), id: "pick-day",
+    onchange: () => { if (picker.value) house.go(`#/visits/${picker.value}`); },
+  });
+  box.addEventListener("keydown", async (event) => {
+    const index = list.indexOf(document.activeElement);
+    if (index < 0) return;
+    const visit = shown[index];
+    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8, Home: -shown.length, End: shown.length };
+    if (event.key in steps) {
+      event.preventDefault();
+      list.focus(index + steps[event.key]);
+    } else if (event.key === "s" && visit.clips.length) {
+      await starVisit(visit);
+      draw(true);
+      list.focus(index);
+    }
+  });
+  let fromX = 0;
+  box.addEventListener("touchstart", (event) => { fromX = event.touches[0].clientX; }, { passive: true });
+  box.addEventListener("touchend", (event) => {
+    const moved = event.changedTouches[0].clientX - fromX;
+    if (Math.abs(moved) > 90) move(moved > 0 ? -1 : day === today ? 0 : 1);
+  }, { passive: true });
+
+  show(place,
+    el("div", { class: "day" },
+      el("button", { class: "quiet", onclick: () => move(-1), "aria-label": t("day_before") }, icon("left")),
+      el("div", {}, el("h1", {}, day === today ? t("today") : dayName(begin)), picker),
+      el("button", { class: "quiet", onclick: () => move(1), disabled: day >= today, "aria-label": t("day_after") }, icon("right"))),
+    chips, hours, said, box);
+  await load();
+  let timer = 0;
+  const stopFacts = house.onFact((fact) => {
+    if (day !== today || !/press|motion_started|clip_/.test(fact.kind)) return;
+    clearTimeout(timer);
+    timer = setTimeout(() => load(true).catch(() => { /* when the house is back */ }), 300);
+  });
+  return () => { stopFacts(); clearTimeout(timer); list.stop(); };
+}
+
+/** Give every clip of a visit the star, or take it from all. */
+export async function starVisit(visit) {
+  const on = !visit.starred;
+  for (const clip of visit.clips) {
+    await ask("PUT", `/clips/${encodeURIComponent(clip[0])}/star`, { on });
+    clip[3] = Number(on);
+  }
+  visit.starred = on;
+}
+
+function drawHours(place, visits, jump) {
+  const counts = new Array(24).fill(0);
+  for (const visit of visits) counts[new Date(visit.at_ms).getHours()] += 1;
+  const most = Math.max(1, ...counts);
+  show(place, counts.map((count, hour) => {
+    const bar = el("span", { class: "bar" });
+    bar.style.height = `${count ? 12 + (88 * count) / most : 0}%`;
+    return el("button", {
+      class: "hour", disabled: !count, onclick: () => jump(hour),
+      "aria-label": t("hour_count", { hour, count }), title: t("hour_count", { hour, count }),
+    }, bar, hour % 6 === 0 && el("span", { class: "mark", "aria-hidden": "true" }, String(hour)));
+  }));
+}

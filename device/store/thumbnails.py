@@ -1,0 +1,134 @@
+"""Small pictures of clips for the page: made by the keeper when it has nothing better to do, masked.
+
+They are a cache: not synced, counted into what their clip takes on the disk, and gone with it. What is torn
+by a power cut or missing is made again when somebody asks.
+"""
+
+import logging
+from collections import deque
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.policy.masks import Masks
+from device.store.index import ClipRow, Index
+
+log = logging.getLogger(__name__)
+
+WIDTH_PX = 320
+QUALITY = 70
+MOST_WISHES = 300
+MOST_KEYFRAMES = 20
+"""Looked at for the best; at one every two seconds, the first forty of a clip."""
+END_OF_IMAGE = b"\xff\xd9"
+"""The last two bytes of a whole JPEG (ITU-T T.81, B.1.1.3)."""
+
+
+def thumbnail_path(folder: Path, clip_id: str) -> Path:
+    """Return where a clip's picture lies."""
+    return folder / f"{clip_id}.jpg"
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether a picture is there to its end."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-2, 2)
+            return file.read() == END_OF_IMAGE
+    except OSError:
+        return False
+
+
+def picture_of(clip: Path, masks: Masks) -> bytes:
+    """Return JPEG of the keyframe that differs most from the first, for there somebody is; masked.
+
+    Raises OSError or ValueError (av.error.FFmpegError is one of them) if nothing can be decoded.
+    """
+    best: tuple[float, NDArray[Any]] | None = None
+    first: NDArray[np.float32] | None = None
+    with av.open(str(clip)) as file:
+        video = file.streams.video[0]
+        video.codec_context.skip_frame = "NONKEY"
+        for frame in islice(file.decode(video), MOST_KEYFRAMES):
+            height_px = max(2, round(frame.height * WIDTH_PX / frame.width) & ~1)
+            planes = frame.reformat(WIDTH_PX, height_px, "yuv420p").to_ndarray()
+            masks.burn_yuv420(planes)
+            coarse = cv2.resize(planes[:height_px], (40, 24), interpolation=cv2.INTER_AREA).astype(np.float32)
+            first = coarse if first is None else first
+            # Brighter or darker as a whole is the weather; what differs in parts is somebody.
+            apart = float(np.std(coarse - first))
+            if best is None or apart > best[0]:
+                best = (apart, planes)
+    if best is None:
+        raise ValueError("no keyframe in it")
+    bgr = cv2.cvtColor(best[1], cv2.COLOR_YUV2BGR_I420)
+    good, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    if not good:
+        raise ValueError("it cannot be made a JPEG")
+    return np.asarray(jpeg).tobytes()
+
+
+class Thumbnails:
+    """Wishes for pictures, the newest first; the keeper's thread."""
+
+    def __init__(self, folder: Path, masks: Masks) -> None:
+        self._folder = folder
+        self._masks = masks
+        self._wishes: deque[str] = deque(maxlen=MOST_WISHES)
+        self._hopeless: set[str] = set()
+
+    def wish(self, clip_id: str) -> None:
+        """Have a picture made some time."""
+        if clip_id in self._hopeless:
+            return
+        with suppress(ValueError):
+            self._wishes.remove(clip_id)
+        self._wishes.append(clip_id)
+
+    def __bool__(self) -> bool:
+        return bool(self._wishes)
+
+    def make_next(self, index: Index, clips: Path) -> None:
+        """Make one picture. Raises sqlite3.Error."""
+        if not self._wishes:
+            return
+        row = index.find(self._wishes.pop())
+        if row is None or row.doomed:
+            return
+        path = thumbnail_path(self._folder, row.clip_id)
+        try:
+            data = picture_of(clips / row.file_name, self._masks)
+            self._folder.mkdir(exist_ok=True)
+            had_bytes = _disk_bytes(path)
+            part = path.with_suffix(".new")
+            part.write_bytes(data)
+            part.replace(path)
+        except (OSError, ValueError) as error:
+            log.warning("thumbnail_failed id=%s error=%s", row.clip_id, error)
+            self._hopeless.add(row.clip_id)
+            return
+        index.grow(row.clip_id, _disk_bytes(path) - had_bytes)
+
+    def forget(self, row: ClipRow) -> None:
+        """Take a deleted clip's picture away."""
+        with suppress(OSError):
+            thumbnail_path(self._folder, row.clip_id).unlink()
+
+    def clear(self) -> None:
+        """Take every picture away: an index that was built anew knows of none."""
+        with suppress(OSError):
+            for path in self._folder.iterdir():
+                path.unlink()
+
+
+def _disk_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_blocks * 512
+    except FileNotFoundError:
+        return 0
