@@ -42,3 +42,7 @@ def listener(broker: Broker) -> Iterator[Listener]:
     listener = Listener(broker.port)
     yield listener
     listener.close()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--keep-pictures", action="store_true", help="write docs/images/page-*.jpg anew")

@@ -45,7 +45,16 @@ async function send(method, path, body, signal) {
   throw new Refused(answer.status, told);
 }
 
-/** Ask; what is grave shows a dialog for the password first, and null comes back if it is left. */
+const STEPPED_UP_MS = 280_000;
+let steppedUpUntil = 0;
+
+/** Ask for what is grave: the password first, unless it was just given; null if the dialog is left. */
+export async function askGrave(method, path, body) {
+  if (Date.now() > steppedUpUntil && !await stepUp()) return null;
+  return ask(method, path, body);
+}
+
+/** Ask; what turns out to be grave shows a dialog for the password first, and null comes back if it is left. */
 export async function ask(method, path, body, { signal } = {}) {
   try {
     return await send(method, path, body, signal);
@@ -76,6 +85,7 @@ function stepUp() {
       event.preventDefault();
       try {
         await send("POST", "/step-up", { password: password.value });
+        steppedUpUntil = Date.now() + STEPPED_UP_MS;
         close(true);
       } catch (error) {
         said.textContent = error.message;
@@ -103,7 +113,9 @@ export function keepOpen(path, { onText, onBytes, onOpen, onClose }) {
     socket = new WebSocket(`${scheme}://${location.host}/api${path}`);
     socket.binaryType = "arraybuffer";
     socket.onopen = () => { delay = 500; onOpen?.(); };
-    socket.onmessage = ({ data }) => (typeof data === "string" ? onText?.(data) : onBytes?.(data));
+    socket.onmessage = ({ data }) => {
+      if (!ended) (typeof data === "string" ? onText : onBytes)?.(data);
+    };
     socket.onclose = async (event) => {
       if (ended) return;
       onClose?.();
@@ -117,5 +129,11 @@ export function keepOpen(path, { onText, onBytes, onOpen, onClose }) {
     };
   };
   open();
-  return () => { ended = true; clearTimeout(timer); socket?.close(); };
+  return () => {
+    ended = true;
+    clearTimeout(timer);
+    // One that is still being opened is closed once it is: browsers complain of less.
+    if (socket?.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
+    else socket?.close();
+  };
 }

@@ -3,11 +3,14 @@ const LANGUAGES = ["en", "de"];
 const NAMES = { en: "English", de: "Deutsch" };
 let strings = {};
 let language = "en";
+let locale = "en";
 
 /** Load the language that was chosen here, or the browser's first that there is. */
 export async function loadLanguage() {
   const wanted = [localStorage.getItem("language"), ...navigator.languages].map((each) => each?.slice(0, 2));
   language = wanted.find((each) => LANGUAGES.includes(each)) ?? "en";
+  // The region says how times are written: 23:00 or 11:00 PM.
+  locale = navigator.languages.find((each) => each.slice(0, 2) === language) ?? language;
   strings = await (await fetch(`/static/strings/${language}.json`)).json();
   document.documentElement.lang = language;
 }
@@ -39,7 +42,7 @@ export function chooseLanguage(chosen) {
 const formats = new Map();
 function format(options) {
   const key = JSON.stringify(options);
-  if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat(language, options));
+  if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat(locale, options));
   return formats.get(key);
 }
 
@@ -53,11 +56,11 @@ export function bytesText(count) {
   let step = 0;
   while (count >= 1000 && step < units.length - 1) { count /= 1000; step += 1; }
   const digits = { maximumFractionDigits: step > 1 ? 1 : 0 };
-  return new Intl.NumberFormat(language, { style: "unit", unit: units[step], unitDisplay: "short", ...digits }).format(count);
+  return new Intl.NumberFormat(locale, { style: "unit", unit: units[step], unitDisplay: "short", ...digits }).format(count);
 }
 
 export function number(value, digits = 1) {
-  return new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value);
+  return new Intl.NumberFormat(locale, { maximumFractionDigits: digits }).format(value);
 }
 
 export function lengthText(seconds) {

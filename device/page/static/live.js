@@ -26,9 +26,10 @@ function playMediaSource(video, say) {
   let refused = false;
 
   const pump = () => {
-    if (!buffer || buffer.updating || !waiting.length) return;
-    const ranges = buffer.buffered;
+    if (!buffer || !waiting.length) return;
     try {
+      if (buffer.updating) return;
+      const ranges = buffer.buffered;
       if (ranges.length && video.currentTime - ranges.start(0) > KEEP_S) {
         buffer.remove(0, video.currentTime - KEEP_S / 2);
         return;

@@ -16,7 +16,19 @@ export async function mount(place, house) {
   const state = el("p", { class: "state" });
   let way = localStorage.getItem("live-way") === "webrtc" ? "webrtc" : "mse";
   let stop = () => {};
-  const tell = (text) => { say.hidden = !text; say.textContent = text; };
+  let liveSays = "";
+  let cameraSays = "";
+  const showSaid = () => {
+    say.textContent = cameraSays || liveSays;
+    say.hidden = !say.textContent;
+  };
+  const tell = (text) => {
+    // No picture: the doorbell knows why.
+    if (text && text !== liveSays) house.refresh().catch(() => { /* the line at the top says it */ });
+    else if (!text && cameraSays) house.refresh().catch(() => { /* as above */ });
+    liveSays = text;
+    showSaid();
+  };
   const play = () => {
     stop();
     stop = playLive(video, way, tell);
@@ -53,7 +65,8 @@ export async function mount(place, house) {
     show(state,
       el("span", { class: `dot ${camera}` }), t(`camera_${camera}`),
       camera === "live" ? ` · ${t(`motion_${status.motion}`)}` : null);
-    if (camera !== "live") tell(status.camera.text || t(`camera_${camera}`));
+    cameraSays = camera === "live" ? "" : status.camera.text || t(`camera_${camera}`);
+    showSaid();
     show(switches,
       toggle(house, "privacy", "privacy", status.settings.privacy),
       toggle(house, "chime_muted", "mute", status.settings.chime_muted),

@@ -1,5 +1,5 @@
 // What a person changes. Each part is saved by itself, takes effect at once, and can be taken back.
-import { ask, get } from "../api.js";
+import { ask, askGrave, get } from "../api.js";
 import { dialog, el, icon, show } from "../dom.js";
 import { bytesText, chooseLanguage, currentLanguage, languages, t, whenText } from "../i18n.js";
 
@@ -14,7 +14,8 @@ export async function mount(place, house) {
   const save = async (changes, button) => {
     if (button) button.disabled = true;
     try {
-      const done = await ask("PATCH", "/config", { changes });
+      const grave = Object.keys(changes).some((key) => key.startsWith("mqtt."));
+      const done = await (grave ? askGrave : ask)("PATCH", "/config", { changes });
       if (done !== null) {
         for (const [key, now] of Object.entries(changes)) if (settings[key]) settings[key].value = now;
         said.textContent = t("saved");
@@ -49,7 +50,7 @@ export async function mount(place, house) {
   const undo = el("button", {
     class: "quiet", id: "undo", onclick: async () => {
       try {
-        if (await ask("POST", "/config/undo") === null) return;
+        if (await askGrave("POST", "/config/undo") === null) return;
         await mount(place, house);
         document.getElementById("settings-said").textContent = t("undone");
       } catch (error) {
@@ -142,7 +143,7 @@ function mqttPart(value, save) {
       test.disabled = true;
       told.textContent = t("mqtt_trying");
       try {
-        const answer = await ask("POST", "/mqtt/test", { changes: { ...changes(), "mqtt.enabled": true } });
+        const answer = await askGrave("POST", "/mqtt/test", { changes: { ...changes(), "mqtt.enabled": true } });
         told.textContent = answer === null ? "" : t("mqtt_good", { said: answer.said });
       } catch (error) {
         told.textContent = error.message;
@@ -187,7 +188,7 @@ function securityPart(house, said) {
     });
     if (!password) return;
     try {
-      if (await ask("POST", "/password", { password }) !== null) said.textContent = t("password_changed");
+      if (await askGrave("POST", "/password", { password }) !== null) said.textContent = t("password_changed");
     } catch (error) {
       said.textContent = error.message;
     }

@@ -1,5 +1,5 @@
 // One visit: its clips in a player, what happened, and where somebody was seen to move.
-import { ask, get } from "../api.js";
+import { ask, askGrave, get } from "../api.js";
 import { dialog, el, icon, show, svg } from "../dom.js";
 import { bytesText, clockSeconds, dayName, lengthText, number, t } from "../i18n.js";
 
@@ -127,7 +127,7 @@ function makePlayer(clips, ended, house, day) {
         el("button", { class: "danger", id: "delete-yes", onclick: () => close(true) }, t("delete")))));
     if (!sure) return;
     try {
-      if (await ask("DELETE", path()) === null) return;
+      if (await askGrave("DELETE", path()) === null) return;
       clips.splice(index, 1);
       if (!clips.length) { house.go(`#/visits/${day}`); return; }
       index = Math.min(index, clips.length - 1);

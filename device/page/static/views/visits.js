@@ -32,8 +32,10 @@ export async function mount(place, house, [asked]) {
   const list = virtualList(box, ROW_PX, (index) => visitRow(shown[index]));
 
   const draw = (stay) => {
+    const focused = box.contains(document.activeElement) ? document.activeElement.dataset.visit : null;
     shown = visits.filter(FILTERS[filter]);
     list.update(shown.length, { stay });
+    if (focused) list.focus(Math.max(0, shown.findIndex((visit) => visit.id === focused)));
     said.textContent = shown.length ? t("visits_count", { count: shown.length })
       : visits.length ? t("nothing_with_filter") : t(day === today ? "nobody_today" : "nobody_that_day");
     drawHours(hours, shown, (hour) => {
@@ -72,7 +74,6 @@ export async function mount(place, house, [asked]) {
     } else if (event.key === "s" && visit.clips.length) {
       await starVisit(visit);
       draw(true);
-      list.focus(index);
     }
   });
   let fromX = 0;

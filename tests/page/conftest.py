@@ -1,0 +1,63 @@
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.house import Doorbell
+from tests.page.browser import Watched, chromium
+from tests.page.visitor import PASSWORD
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = chromium(playwright)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Watched]]:
+    """Open a browser at a doorbell's page; at the end nothing may have gone wrong in it."""
+    opened: list[Watched] = []
+
+    def open_one(door: Doorbell, **options: Any) -> Watched:
+        watched = Watched(browser, door.page, **options)
+        opened.append(watched)
+        watched.page.goto(door.page)
+        return watched
+
+    yield open_one
+    trouble = [each for watched in opened for each in watched.close()]
+    if sys.exc_info()[0] is None:
+        assert trouble == []
+
+
+@pytest.fixture
+def picture(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Page, str], None]:
+    """Take a screenshot; `scripts/test --keep-pictures` writes those of the README anew."""
+    folder = IMAGES if request.config.getoption("--keep-pictures") else tmp_path
+
+    def take(page: Page, name: str) -> None:
+        page.wait_for_timeout(300)  # so that what has just been drawn stands still
+        page.screenshot(path=folder / f"page-{name}.jpg", type="jpeg", quality=80, animations="disabled")
+
+    return take
+
+
+def claim(page: Page, door: Doorbell) -> None:
+    page.fill("#code", door.claim_code())
+    page.fill("#password", PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_selector("#live")
+
+
+def sign_in(page: Page) -> None:
+    page.fill("#password", PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_selector("#live")
