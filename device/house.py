@@ -38,6 +38,9 @@ from device.worker import Worker
 
 log = logging.getLogger(__name__)
 
+COVERED_US, COVERED_BYTES = 3_000_000, 4_000_000
+"""Of the live view: no more than a viewer needs to begin with."""
+
 if TYPE_CHECKING:
     from device.page.home import Home
     from device.page.server import Keep, Listeners, Page
@@ -164,6 +167,7 @@ class House:
         self.link = self._new_link() if config.mqtt.enabled else None
         self._link_worker: Worker | None = None
         self._masks: Masks | None = None
+        self._covered: Ring | None = None
         chime: Chime = SimulatedChime() if config.chime.kind == "simulated" else NoChime()
         self.desk = Desk(
             config=config,
@@ -332,10 +336,34 @@ class House:
             clock=self.clock,
             inbox=self.inbox,
             home=home,
-            feed=lambda: self._ring,
+            feed=self._feed,
             keep=keep,
         )
         return self.hire("page", self.page.run, patience_s=30)
+
+    def _feed(self) -> Ring:
+        """Return what may be shown: the camera's own pictures, or covered ones if there are masks."""
+        if not self.masks or self.covered_by_camera:
+            return self._ring
+        if self._covered is None:
+            from device.hw.covering import Covering
+
+            covered = self._covered = Ring(keep_us=COVERED_US, limit_bytes=COVERED_BYTES)
+
+            def put(packet: Packet) -> None:
+                covered.append(packet)
+                self._stir()
+
+            covering = Covering(
+                since=self._ring.since,
+                seq_at=self._ring.seq_at,
+                put=put,
+                masks=self.masks,
+                clock=self.clock,
+                wanted=lambda: bool(self.page and self.page.live.viewers and self.masks),
+            )
+            self.hire("covering", covering.run, patience_s=30)
+        return self._covered
 
     def _stir(self) -> None:
         if self.page:

@@ -5,6 +5,7 @@ from typing import Any
 
 import av
 
+from device.errors import CameraError
 from device.events import Packet, VideoFormat
 
 _TIME_BASE = Fraction(1, 90_000)
@@ -46,7 +47,10 @@ class LiveMp4:
         self._zero_us: int | None = None
 
     def add(self, packet: Packet) -> bytes:
-        """Take a picture, the first one a keyframe; return what may be sent. Raises av.error.FFmpegError."""
+        """Take a picture, the first one a keyframe; return what may be sent.
+
+        Raises CameraError if it cannot stand behind the others: times that jump back, say.
+        """
         if self._zero_us is None:
             self._zero_us = packet.dts_us
         copy = av.Packet(packet.data)
@@ -56,7 +60,10 @@ class LiveMp4:
         copy.dts = (packet.dts_us - self._zero_us) * 9 // 100
         copy.duration = packet.duration_us * 9 // 100
         copy.is_keyframe = packet.is_keyframe
-        self._muxer.mux_one(copy)
+        try:
+            self._muxer.mux_one(copy)
+        except (OSError, ValueError, av.error.FFmpegError) as error:
+            raise CameraError(f"live view: {error}") from error
         data = bytes(self._out.data)
         self._out.data.clear()
         return data

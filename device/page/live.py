@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from device.clock import Clock
+from device.errors import CameraError
 from device.events import Packet
 from device.page.home import Feed
 
@@ -60,7 +61,7 @@ class Live:
     """Hands out the feed; counts who watches."""
 
     def __init__(self, feed: Callable[[], Feed], clock: Clock) -> None:
-        """`feed` is asked at each viewer's start: what may be shown."""
+        """`feed` is asked again and again: what may be shown."""
         self.stir = Stir()
         self._feed = feed
         self._clock = clock
@@ -83,11 +84,15 @@ class Live:
 
         After a hole the next one is a keyframe again.
         """
-        feed = self._feed()
-        seq, whole = feed.seq_at(self._clock.mono_us()), False
+        feed: Feed | None = None
+        seq, whole = 0, False
         with self.stir.watching() as stirred:
             while True:
                 stirred.clear()
+                allowed = self._feed()
+                if allowed is not feed:  # also when a mask is drawn while somebody watches
+                    feed = allowed
+                    seq, whole = feed.seq_at(self._clock.mono_us()), False
                 read = feed.since(seq)
                 seq = read.next_seq
                 whole = whole and not read.lost
@@ -133,7 +138,11 @@ async def stream_mp4(live: Live, socket: Any, welcome: Callable[[], bool]) -> No
                 if not packet.is_keyframe:
                     continue
                 mp4, told = LiveMp4(packet.format), 0
-            data = mp4.add(packet)
+            try:
+                data = mp4.add(packet)
+            except CameraError:
+                mp4 = None  # a new file, from the next keyframe on
+                continue
             if not data:
                 continue
             if not told:

@@ -14,9 +14,15 @@ CRF = "20"
 def masked_copy(source: Path, target: Path, masks: Masks) -> None:
     """Write `target` (an MP4 that can be played while it is copied) from `source`, masked in every picture.
 
-    Times stay as they are. Raises OSError or ValueError (av.error.FFmpegError is one of them); then `target`
-    is not whole.
+    Times stay as they are. Raises OSError or ValueError; then `target` is not whole.
     """
+    try:
+        _copy(source, target, masks)
+    except av.error.FFmpegError as error:  # some of its kinds are an OSError or a ValueError already, not all
+        raise error if isinstance(error, (OSError, ValueError)) else ValueError(str(error)) from error
+
+
+def _copy(source: Path, target: Path, masks: Masks) -> None:
     with (
         av.open(str(source)) as old,
         av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as new,

@@ -48,7 +48,7 @@ def is_whole(path: Path) -> bool:
 def picture_of(clip: Path, masks: Masks) -> bytes:
     """Return JPEG of the keyframe that differs most from the first, for there somebody is; masked.
 
-    Raises OSError or ValueError (av.error.FFmpegError is one of them) if nothing can be decoded.
+    Raises OSError, ValueError or av.error.FFmpegError if nothing can be decoded.
     """
     best: tuple[float, NDArray[Any]] | None = None
     first: NDArray[np.float32] | None = None
@@ -109,7 +109,7 @@ class Thumbnails:
             part = path.with_suffix(".new")
             part.write_bytes(data)
             part.replace(path)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, av.error.FFmpegError) as error:
             log.warning("thumbnail_failed id=%s error=%s", row.clip_id, error)
             self._hopeless.add(row.clip_id)
             return

@@ -296,5 +296,29 @@ def test_masked_clips_are_shown_masked_on_the_page(doorbell: Make, tmp_path: Pat
     assert cv2.imdecode(np.frombuffer(thumbnail.body, np.uint8), cv2.IMREAD_GRAYSCALE).std() < 3
 
 
+def test_the_live_view_is_covered_too_also_of_a_mask_drawn_while_somebody_watches(
+    doorbell: Make, tmp_path: Path
+) -> None:
+    video = make_video(tmp_path / "walk.mp4", seconds=8)
+    camera = {"kind": "stream", "stream": {"url": str(video)}}
+    door = doorbell(camera, page={"enabled": True, "port": 0}).start()
+    owner = Visitor(door.page).claim(door).step_up()
+    with owner.socket("/api/live") as live:
+        live.recv(timeout=20)
+        mask = {"name": "all", "points": [[0, 0], [1, 0], [1, 1], [0, 1]]}
+        assert owner.ask("PATCH", "/api/config", {"changes": {"masks": [mask]}}).status == 200
+        # A new head begins a new file, of covered pictures alone.
+        head = next(
+            m for m in (live.recv(timeout=20) for _ in range(300)) if isinstance(m, str) and "codec" in m
+        )
+        parts = [part for part in (live.recv(timeout=20) for _ in range(30)) if isinstance(part, bytes)]
+    assert json.loads(head)["width"] == 320
+    (tmp_path / "live.mp4").write_bytes(b"".join(parts))
+    with av.open(str(tmp_path / "live.mp4")) as file:
+        frames = list(file.decode(video=0))
+    assert len(frames) > 10
+    assert all(frame.to_ndarray(format="gray").std() < 3 for frame in frames)
+
+
 def test_the_password_again_and_a_wrong_one(door: Doorbell, owner: Visitor) -> None:
     assert owner.ask("POST", "/api/step-up", {"password": PASSWORD + "!"}).told["code"] == "wrong_password"

@@ -2,7 +2,7 @@
 import { get, keepOpen, setToken, Unreachable, whenSignedOut } from "./api.js";
 import { el, icon, show } from "./dom.js";
 import { loadLanguage, t } from "./i18n.js";
-import { announceRing, prepareSound } from "./ring.js";
+import { announceRing, dismissRing, prepareSound } from "./ring.js";
 
 const VIEWS = {
   door: { icon: "door", load: () => import("./views/door.js") },
@@ -97,6 +97,7 @@ async function route() {
   }
   leave();
   leave = () => {};
+  dismissRing();
   const mine = ++turn;
   const { mount } = await load();
   if (mine !== turn) return;

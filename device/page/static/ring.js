@@ -35,25 +35,30 @@ function chime() {
   }
 }
 
+/** Whoever goes elsewhere has seen it. */
+export function dismissRing() {
+  shown?.remove();
+  shown = null;
+}
+
 export function announceRing(house, fact) {
   const at = new Date(fact.occurred_at);
   if (Date.now() - at > 30_000 && Date.now() > at) return;
   chime();
   notify(house, at);
   shown?.remove();
-  const gone = () => { shown?.remove(); shown = null; };
   const there = /^(#\/?)?$/.test(location.hash);
-  const see = !there && el("button", { onclick: () => { gone(); house.go("#/"); } }, t("ring_see"));
+  const see = !there && el("button", { onclick: () => { dismissRing(); house.go("#/"); } }, t("ring_see"));
   shown = el("section", { class: there ? "ringing there" : "ringing", role: "alertdialog", "aria-labelledby": "ringing", "data-event": fact.event_id },
     icon("bell"),
     el("div", {},
       el("h2", { id: "ringing" }, t("ring_title")),
       el("p", {}, t("ring_at", { time: clockSeconds(at) }))),
-    el("div", { class: "buttons" }, see, el("button", { class: "quiet", onclick: gone }, t("dismiss"))));
+    el("div", { class: "buttons" }, see, el("button", { class: "quiet", onclick: dismissRing }, t("dismiss"))));
   shown.dataset.shownMs = String(performance.timeOrigin + performance.now());
   document.body.append(shown);
   const mine = shown;
-  setTimeout(() => { if (shown === mine) gone(); }, STAYS_MS);
+  setTimeout(() => { if (shown === mine) dismissRing(); }, STAYS_MS);
 }
 
 async function notify(house, at) {

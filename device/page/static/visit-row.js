@@ -39,7 +39,7 @@ function goesOn(visit) {
 export function visitRow(visit) {
   const seconds = visitLength(visit);
   return el("a", { class: "visit", href: `#/visit/${visit.id}`, "data-visit": visit.id },
-    visit.clips.length ? thumbnail(visit.clips[0][0]) : el("span", { class: "thumbnail none" }, icon("nothing")),
+    visit.clips.length ? thumbnail(visit.clips[0][0]) : el("span", { class: "thumbnail none" }, icon(goesOn(visit) ? "record" : "nothing")),
     el("span", { class: "what" },
       el("span", { class: "time" }, clock(visit.at_ms)),
       el("span", { class: "words" }, icon(visit.presses ? "bell" : visit.motions ? "motion" : "record"), visitWords(visit)),
