@@ -4,14 +4,12 @@ The roof's implementation of `device.page.home.Home`. Every method runs on a thr
 and raises CommandError.
 """
 
-import hashlib
-import json
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from device.config import PAGE_FILE, Sources
 from device.errors import CameraError, CommandError, ConfigError
@@ -26,11 +24,12 @@ from device.store.orders import DeleteClip, KeeperOrder, MakeThumbnail, StarClip
 from device.store.thumbnails import is_whole, thumbnail_path
 from device.store.visits import LONGEST_DAYS, visit_hours, visits_json
 
+if TYPE_CHECKING:
+    from device.store.masked import MaskedCopies
+
 ANSWER_S = 5.0
 MOST_ROWS = 1000
 
-MOST_MASKED = 3
-"""Masked copies that are kept for a while, so that a player can seek."""
 MQTT_PASSWORD_FILE, LONGEST_PASSWORD = "mqtt-password", 256
 
 T = TypeVar("T")
@@ -44,7 +43,8 @@ class Commands:
         self._house = house
         self._layout = house.layout
         self._orders = house.keeper_orders
-        self._masking = threading.Lock()
+        self._making = threading.Lock()
+        self._copies: MaskedCopies | None = None
         self._changing = threading.Lock()
 
     # --- the desk -----------------------------------------------------------------------------------
@@ -174,28 +174,14 @@ class Commands:
             raise CommandError(f"{path.name}: {error.strerror}; `doorbell check` says more") from error
 
     def _masked(self, path: Path, polygons: list[Any]) -> Path:
-        from device.policy.masks import Masks
-        from device.store.masked import masked_copy
+        from device.store.masked import MaskedCopies  # loads PyAV
 
-        digest = hashlib.sha256(json.dumps(polygons).encode()).hexdigest()[:12]
-        folder = self._layout.masked
-        copy = folder / f"{path.stem}.{digest}.mp4"
-        with self._masking:
-            if copy.exists():
-                return copy
-            folder.mkdir(exist_ok=True)
-            oldest_first = sorted(folder.iterdir(), key=lambda each: each.stat().st_mtime)
-            for old in oldest_first[: max(0, len(oldest_first) - MOST_MASKED + 1)]:
-                old.unlink()
-            growing = copy.with_suffix(".growing")
-            try:
-                masked_copy(path, growing, Masks(polygons))
-                growing.rename(copy)
-            except ValueError as error:
-                raise CommandError(f"{path.name}: cannot be encoded with its masks ({error})") from error
-            finally:
-                growing.unlink(missing_ok=True)
-            return copy
+        with self._making:
+            self._copies = self._copies or MaskedCopies(self._layout.masked)
+        try:
+            return self._copies.copy_of(path, polygons)
+        except ValueError as error:
+            raise CommandError(f"{path.name}: cannot be encoded with its masks ({error})") from error
 
     # --- the day --------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from device.store.files import write_durably
 from device.store.index import ClipRow, Index
 from device.store.layout import Layout
 from device.store.logbook import Logbook
+from device.store.masked import forget_copies
 from device.store.orders import (
     DeleteClip,
     Flush,
@@ -369,6 +370,7 @@ class Keeper:
         except OSError as error:
             self._faults.begin("storage_failed", f"{row.file_name}: {error.strerror}", STORAGE_REMEDY)
             return False
+        forget_copies(self._layout.masked, row.file_name)
         if self._thumbnails is not None:
             self._thumbnails.forget(row)
         log.info("clip_deleted id=%s bytes=%d reason=%s", row.clip_id, row.disk_bytes, reason)

@@ -1,7 +1,8 @@
 """What a day was, for the page: its visits with their clips, in one question to both databases.
 
 SQLite makes the JSON itself: ten thousand visits take it some tens of milliseconds, in which no other thread
-has to wait for this one.
+has to wait for this one. What is put together here as text are our own numbers and ids (`clip_name.py`,
+`ulid.py`); zones, which people name, are JSON already.
 """
 
 import sqlite3
@@ -12,34 +13,34 @@ MOST_VISITS = 20_000
 LONGEST_DAYS = 62
 
 _VISITS = """
-WITH told AS (
-    SELECT event_id, min(occurred_wall_us) AS at_us, sum(kind = 'press') AS presses,
-           sum(kind = 'motion_started') AS motions,
-           max(CASE WHEN kind = 'motion_started' THEN json_extract(fields, '$.zones') END) AS zones
+WITH part AS (
+    SELECT event_id, occurred_wall_us AS told_us, NULL AS kept_us,
+           kind = 'press' AS press, kind <> 'press' AS motion,
+           iif(kind = 'press', NULL, json_extract(fields, '$.zones')) AS zones,
+           0 AS pressed, 0 AS moved, NULL AS clip, 0 AS star
     FROM fact
-    WHERE occurred_wall_us >= :from_us AND occurred_wall_us < :until_us
-      AND event_id IS NOT NULL AND kind IN ('press', 'motion_started')
-    GROUP BY event_id
-), kept AS (
-    SELECT event_id, min(started_wall_us) AS at_us, max(protected) AS starred,
-           max(cause = 'press') AS pressed, max(cause = 'motion') AS moved, json_group_array(
-               json_array(clip_id, started_wall_us / 1000, duration_us / 1000, protected)) AS clips
-    FROM (SELECT * FROM store.clip WHERE doomed = 0
-          AND started_wall_us >= :from_us - :reach_us AND started_wall_us < :until_us ORDER BY ordinal)
-    GROUP BY event_id
-), visit AS (
-    SELECT t.event_id, t.at_us, t.presses, t.motions, t.zones, k.clips, k.starred
-    FROM told AS t LEFT JOIN kept AS k ON k.event_id = t.event_id
+    WHERE occurred_wall_us >= :from_us - :reach_us AND occurred_wall_us < :until_us
+      AND kind IN ('press', 'motion_started') AND event_id IS NOT NULL
     UNION ALL
-    SELECT k.event_id, k.at_us, k.pressed, k.moved, NULL, k.clips, k.starred
-    FROM kept AS k LEFT JOIN told AS t ON t.event_id = k.event_id
-    WHERE t.event_id IS NULL AND k.at_us >= :from_us
-    ORDER BY 2 DESC LIMIT :most
+    SELECT event_id, NULL, started_wall_us, 0, 0, NULL, cause = 'press', cause = 'motion',
+           '["' || clip_id || '",' || (started_wall_us / 1000) || ',' || (duration_us / 1000) || ','
+               || protected || ']',
+           protected
+    FROM store.clip
+    WHERE started_wall_us >= :from_us - :reach_us AND started_wall_us < :until_us + :reach_us AND doomed = 0
+), visit AS (
+    SELECT event_id, coalesce(min(told_us), min(kept_us)) AS at_us,
+           max(sum(press), max(pressed)) AS presses, max(sum(motion), max(moved)) AS motions,
+           max(zones) AS zones, group_concat(clip) AS clips, max(star) AS star
+    FROM part GROUP BY event_id
+    HAVING at_us >= :from_us AND at_us < :until_us ORDER BY at_us DESC LIMIT :most
 )
-SELECT json_group_array(json_object(
-    'id', event_id, 'at_ms', at_us / 1000, 'presses', presses, 'motions', motions,
-    'zones', json(coalesce(zones, '[]')), 'starred', json(iif(starred, 'true', 'false')),
-    'clips', json(coalesce(clips, '[]')))) FROM visit
+SELECT '[' || coalesce(group_concat(
+    '{"id":"' || event_id || '","at_ms":' || (at_us / 1000)
+    || ',"presses":' || presses || ',"motions":' || motions
+    || ',"zones":' || coalesce(zones, '[]') || ',"starred":' || iif(star, 'true', 'false')
+    || ',"clips":[' || coalesce(clips, '') || ']}'), '') || ']'
+FROM visit
 """
 _HOURS = """
 SELECT hour, count(DISTINCT event_id) FROM (
@@ -50,8 +51,8 @@ SELECT hour, count(DISTINCT event_id) FROM (
     WHERE started_wall_us >= :from_us AND doomed = 0
 ) GROUP BY hour ORDER BY hour
 """
-REACH_US = 60_000_000
-"""A visit of the first minute may have a clip that began before midnight."""
+REACH_US = 3_600_000_000
+"""A visit over midnight is told on the day that it began on, with all its clips."""
 
 
 def visits_json(log: Path, index: Path, from_wall_us: int, until_wall_us: int) -> str:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.benches import daemon, motion, preroll, press, start, store
+from scripts.benches import daemon, motion, page, preroll, press, start, store
 
 BENCHES: dict[str, Any] = {
     "press": press,
@@ -16,6 +16,7 @@ BENCHES: dict[str, Any] = {
     "store": store,
     "start": start,
     "preroll": preroll,
+    "page": page,
 }
 
 

@@ -47,7 +47,8 @@ class Bare:
         return edge_us
 
 
-def _subscriber(port: int, topic: str) -> "queue.SimpleQueue[int]":
+def subscriber(port: int, topic: str) -> "queue.SimpleQueue[int]":
+    """Subscribe; return when each message came, in monotonic microseconds."""
     arrivals: queue.SimpleQueue[int] = queue.SimpleQueue()
     subscribed = threading.Event()
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
@@ -77,7 +78,7 @@ def measure(tries: int) -> dict[str, Any]:
         folder = Path(place)
         main = rig.draw_video(folder / "main.mp4", width_px=1920, seconds=20, keyframe_s=2, kbps=4000)
         sub = rig.draw_video(folder / "sub.mp4", width_px=640, seconds=20, keyframe_s=2, kbps=500)
-        ours, bares = _subscriber(port, "doorbelld/bench/press"), _subscriber(port, "bare/press")
+        ours, bares = subscriber(port, "doorbelld/bench/press"), subscriber(port, "bare/press")
         stream = {"url": str(main), "substream_url": str(sub)}
         daemon = rig.Daemon(folder, port, {"kind": "stream", "stream": stream}).live()
         bare, done = Bare(port), threading.Event()

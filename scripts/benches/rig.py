@@ -21,6 +21,7 @@ from device.config import dump_config
 from device.hw.porch import Porch
 
 BIN = Path(sys.executable).parent
+KEPT_ALIVE_S = 15
 LIBRARIES = "import av, cv2, numpy, paho.mqtt.client, pydantic, sqlite3"
 """What a Python has to import that could do the daemon's work."""
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
@@ -138,6 +139,7 @@ class Daemon:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen([*program, "--config", config], stderr=log)
         self._client = Connection(self.state / "run")
+        self._asked_s = time.monotonic()
         for _ in range(400):
             try:
                 self._client.connect()
@@ -156,6 +158,9 @@ class Daemon:
 
     def ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Ask over the command socket, on one connection."""
+        if time.monotonic() - self._asked_s > KEPT_ALIVE_S:
+            self._client.close()  # the daemon has let go of it; the next request connects anew
+        self._asked_s = time.monotonic()
         answer: dict[str, Any] = json.loads(self._client.ask(method, path, body))
         return answer
 
