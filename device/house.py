@@ -43,7 +43,8 @@ COVERED_US, COVERED_BYTES = 3_000_000, 4_000_000
 
 if TYPE_CHECKING:
     from device.page.home import Home
-    from device.page.server import Keep, Listeners, Page
+    from device.page.listeners import Listeners
+    from device.page.server import Keep, Page
     from device.policy.masks import Masks
 
 RING_SLACK_US = 8_000_000

@@ -11,7 +11,6 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
@@ -67,7 +66,11 @@ def change_token(token: str) -> str:
 
 
 class Accounts:
-    """Safe to be called from many threads; a password is hashed by one at a time, so floods cost one core."""
+    """Safe to be called from many threads.
+
+    Passwords are hashed one at a time, so that floods cost one core, and outside the lock that `session`
+    takes: the page asks that for each request on its event loop. Nothing is written under that lock either.
+    """
 
     def __init__(
         self,
@@ -87,8 +90,11 @@ class Accounts:
         self._save_content = save
         self._tell_code = tell_code
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._saving = threading.Lock()
+        self._hashing = threading.Lock()
         self._waiting = threading.BoundedSemaphore(MOST_WAITING)
+        self._unsaved = False
         self._tries = Tries()
         self._hash, self._sessions = _read(content)
         self._code: str | None = None
@@ -123,24 +129,16 @@ class Accounts:
                     status=403,
                 )
             self._check_new(password)
-            hashed = self._hasher.hash(password)
-            token = self._begin(agent)
-            try:
-                self._save(hashed)
-            except CommandError:
-                self._sessions.clear()
-                raise
-            self._hash, self._code = hashed, None
+            self._replace(self._hasher.hash(password), {})
+            self._code = None
             self._tell_code(None)
-            return token
+            return self._begin(agent)
 
     def login(self, password: str, *, peer: str, agent: str) -> str:
         """Return a new session's token. Raises Refused."""
         with self._one_at_a_time(peer):
             self._check(password, peer)
-            token = self._begin(agent)
-            self._try_save()
-            return token
+            return self._begin(agent)
 
     def step_up(self, session: Session, password: str, *, peer: str) -> None:
         """Allow what is grave for some minutes. Raises Refused."""
@@ -150,19 +148,12 @@ class Accounts:
 
     def change_password(self, session: Session, password: str) -> None:
         """Change the password and end every other session. Raises Refused, CommandError."""
-        with self._lock:
-            self._check_new(password)
-            hashed = self._hasher.hash(password)
-            others, self._sessions = self._sessions, {session.digest: session}
-            try:
-                self._save(hashed)
-            except CommandError:
-                self._sessions = others
-                raise
-            self._hash = hashed
+        self._check_new(password)
+        with self._hashing:
+            self._replace(self._hasher.hash(password), {session.digest: session})
 
     def session(self, token: str) -> Session | None:
-        """Return the session of a cookie, if it still holds."""
+        """Return the session of a cookie, if it still holds. Never waits for hashing or the disk."""
         if not token:
             return None
         with self._lock:
@@ -176,8 +167,13 @@ class Accounts:
                 return None
             if now_us - session.seen_us > SEEN_EVERY_US:
                 session.seen_us = now_us
-                self._try_save()
+                self._unsaved = True
             return session
+
+    def save_if_needed(self) -> None:
+        """Keep what `session` has seen; called now and then, where waiting for the disk is allowed."""
+        if self._unsaved:
+            self._try_save()
 
     def is_grave_allowed(self, session: Session) -> bool:
         """Return whether the password was given in the last minutes."""
@@ -193,28 +189,33 @@ class Accounts:
         """End one session."""
         with self._lock:
             self._sessions.pop(session.digest, None)
-            self._try_save()
+        self._try_save()
 
     def logout_everywhere(self) -> None:
         """End every session. Raises CommandError if a power cut could bring them back."""
         with self._lock:
             self._sessions.clear()
-            self._save(self._hash)
+        self._save(self._hash)
 
     def reset(self) -> None:
         """Forget the owner: who is at the machine itself may claim it again. Raises CommandError."""
+        self._replace(None, {})
+        self._new_code()
+
+    def _replace(self, hashed: str | None, sessions: dict[str, Session]) -> None:
+        """Set password and sessions, or nothing if that cannot be kept. Raises CommandError."""
         with self._lock:
-            kept, self._sessions = self._sessions, {}
-            try:
-                self._save(None)
-            except CommandError:
-                self._sessions = kept
-                raise
-            self._hash = None
-            self._new_code()
+            before, self._sessions = self._sessions, sessions
+        try:
+            self._save(hashed)
+        except CommandError:
+            with self._lock:
+                self._sessions = before
+            raise
+        self._hash = hashed
 
     def _one_at_a_time(self, peer: str) -> "_Turn":
-        return _Turn(self._waiting, self._lock, lambda: self._refuse_early(peer))
+        return _Turn(self._waiting, self._hashing, lambda: self._refuse_early(peer))
 
     def _refuse_early(self, peer: str) -> None:
         wait_us = self._tries.wait_us(peer, self._clock.mono_us())
@@ -241,10 +242,12 @@ class Accounts:
     def _begin(self, agent: str) -> str:
         token, now_us = secrets.token_urlsafe(32), self._clock.wall_us()
         session = Session(digest=digest_of(token), agent=agent[:200], began_us=now_us, seen_us=now_us)
-        self._sessions[session.digest] = session
-        if len(self._sessions) > MOST_SESSIONS:
-            oldest = min(self._sessions.values(), key=lambda each: each.seen_us)
-            del self._sessions[oldest.digest]
+        with self._lock:
+            self._sessions[session.digest] = session
+            if len(self._sessions) > MOST_SESSIONS:
+                oldest = min(self._sessions.values(), key=lambda each: each.seen_us)
+                del self._sessions[oldest.digest]
+        self._try_save()
         return token
 
     def _new_code(self) -> None:
@@ -265,20 +268,24 @@ class Accounts:
             return
 
     def _save(self, hashed: str | None) -> None:
-        sessions = [asdict(session) for session in self._sessions.values()]
-        for session in sessions:
-            del session["stepped_up_us"]
-        self._save_content(json.dumps({"version": 1, "password": hashed, "sessions": sessions}).encode())
+        with self._saving:
+            self._unsaved = False
+            with self._lock:
+                sessions = [asdict(session) for session in self._sessions.values()]
+            for session in sessions:
+                del session["stepped_up_us"]
+            kept = {"version": 1, "password": hashed, "sessions": sessions}
+            self._save_content(json.dumps(kept).encode())
 
 
 class _Turn:
     """Waits for the one that checks passwords, but not behind a crowd."""
 
     def __init__(
-        self, waiting: threading.BoundedSemaphore, lock: threading.RLock, check: Callable[[], None]
+        self, waiting: threading.BoundedSemaphore, lock: threading.Lock, check: Callable[[], None]
     ) -> None:
         self._waiting = waiting
-        self._turn: Any = lock
+        self._turn = lock
         self._check = check
 
     def __enter__(self) -> None:

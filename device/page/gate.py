@@ -80,6 +80,9 @@ class Gate:
         """Return (status, code, sentence) of what does not pass; else leave the session in the scope."""
         if not self._is_ours(host):
             return 421, "host", "the doorbell is not known by this name; add it to page.hosts"
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > LARGEST_BODY_BYTES:
+            return 413, "large", f"a request holds {LARGEST_BODY_BYTES} bytes at most"
         path, changes = scope["path"], scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
         if changes and urlsplit(headers.get("origin", "")).netloc.lower() != host.lower():
             return 403, "origin", "this did not come from the doorbell's own page"
@@ -166,5 +169,7 @@ async def _refuse(scope: Any, receive: Any, send: Any, status: int, code: str, t
         return
     body = json.dumps({"error": text, "code": code}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status == 413:  # noqa: PLR2004
+        headers.append((b"connection", b"close"))  # what else comes is not read
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -109,7 +109,7 @@ class Thumbnails:
             part = path.with_suffix(".new")
             part.write_bytes(data)
             part.replace(path)
-        except (OSError, ValueError, av.error.FFmpegError) as error:
+        except (OSError, ValueError, av.error.FFmpegError, cv2.error) as error:
             log.warning("thumbnail_failed id=%s error=%s", row.clip_id, error)
             self._hopeless.add(row.clip_id)
             return

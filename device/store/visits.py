@@ -33,7 +33,7 @@ WITH part AS (
            max(sum(press), max(pressed)) AS presses, max(sum(motion), max(moved)) AS motions,
            max(zones) AS zones, group_concat(clip) AS clips, max(star) AS star
     FROM part GROUP BY event_id
-    HAVING at_us >= :from_us AND at_us < :until_us ORDER BY at_us DESC LIMIT :most
+    HAVING at_us >= :from_us AND at_us < :until_us ORDER BY event_id DESC LIMIT :most
 )
 SELECT '[' || coalesce(group_concat(
     '{"id":"' || event_id || '","at_ms":' || (at_us / 1000)

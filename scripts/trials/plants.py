@@ -88,7 +88,7 @@ def _row_first() -> None:
 
 
 def _settings_in_place() -> None:
-    def in_place(path: Path, content: bytes) -> None:
+    def in_place(path: Path, content: bytes, **_mode: int) -> None:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
         os.write(fd, content)
         os.fsync(fd)

@@ -203,8 +203,8 @@ def tell_promises(mark: Callable[..., None]) -> None:
     )  # fmt: skip
     around(
         keeper, "write_durably",
-        lambda _, content: {"may_set": json.loads(content)["quiet_until_us"]},
-        lambda _, content: {"set": json.loads(content)["quiet_until_us"]},
+        lambda _, content, **_mode: {"may_set": json.loads(content)["quiet_until_us"]},
+        lambda _, content, **_mode: {"set": json.loads(content)["quiet_until_us"]},
     )  # fmt: skip
 
     def checkpoints(store: Any, *_args: Any, **_named: Any) -> None:

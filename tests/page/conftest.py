@@ -26,10 +26,10 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Watched]]:
     """Open a browser at a doorbell's page; at the end nothing may have gone wrong in it."""
     opened: list[Watched] = []
 
-    def open_one(door: Doorbell, **options: Any) -> Watched:
-        watched = Watched(browser, door.page, **options)
+    def open_one(door: Doorbell, *, at: str = "", **options: Any) -> Watched:
+        watched = Watched(browser, at or door.page, **options)
         opened.append(watched)
-        watched.page.goto(door.page)
+        watched.page.goto(watched.url)
         return watched
 
     yield open_one
