@@ -99,9 +99,12 @@ def _add_house(api: APIRouter, home: Home, history: History) -> None:
         """When something happened: (hours since 1970, visits in that hour), of the last months."""
         return home.hours()
 
-    @api.get("/visits", tags=["what happened"], response_model=list[dict[str, Any]])
+    @api.get("/visits", tags=["what happened"], response_model=dict[str, Any])
     def visits(from_wall_us: WallUs, until_wall_us: WallUs) -> Response:
-        """The visits that began in a span, newest first: what triggered them, and their clips."""
+        """The visits that began in a span, newest first, as a table: {"columns": names, "rows": values}.
+
+        A clip is [id, start in Unix ms, length in ms, starred].
+        """
         return Response(home.visits(from_wall_us, until_wall_us), media_type="application/json")
 
     @api.get("/events/{event_id}", tags=["what happened"])

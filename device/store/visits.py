@@ -17,29 +17,26 @@ WITH part AS (
     SELECT event_id, occurred_wall_us AS told_us, NULL AS kept_us,
            kind = 'press' AS press, kind <> 'press' AS motion,
            iif(kind = 'press', NULL, json_extract(fields, '$.zones')) AS zones,
-           0 AS pressed, 0 AS moved, NULL AS clip, 0 AS star
+           0 AS pressed, 0 AS moved, NULL AS clip
     FROM fact
     WHERE occurred_wall_us >= :from_us - :reach_us AND occurred_wall_us < :until_us
       AND kind IN ('press', 'motion_started') AND event_id IS NOT NULL
     UNION ALL
     SELECT event_id, NULL, started_wall_us, 0, 0, NULL, cause = 'press', cause = 'motion',
            '["' || clip_id || '",' || (started_wall_us / 1000) || ',' || (duration_us / 1000) || ','
-               || protected || ']',
-           protected
+               || protected || ']'
     FROM store.clip
     WHERE started_wall_us >= :from_us - :reach_us AND started_wall_us < :until_us + :reach_us AND doomed = 0
 ), visit AS (
     SELECT event_id, coalesce(min(told_us), min(kept_us)) AS at_us,
            max(sum(press), max(pressed)) AS presses, max(sum(motion), max(moved)) AS motions,
-           max(zones) AS zones, group_concat(clip) AS clips, max(star) AS star
+           max(zones) AS zones, group_concat(clip) AS clips
     FROM part GROUP BY event_id
     HAVING at_us >= :from_us AND at_us < :until_us ORDER BY event_id DESC LIMIT :most
 )
-SELECT '[' || coalesce(group_concat(
-    '{"id":"' || event_id || '","at_ms":' || (at_us / 1000)
-    || ',"presses":' || presses || ',"motions":' || motions
-    || ',"zones":' || coalesce(zones, '[]') || ',"starred":' || iif(star, 'true', 'false')
-    || ',"clips":[' || coalesce(clips, '') || ']}'), '') || ']'
+SELECT '{"columns":["id","at_ms","presses","motions","zones","clips"],"rows":[' || coalesce(group_concat(
+    '["' || event_id || '",' || (at_us / 1000) || ',' || presses || ',' || motions
+    || ',' || coalesce(zones, '[]') || ',[' || coalesce(clips, '') || ']]'), '') || ']}'
 FROM visit
 """
 _HOURS = """
@@ -56,10 +53,11 @@ REACH_US = 3_600_000_000
 
 
 def visits_json(log: Path, index: Path, from_wall_us: int, until_wall_us: int) -> str:
-    """Return the visits that began in [from, until), newest first, as a JSON array. Raises sqlite3.Error.
+    """Return the visits that began in [from, until), newest first, as JSON. Raises sqlite3.Error.
 
-    Each: {"id", "at_ms", "presses", "motions", "zones", "starred", "clips": [[id, start in Unix ms, length in
-    ms, starred], …]}. A visit whose rows the log has let go is told by its clips.
+    {"columns": names, "rows": [[id, Unix ms, presses, motions, zones, clips], …]}, where a clip is [id, start
+    in Unix ms, length in ms, starred]: a table, for ten thousand objects would be half as long again. A visit
+    whose rows the log has let go is told by its clips.
     """
     values = {"from_us": from_wall_us, "until_us": until_wall_us, "reach_us": REACH_US, "most": MOST_VISITS}
     return str(_ask(log, index, _VISITS, values)[0][0])

@@ -140,7 +140,8 @@ def _doorbell(
     folder = place / name
     folder.mkdir(exist_ok=True)
     page = {"enabled": True, "port": 0, "loopback_port": port}
-    daemon = rig.Daemon(folder, broker, camera, page=page).live()
+    storage = {"reserve_bytes": 0, "log_rows": 1_000_000}
+    daemon = rig.Daemon(folder, broker, camera, page=page, storage=storage).live()
     try:
         yield daemon, Owner(daemon, port)
     finally:

@@ -43,7 +43,8 @@ def test_a_press_is_told_to_an_open_page_and_then_stands_in_the_day(door: Doorbe
             facts.append(json.loads(events.recv(timeout=20)))
     press = next(fact for fact in facts if fact.get("kind") == "press")
     assert press["event_id"] == rung["event_id"]
-    (visit,) = owner.ask("GET", f"/api/visits?{day()}").told
+    table = owner.ask("GET", f"/api/visits?{day()}").told
+    (visit,) = (dict(zip(table["columns"], row, strict=True)) for row in table["rows"])
     assert (visit["id"], visit["presses"], visit["motions"]) == (rung["event_id"], 1, 0)
     ((clip_id, _, length_ms, star),) = visit["clips"]
     assert clip_id == door.clips(1)[0]["id"]

@@ -73,6 +73,16 @@ export async function askSdp(path, sdp) {
   return { sdp: await answer.text(), place: answer.headers.get("location").replace(/^\/api/, "") };
 }
 
+/** The visits that began from one moment (a Date or Unix ms) until another, newest first. */
+export async function getVisits(from, until) {
+  const { columns, rows } = await ask("GET", `/visits?from_wall_us=${Math.floor(from) * 1000}&until_wall_us=${Math.ceil(until) * 1000}`);
+  return rows.map((row) => {
+    const visit = Object.fromEntries(columns.map((name, place) => [name, row[place]]));
+    visit.starred = visit.clips.some((clip) => clip[3]);
+    return visit;
+  });
+}
+
 export const get = (path, options) => ask("GET", path, undefined, options);
 
 function stepUp() {

@@ -1,11 +1,11 @@
 // The door: who is there now, and who was there last.
-import { ask, get } from "../api.js";
+import { ask, getVisits } from "../api.js";
 import { el, icon, show } from "../dom.js";
 import { t } from "../i18n.js";
 import { playLive } from "../live.js";
 import { visitRow } from "../visit-row.js";
 
-const DAY_US = 86_400_000_000;
+const DAY_MS = 86_400_000;
 
 export async function mount(place, house) {
   const say = el("p", { class: "over", role: "status", hidden: true });
@@ -74,8 +74,8 @@ export async function mount(place, house) {
       fast);
   };
   const showRecent = async () => {
-    const until = (Date.now() + 60_000) * 1000;
-    const visits = await get(`/visits?from_wall_us=${until - DAY_US}&until_wall_us=${until}`);
+    const until = Date.now() + 60_000;
+    const visits = await getVisits(until - DAY_MS, until);
     show(recent, visits.slice(0, 4).map((visit) => el("li", {}, visitRow(visit))));
     if (!visits.length) show(recent, el("li", { class: "empty" }, t("nobody_today")));
   };

@@ -1,5 +1,5 @@
 // What a person changes. Each part is saved by itself, takes effect at once, and can be taken back.
-import { ask, askGrave, get } from "../api.js";
+import { ask, askGrave, get, getVisits } from "../api.js";
 import { dialog, el, icon, show } from "../dom.js";
 import { bytesText, chooseLanguage, currentLanguage, languages, t, whenText } from "../i18n.js";
 
@@ -103,8 +103,7 @@ export async function mount(place, house) {
 
 async function lastMotion() {
   const until = Date.now() + 60_000;
-  const visits = await get(`/visits?from_wall_us=${(until - 2 * DAY_MS) * 1000}&until_wall_us=${until * 1000}`);
-  const last = visits.find((visit) => visit.motions);
+  const last = (await getVisits(until - 2 * DAY_MS, until)).find((visit) => visit.motions);
   return last && el("a", { class: "button quiet", href: `#/visit/${last.id}` }, icon("motion"), t("why_last"));
 }
 

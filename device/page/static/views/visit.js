@@ -1,5 +1,5 @@
 // One visit: its clips in a player, what happened, and where somebody was seen to move.
-import { ask, askGrave, get } from "../api.js";
+import { ask, askGrave, get, getVisits } from "../api.js";
 import { dialog, el, icon, show, svg } from "../dom.js";
 import { bytesText, clockSeconds, dayName, lengthText, number, t } from "../i18n.js";
 
@@ -49,8 +49,7 @@ async function findVisit(eventId, rows) {
   const times = rows.map((row) => Date.parse(row.occurred_at));
   const from = Math.max(0, Math.min(idMs || Infinity, ...times) - 120_000);
   const until = Math.max(idMs || 0, ...times) + 120_000;
-  const visits = await get(`/visits?from_wall_us=${Math.floor(from) * 1000}&until_wall_us=${Math.ceil(until) * 1000}`);
-  return visits.find((visit) => visit.id === eventId);
+  return (await getVisits(from, until)).find((visit) => visit.id === eventId);
 }
 
 function rowText(row) {

@@ -1,5 +1,5 @@
 // A day: every visit of it in one list, newest first, with the hours above it to jump by.
-import { ask, get } from "../api.js";
+import { ask, getVisits } from "../api.js";
 import { el, icon, show } from "../dom.js";
 import { dayName, t } from "../i18n.js";
 import { visitRow } from "../visit-row.js";
@@ -50,7 +50,7 @@ export async function mount(place, house, [asked]) {
       }, t(`filter_${name}`))));
   };
   const load = async (stay) => {
-    visits = await get(`/visits?from_wall_us=${begin * 1000}&until_wall_us=${end * 1000}`);
+    visits = await getVisits(begin, end);
     draw(stay);
   };
 
