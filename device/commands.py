@@ -17,11 +17,10 @@ from device.events import ClipAsked, Pressed, SettingAsked, StatusAsked
 from device.house import House
 from device.hw.button import SimulatedButton
 from device.link.trial import try_broker
-from device.store.files import plain_size
+from device.store.files import is_whole_jpeg, plain_size
 from device.store.index import ClipRow, Index
 from device.store.journal import JournalReader, LogRow
 from device.store.orders import DeleteClip, KeeperOrder, MakeThumbnail, StarClip, WriteFile
-from device.store.thumbnails import is_whole, thumbnail_path
 from device.store.visits import LONGEST_DAYS, visit_hours, visits_json
 
 if TYPE_CHECKING:
@@ -156,8 +155,8 @@ class Commands:
     def thumbnail(self, clip_id: str) -> Path | None:
         """Return a clip's small picture; if it is not there, have it made."""
         row = self._row(clip_id)
-        path = thumbnail_path(self._layout.thumbnails, row.clip_id)
-        if is_whole(path):
+        path = self._layout.thumbnail(row.clip_id)
+        if is_whole_jpeg(path):
             return path
         self._orders.put(MakeThumbnail(clip_id=row.clip_id))
         return None
@@ -209,7 +208,7 @@ class Commands:
     def change_config(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Change settings, all or none, now and for after a restart."""
         with self._changing:
-            return self._take(lambda sources: sources.changed(self._without_password(changes)))
+            return self._take(lambda sources: sources.changed(self._without_password(sources, changes)))
 
     def undo_config(self) -> dict[str, Any]:
         """Take the last change back."""
@@ -227,7 +226,7 @@ class Commands:
             self._house.apply(after)
         return {"undo": len(after.before)}
 
-    def _without_password(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def _without_password(self, sources: Sources, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Return the changes with the broker's password in a file of its own, as the daemon reads it."""
         kept = dict(changes)
         password = kept.pop("mqtt.password", None)
@@ -235,6 +234,7 @@ class Commands:
             return kept
         if not isinstance(password, str) or not password.isprintable() or len(password) > LONGEST_PASSWORD:
             raise CommandError(f"mqtt.password must be a text of at most {LONGEST_PASSWORD} characters")
+        sources.changed(kept)  # what does not fit is refused before the old password is gone
         self.keep(MQTT_PASSWORD_FILE, password.encode())
         return {**kept, "mqtt.password_file": str(self._layout.state_dir / MQTT_PASSWORD_FILE)}
 

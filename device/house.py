@@ -296,7 +296,7 @@ class House:
             storage=self.config.storage,
             orders=self.keeper_orders,
             log_grew=lambda: self.link.replay.grew() if self.link else None,
-            thumbnails=Thumbnails(self.layout.thumbnails, self.masks),
+            thumbnails=Thumbnails(self.layout, self.masks),
         )
         return self.hire("keeper", keeper.run, patience_s=120)
 

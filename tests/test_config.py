@@ -161,6 +161,13 @@ def test_the_bell_does_not_wait_for_heavy_imports() -> None:
     assert done.stdout.strip() == b"[]"
 
 
+def test_the_daemon_loads_nothing_heavy_before_the_bell_is_live() -> None:
+    heavy = {"av", "cv2", "numpy", "fastapi", "uvicorn", "aiortc", "cryptography", "argon2"}
+    code = f"import sys, device.app; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_a_configuration_cannot_be_changed_while_the_daemon_runs() -> None:
     with pytest.raises(ValidationError):
         Config().mqtt.port = 1  # type: ignore[misc]

@@ -124,11 +124,11 @@ async def stream_mp4(live: Live, socket: Any, welcome: Callable[[], bool]) -> No
             await socket.send_text(json.dumps({"error": "too many are watching; close another page"}))
             return
         mp4: LiveMp4 | None = None
-        told = checked = 0
+        told, checked_us = False, 0
         async for packet in live.packets():
             now_us = packet.dts_us if packet else 0
-            if packet is None or now_us - checked > QUIET_S * 1e6:
-                checked = now_us
+            if packet is None or now_us - checked_us > QUIET_S * 1e6:
+                checked_us = now_us
                 if not welcome():
                     return
             if packet is None:
@@ -137,7 +137,7 @@ async def stream_mp4(live: Live, socket: Any, welcome: Callable[[], bool]) -> No
             if mp4 is None or mp4.video != packet.format:
                 if not packet.is_keyframe:
                     continue
-                mp4, told = LiveMp4(packet.format), 0
+                mp4, told = LiveMp4(packet.format), False
             try:
                 data = mp4.add(packet)
             except CameraError:
@@ -149,5 +149,5 @@ async def stream_mp4(live: Live, socket: Any, welcome: Callable[[], bool]) -> No
                 video = packet.format
                 head = {"codec": codec_of(data[:4096]), "width": video.width_px, "height": video.height_px}
                 await socket.send_text(json.dumps(head))
-                told = 1
+                told = True
             await socket.send_bytes(data)

@@ -46,6 +46,7 @@ class Page:
     ) -> None:
         from device.page.events import Events
         from device.page.live import Live
+        from device.page.whep import Whep
 
         self._config = config
         self._name = name
@@ -57,6 +58,7 @@ class Page:
         self._home = home
         self._keep = keep
         self.live = Live(feed, clock)
+        self.whep = Whep(self.live)
         self.events = Events()
 
     def run(self, worker: Worker) -> None:
@@ -69,7 +71,7 @@ class Page:
         from device.page.web import limit_threads, socket_app
 
         worker.beat()
-        await limit_threads(THREADS)
+        limit_threads(THREADS)
         self.live.stir.begin()
         self.events.begin()
         accounts = await asyncio.to_thread(self._accounts)
@@ -93,6 +95,7 @@ class Page:
                     door.result()  # a door never ends by itself: this raises what ended it
         for door in doors:
             door.cancel()
+        await self.whep.end_all()
         for doorman in doormen:
             await doorman.goodbye()
         await asyncio.to_thread(history.save)
@@ -113,6 +116,7 @@ class Page:
             name=self._name,
             hosts=host_names(self._config),
             live=self.live,
+            whep=self.whep,
             events=self.events,
             history=history,
             ca_cert=lambda: certificate.authority,

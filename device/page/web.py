@@ -1,6 +1,5 @@
 """The web application: the page's with its gate, and the command socket's without."""
 
-import asyncio
 import contextlib
 import json
 import logging
@@ -9,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 from fastapi import FastAPI, HTTPException, Request, WebSocket, WebSocketDisconnect
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -64,6 +64,7 @@ def page_app(
     name: str,
     hosts: Iterable[str],
     live: Live,
+    whep: Whep,
     events: Events,
     history: History,
     ca_cert: Callable[[], bytes | None],
@@ -72,7 +73,7 @@ def page_app(
     app = _app()
     app.include_router(api.router(home, grave=enter.grave(accounts), history=history))
     app.include_router(enter.router(accounts, name))
-    _add_live(app, accounts, live, events)
+    _add_live(app, accounts, live, whep, events)
     _add_files(app, name, ca_cert)
     return Gate(app, accounts=accounts, hosts=hosts)
 
@@ -119,7 +120,7 @@ def _app() -> FastAPI:
     return app
 
 
-def _add_live(app: FastAPI, accounts: Accounts, live: Live, events: Events) -> None:
+def _add_live(app: FastAPI, accounts: Accounts, live: Live, whep: Whep, events: Events) -> None:
     def welcome(token: str) -> Callable[[], bool]:
         return lambda: accounts.session(token) is not None
 
@@ -136,8 +137,6 @@ def _add_live(app: FastAPI, accounts: Accounts, live: Live, events: Events) -> N
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):
             await events.serve(socket, welcome(socket.state.token))
             await socket.close(1008)
-
-    whep = Whep(live)
 
     @app.post("/api/live/whep", tags=["live"], status_code=201, response_class=Response)
     async def offer(request: Request) -> Response:
@@ -182,9 +181,6 @@ def _add_files(app: FastAPI, name: str, ca_cert: Callable[[], bytes | None]) -> 
         return Response(found, media_type="application/x-x509-ca-cert")
 
 
-async def limit_threads(count: int) -> None:
-    """Let at most `count` plain functions run at once; forty, as it comes, are too many for a small board."""
-    import anyio.to_thread
-
+def limit_threads(count: int) -> None:
+    """Let at most `count` plain functions run at once in the running loop; its forty are too many here."""
     anyio.to_thread.current_default_thread_limiter().total_tokens = count
-    await asyncio.sleep(0)

@@ -5,6 +5,7 @@ set, and asks a public STUN server unless it is given none. Addresses outside th
 of the offer: pictures go to nobody there.
 """
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +19,8 @@ from device.page.live import Live
 log = logging.getLogger(__name__)
 
 LARGEST_OFFER = 64_000
+CONNECT_S = 20.0
+"""A browser that does not come keeps no place."""
 
 
 def home_candidates(sdp: str) -> str:
@@ -41,6 +44,7 @@ class Whep:
         self._live = live
         self._open: dict[int, Any] = {}
         self._next = 1
+        self._patience: set[asyncio.Task[None]] = set()
 
     async def answer(self, offer: str, welcome: Callable[[], bool]) -> tuple[int, str]:
         """Return the view's number and the SDP answer. Raises CommandError."""
@@ -77,6 +81,13 @@ class Whep:
         async def ended() -> None:
             await self.end(number)
 
+        async def give_up() -> None:
+            await asyncio.sleep(CONNECT_S)
+            if peer.connectionState != "connected":
+                await self.end(number)
+
+        self._patience.add(waiting := asyncio.create_task(give_up()))
+        waiting.add_done_callback(self._patience.discard)
         peer.on("connectionstatechange", changed)
         track.on("ended", ended)
         log.info("live_view kind=webrtc number=%d", number)

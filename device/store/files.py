@@ -21,6 +21,20 @@ def plain_size(path: Path) -> int | None:
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
+END_OF_JPEG = b"\xff\xd9"
+"""The last two bytes of a whole one (ITU-T T.81, B.1.1.3)."""
+
+
+def is_whole_jpeg(path: Path) -> bool:
+    """Return whether a picture is there to its end; a power cut may tear one that was not synced."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(END_OF_JPEG), os.SEEK_END)
+            return file.read() == END_OF_JPEG
+    except OSError:
+        return False
+
+
 def open_plain(path: Path) -> BufferedReader:
     """Open an ordinary file for reading. Raises OSError, also for anything else."""
     if plain_size(path) is None:

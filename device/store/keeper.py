@@ -152,7 +152,7 @@ class Keeper:
         self._salvage()
         self._report(force=False)
         if self._thumbnails and not self._recordings:
-            self._thumbnails.make_next(self._index, self._layout.clips)
+            self._thumbnails.make_next(self._index)
 
     def open(self, beat: Callable[[], None]) -> bool:
         """Open and mend what is on the disk; return whether that could be done."""

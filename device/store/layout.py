@@ -40,6 +40,10 @@ class Layout:
         """Small pictures of clips; may be deleted."""
         return self.state_dir / "thumbnails"
 
+    def thumbnail(self, clip_id: str) -> Path:
+        """Return where a clip's small picture lies, if it has one."""
+        return self.thumbnails / f"{clip_id}.jpg"
+
     @property
     def masked(self) -> Path:
         """The newest clips that were shown masked; may be deleted."""

@@ -7,7 +7,6 @@ by a power cut or missing is made again when somebody asks.
 import logging
 from collections import deque
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +17,17 @@ from numpy.typing import NDArray
 
 from device.policy.masks import Masks
 from device.store.index import ClipRow, Index
+from device.store.layout import Layout
 
 log = logging.getLogger(__name__)
 
 WIDTH_PX = 320
 QUALITY = 70
 MOST_WISHES = 300
-MOST_KEYFRAMES = 20
-"""Looked at for the best; at one every two seconds, the first forty of a clip."""
-END_OF_IMAGE = b"\xff\xd9"
-"""The last two bytes of a whole JPEG (ITU-T T.81, B.1.1.3)."""
-
-
-def thumbnail_path(folder: Path, clip_id: str) -> Path:
-    """Return where a clip's picture lies."""
-    return folder / f"{clip_id}.jpg"
-
-
-def is_whole(path: Path) -> bool:
-    """Return whether a picture is there to its end."""
-    try:
-        with path.open("rb") as file:
-            file.seek(-2, 2)
-            return file.read() == END_OF_IMAGE
-    except OSError:
-        return False
+LOOKS = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8)
+"""Parts of a clip at which a keyframe is looked at: each costs some ten milliseconds."""
+LOOKED_AT_US = 40_000_000
+"""No further into a long clip: who came is there by then."""
 
 
 def picture_of(clip: Path, masks: Masks) -> bytes:
@@ -55,7 +40,14 @@ def picture_of(clip: Path, masks: Masks) -> bytes:
     with av.open(str(clip)) as file:
         video = file.streams.video[0]
         video.codec_context.skip_frame = "NONKEY"
-        for frame in islice(file.decode(video), MOST_KEYFRAMES):
+        video.codec_context.thread_count = 1
+        seen_pts: set[int | None] = set()
+        for place in LOOKS:
+            file.seek(int(place * min(file.duration or 0, LOOKED_AT_US)))
+            frame = next(file.decode(video), None)
+            if frame is None or frame.pts in seen_pts:
+                continue
+            seen_pts.add(frame.pts)
             height_px = max(2, round(frame.height * WIDTH_PX / frame.width) & ~1)
             planes = frame.reformat(WIDTH_PX, height_px, "yuv420p").to_ndarray()
             masks.burn_yuv420(planes)
@@ -77,8 +69,8 @@ def picture_of(clip: Path, masks: Masks) -> bytes:
 class Thumbnails:
     """Wishes for pictures, the newest first; the keeper's thread."""
 
-    def __init__(self, folder: Path, masks: Masks) -> None:
-        self._folder = folder
+    def __init__(self, layout: Layout, masks: Masks) -> None:
+        self._layout = layout
         self._masks = masks
         self._wishes: deque[str] = deque(maxlen=MOST_WISHES)
         self._hopeless: set[str] = set()
@@ -94,17 +86,17 @@ class Thumbnails:
     def __bool__(self) -> bool:
         return bool(self._wishes)
 
-    def make_next(self, index: Index, clips: Path) -> None:
+    def make_next(self, index: Index) -> None:
         """Make one picture. Raises sqlite3.Error."""
         if not self._wishes:
             return
         row = index.find(self._wishes.pop())
         if row is None or row.doomed:
             return
-        path = thumbnail_path(self._folder, row.clip_id)
+        path = self._layout.thumbnail(row.clip_id)
         try:
-            data = picture_of(clips / row.file_name, self._masks)
-            self._folder.mkdir(exist_ok=True)
+            data = picture_of(self._layout.clips / row.file_name, self._masks)
+            self._layout.thumbnails.mkdir(exist_ok=True)
             had_bytes = _disk_bytes(path)
             part = path.with_suffix(".new")
             part.write_bytes(data)
@@ -118,12 +110,12 @@ class Thumbnails:
     def forget(self, row: ClipRow) -> None:
         """Take a deleted clip's picture away."""
         with suppress(OSError):
-            thumbnail_path(self._folder, row.clip_id).unlink()
+            self._layout.thumbnail(row.clip_id).unlink()
 
     def clear(self) -> None:
         """Take every picture away: an index that was built anew knows of none."""
         with suppress(OSError):
-            for path in self._folder.iterdir():
+            for path in self._layout.thumbnails.iterdir():
                 path.unlink()
 
 

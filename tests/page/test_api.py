@@ -251,6 +251,8 @@ def test_another_broker_is_tried_then_used_and_no_press_is_lost(
     finally:
         heard.close()
     kept = door.state / "state" / "mqtt-password"
+    wrong = {"mqtt.port": 0, "mqtt.password": "of a change that is refused"}
+    assert owner.ask("PATCH", "/api/config", {"changes": wrong}).status == 409
     assert kept.read_text() == "a secret of the broker's"
     assert kept.stat().st_mode & 0o007 == 0
     assert "a secret" not in json.dumps(door.json("config", "show"))

@@ -172,7 +172,10 @@ def test_a_change_without_the_token_is_refused(door: Doorbell, owner: Visitor) -
     assert owner.ask("POST", "/api/ring").told["code"] == "token"
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8443", "8.8.8.8", "127.0.0.1.evil.example"])
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8443", "8.8.8.8", "127.0.0.1.evil.example", "x;script-src *@localhost"],
+)
 def test_another_host_name_is_refused(door: Doorbell, owner: Visitor, host: str) -> None:
     answer = owner.ask("GET", "/api/status", Host=host)
     assert answer.status in (400, 421)
