@@ -52,6 +52,7 @@ class Whep:
         from aiortc.exceptions import InvalidStateError
         from aiortc.rtcrtpsender import RTCRtpSender
 
+        _check_memory()
         admitted = contextlib.ExitStack()
         if not admitted.enter_context(self._live.admit()):
             admitted.close()
@@ -109,6 +110,19 @@ class Whep:
         """End every view."""
         for number in list(self._open):
             await self.end(number)
+
+
+def _check_memory() -> None:
+    """Raises CommandError where no memory may be both written and run: pyOpenSSL's callbacks are in such."""
+    import cffi
+
+    try:
+        cffi.FFI().callback("int(int)", lambda number: number)
+    except MemoryError:
+        raise CommandError(
+            "low delay is not possible here: the service forbids the memory that its encryption needs "
+            "(MemoryDenyWriteExecute=, see systemd/README.md)"
+        ) from None
 
 
 def _track(packets: AsyncIterator[Packet | None], welcome: Callable[[], bool]) -> Any:

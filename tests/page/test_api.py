@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -325,3 +326,22 @@ def test_the_live_view_is_covered_too_also_of_a_mask_drawn_while_somebody_watche
 
 def test_the_password_again_and_a_wrong_one(door: Doorbell, owner: Visitor) -> None:
     assert owner.ask("POST", "/api/step-up", {"password": PASSWORD + "!"}).told["code"] == "wrong_password"
+
+
+def test_where_memory_may_not_be_made_executable_low_delay_is_refused_in_words() -> None:
+    code = """
+import asyncio, ctypes, sys
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0):  # PR_SET_MDWE, what the unit's MemoryDenyWriteExecute= does
+    sys.exit("no such prctl")
+from device.errors import CommandError
+from device.page.live import Live
+from device.page.whep import Whep
+try:
+    asyncio.run(Whep(Live(lambda: None, None)).answer("v=0", lambda: True))
+except CommandError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if "no such prctl" in done.stderr:
+        pytest.skip("needs Linux 6.3")
+    assert "MemoryDenyWriteExecute" in done.stdout, done.stderr

@@ -1,5 +1,5 @@
 // The live view: the camera's own pictures through MediaSource, or through WebRTC where every moment counts.
-import { ask, askSdp, keepOpen } from "./api.js";
+import { ask, askSdp, keepOpen, Refused } from "./api.js";
 import { t } from "./i18n.js";
 
 const BEHIND_S = 0.7;
@@ -107,11 +107,11 @@ function playWebRtc(video, say) {
   let place = "";
   let ended = false;
   let fallBack = () => {};
-  const giveUp = () => {
+  const giveUp = (error) => {
     if (ended || fallBack.done) return;
     peer?.close();
     leaveServer();
-    say(t("live_webrtc_failed"));
+    say(error instanceof Refused ? error.message : t("live_webrtc_failed"));
     const stop = playMediaSource(video, (text) => { if (text) say(text); });
     fallBack = Object.assign(() => stop(), { done: true });
   };
