@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aioice.ice import get_host_addresses
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from device.home_network import is_home
 from device.store.clip_name import ClipName
 from device.store.journal import Journal
 from device.store.layout import Layout
@@ -112,6 +114,9 @@ def tap_corners(page: Page, corners: list[tuple[float, float]]) -> None:
 
 @pytest.mark.parametrize("way", ["mse", "webrtc"])
 def test_the_live_view_plays(door: Doorbell, open_page: Open, way: str) -> None:
+    addresses = get_host_addresses(use_ipv4=True, use_ipv6=True)
+    if way == "webrtc" and not any(map(is_home, addresses)):
+        pytest.skip("this machine has no home address but loopback's, which ICE leaves out")
     page = open_page(door, **DESK).page
     page.evaluate(f"localStorage.setItem('live-way', '{way}')")
     claim(page, door)
