@@ -24,7 +24,7 @@ QUIET_SCENE = {
 
 @pytest.fixture
 def door(doorbell: Make) -> Doorbell:
-    return doorbell(QUIET_SCENE, page={"enabled": True, "port": 0}).start()
+    return doorbell(QUIET_SCENE, page={"enabled": True, "port": 0}).start(camera=False)
 
 
 @pytest.fixture
@@ -67,11 +67,11 @@ def test_there_is_one_owner(door: Doorbell, owner: Visitor) -> None:
     assert (late.status, late.told["code"]) == (409, "claimed")
 
 
-@pytest.mark.parametrize("password", ["short", "x" * 257])
-def test_a_weak_password_is_refused_with_what_would_do(door: Doorbell, password: str) -> None:
-    answer = Visitor(door.page).enter("/api/claim", code=door.claim_code(), password=password)
-    assert answer.status == 422
-    assert "10 to 256 characters" in answer.told["error"]
+def test_a_weak_password_is_refused_with_what_would_do(door: Doorbell) -> None:
+    for password in ("short", "x" * 257):
+        answer = Visitor(door.page).enter("/api/claim", code=door.claim_code(), password=password)
+        assert answer.status == 422
+        assert "10 to 256 characters" in answer.told["error"]
 
 
 def test_the_password_is_kept_as_argon2id_and_no_token_is_kept_at_all(door: Doorbell, owner: Visitor) -> None:
@@ -94,6 +94,7 @@ def test_a_session_outlives_a_restart_and_ends_with_log_out(door: Doorbell, owne
 
 
 def test_log_out_everywhere_ends_every_browser_and_its_open_sockets(door: Doorbell, owner: Visitor) -> None:
+    wait_for("the camera", lambda: door.status()["camera"]["state"] == "live")
     other = Visitor(door.page).login()
     with other.socket("/api/events") as events, other.socket("/api/live") as live:
         assert owner.ask("POST", "/api/logout-everywhere").status == 200
@@ -114,6 +115,7 @@ def test_the_terminal_can_sign_out_and_make_the_page_free_again(door: Doorbell, 
 
 
 def test_what_is_grave_needs_the_password_again(door: Doorbell, owner: Visitor) -> None:
+    wait_for("the camera", lambda: door.status()["camera"]["state"] == "live")
     door.json("ring")
     clip = door.clips(1)[0]["id"]
     for method, path, body in (
@@ -156,13 +158,13 @@ def test_guesses_are_slowed_by_address_and_never_locked_out(door: Doorbell, owne
     assert owner.ask("GET", "/api/status").status == 200
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "", "http://127.0.0.1:1"])
-def test_a_change_from_another_site_is_refused(door: Doorbell, owner: Visitor, origin: str) -> None:
-    answer = owner.ask("POST", "/api/ring", Origin=origin)
-    assert (answer.status, answer.told["code"]) == (403, "origin")
-    with pytest.raises(InvalidStatus) as caught:
-        owner.socket("/api/events", Origin=origin or "http://nowhere.example")
-    assert caught.value.response.status_code == 403
+def test_a_change_from_another_site_is_refused(door: Doorbell, owner: Visitor) -> None:
+    for origin in ("http://evil.example", "null", "", "http://127.0.0.1:1"):
+        answer = owner.ask("POST", "/api/ring", Origin=origin)
+        assert (answer.status, answer.told["code"]) == (403, "origin"), origin
+        with pytest.raises(InvalidStatus) as caught:
+            owner.socket("/api/events", Origin=origin or "http://nowhere.example")
+        assert caught.value.response.status_code == 403
 
 
 def test_a_change_without_the_token_is_refused(door: Doorbell, owner: Visitor) -> None:
@@ -172,26 +174,23 @@ def test_a_change_without_the_token_is_refused(door: Doorbell, owner: Visitor) -
     assert owner.ask("POST", "/api/ring").told["code"] == "token"
 
 
-@pytest.mark.parametrize(
-    "host",
-    ["evil.example", "evil.example:8443", "8.8.8.8", "127.0.0.1.evil.example", "x;script-src *@localhost"],
-)
-def test_another_host_name_is_refused(door: Doorbell, owner: Visitor, host: str) -> None:
-    answer = owner.ask("GET", "/api/status", Host=host)
-    assert answer.status in (400, 421)
-    assert b"camera" not in answer.body
+def test_another_host_name_is_refused(door: Doorbell, owner: Visitor) -> None:
+    strange = ("evil.example", "evil.example:8443", "8.8.8.8", "127.0.0.1.evil.example", "x;y *@localhost")
+    for host in strange:
+        answer = owner.ask("GET", "/api/status", Host=host)
+        assert answer.status in (400, 421), host
+        assert b"camera" not in answer.body
 
 
-@pytest.mark.parametrize("host", ["localhost", "192.168.1.5:8443", "[fe80::1]", "front.door.example"])
-def test_the_names_of_the_doorbell_are_taken(doorbell: Make, host: str) -> None:
+def test_the_names_of_the_doorbell_are_taken(doorbell: Make) -> None:
     page = {"enabled": True, "port": 0, "hosts": ["front.door.example"]}
     door = doorbell(QUIET_SCENE, page=page).start(camera=False)
-    assert Visitor(door.page).ask("GET", "/api/session", Host=host).status == 200
+    for host in ("localhost", "192.168.1.5:8443", "[fe80::1]", "front.door.example"):
+        assert Visitor(door.page).ask("GET", "/api/session", Host=host).status == 200, host
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
+def test_no_path_leads_to_another_file(door: Doorbell, owner: Visitor) -> None:
+    for path in (
         "/static/../server.py",
         "/static/..%2f..%2fserver.py",
         "/static/%2e%2e/%2e%2e/app.py",
@@ -200,13 +199,11 @@ def test_the_names_of_the_doorbell_are_taken(doorbell: Make, host: str) -> None:
         "/api/clips/..%2f..%2fpage.json/video",
         "/api/clips/%2e%2e/video",
         "/api/clips/%00/video",
-    ],
-)
-def test_no_path_leads_to_another_file(door: Doorbell, owner: Visitor, path: str) -> None:
-    answer = owner.ask("GET", path)
-    assert answer.status in (400, 401, 404, 409)
-    assert b"import" not in answer.body
-    assert b"argon2" not in answer.body
+    ):
+        answer = owner.ask("GET", path)
+        assert answer.status in (400, 401, 404, 409), path
+        assert b"import" not in answer.body
+        assert b"argon2" not in answer.body
 
 
 def test_every_answer_forbids_scripts_of_others_and_frames(door: Doorbell, owner: Visitor) -> None:
