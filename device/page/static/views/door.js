@@ -67,10 +67,12 @@ export async function mount(place, house) {
       camera === "live" ? ` · ${t(`motion_${status.motion}`)}` : null);
     cameraSays = camera === "live" ? "" : status.camera.text || t(`camera_${camera}`);
     showSaid();
+    const motion = status.settings.motion_enabled;
     show(switches,
       toggle(house, "privacy", "privacy", status.settings.privacy),
       toggle(house, "chime_muted", "mute", status.settings.chime_muted),
-      toggle(house, "motion_enabled", "motion", status.settings.motion_enabled),
+      // Turned off in the configuration, the switch has no say.
+      toggle(house, "motion_enabled", "motion", motion, motion && status.motion === "off"),
       fast);
   };
   const showRecent = async () => {
@@ -106,7 +108,7 @@ export async function mount(place, house) {
   return () => { stop(); stopFacts(); clearTimeout(timer); clearInterval(ticking); };
 }
 
-function toggle(house, name, iconName, on) {
+function toggle(house, name, iconName, on, powerless = false) {
   const flip = async () => {
     button.disabled = true;
     try {
@@ -117,8 +119,9 @@ function toggle(house, name, iconName, on) {
     }
     button.disabled = false;
   };
-  const button = el("button", { class: "chip", "aria-pressed": String(on), "data-switch": name, onclick: flip },
-    icon(iconName), t(`switch_${name}`));
+  const button = el("button", {
+    class: "chip", "aria-pressed": String(on && !powerless), "data-switch": name, disabled: powerless, onclick: flip,
+  }, icon(iconName), t(`switch_${name}`));
   return button;
 }
 
