@@ -96,6 +96,15 @@ BitrateKbps = Annotated[int, Field(ge=100, le=25_000)]
 KeyframeEveryS = Annotated[float, Field(ge=0.5, le=10)]
 
 
+def _readable_file(value: str, info: ValidationInfo) -> str:
+    """Open a file that a table names, unless the table is switched off."""
+    if value and info.data.get("enabled"):
+        file = _absolute(value)
+        if isinstance(file, Path):
+            open_once(file)
+    return value
+
+
 class Table(BaseModel):
     """A table of the file: strict, and no key that is not known."""
 
@@ -301,14 +310,7 @@ class MqttConfig(Table):
             )
         return host
 
-    @field_validator("password_file", "ca_file", "cert_file", "key_file")
-    @classmethod
-    def _readable(cls, value: str, info: ValidationInfo) -> str:
-        if value and info.data.get("enabled"):
-            file = _absolute(value)
-            if isinstance(file, Path):
-                open_once(file)
-        return value
+    _readable = field_validator("password_file", "ca_file", "cert_file", "key_file")(_readable_file)
 
     @field_validator("snapshots")
     @classmethod
@@ -340,14 +342,7 @@ class PageConfig(Table):
     cert_file: str = ""
     key_file: str = Field("", validate_default=True)
 
-    @field_validator("cert_file", "key_file")
-    @classmethod
-    def _readable(cls, value: str, info: ValidationInfo) -> str:
-        if value and info.data.get("enabled"):
-            file = _absolute(value)
-            if isinstance(file, Path):
-                open_once(file)
-        return value
+    _readable = field_validator("cert_file", "key_file")(_readable_file)
 
     @field_validator("key_file")
     @classmethod
