@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 
 import av
-import cv2
-import numpy as np
 
 from device.errors import CameraError
 from device.events import Packet, SoundPacket
 from device.hw.decoding import decoded
+from device.policy.jpeg import jpeg_of
 from device.policy.masks import Masks
 
 QUALITY = 85
@@ -32,8 +31,4 @@ def still(packets: Iterable[Packet | SoundPacket], masks: Masks) -> bytes:
         raise CameraError("the camera's picture cannot be decoded")
     planes = last.reformat(last.width & ~1, last.height & ~1, "yuv420p").to_ndarray()
     masks.burn_yuv420(planes)
-    bgr = cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420)
-    good, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    if not good:
-        raise CameraError("the picture cannot be made a JPEG")
-    return np.asarray(jpeg).tobytes()
+    return jpeg_of(planes, QUALITY)

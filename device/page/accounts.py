@@ -108,11 +108,6 @@ class Accounts:
         """Whether there is an owner."""
         return self._hash is not None
 
-    @property
-    def code(self) -> str | None:
-        """The claim code, while there is no owner."""
-        return self._code
-
     def claim(self, code: str, password: str, *, peer: str, agent: str) -> str:
         """Make who knows the code the owner; return a session's token. Raises Refused, CommandError."""
         with self._one_at_a_time(peer):

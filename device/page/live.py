@@ -6,7 +6,6 @@ A viewer that cannot follow is not waited for: it goes on at a later keyframe, a
 import asyncio
 import contextlib
 import json
-import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -14,8 +13,6 @@ from device.clock import Clock
 from device.errors import CameraError
 from device.events import Packet
 from device.page.home import Feed
-
-log = logging.getLogger(__name__)
 
 QUIET_S = 1.0
 """How often who waits for pictures looks whether it is still welcome."""

@@ -140,7 +140,11 @@ class Page:
             await asyncio.sleep(HISTORY_EVERY_S)
             await asyncio.to_thread(accounts.save_if_needed)
             with suppress(CommandError):  # a desk that does not answer has its fault
-                history.feed(self._clock.wall_us(), await asyncio.to_thread(self._home.status))
+                await asyncio.to_thread(self._take_sample, history)
+
+    def _take_sample(self, history: Any) -> None:
+        """Ask the desk, and now and then the keeper: both may take seconds, so never on the event loop."""
+        history.feed(self._clock.wall_us(), self._home.status())
 
     # --- who may come in --------------------------------------------------------------------------
 

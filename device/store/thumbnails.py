@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from device.policy.jpeg import jpeg_of
 from device.policy.masks import Masks
 from device.store.index import ClipRow, Index
 from device.store.layout import Layout
@@ -60,11 +61,7 @@ def picture_of(clip: Path, masks: Masks) -> bytes:
                 best = (apart, planes)
     if best is None:
         raise ValueError("no keyframe in it")
-    bgr = cv2.cvtColor(best[1], cv2.COLOR_YUV2BGR_I420)
-    good, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    if not good:
-        raise ValueError("it cannot be made a JPEG")
-    return np.asarray(jpeg).tobytes()
+    return jpeg_of(best[1], QUALITY)
 
 
 class Thumbnails:

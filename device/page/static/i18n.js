@@ -21,11 +21,6 @@ export function t(key, values = {}) {
   return found.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
-/** Is there such a string? */
-export function has(key) {
-  return key in strings;
-}
-
 export function currentLanguage() {
   return language;
 }
