@@ -67,6 +67,8 @@ def run(sources: Sources) -> int:
         camera = house.open_camera()
         stack.callback(camera.stop, 1.0)
         commands = Commands(house)
+        registrar = house.open_registrar(commands.footage)
+        stack.callback(registrar.stop, 1.0)
         page = house.open_page(listeners, commands, commands.keep)
         stack.callback(page.stop, 1.5)
         status = house.desk.run()

@@ -69,6 +69,12 @@ def rfc3339(wall_us: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
+def rfc3339_us(wall_us: int) -> str:
+    """Format Unix microseconds as RFC 3339 in UTC, every one of them."""
+    moment = _EPOCH + timedelta(microseconds=wall_us)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}Z"
+
+
 def parse_rfc3339(text: str) -> int:
     """Read an RFC 3339 time with an offset; return Unix microseconds. Raises ValueError."""
     moment = datetime.fromisoformat(text)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from device.config import PAGE_FILE, Sources
 from device.errors import CameraError, CommandError, ConfigError
 from device.events import ClipAsked, Pressed, SettingAsked, StatusAsked
+from device.footage import KeptFootage
 from device.house import House
 from device.hw.button import SimulatedButton
 from device.link.trial import try_broker
@@ -24,6 +25,7 @@ from device.store.orders import DeleteClip, KeeperOrder, MakeThumbnail, StarClip
 from device.store.visits import LONGEST_DAYS, visit_hours, visits_json
 
 if TYPE_CHECKING:
+    from device.registrar.registrar import Registrar
     from device.store.masked import MaskedCopies
 
 ANSWER_S = 5.0
@@ -45,6 +47,7 @@ class Commands:
         self._making = threading.Lock()
         self._copies: MaskedCopies | None = None
         self._changing = threading.Lock()
+        self.footage = KeptFootage(house)
 
     # --- the desk -----------------------------------------------------------------------------------
 
@@ -181,6 +184,25 @@ class Commands:
             return self._copies.copy_of(path, polygons)
         except ValueError as error:
             raise CommandError(f"{path.name}: cannot be encoded with its masks ({error})") from error
+
+    def picture(self, clip_id: str, at_us: int) -> bytes:
+        """Return what a clip shows at a time, masked, as JPEG."""
+        return self.footage.picture(self._row(clip_id), at_us)
+
+    # --- the neighbourhood ----------------------------------------------------------------------------
+
+    @property
+    def consent(self) -> "Registrar":
+        """Requests, notices, pins and the ledger."""
+        registrar = self._house.registrar
+        if registrar is None:
+            raise CommandError("the house is starting; try again")
+        return registrar
+
+    def place(self) -> tuple[float, float] | None:
+        """Return where the house stands, longitude and latitude, if the owner said so."""
+        told = self._house.config.neighbourhood
+        return (told.longitude, told.latitude) if told.enabled else None
 
     # --- the day --------------------------------------------------------------------------------------
 

@@ -22,14 +22,17 @@ from device.events import (
     ClipDropped,
     ClipKept,
     ConfigChanged,
+    ConsentStep,
     Fact,
     Fault,
     Flushed,
     InputRefused,
+    LedgerReport,
     LinkReport,
     MotionEnded,
     MotionSettling,
     MotionStarted,
+    NoticeHeard,
     Pressed,
     PressSettled,
     SettingAsked,
@@ -41,7 +44,7 @@ from device.events import (
 from device.known import Known, motion, state, status
 from device.notify import Notifier
 from device.policy.episode import ClipOrder, EpisodeRule
-from device.policy.quiet import is_quiet
+from device.policy.quiet import LOUD_SEVERITIES, is_quiet
 from device.policy.settings import (
     QUIET_UNTIL,
     SWITCHES,
@@ -75,6 +78,9 @@ class Outlets(Protocol):
 
     def retain(self, subtopic: str, payload: str) -> None:
         """Set a retained MQTT topic."""
+
+    def notice(self, notice: dict[str, Any], *, announce: bool) -> None:
+        """Tell a notice to the pages that are open, and over MQTT if it is to be announced."""
 
     def ring(self) -> None:
         """Sound the chime."""
@@ -225,6 +231,14 @@ class Desk:
                 self._store_said(fact)
             case Fault():
                 self._fault(fact)
+            case NoticeHeard():
+                self._notice_heard(fact)
+            case ConsentStep():
+                self._note("consent", fact.fields, mono_us=fact.mono_us)
+            case LedgerReport():
+                self._known.ledger = fact
+                self.outlets.retain("requests/pending", str(fact.pending))
+                self._told_us = None
             case StatusAsked():
                 fact.reply(self.status())
             case ConfigChanged():
@@ -330,6 +344,18 @@ class Desk:
             },
             event_id=fact.event_id,
         )
+
+    def _notice_heard(self, fact: NoticeHeard) -> None:
+        """Announce it, or in quiet hours only leave it on the page: what is not severe can wait for the
+        morning.
+        """
+        wall_us = self.clock.wall_us()
+        quiet = is_quiet(self.config.chime.quiet_hours, minute_of_day(wall_us))
+        quiet = quiet or self.settings.quiet_until_us > wall_us
+        announce = not quiet or fact.notice["severity"] in LOUD_SEVERITIES
+        self.outlets.notice(fact.notice, announce=announce)
+        fields = {name: fact.notice[name] for name in ("source", "id", "kind", "severity", "state")}
+        self._note("notice", {**fields, "announced": announce}, mono_us=fact.mono_us)
 
     def _camera_said(self, report: CameraReport) -> None:
         was, had_fps = "", False

@@ -284,6 +284,31 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeHeard:
+    """A notice for this house was kept, or taken back; `notice` as the page shows it (docs/mqtt.md)."""
+
+    mono_us: int
+    notice: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentStep:
+    """A request took a step, which is in the ledger already; `fields` say which, and nothing it asks."""
+
+    mono_us: int
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerReport:
+    """The ledger grew: its head's hash, its length, and how many requests wait for the owner."""
+
+    head: str
+    length: int
+    pending: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusAsked:
     """A reader wants the state of the house; the desk calls `reply` and goes on."""
 
@@ -330,6 +355,9 @@ Fact = (
     | InputRefused
     | ClipAsked
     | Fault
+    | NoticeHeard
+    | ConsentStep
+    | LedgerReport
     | StatusAsked
     | ConfigChanged
     | WorkerDied

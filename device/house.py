@@ -13,9 +13,9 @@ from device.desk import Desk
 from device.events import ConfigChanged, Fact, LumaFrame, Packet
 from device.hw.button import Button, SimulatedButton
 from device.hw.chime import Chime, NoChime, SimulatedChime
-from device.known import page_url
+from device.known import page_url, told
 from device.link.discovery import discovery
-from device.link.mqtt import LivePress, MqttLink
+from device.link.mqtt import Announcement, LivePress, MqttLink
 from device.link.replay import LogPage
 from device.mailbox import Mailbox
 from device.notify import Notifier
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from device.page.listeners import Listeners
     from device.page.server import Keep, Page
     from device.policy.masks import Masks
+    from device.registrar.registrar import Footage, Registrar
 
 RING_SLACK_US = 8_000_000
 """What the ring keeps beyond the pre-roll, so that a slow disk costs no picture at once."""
@@ -86,6 +87,16 @@ class Orders:
         link = self._link()
         if link:
             link.retain(subtopic, payload)
+
+    def notice(self, notice: dict[str, Any], *, announce: bool) -> None:
+        """Tell a notice to the pages that are open, and over MQTT if it is to be announced."""
+        link = self._link()
+        if link and announce:
+            gone = notice["state"] != "current"
+            payload = json.dumps({"event_type": "withdrawn" if gone else notice["kind"], **told(notice)})
+            name = f"{notice['source']} {notice['id']} {notice['state']}"
+            link.announce(Announcement(id=name, payload=payload, expires_s=notice["expires"]))
+        self._tell_page({"kind": "notice_heard", "notice": notice, "announce": announce})
 
     def ring(self) -> None:
         """Sound the chime."""
@@ -164,6 +175,7 @@ class House:
         facts: queue.SimpleQueue[Fact] = queue.SimpleQueue()
         self.inbox = facts.put
         self.page: Page | None = None
+        self.registrar: Registrar | None = None
         self.keeper_orders: queue.SimpleQueue[KeeperOrder] = queue.SimpleQueue()
         self.link = self._new_link() if config.mqtt.enabled else None
         self._link_worker: Worker | None = None
@@ -261,6 +273,8 @@ class House:
             if before:
                 before.leave()
             self.open_link()
+        if old.neighbourhood != new.neighbourhood and self.registrar:
+            self.registrar.configure(new.neighbourhood)
         self.inbox(ConfigChanged(config=new, keys=tuple(changed)))
 
     @property
@@ -299,6 +313,19 @@ class House:
             thumbnails=Thumbnails(self.layout, self.masks),
         )
         return self.hire("keeper", keeper.run, patience_s=120)
+
+    def open_registrar(self, footage: "Footage") -> Worker:
+        """Start the registrar: it reads the ledger, then the letterbox."""
+        from device.registrar.registrar import Registrar  # loads NumPy and cryptography
+
+        self.registrar = Registrar(
+            path=self.layout.ledger,
+            config=self.config.neighbourhood,
+            clock=self.clock,
+            inbox=self.inbox,
+            footage=footage,
+        )
+        return self.hire("registrar", self.registrar.run, patience_s=120)
 
     def open_camera(self) -> Worker:
         """Start the camera's thread."""

@@ -7,7 +7,7 @@ from typing import Any
 from device import __version__
 from device.clock import Clock, rfc3339, wall_at_us
 from device.config import Config
-from device.events import ButtonState, CameraReport, Fault, LinkReport, StoreReport
+from device.events import ButtonState, CameraReport, Fault, LedgerReport, LinkReport, StoreReport
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,6 +29,7 @@ class Known:
     button_stuck: bool = False
     link: LinkReport | None = None
     store: StoreReport | None = None
+    ledger: LedgerReport | None = None
     presses: int = 0
     last_press_us: int | None = None
     moving: bool = False
@@ -86,7 +87,31 @@ def state(known: Known, config: Config, clock: Clock, *, inbox: int, motion_enab
         "temperature_c": store.temperature_c if store else None,
         "throttling": list(store.throttling) if store and store.throttling is not None else None,
         "presses": known.presses,
+        "ledger_head": known.ledger.head if known.ledger else None,
+        "ledger_entries": known.ledger.length if known.ledger else 0,
         "faults": len(known.faults),
+    }
+
+
+def told(notice: dict[str, Any]) -> dict[str, Any]:
+    """Return a notice as the `notices` topic of docs/mqtt.md tells it."""
+    kept = (
+        "source",
+        "id",
+        "kind",
+        "severity",
+        "headline",
+        "text",
+        "signed_by",
+        "sender_kind",
+        "feed",
+        "state",
+    )
+    return {
+        **{name: notice[name] for name in kept},
+        "sent_at": rfc3339(notice["sent"] * 1_000_000),
+        "expires_at": rfc3339(notice["expires"] * 1_000_000),
+        "reminder": "not a replacement for calling the emergency number",
     }
 
 

@@ -17,6 +17,7 @@ from device.cli import house as of_house
 from device.cli import motion as of_motion
 from device.cli import page as of_page
 from device.cli.client import FAILED, NO_DAEMON, OK, NoDaemon
+from device.cli.consent_arguments import add_consent
 from device.errors import DoorbellError
 from device.policy.settings import QUIET_UNTIL, SWITCHES
 
@@ -153,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--unmasked", action="store_true", help="show what the privacy masks cover, too")
     _add_motion(commands)
     _add_owner(commands)
+    add_consent(commands, _add, _with_json)
     log = _add(commands, "log", of_house.log, "what happened, oldest first")
     _with_json(log)
     log.add_argument("--last", type=_count, default=50, metavar="N", help="so many rows (default: 50)")

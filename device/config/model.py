@@ -352,6 +352,38 @@ class PageConfig(Table):
         return key_file
 
 
+class NeighbourhoodConfig(Table):
+    """The digital neighbourhood: whether it is listened to, where the house stands, and the town's broker."""
+
+    enabled: bool = False
+    latitude: float = Field(0.0, ge=-85, le=85)
+    longitude: float = Field(0.0, ge=-180, le=180)
+    broker_host: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)?$",
+        max_length=253,
+        description="a host name alone, such as town.example: no mqtt:// before it and no port after it",
+    )
+    broker_port: int = Field(8883, ge=1, le=65_535)
+    broker_ca_file: str = ""
+    letterbox_dir: AbsolutePath = Field(Path("/var/lib/doorbelld-letterbox"), validate_default=True)
+
+    _readable = field_validator("broker_ca_file")(_readable_file)
+
+    @field_validator("letterbox_dir")
+    @classmethod
+    def _is_whole(cls, letterbox_dir: Path, info: ValidationInfo) -> Path:
+        told = info.data
+        if told.get("enabled") and told.get("broker_host") == "":
+            raise _at("broker_host", "is empty; name the town's broker, or set enabled = false")
+        if told.get("enabled") and told.get("latitude") == 0 and told.get("longitude") == 0:
+            raise _at(
+                "latitude",
+                "and longitude are 0: say where the house stands (it is compared with here, and never told)",
+            )
+        return letterbox_dir
+
+
 class Config(Table):
     """The whole file; an empty one is the reference."""
 
@@ -366,6 +398,7 @@ class Config(Table):
     storage: StorageConfig = StorageConfig()
     mqtt: MqttConfig = MqttConfig()
     page: PageConfig = Field(PageConfig(), validate_default=True)
+    neighbourhood: NeighbourhoodConfig = NeighbourhoodConfig()
 
     @field_validator("zones", "masks")
     @classmethod

@@ -36,9 +36,14 @@ PAGE_KEYS = (
     "mqtt.username",
     "mqtt.password_file",
     "mqtt.discovery",
+    "neighbourhood.enabled",
+    "neighbourhood.latitude",
+    "neighbourhood.longitude",
+    "neighbourhood.broker_host",
+    "neighbourhood.broker_port",
 )
 """What the page may change: all of it takes effect without a restart."""
-GRAVE_KEYS = ("mqtt.", "masks")
+GRAVE_KEYS = ("mqtt.", "masks", "neighbourhood.")
 """What says where data goes, and what nobody shall see: the password is asked again."""
 MOST_UNDO = 20
 _SECRET_KEYS = ("camera.stream.url", "camera.stream.substream_url")

@@ -38,6 +38,19 @@ def discovery(
             "state_topic": f"{root}/motion",
             "json_attributes_topic": f"{root}/motion/attributes",
         },
+        "notice": {
+            "platform": "event",
+            "name": "Neighbourhood notice",
+            "icon": "mdi:bullhorn",
+            "event_types": ["alert", "update", "news", "withdrawn"],
+            "state_topic": f"{root}/notices",
+        },
+        "requests_pending": {
+            "platform": "sensor",
+            "name": "Footage requests waiting",
+            "icon": "mdi:email-seal",
+            "state_topic": f"{root}/requests/pending",
+        },
         "make_clip": {
             "platform": "button",
             "name": "Make a clip",

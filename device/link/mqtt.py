@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 PRESS_LIVE_US = 10_000_000
 LARGEST_PAYLOAD_BYTES = 256
+MOST_NOTICES = 50
 LONGEST_NAME, MOST_NAMES = 40, 16
 """How much of what was refused is remembered until it is told."""
 REFUSED_EVERY_US = 5_000_000
@@ -51,6 +52,15 @@ class LivePress:
     press_id: int
     mono_us: int
     payload: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """A notice for the dashboards; `id` is of this announcement, for a notice may be told and taken back."""
+
+    id: str
+    payload: str
+    expires_s: int
 
 
 class MqttLink:
@@ -75,6 +85,8 @@ class MqttLink:
         self._clock = clock
         self._discovery = discovery
         self._presses: queue.SimpleQueue[LivePress] = queue.SimpleQueue()
+        self._notices: dict[str, Announcement] = {}
+        self._announced: set[str] = set()
         self._retained: dict[str, str] = {}
         self._changed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -99,6 +111,12 @@ class MqttLink:
         if self._retained.get(subtopic) != payload:
             self._retained[subtopic] = payload
             self._changed.put(subtopic)
+            self._wake()
+
+    def announce(self, notice: Announcement) -> None:
+        """Tell a notice; while the link is down it waits, until it has expired."""
+        if len(self._notices) < MOST_NOTICES:
+            self._notices[notice.id] = notice
             self._wake()
 
     def leave(self) -> None:
@@ -177,6 +195,7 @@ class MqttLink:
             self._inbox(PressSettled(press_id=press.press_id, delivered=False))
 
     def _serve(self, worker: Worker, protocol: MQTTProtocolVersion) -> None:
+        self._announced.clear()  # what had no PUBACK is told again
         live: set[int] = set()  # press_ids handed over, no PUBACK yet
         session = Session(
             self._config, self._client_id, f"{self.root}/availability", protocol, self._take_input
@@ -271,9 +290,28 @@ class MqttLink:
                 session, "press", press.payload, expiry_s=PRESS_LIVE_US // 1_000_000,
                 done=self._delivered(live, press.press_id),
             )  # fmt: skip
+        self._hand_over_notices(session)
         while not self._changed.empty():
             subtopic = self._changed.get_nowait()
             self._publish(session, subtopic, self._retained[subtopic], retain=True)
+
+    def _hand_over_notices(self, session: Session) -> None:
+        now_s = self._clock.wall_us() // 1_000_000
+        for notice in list(self._notices.values()):
+            if notice.expires_s <= now_s:
+                del self._notices[notice.id]
+            elif notice.id not in self._announced:
+                self._announced.add(notice.id)
+                self._publish(
+                    session, "notices", notice.payload, expiry_s=notice.expires_s - now_s,
+                    done=self._told(notice.id),
+                )  # fmt: skip
+
+    def _told(self, notice_id: str) -> Callable[[], None]:
+        def done() -> None:
+            self._notices.pop(notice_id, None)
+
+        return done
 
     def _delivered(self, live: set[int], press_id: int) -> Callable[[], None]:
         def done() -> None:

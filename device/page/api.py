@@ -54,12 +54,6 @@ def router(home: Home, *, grave: Grave, history: History) -> APIRouter:
     _add_house(api, home, history)
     _add_clips(api, home, grave)
     _add_settings(api, home, grave)
-
-    @api.get("/requests", tags=["consent"])
-    def requests() -> list[dict[str, Any]]:
-        """What agencies ask for: nothing yet, for this version hears no request."""
-        return []
-
     return api
 
 
@@ -155,6 +149,11 @@ def _add_clips(api: APIRouter, home: Home, grave: Grave) -> None:
         return FileResponse(
             path, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"}
         )
+
+    @api.get("/clips/{clip_id}/picture.jpg", tags=["clips"], response_class=Response)
+    def picture(clip_id: Name, at_us: Annotated[int, Query(ge=0, le=86_400_000_000)]) -> Response:
+        """What the clip shows at a time, microseconds from its first picture; masked."""
+        return Response(home.picture(clip_id, at_us), media_type="image/jpeg")
 
     @api.get("/snapshot.jpg", tags=["live"], response_class=Response)
     def snapshot() -> Response:

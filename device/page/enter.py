@@ -1,5 +1,6 @@
 """Claim, sign in, sign out: the routes of the page alone; at the command socket the file system decides."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
@@ -33,6 +34,20 @@ def grave(accounts: Accounts) -> Any:
         session: Session | None = request.state.session
         if session is None or not accounts.is_grave_allowed(session):
             raise HTTPException(403, {"error": "give the password again", "code": "step_up"})
+
+    return check
+
+
+def sure(accounts: Accounts) -> Callable[[Request, str | None], None]:
+    """Return what raises unless this very request brings the password: a yes is not left over from something
+    else.
+    """
+
+    def check(request: Request, password: str | None) -> None:
+        session: Session | None = request.state.session
+        if session is None or not password:
+            raise HTTPException(403, {"error": "give the password with it", "code": "step_up"})
+        accounts.step_up(session, password, peer=request.client.host if request.client else "")
 
     return check
 

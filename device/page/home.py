@@ -3,10 +3,11 @@
 Every method may block for some seconds, is called on a thread that may, and raises CommandError.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from device.consent.offer import Choice
 from device.events import Packet, SoundPacket
 
 
@@ -34,6 +35,58 @@ class Feed(Protocol):
 
     def seq_at(self, mono_us: int) -> int:
         """Return where to read from for the last keyframe shown at or before `mono_us`."""
+
+
+class Consent(Protocol):
+    """The registrar, as far as the page goes (device/registrar/registrar.py)."""
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Return every request, newest first."""
+
+    def request(self, request_id: str, choice: Choice) -> dict[str, Any]:
+        """Return one request with exactly what would leave."""
+
+    def approve(self, request_id: str, shown_hash: str, choice: Choice) -> dict[str, Any]:
+        """Approve what the owner was shown."""
+
+    def decline(self, request_id: str) -> dict[str, Any]:
+        """Decline."""
+
+    def withdraw(self, request_id: str) -> dict[str, Any]:
+        """Take an approval back."""
+
+    def notices(self) -> list[dict[str, Any]]:
+        """Return the notices, newest first."""
+
+    def senders(self) -> list[dict[str, Any]]:
+        """Return the pinned senders."""
+
+    def look_at(self, record: bytes) -> dict[str, Any]:
+        """Return what a sender's file says, before it is pinned."""
+
+    def pin(self, record: bytes, typed: str) -> None:
+        """Pin a sender whose fingerprint was typed."""
+
+    def rotate(self, record: bytes) -> None:
+        """Take a newer record of a pinned sender."""
+
+    def unpin(self, sender: str) -> None:
+        """End a pin."""
+
+    def feeds(self) -> dict[str, str]:
+        """Return the feeds: name → address."""
+
+    def add_feed(self, name: str, url: str) -> None:
+        """Listen to a feed."""
+
+    def remove_feed(self, name: str) -> None:
+        """Listen to a feed no longer."""
+
+    def ledger(self, newest: int) -> dict[str, Any]:
+        """Return the newest entries, the head, and what was refused."""
+
+    def export(self) -> Iterator[str]:
+        """Yield the whole ledger as JSON lines."""
 
 
 class Home(Protocol):
@@ -83,6 +136,16 @@ class Home(Protocol):
 
     def video(self, clip_id: str) -> Path:
         """Return a clip's file, or a masked copy of it."""
+
+    def picture(self, clip_id: str, at_us: int) -> bytes:
+        """Return what a clip shows at a time in it, masked, as JPEG."""
+
+    @property
+    def consent(self) -> Consent:
+        """Requests, notices, pins and the ledger."""
+
+    def place(self) -> tuple[float, float] | None:
+        """Return where the house stands, longitude and latitude, if the owner said so."""
 
     def config(self) -> list[dict[str, Any]]:
         """Return every setting with its value, and where that comes from."""

@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from device import __version__
 from device.errors import CommandError
-from device.page import api, enter
+from device.page import api, consent, enter
 from device.page.accounts import Accounts, Refused
 from device.page.events import Events
 from device.page.gate import Gate
@@ -36,6 +36,7 @@ def socket_app(home: Home, accounts: Accounts, history: History) -> Any:
     """Return the application of the command socket: who may open it may do everything."""
     app = _app()
     app.include_router(api.router(home, grave=_anybody, history=history))
+    app.include_router(consent.router(home, grave=_anybody, sure=lambda _request, _password: None))
 
     @app.get("/api/page/code", tags=["owner"])
     def code() -> dict[str, Any]:
@@ -72,6 +73,7 @@ def page_app(
     """Return the page's application, gate and all."""
     app = _app()
     app.include_router(api.router(home, grave=enter.grave(accounts), history=history))
+    app.include_router(consent.router(home, grave=enter.grave(accounts), sure=enter.sure(accounts)))
     app.include_router(enter.router(accounts, name))
     _add_live(app, accounts, live, whep, events)
     _add_files(app, name, ca_cert)

@@ -12,3 +12,7 @@ def is_quiet(hours: str, minute: int) -> bool:
         return False
     first, last = (int(time[:2]) * 60 + int(time[3:]) for time in hours.split("-"))
     return (minute - first) % DAY_MINUTES < ((last - first) % DAY_MINUTES or DAY_MINUTES)
+
+
+LOUD_SEVERITIES = ("extreme", "severe")
+"""Notices that quiet hours let through; the words are CAP 1.2's in lower case."""

@@ -36,6 +36,11 @@ class Layout:
         return self.state_dir / "log.db"
 
     @property
+    def ledger(self) -> Path:
+        """What was heard, decided and sent."""
+        return self.state_dir / "ledger.db"
+
+    @property
     def thumbnails(self) -> Path:
         """Small pictures of clips; may be deleted."""
         return self.state_dir / "thumbnails"

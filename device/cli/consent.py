@@ -1,0 +1,421 @@
+"""`doorbell requests`, `agency`, `source`, `notices` and `ledger`: consent, from a terminal of the owner's
+group.
+"""
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from device.cli.client import FAILED, OK, ask, ask_raw, print_json, state_dir
+from device.consent.keys import spoken
+from device.errors import CommandError
+
+NOT_EMERGENCY = "This is not a replacement for calling the emergency number."
+
+
+# --- requests -------------------------------------------------------------------------------------
+
+
+def list_requests(arguments: argparse.Namespace) -> int:
+    """Show what agencies have asked for."""
+    rows = ask(arguments.state, "GET", "/requests")
+    if arguments.json:
+        print_json(rows)
+        return OK
+    if not rows:
+        print(
+            "no agency that you pinned has asked for anything; `doorbell agency list` shows whom you pinned"
+        )
+    for row in rows:
+        print(f"{row['id']}  {row['state']:<11}  {row['agency_name']}: {row['case']}, {_window(row)}")
+    print(NOT_EMERGENCY)
+    return OK
+
+
+def show_request(arguments: argparse.Namespace) -> int:
+    """Show one request and exactly what would leave."""
+    row = _asked(arguments)
+    if arguments.map:
+        _save(arguments.map, ask_raw(arguments.state, "GET", f"{_place(arguments.id)}/map.svg"))
+    if arguments.json:
+        print_json(row)
+        return OK
+    _tell_request(row)
+    return OK
+
+
+def approve(arguments: argparse.Namespace) -> int:
+    """Share exactly what is shown."""
+    row = _asked(arguments)
+    if "offer" not in row:
+        raise CommandError(f"the request is {row['state']}: there is nothing to decide")
+    shown = row["offer_hash"]
+    if arguments.offer_hash is None:
+        _tell_request(row)
+        print(
+            "\nWhat is sent cannot be called back. Declining or ignoring has no consequence, and nobody "
+            "sees it."
+        )
+        if _typed("Share exactly this? Type yes to share, anything else to leave it: ") != "yes":
+            print("nothing was shared; the request stays as it was")
+            return FAILED
+    elif arguments.offer_hash != shown:
+        raise CommandError(f"the offer's hash is {shown}: it is not what you were shown")
+    body = {"offer_hash": shown, **_chosen(arguments.clip)}
+    answer = ask(arguments.state, "POST", f"{_place(arguments.id)}/approve", body)
+    if arguments.json:
+        print_json(answer)
+    else:
+        print(f"approved until {_time(answer['ends_at'])}, or until it has arrived")
+        print("`doorbell requests withdraw` takes it back while it is not sent")
+    return OK
+
+
+def decline(arguments: argparse.Namespace) -> int:
+    """Decline."""
+    ask(arguments.state, "POST", f"{_place(arguments.id)}/decline")
+    print("declined; nobody outside learns of it")
+    return OK
+
+
+def withdraw(arguments: argparse.Namespace) -> int:
+    """Take an approval back."""
+    ask(arguments.state, "POST", f"{_place(arguments.id)}/withdraw")
+    print("withdrawn")
+    return OK
+
+
+def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
+    chosen = _chosen(arguments.clip)
+    if chosen:
+        found: dict[str, Any] = ask(arguments.state, "POST", f"{_place(arguments.id)}/offer", chosen)
+    else:
+        found = ask(arguments.state, "GET", _place(arguments.id))
+    return found
+
+
+def _chosen(clips: Sequence[str]) -> dict[str, Any]:
+    """Return the body for clips given as ID or ID=FROM/UNTIL; none: all of them."""
+    if not clips:
+        return {}
+    spans: dict[str, Any] = {}
+    for text in clips:
+        name, given, span = text.partition("=")
+        start, slash, end = span.partition("/")
+        if given and not slash:
+            raise CommandError(f"{text}: write ID, or ID=FROM/UNTIL with two times like 2026-11-24T22:00:00Z")
+        spans[name] = {"start": start, "end": end} if given else None
+    return {"clips": spans}
+
+
+def _place(request_id: str) -> str:
+    return f"/requests/{quote(request_id, safe='')}"
+
+
+def _tell_request(row: dict[str, Any]) -> None:
+    print(f"{row['agency_name']} asks for footage ({row['state']})")
+    for name, text in (
+        ("case", row["case"]),
+        ("why", row["purpose"]),
+        ("when", _window(row)),
+        ("contact", row["contact"]),
+        ("ends", _time(row["exp"])),
+        ("signed by", ", ".join(spoken(kid) for kid in row["signed_by"])),
+        ("why so", row["why"]),
+    ):
+        if text:
+            print(textwrap.fill(text, 96, initial_indent=f"{name:>10}  ", subsequent_indent=" " * 12))
+    if "offer" in row:
+        _tell_offer(row["offer"], row["offer_hash"])
+    print(NOT_EMERGENCY)
+
+
+def _tell_offer(offer: dict[str, Any], offer_hash: str) -> None:
+    print("\nExactly this would leave, and nothing else:")
+    for clip in offer["clips"]:
+        flag = "" if clip["clock"] == "synchronised" else "  (the clock was not set by a time server then)"
+        seconds = (clip["last_us"] - clip["first_us"]) / 1e6
+        span = f"{clip['start']} to {clip['end']}"
+        print(f"  {clip['id']}  {span}  {seconds:.1f} s, {clip['frames']} frames{flag}")
+    if not offer["clips"]:
+        print("  nothing: no whole picture of these clips lies inside the window")
+    masks = f"{len(offer['masks'])} privacy masks burnt in" if offer["masks"] else "no privacy masks"
+    print(f"  {'with' if offer['audio'] else 'without'} sound, {masks}")
+    print(f"  sealed for {offer['recipient']['name']} ({offer['recipient']['age']})")
+    print(f"  sent to {offer['upload']['origin']}")
+    print(f"  offer hash {offer_hash}")
+
+
+# --- agencies, sources and notices ----------------------------------------------------------------
+
+
+def pin(arguments: argparse.Namespace) -> int:
+    """Pin an agency or a source."""
+    record = _record(arguments.file)
+    said = ask(arguments.state, "POST", "/senders/look", {"record": record})
+    wants_police = arguments.role == "agency"
+    if (said["kind"] == "police") != wants_police:
+        raise CommandError(
+            f"{arguments.file}: is the record of a {said['kind']} source; use `doorbell "
+            f"{'source add' if wants_police else 'agency pin'}`"
+        )
+    if arguments.map:
+        _save(arguments.map, ask_raw(arguments.state, "POST", "/senders/look/map.svg", {"record": record}))
+    _tell_sender(said)
+    print("\nType its fingerprint, from another channel than this file: a poster, a letter, its own site.")
+    typed = _typed("fingerprint: ")
+    ask(arguments.state, "POST", "/senders", {"record": record, "fingerprint": typed})
+    print(f"pinned {said['name']}; `doorbell {arguments.role} list` shows it")
+    return OK
+
+
+def add_source(arguments: argparse.Namespace) -> int:
+    """Add a source: a signed record's file, or a feed's address."""
+    if not arguments.what.startswith(("https://", "http://")):
+        arguments.file = Path(arguments.what)
+        return pin(arguments)
+    if not arguments.name:
+        raise CommandError("a feed needs a name: --name weather, for instance")
+    ask(arguments.state, "POST", "/feeds", {"name": arguments.name, "url": arguments.what})
+    print(f"the courier asks {arguments.what} from now on; what it says is not signed by anybody")
+    return OK
+
+
+def rotate(arguments: argparse.Namespace) -> int:
+    """Take a newer record of a pinned sender."""
+    record = _record(arguments.file)
+    said = ask(arguments.state, "POST", "/senders/look", {"record": record})
+    if not said["signed_by_pinned_key"]:
+        raise CommandError(
+            f"{arguments.file}: is not signed with a key of {said['sender']} that you have pinned"
+        )
+    _tell_sender(said)
+    if _typed("\nTake this in place of what is pinned? Type yes: ") != "yes":
+        print("nothing was changed")
+        return FAILED
+    ask(arguments.state, "PUT", "/senders", {"record": record})
+    print(f"{said['name']}: its record {said['serial']} holds now")
+    return OK
+
+
+def list_senders(arguments: argparse.Namespace) -> int:
+    """Show whom the house listens to."""
+    told = ask(arguments.state, "GET", "/senders")
+    agencies = arguments.role == "agency"
+    rows = [each for each in told["senders"] if (each["kind"] == "police") == agencies]
+    if arguments.json:
+        print_json(rows if agencies else {"sources": rows, "feeds": told["feeds"]})
+        return OK
+    for row in rows:
+        print(f"{row['sender']:<20} {row['kind']:<13} {row['name']}  {spoken(row['keys'][0]['kid'])}")
+    feeds = {} if agencies else told["feeds"]
+    for name, url in feeds.items():
+        print(f"{name:<20} {'feed':<13} {url}")
+    if not rows and not feeds:
+        print("none" if agencies else "none; a signed record or a feed is added with `doorbell source add`")
+    return OK
+
+
+def show_sender(arguments: argparse.Namespace) -> int:
+    """Show one pinned sender."""
+    told = ask(arguments.state, "GET", "/senders")
+    for row in told["senders"]:
+        if row["sender"] == arguments.id:
+            if arguments.map:
+                place = f"/senders/{quote(arguments.id, safe='')}/map.svg"
+                _save(arguments.map, ask_raw(arguments.state, "GET", place))
+            if arguments.json:
+                print_json(row)
+            else:
+                _tell_sender(row)
+            return OK
+    raise CommandError(
+        f"{arguments.id} is not pinned; `doorbell agency list` and `doorbell source list` show who is"
+    )
+
+
+def unpin(arguments: argparse.Namespace) -> int:
+    """End a pin, or a feed."""
+    told = ask(arguments.state, "GET", "/senders")
+    kind = "feeds" if arguments.id in told["feeds"] else "senders"
+    ask(arguments.state, "DELETE", f"/{kind}/{quote(arguments.id, safe='')}")
+    print(
+        f"{arguments.id} is listened to no longer"
+        + ("; its open requests ended" if kind == "senders" else "")
+    )
+    return OK
+
+
+def notices(arguments: argparse.Namespace) -> int:
+    """Show what the chosen sources said."""
+    told = ask(arguments.state, "GET", "/notices")
+    if arguments.json:
+        print_json(told)
+        return OK
+    for row in told["notices"]:
+        if not row["here"] and not arguments.all:
+            continue
+        state = "" if row["state"] == "current" else f" ({row['state']})"
+        who = (
+            f"signed by {row['signed_by']}"
+            if row["signed_by"]
+            else f"not signed; from {row['feed'] or row['source']}"
+        )
+        print(f"{_time(row['sent'])}  {row['kind']}, {row['severity']}{state}: {row['headline']}")
+        print(f"{'':18}{who}")
+        if row["text"]:
+            print(textwrap.fill(row["text"], 96, initial_indent=" " * 18, subsequent_indent=" " * 18))
+    print(told["reminder"])
+    return OK
+
+
+def _tell_sender(said: dict[str, Any]) -> None:
+    print(f"{said['name']} ({said['sender']}, {said['kind']}), record {said['serial']}")
+    print(f"{'contact':>12}  {said['contact']}")
+    for key in said["keys"]:
+        valid = f"valid {_day(key['valid_from'])} to {_day(key['valid_until'])}"
+        print(f"{'key':>12}  {spoken(key['kid'])}, {valid}")
+    for recipient in said["recipients"]:
+        print(f"{'sealed for':>12}  {recipient['name']}: {recipient['age']}")
+    for upload in said["uploads"]:
+        print(f"{'sent to':>12}  {upload['name']}: {upload['origin']} ({upload['kind']})")
+    ring = said["jurisdiction"]["coordinates"][0]
+    west, east = min(x for x, _ in ring), max(x for x, _ in ring)
+    south, north = min(y for _, y in ring), max(y for _, y in ring)
+    print(
+        f"{'jurisdiction':>12}  {len(ring) - 1} corners, {south:.3f} to {north:.3f} north, "
+        f"{west:.3f} to {east:.3f} east; --map FILE draws it"
+    )
+
+
+# --- the ledger -----------------------------------------------------------------------------------
+
+
+def show_ledger(arguments: argparse.Namespace) -> int:
+    """Show the newest entries."""
+    told = ask(arguments.state, "GET", "/ledger", newest=arguments.last)
+    if arguments.json:
+        print_json(told)
+        return OK
+    for entry in told["entries"]:
+        flag = "" if entry["clock"] == "synchronised" else " *"
+        print(f"{entry['seq']:>6}  {entry['at']}{flag}  {_words(entry)}")
+    for row in told["refused"]:
+        print(f"refused {row['count']:>6} times: {row['sentence']} (last {row['last']})")
+    print(f"head {told['head']} ({told['length']} entries)")
+    return OK
+
+
+def verify_ledger(arguments: argparse.Namespace) -> int:
+    """Prove that the ledger is what was written; needs no daemon."""
+    from device.registrar.ledger import Ledger, LedgerBroken
+
+    path = arguments.file or state_dir(arguments.state) / "ledger.db"
+    if not path.exists():
+        raise CommandError(f"{path}: there is no ledger here")
+    try:
+        ledger = Ledger(path, read_only=True)
+        wrong = list(ledger.faults(arguments.head))
+    except LedgerBroken as error:
+        wrong = [str(error)]
+        ledger = None
+    told = {
+        "file": str(path),
+        "entries": ledger.length if ledger else None,
+        "head": ledger.head if ledger else None,
+        "wrong": wrong,
+    }
+    if ledger:
+        ledger.close()
+    if arguments.json:
+        print_json(told)
+    elif wrong:
+        for sentence in wrong:
+            print(f"{path}: {sentence}")
+    else:
+        print(f"{path}: {told['entries']} entries, each follows from the one before")
+        print(f"head {told['head']}")
+        if not arguments.head:
+            print(
+                "--head HASH proves as well that an earlier head, as your dashboard shows it, is still in it"
+            )
+    return FAILED if wrong else OK
+
+
+def export_ledger(arguments: argparse.Namespace) -> int:
+    """Write the whole ledger to a file."""
+    _save(arguments.file, ask_raw(arguments.state, "GET", "/ledger/export"))
+    print(arguments.file)
+    return OK
+
+
+def _words(entry: dict[str, Any]) -> str:
+    data = entry["data"]
+    match entry["kind"]:
+        case "request":
+            why = f": {data['why']}" if data.get("why") else ""
+            sent = (
+                f", to {data['destination']['origin']}, offer {data['offer_hash'][:16]}…"
+                if "offer" in data
+                else ""
+            )
+            return f"request {data['id']} {data['to']}{why}{sent}"
+        case "notice":
+            return f"notice {data['id']} from {data['source']}"
+        case "cancellation":
+            return f"{data['sender']} took back {data['id']}"
+        case "sender_pinned" | "sender_rotated":
+            verb = "pinned" if entry["kind"] == "sender_pinned" else "newer record of"
+            name = f"{data['sender']} ({data['kind']}), record {data['serial']}"
+            return f"{verb} {name}, {spoken(data['fingerprint'])}"
+        case "sender_unpinned":
+            return f"unpinned {data['sender']}"
+        case "feed_added":
+            return f"feed {data['name']} added: {data['url']}"
+        case "feed_removed":
+            return f"feed {data['name']} removed"
+    return str(entry["kind"])
+
+
+# --- small things ---------------------------------------------------------------------------------
+
+
+def _record(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{path}: is not a sender's record") from error
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from error
+
+
+def _save(path: Path, content: bytes) -> None:
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+    except FileExistsError as error:
+        raise CommandError(f"{path} exists already; name another file") from error
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from error
+
+
+def _typed(question: str) -> str:
+    print(question, end="", flush=True)
+    return sys.stdin.readline().strip()
+
+
+def _time(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M}"
+
+
+def _day(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
+
+
+def _window(row: dict[str, Any]) -> str:
+    return f"{_time(row['window']['start'])} to {_time(row['window']['end'])}"

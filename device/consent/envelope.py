@@ -1,0 +1,177 @@
+"""The gate: what bytes from outside must look like before anything in them is believed.
+
+JWS compact (RFC 7515) with EdDSA (RFC 8037, Ed25519), and less than these allow. Standard library alone up to
+the signature; no JOSE library behind it, for nothing is left that one could decide (docs/decisions/0010).
+Every look is linear in at most 32 KiB, and bounded in how much of it may cost more than a byte.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from device.consent.reasons import Reason, Refused
+
+REQUEST = "footage-request+jws"
+NOTICE = "region-notice+jws"
+RECORD = "sender-record+jws"
+
+LARGEST_BYTES = 32_768
+DEEPEST = 8
+MOST_VALUES = 1_000
+LARGEST_INTEGER = 2**53 - 1
+"""What every JSON reader can hold (RFC 8259, section 6)."""
+_LONGEST_NUMBER = 25
+SIGNATURE_BYTES = 64
+
+_COMPACT = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_HEADER = re.compile(rb'\{"alg":"EdDSA","typ":"([a-z-]{1,40}\+jws)","kid":"([a-z2-7]{26})"\}')
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[\]{}]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """One that has the agreed form. Whether its signature fits is `Keys.check`'s to say."""
+
+    typ: str
+    kid: str
+    payload: dict[str, Any]
+    signing_input: bytes
+    signature: bytes
+    sha256: str
+    """Of the whole envelope, hex: what tells a redelivery from a second thing of the same id."""
+
+
+def header(data: bytes, types: Collection[str]) -> tuple[str, str, list[bytes]]:
+    """Return type, key id and the three base64url parts of an envelope. Raises Refused.
+
+    The cheap half: what is signed with an unknown key needs no other look.
+    """
+    if not data:
+        raise Refused(Reason.EMPTY)
+    if len(data) > LARGEST_BYTES:
+        raise Refused(Reason.TOO_LARGE)
+    if not _COMPACT.fullmatch(data):
+        raise Refused(Reason.NOT_COMPACT)
+    parts = data.split(b".")
+    match = _HEADER.fullmatch(_decoded(parts[0], "header"))
+    if match is None:
+        raise Refused(Reason.BAD_HEADER)
+    typ, kid = match[1].decode(), match[2].decode()
+    if typ not in types:
+        raise Refused(Reason.WRONG_TYPE, typ)
+    return typ, kid, parts
+
+
+def read(data: bytes, *, types: Collection[str], kids: Collection[str] | None) -> Envelope:
+    """Return an envelope of one of `types`, signed with one of `kids` (None: any). Raises Refused."""
+    typ, kid, parts = header(data, types)
+    if kids is not None and kid not in kids:
+        raise Refused(Reason.UNKNOWN_KEY)
+    signature = _decoded(parts[2], "signature")
+    if len(signature) != SIGNATURE_BYTES:
+        raise Refused(Reason.BAD_SIGNATURE_LENGTH)
+    return Envelope(
+        typ=typ,
+        kid=kid,
+        payload=_payload(_decoded(parts[1], "payload")),
+        signing_input=parts[0] + b"." + parts[1],
+        signature=signature,
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def encoded(raw: bytes) -> bytes:
+    """Return base64url without padding (RFC 7515, appendix C)."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=")
+
+
+def signing_input(typ: str, kid: str, payload: Mapping[str, Any]) -> bytes:
+    """Return what a sender signs; ours for the requester's tool, the town and the tests."""
+    head = f'{{"alg":"EdDSA","typ":"{typ}","kid":"{kid}"}}'.encode()
+    return encoded(head) + b"." + encoded(json.dumps(payload, separators=(",", ":")).encode())
+
+
+def _decoded(part: bytes, name: str) -> bytes:
+    try:
+        raw = base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+    except (binascii.Error, ValueError):
+        raise Refused(Reason.NOT_CANONICAL, name) from None
+    if encoded(raw) != part:
+        raise Refused(Reason.NOT_CANONICAL, name)
+    return raw
+
+
+def _payload(raw: bytes) -> dict[str, Any]:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise Refused(Reason.NOT_UTF8) from None
+    if text.startswith("\ufeff"):
+        raise Refused(Reason.NOT_JSON, "it begins with a byte order mark")
+    # Escapes are what makes strings dear to skip; whoever needs so many has other plans than to be read.
+    if raw.count(b"\\") > MOST_VALUES:
+        raise Refused(Reason.TOO_MANY_VALUES, "escapes")
+    bare = _STRING.sub(b"", raw)
+    if bare.count(b",") + bare.count(b":") > MOST_VALUES:
+        raise Refused(Reason.TOO_MANY_VALUES)
+    _refuse_deep(bare)
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_int=_integer,
+            parse_float=_float,
+            parse_constant=_no_constant,
+        )
+    except (ValueError, RecursionError):
+        raise Refused(Reason.NOT_JSON) from None
+    if not isinstance(value, dict):
+        raise Refused(Reason.NOT_AN_OBJECT)
+    if b"\\u" in raw:  # the one way to half a character: UTF-8 has none
+        _refuse_halves(value)
+    return value
+
+
+def _refuse_deep(bare: bytes) -> None:
+    depth = 0
+    for bracket in _BRACKETS.findall(bare):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > DEEPEST:
+            raise Refused(Reason.TOO_DEEP)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise Refused(Reason.DUPLICATE_NAME)
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > _LONGEST_NUMBER or abs(int(text)) > LARGEST_INTEGER or text == "-0":
+        raise Refused(Reason.BAD_NUMBER)
+    return int(text)
+
+
+def _float(text: str) -> float:
+    # Exponents are left out: nothing here is so large or small, and 1e999 reads as infinity.
+    if len(text) > _LONGEST_NUMBER or "e" in text or "E" in text:
+        raise Refused(Reason.BAD_NUMBER)
+    return float(text)
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise Refused(Reason.BAD_NUMBER, text)
+
+
+def _refuse_halves(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Refused(Reason.BAD_TEXT) from None

@@ -1,0 +1,66 @@
+"""Geohashes: a place as letters, the more the finer (G. Niemeyer, 2008). What a doorbell listens to is four
+letters.
+"""
+
+LETTERS = "0123456789bcdefghjkmnpqrstuvwxyz"
+_BITS = 5
+
+
+def geohash(longitude: float, latitude: float, length: int) -> str:
+    """Return the cell that a point lies in."""
+    x, y = _cells(length)
+    column = min(int((longitude + 180) / 360 * x), x - 1)
+    row = min(int((latitude + 90) / 180 * y), y - 1)
+    return _name(column, row, length)
+
+
+def around(cell: str) -> list[str]:
+    """Return a cell and the eight around it, in order of their names (fewer beside a pole)."""
+    column, row = _place(cell)
+    x, y = _cells(len(cell))
+    return sorted(
+        {
+            _name((column + east) % x, row + north, len(cell))
+            for east in (-1, 0, 1)
+            for north in (-1, 0, 1)
+            if 0 <= row + north < y
+        }
+    )
+
+
+def bounds(cell: str) -> tuple[float, float, float, float]:
+    """Return west, south, east and north of a cell in degrees."""
+    column, row = _place(cell)
+    x, y = _cells(len(cell))
+    return (
+        column / x * 360 - 180,
+        row / y * 180 - 90,
+        (column + 1) / x * 360 - 180,
+        (row + 1) / y * 180 - 90,
+    )
+
+
+def _cells(length: int) -> tuple[int, int]:
+    """Return how many cells lie around the equator and from pole to pole; longitude has the odd bit."""
+    bits = length * _BITS
+    return 1 << (bits + 1) // 2, 1 << bits // 2
+
+
+def _name(column: int, row: int, length: int) -> str:
+    bits = length * _BITS
+    number = 0
+    for place in range(bits):
+        source, left = (column, (bits + 1) // 2) if place % 2 == 0 else (row, bits // 2)
+        number = number << 1 | source >> (left - 1 - place // 2) & 1
+    return "".join(LETTERS[number >> shift & 31] for shift in range(bits - _BITS, -1, -_BITS))
+
+
+def _place(cell: str) -> tuple[int, int]:
+    column = row = 0
+    bits = "".join(f"{LETTERS.index(letter):05b}" for letter in cell)
+    for place, bit in enumerate(bits):
+        if place % 2 == 0:
+            column = column << 1 | int(bit)
+        else:
+            row = row << 1 | int(bit)
+    return column, row

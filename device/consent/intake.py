@@ -1,0 +1,347 @@
+"""From bytes that were heard to entries of the ledger. Pure: told what is known, where the house is, and the
+time.
+
+Whatever is not an entry is a refusal with a reason. Nothing here can be seen from outside, and nothing
+approves.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from device.consent import keys, rules
+from device.consent.area import contains
+from device.consent.book import Book, Case, Kept, Sender
+from device.consent.cap import Alert, alerts_of
+from device.consent.envelope import LARGEST_BYTES, NOTICE, RECORD, REQUEST, Envelope, read
+from device.consent.models import (
+    MOST_AREA_CORNERS,
+    FootageRequest,
+    NoticeCancellation,
+    RequestCancellation,
+    SenderRecord,
+    SigningKey,
+    notice_of,
+    record_of,
+    request_of,
+)
+from device.consent.reasons import Reason, Refused
+from device.consent.states import State, Step, after
+
+LARGEST_KEPT_BYTES = LARGEST_BYTES
+"""Of the body of something refused; no envelope is larger, and of a feed's document the beginning tells
+enough.
+"""
+MOST_REJECTIONS_A_DAY = 50
+"""Of one sender, in the ledger; further ones are counted like those of strangers."""
+FEED = "feed:"
+_FEED_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}[a-z0-9]")
+_FEED_URL = re.compile(r"https://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[1-9][0-9]{0,4})?(/[!-~]{0,1000})?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An entry that shall be written."""
+
+    kind: str
+    data: dict[str, Any]
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the house stands, degrees. It is compared with, and never told."""
+
+    longitude: float
+    latitude: float
+
+
+def heard(source: str, content: bytes, *, book: Book, place: Place, now: int) -> list[Draft]:
+    """Return what an item of the letterbox adds to the ledger; nothing if it is known already. Raises
+    Refused.
+    """
+    if source == "request":
+        return _request(content, book, now)
+    if source == "notice":
+        return _notice(content, book, place, now)
+    if source.startswith(FEED) and source.removeprefix(FEED) in book.feeds:
+        return _fed(source.removeprefix(FEED), content, book, place, now)
+    raise Refused(Reason.UNKNOWN_FEED, source)
+
+
+# --- footage requests -------------------------------------------------------------------------------
+
+
+def _request(content: bytes, book: Book, now: int) -> list[Draft]:
+    envelope, sender, key = _believed(content, REQUEST, book)
+    said = request_of(envelope.payload)
+    _check_sender(said.agency, sender)
+    rules.check_key(key, said.iat)
+    if isinstance(said, RequestCancellation):
+        case = book.cases.get(said.id)
+        if case and case.request.agency != said.agency:
+            raise Refused(Reason.WRONG_SENDER, said.id)
+        if not _is_news(said.agency, said.id, said.iat, book, now):
+            return []
+        return [
+            _cancellation(said.agency, said.id, content),
+            *_taken_back(case, "the agency cancelled it"),
+        ]
+    known = book.cases.get(said.id)
+    if known:
+        if known.envelope_sha256 == envelope.sha256:
+            return []
+        raise Refused(Reason.ID_REUSED, said.id)
+    received = Draft(kind="request", data={"id": said.id, "from": None, "to": "received"}, body=content)
+    try:
+        rules.check_request(said, sender, book, now)
+    except Refused as refused:
+        if book.count_since("rejection", said.agency, now - rules.DAY_S) >= MOST_REJECTIONS_A_DAY:
+            raise
+        return [received, step(said.id, State.RECEIVED, Step.REJECT, why=f"{refused}")]
+    return [received]
+
+
+def matched(request: FootageRequest, *, place: Place | None, has_footage: bool) -> Draft:
+    """Return whether a request concerns this house; the one decision that is made without the owner."""
+    if place is None or not contains(
+        request.area.corners(MOST_AREA_CORNERS), place.longitude, place.latitude
+    ):
+        return step(request.id, State.RECEIVED, Step.MATCH_NOT, why="this house is not in its area")
+    if not has_footage:
+        return step(request.id, State.RECEIVED, Step.MATCH_NOT, why="there is no clip of that time")
+    return step(request.id, State.RECEIVED, Step.OFFER)
+
+
+def step(request_id: str, state: State, taken: Step, **told: Any) -> Draft:
+    """Return the entry of one step of the table. Raises NoSuchStep."""
+    return Draft(
+        kind="request", data={"id": request_id, "from": str(state), "to": str(after(state, taken)), **told}
+    )
+
+
+def _taken_back(case: Case | None, why: str) -> list[Draft]:
+    if case is None:
+        return []
+    if case.state is State.OFFERED:
+        return [step(case.request.id, case.state, Step.CANCEL, why=why)]
+    if case.state in (State.APPROVED, State.SEALED, State.HANDED_OVER):
+        return [step(case.request.id, case.state, Step.FAIL, why=why)]
+    return []
+
+
+# --- notices ----------------------------------------------------------------------------------------
+
+
+def _notice(content: bytes, book: Book, place: Place, now: int) -> list[Draft]:
+    envelope, sender, key = _believed(content, NOTICE, book)
+    said = notice_of(envelope.payload)
+    _check_sender(said.source, sender)
+    rules.check_key(key, said.iat)
+    if isinstance(said, NoticeCancellation):
+        new = _is_news(said.source, said.id, said.iat, book, now)
+        return [_cancellation(said.source, said.id, content)] if new else []
+    known = book.notices.get((said.source, said.id))
+    if known:
+        if known.body == envelope.sha256:
+            return []
+        raise Refused(Reason.ID_REUSED, said.id)
+    rules.check_notice(said, sender, book, now)
+    inside = contains(said.area.corners(MOST_AREA_CORNERS), place.longitude, place.latitude)
+    return [
+        _kept(
+            said.source,
+            said.id,
+            envelope.sha256,
+            content,
+            signed=True,
+            here=inside,
+            supersedes=said.supersedes,
+        )
+    ]
+
+
+def _fed(feed: str, document: bytes, book: Book, place: Place, now: int) -> list[Draft]:
+    drafts: list[Draft] = []
+    room = rules.MOST_NOTICES_A_DAY - book.count_since("notice", feed, now - rules.DAY_S)
+    for alert in alerts_of(document):
+        if len(drafts) >= room:
+            break  # what is left out is in the feed again, tomorrow
+        drafts.extend(_fed_one(feed, alert, book, place, now))
+    return drafts
+
+
+def _fed_one(feed: str, alert: Alert, book: Book, place: Place, now: int) -> list[Draft]:
+    key = (feed, alert.id)
+    if alert.op == "cancel":
+        gone = [
+            other
+            for other in (*alert.replaces, *_series(feed, alert, book))
+            if (feed, other) not in book.cancelled
+        ]
+        return [_cancellation(feed, other, alert.body) for other in gone]
+    if key in book.notices or key in book.cancelled or key in book.superseded or alert.expires <= now:
+        return []
+    if alert.sent > now + rules.SKEW_S:
+        return []
+    here = alert.covers(place.longitude, place.latitude)
+    old = [*alert.replaces, *_series(feed, alert, book)]
+    newer = [
+        other for other in old if (feed, other) in book.notices and book.notices[feed, other].iat > alert.sent
+    ]
+    if newer:
+        return []
+    digest = hashlib.sha256(alert.body).hexdigest()
+    return [_kept(feed, alert.id, digest, alert.body, signed=False, here=here, supersedes=old)]
+
+
+def _series(feed: str, alert: Alert, book: Book) -> list[str]:
+    if not alert.series:
+        return []
+    start = f"{alert.series} "
+    return [
+        name
+        for source, name in book.notices
+        if source == feed and name.startswith(start) and name != alert.id
+    ]
+
+
+def _kept(
+    source: str, name: str, digest: str, body: bytes, *, signed: bool, here: bool, supersedes: Sequence[str]
+) -> Draft:
+    data = {
+        "source": source,
+        "id": name,
+        "sha256": digest,
+        "signed": signed,
+        "here": here,
+        "supersedes": list(supersedes),
+    }
+    return Draft(kind="notice", data=data, body=body)
+
+
+def news(drafts: Sequence[Draft], book: Book) -> list[Kept]:
+    """Return the notices that some entries have just brought."""
+    keys_of = [(draft.data["source"], draft.data["id"]) for draft in drafts if draft.kind == "notice"]
+    return [book.notices[key] for key in keys_of if key in book.notices]
+
+
+# --- what the owner pins ----------------------------------------------------------------------------
+
+
+def record_in(content: bytes) -> tuple[Envelope, SenderRecord]:
+    """Return the record in a sender's file, signed by one of its own keys. Raises Refused."""
+    envelope = read(content.strip(), types=(RECORD,), kids=None)
+    record = record_of(envelope.payload)
+    for key in record.keys:
+        raw = keys.public_key(key.x)
+        if keys.fingerprint(raw) != key.kid:
+            raise Refused(Reason.BAD_KEY, f"{key.kid} is not the fingerprint of its key")
+    own = {key.kid: keys.public_key(key.x) for key in record.keys}
+    if envelope.kid in own:
+        keys.check(envelope, own[envelope.kid])
+    return envelope, record
+
+
+def pinned(content: bytes, typed: str, *, book: Book, now: int) -> Draft:
+    """Return the pin of a new sender whose fingerprint the owner typed. Raises Refused."""
+    envelope, record = record_in(content)
+    signing = next((key for key in record.keys if key.kid == envelope.kid), None)
+    if signing is None:
+        raise Refused(Reason.BAD_KEY, "it is signed with a key that it does not name")
+    if keys.typed(typed) != envelope.kid:
+        raise Refused(Reason.BAD_KEY, "the fingerprint that was typed is another one: do not pin this file")
+    if record.sender in book.senders or record.sender in book.feeds:
+        raise Refused(Reason.ID_REUSED, f"{record.sender} is pinned already; a newer record is a rotation")
+    rules.check_key(signing, min(now, signing.valid_until - 1))
+    data = {
+        "sender": record.sender,
+        "kind": record.kind,
+        "fingerprint": envelope.kid,
+        "serial": record.serial,
+    }
+    return Draft(kind="sender_pinned", data=data, body=content.strip())
+
+
+def rotated(content: bytes, *, book: Book) -> Draft:
+    """Return the rotation of a pinned sender: a newer record, signed with a key that is pinned. Raises
+    Refused.
+    """
+    envelope, record = record_in(content)
+    if envelope.kid not in book.keys:
+        raise Refused(Reason.UNKNOWN_KEY)
+    sender, _ = book.keys[envelope.kid]
+    keys.check(envelope, sender.keys[envelope.kid])
+    rules.check_rotation(record, sender.record)
+    data = {
+        "sender": record.sender,
+        "kind": record.kind,
+        "fingerprint": envelope.kid,
+        "serial": record.serial,
+    }
+    return Draft(kind="sender_rotated", data=data, body=content.strip())
+
+
+def unpinned(sender: str, book: Book) -> list[Draft]:
+    """Return the end of a pin, and of every offer that hung on it. Raises Refused."""
+    if sender not in book.senders:
+        raise Refused(Reason.UNKNOWN_ID, sender)
+    ended = [
+        draft
+        for case in book.cases.values()
+        if case.request.agency == sender
+        for draft in _taken_back(case, "you unpinned the agency")
+    ]
+    return [Draft(kind="sender_unpinned", data={"sender": sender}), *ended]
+
+
+def feed_added(name: str, url: str, book: Book) -> Draft:
+    """Return a feed that the owner chose. Raises Refused."""
+    if not _FEED_NAME.fullmatch(name):
+        raise Refused(Reason.BAD_MEMBER, "a feed's name is 2 to 32 of a-z, 0-9 and hyphens")
+    if not _FEED_URL.fullmatch(url):
+        raise Refused(
+            Reason.BAD_MEMBER, "a feed's address begins with https:// and has no user, password or fragment"
+        )
+    if name in book.feeds or name in book.senders:
+        raise Refused(Reason.ID_REUSED, name)
+    return Draft(kind="feed_added", data={"name": name, "url": url})
+
+
+def feed_removed(name: str, book: Book) -> Draft:
+    """Return the end of a feed. Raises Refused."""
+    if name not in book.feeds:
+        raise Refused(Reason.UNKNOWN_ID, name)
+    return Draft(kind="feed_removed", data={"name": name})
+
+
+# --- both -------------------------------------------------------------------------------------------
+
+
+def _believed(content: bytes, typ: str, book: Book) -> tuple[Envelope, Sender, SigningKey]:
+    envelope = read(content, types=(typ,), kids=book.keys)
+    sender, key = book.keys[envelope.kid]
+    keys.check(envelope, sender.keys[envelope.kid])
+    return envelope, sender, key
+
+
+def _check_sender(said: str, sender: Sender) -> None:
+    if said != sender.record.sender:
+        raise Refused(Reason.WRONG_SENDER, f"it says {said}, the key is {sender.record.sender}'s")
+
+
+def _is_news(sender: str, name: str, iat: int, book: Book, now: int) -> bool:
+    """Return whether a cancellation is news. Raises Refused."""
+    if (sender, name) in book.cancelled:
+        return False
+    if iat > now + rules.SKEW_S:
+        raise Refused(Reason.FROM_THE_FUTURE)
+    if book.count_since("cancellation", sender, now - rules.DAY_S) >= rules.MOST_NOTICES_A_DAY:
+        raise Refused(Reason.TOO_MANY_TODAY)
+    return True
+
+
+def _cancellation(sender: str, name: str, content: bytes) -> Draft:
+    return Draft(kind="cancellation", data={"sender": sender, "id": name}, body=content)

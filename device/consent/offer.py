@@ -1,0 +1,98 @@
+"""What exactly would leave if the owner said yes: the offer, and the hash that an approval is given on.
+
+An approval names this hash and nothing else. Another clip, another second, another mask, recipient or place
+to send to is another offer, and needs another yes.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import rfc8785
+
+from device.clock import rfc3339_us
+from device.consent.book import Sender
+from device.consent.models import FootageRequest, time_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """What of one clip lies in a span: from a keyframe inside to the last whole picture inside.
+
+    Unix microseconds as the clip's clock had them; `clock` says whether that clock was set by a time server.
+    `first_us` and `last_us` place the same two ends in the clip's file.
+    """
+
+    clip_id: str
+    sha256: str
+    clock: str
+    start_us: int
+    end_us: int
+    first_us: int
+    last_us: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What the owner wants of it: None, all clips; else these, each with the span it is shortened to."""
+
+    spans: Mapping[str, tuple[int, int] | None] | None = None
+
+    def span(self, clip_id: str, window: tuple[int, int]) -> tuple[int, int] | None:
+        """Return the span of a clip that may leave, inside `window`; None if it may not."""
+        if self.spans is None:
+            return window
+        if clip_id not in self.spans:
+            return None
+        start, end = self.spans[clip_id] or window
+        return max(start, window[0]), min(end, window[1])
+
+
+def offer(
+    request: FootageRequest,
+    envelope_sha256: str,
+    sender: Sender,
+    cuts: Sequence[Cut],
+    masks: Sequence[Sequence[tuple[float, float]]],
+) -> dict[str, Any]:
+    """Return an offer, as it is hashed: only texts, whole numbers and lists of them.
+
+    A mask's corners are millionths of the picture, for canonical JSON likes whole numbers best.
+    """
+    record = sender.record
+    recipient = next(each for each in record.recipients if each.name == request.recipient)
+    upload = next(each for each in record.uploads if each.name == request.upload)
+    return {
+        "v": 1,
+        "request": request.id,
+        "request_sha256": envelope_sha256,
+        "agency": record.sender,
+        "record_sha256": sender.envelope_sha256,
+        "case": request.case,
+        "window": {"start": time_text(request.window.start), "end": time_text(request.window.end)},
+        "recipient": {"name": recipient.name, "age": recipient.age},
+        "upload": {"name": upload.name, "kind": upload.kind, "origin": upload.origin},
+        "cut": "keyframe",
+        "audio": False,
+        "masks": [[[round(x * 1e6), round(y * 1e6)] for x, y in mask] for mask in masks],
+        "clips": [
+            {
+                "id": cut.clip_id,
+                "sha256": cut.sha256,
+                "clock": cut.clock,
+                "start": rfc3339_us(cut.start_us),
+                "end": rfc3339_us(cut.end_us),
+                "first_us": cut.first_us,
+                "last_us": cut.last_us,
+                "frames": cut.frames,
+            }
+            for cut in cuts
+        ],
+    }
+
+
+def offer_hash(what: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of an offer's canonical JSON (RFC 8785), hex."""
+    return hashlib.sha256(rfc8785.dumps(dict(what))).hexdigest()

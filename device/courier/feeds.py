@@ -1,0 +1,98 @@
+"""Fetching the feeds that the owner chose: over HTTPS, at most once a minute, at moments of chance, following
+nothing.
+"""
+
+import hashlib
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import urllib3
+
+log = logging.getLogger(__name__)
+
+SHORTEST_WAIT_S = 60
+JITTER_S = 60
+LONGEST_WAIT_S = 3600
+TIMEOUT_S = 20.0
+LARGEST_BYTES = 1_048_576
+_NOT_MODIFIED, _OK = 304, 200
+
+
+class Feed:
+    """One address, and when to ask it again."""
+
+    def __init__(self, name: str, url: str) -> None:
+        self.name = name
+        self.url = url
+        self.due_s = time.monotonic() + secrets.randbelow(5_000) / 1000
+        self._failures = 0
+        self._etag = ""
+        self._sha256 = b""
+
+    def fetch(self, pool: urllib3.PoolManager) -> bytes | None:
+        """Return the document, None if it is the one we had; sets when to ask again. Raises OSError."""
+        wait_s = min(SHORTEST_WAIT_S * 2**self._failures, LONGEST_WAIT_S)
+        self.due_s = time.monotonic() + wait_s + secrets.randbelow(JITTER_S * 1000) / 1000
+        self._failures = min(self._failures + 1, 10)
+        document = self._ask(pool)
+        self._failures = 0
+        if document is None:
+            return None
+        digest = hashlib.sha256(document).digest()
+        if digest == self._sha256:
+            return None
+        self._sha256 = digest
+        return document
+
+    def _ask(self, pool: urllib3.PoolManager) -> bytes | None:
+        headers = {"accept": "application/cap+xml, application/atom+xml, application/xml;q=0.5"}
+        if self._etag:
+            headers["if-none-match"] = self._etag
+        try:
+            response = pool.request(
+                "GET", self.url, headers=headers, redirect=False, retries=False, preload_content=False
+            )
+            try:
+                if response.status == _NOT_MODIFIED:
+                    return None
+                if response.status != _OK:
+                    raise OSError(f"answered {response.status}; a redirection is not followed")
+                document = response.read(LARGEST_BYTES + 1, decode_content=True)
+            finally:
+                response.close()
+        except urllib3.exceptions.HTTPError as error:
+            raise OSError(str(error)) from error
+        if len(document) > LARGEST_BYTES:
+            raise OSError(f"is larger than {LARGEST_BYTES} bytes")
+        etag = response.headers.get("etag", "")
+        self._etag = etag if len(etag) <= 200 and etag.isprintable() else ""  # noqa: PLR2004
+        return document
+
+
+def fetch_all(
+    feeds: Mapping[str, str],
+    *,
+    put: Callable[[str, bytes], None],
+    stopping: threading.Event,
+    beat: Callable[[], None],
+) -> None:
+    """Fetch feeds (name → address) until told to stop; `put` is given each new document."""
+    standing = [Feed(name, url) for name, url in feeds.items()]
+    pool = urllib3.PoolManager(timeout=urllib3.Timeout(TIMEOUT_S), cert_reqs="CERT_REQUIRED", maxsize=1)
+    while not stopping.is_set():
+        beat()
+        for feed in standing:
+            if feed.due_s > time.monotonic() or stopping.is_set():
+                continue
+            beat()
+            try:
+                document = feed.fetch(pool)
+            except OSError as error:
+                log.warning("feed name=%s %s", feed.name, error)
+                continue
+            if document is not None:
+                put(f"feed:{feed.name}", document)
+        stopping.wait(0.5)

@@ -1,0 +1,142 @@
+"""`doorbelld-courier`: the process that reaches the internet, and can read nothing of the house.
+
+It follows the settings in the letterbox: when they change it ends what it does and begins anew. Down for a
+week, it costs the house nothing but what the town said meanwhile; the house down for a week costs it nothing.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from device.courier.feeds import fetch_all
+from device.courier.settings import CourierSettings, settings_in
+from device.courier.town import listen
+from device.courier.writer import Writer
+from device.errors import DoorbellError, StateError
+from device.events import Fact, WorkerDied
+from device.letterbox import Outbox
+from device.logs import start_logging
+from device.notify import Notifier
+from device.worker import Worker
+
+log = logging.getLogger(__name__)
+
+DEFAULT_LETTERBOX = Path("/var/lib/doorbelld-letterbox")
+LOOK_S = 1.0
+WATCHDOG_EVERY_TURNS = 5
+
+
+class Courier:
+    """The three workers, and the settings they follow."""
+
+    def __init__(self, letterbox: Path) -> None:
+        self._house_folder = letterbox / "out"
+        own = letterbox / "in"
+        try:
+            self._writer = Writer(Outbox(own, self._house_folder))
+        except OSError as error:
+            raise StateError(
+                f"{error.filename or own}: {error.strerror}; in the letterbox, in/ belongs to the courier "
+                "and out/ to the house; the installer makes it"
+            ) from error
+        self.stopping = threading.Event()
+        self._died = threading.Event()
+        self._workers: list[Worker] = []
+
+    def run(self, notifier: Notifier) -> int:
+        """Follow the settings until told to stop; return the exit status."""
+        writer = self._hire("writer", lambda worker: self._writer.run(worker.stopping, worker.beat))
+        following: list[Worker] = []
+        standing: CourierSettings | None = None
+        notifier.ready("listening for settings")
+        said, turns = "", 0
+        while not self.stopping.is_set() and not self._died.is_set():
+            settings, trouble = settings_in(self._house_folder)
+            if trouble and trouble != said:
+                log.warning("settings %s", trouble)
+            said = trouble
+            # What cannot be read this moment changes nothing.
+            if not trouble and settings != standing:
+                _stop(following)
+                following, standing = self._follow(settings), settings
+            turns += 1
+            if turns % WATCHDOG_EVERY_TURNS == 0 and all(each.is_healthy() for each in (writer, *following)):
+                notifier.watchdog()
+            self.stopping.wait(LOOK_S)
+        notifier.stopping()
+        _stop(following)
+        _stop([writer])
+        return 1 if self._died.is_set() else 0
+
+    def _follow(self, settings: CourierSettings) -> list[Worker]:
+        put = self._writer.put
+        workers = []
+        broker = settings.broker
+        if broker and settings.cells:
+            workers.append(
+                self._hire(
+                    "town",
+                    lambda worker: listen(
+                        broker, settings.cells, put=put, stopping=worker.stopping, beat=worker.beat
+                    ),
+                )
+            )
+        if settings.feeds:
+            workers.append(
+                self._hire(
+                    "feeds",
+                    lambda worker: fetch_all(
+                        settings.feeds, put=put, stopping=worker.stopping, beat=worker.beat
+                    ),
+                )
+            )
+        log.info(
+            "settings broker=%s cells=%d feeds=%d", bool(broker), len(settings.cells), len(settings.feeds)
+        )
+        return workers
+
+    def _hire(self, name: str, work: Callable[[Worker], None]) -> Worker:
+        worker = Worker(name, work, inbox=self._take, patience_s=90)
+        worker.start()
+        return worker
+
+    def _take(self, fact: Fact) -> None:
+        if isinstance(fact, WorkerDied):
+            self._died.set()
+            self.stopping.set()
+
+
+def _stop(workers: list[Worker]) -> None:
+    for worker in workers:
+        worker.stopping.set()
+    for worker in workers:
+        worker.stop(3.0)
+
+
+def main() -> int:
+    """`doorbelld-courier`: hear the town and fetch feeds for a doorbell."""
+    parser = argparse.ArgumentParser(prog="doorbelld-courier", description=main.__doc__)
+    parser.add_argument("--letterbox", type=Path, default=DEFAULT_LETTERBOX, help="default: %(default)s")
+    parser.add_argument("--json", action="store_true", help="log as JSON, one object a line")
+    arguments = parser.parse_args()
+    handler = start_logging(as_json=arguments.json)
+    os.umask(0o027)
+    try:
+        courier = Courier(arguments.letterbox)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: courier.stopping.set())
+        return courier.run(Notifier())
+    except DoorbellError as error:
+        log.error("%s", error)
+        return 1
+    finally:
+        handler.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

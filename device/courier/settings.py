@@ -1,0 +1,69 @@
+"""What the house tells the courier: where to listen, and for what. Read from the letterbox, checked, never
+guessed.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from device.letterbox import SETTINGS, Unreadable, read_small
+
+MOST_FEEDS = 20
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_CELL = re.compile(r"[0-9b-hjkmnp-z]{4}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}[a-z0-9]")
+_URL = re.compile(r"https://[!-~]{1,1300}")
+_LARGEST_PORT = 65_535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """The town's broker; `ca_pem` is the authority of its certificate, empty: those that the system knows."""
+
+    host: str
+    port: int
+    ca_pem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CourierSettings:
+    """Nothing in it is secret, and nothing says more than a town."""
+
+    broker: Broker | None = None
+    cells: tuple[str, ...] = ()
+    feeds: dict[str, str] = field(default_factory=dict)
+
+
+def settings_in(folder: Path) -> tuple[CourierSettings, str]:
+    """Return the settings in the house's folder, or none and why they cannot be used."""
+    try:
+        content = read_small(folder, SETTINGS)
+        return (CourierSettings(), "") if content is None else (_checked(json.loads(content)), "")
+    except (OSError, Unreadable, ValueError, KeyError, TypeError, AttributeError) as error:
+        return CourierSettings(), f"{folder / SETTINGS}: {error}"
+
+
+def _checked(told: dict[str, Any]) -> CourierSettings:
+    if told["v"] != 1:
+        raise ValueError("is of another version")
+    broker = told["broker"]
+    found = None
+    if broker is not None:
+        found = Broker(
+            host=_fit(_HOST, broker["host"]), port=int(broker["port"]), ca_pem=str(broker["ca_pem"])
+        )
+        if not 0 < found.port <= _LARGEST_PORT:
+            raise ValueError(f"{found.port} is no port")
+    feeds = {_fit(_NAME, name): _fit(_URL, url) for name, url in told["feeds"].items()}
+    if len(feeds) > MOST_FEEDS:
+        raise ValueError(f"more than {MOST_FEEDS} feeds")
+    cells = tuple(_fit(_CELL, cell) for cell in told["cells"][:9])
+    return CourierSettings(broker=found, cells=cells, feeds=feeds)
+
+
+def _fit(pattern: re.Pattern[str], text: Any) -> str:
+    if not isinstance(text, str) or not pattern.fullmatch(text):
+        raise ValueError(f"{str(text)[:60]!r} does not fit")
+    return text

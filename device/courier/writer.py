@@ -1,0 +1,91 @@
+"""From what is heard to the letterbox: many things in one bundle, so that a flood costs a few syncs a second.
+
+The listener never waits for this. What does not fit is dropped and counted, the newest first; a thing that
+was heard a moment ago is not written again.
+"""
+
+import hashlib
+import logging
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+from device.letterbox import LARGEST_BUNDLE_BYTES, Item, Outbox, bundle, size_in_bundle
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 0.1
+"""What is heard waits no longer for its bundle, if the disk is quick."""
+MOST_WAITING_BYTES = 8_388_608
+MOST_REMEMBERED = 20_000
+
+
+class Writer:
+    """`put` is called by those who hear; `run` writes, on a thread of its own."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._waiting: deque[Item] = deque()
+        self._waiting_bytes = 0
+        self._seen: OrderedDict[bytes, None] = OrderedDict()
+        self._lock = threading.Lock()
+        self._some = threading.Event()
+        self.dropped = 0
+
+    def put(self, source: str, content: bytes) -> None:
+        """Take something that was heard."""
+        digest = hashlib.sha256(source.encode() + b" " + content).digest()[:16]
+        item = Item(source=source, content=content)
+        with self._lock:
+            if digest in self._seen:
+                return
+            size = size_in_bundle(item)
+            if self._waiting_bytes + size > MOST_WAITING_BYTES:
+                self.dropped += 1
+                return
+            self._seen[digest] = None
+            if len(self._seen) > MOST_REMEMBERED:
+                self._seen.popitem(last=False)
+            self._waiting.append(item)
+            self._waiting_bytes += size
+        self._some.set()
+
+    def run(self, stopping: threading.Event, beat: Callable[[], None]) -> None:
+        """Write bundles until told to stop; what waits then is written first."""
+        told = 0
+        while True:
+            beat()
+            stopped = stopping.wait(EVERY_S)
+            try:
+                self._outbox.prune()
+                while self._write_one():
+                    beat()
+            except OSError as error:
+                log.warning("letterbox %s: %s", error.filename or "", error.strerror)
+                stopping.wait(5.0)
+            if self.dropped != told:
+                log.warning("dropped count=%d: the house does not keep up, or is away", self.dropped - told)
+                told = self.dropped
+            if stopped:
+                return
+            if not self._waiting:
+                self._some.wait(1.0)
+                self._some.clear()
+
+    def _write_one(self) -> bool:
+        """Write a bundle of what waits; return whether there was room and something to write."""
+        items: list[Item] = []
+        size = 0
+        with self._lock:
+            for item in self._waiting:
+                if items and size + size_in_bundle(item) > LARGEST_BUNDLE_BYTES:
+                    break
+                items.append(item)
+                size += size_in_bundle(item)
+        if not items or not self._outbox.has_room(size):
+            return False
+        self._outbox.put(bundle(items))
+        with self._lock:
+            for _ in items:
+                self._waiting_bytes -= size_in_bundle(self._waiting.popleft())
+        return True

@@ -1,0 +1,73 @@
+"""The clips as the registrar may ask for them: whether there are some, what of them lies in a span, a look at
+one.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from device.errors import CommandError
+from device.house import House
+from device.store.index import ClipRow, Index
+
+if TYPE_CHECKING:
+    from device.consent.offer import Cut
+
+LONGEST_CLIP_US = 3_600_000_000
+"""`clips.longest_s` can be no more: a clip that overlaps a span began no longer before it."""
+
+
+class KeptFootage:
+    """Reads the index and the files through connections of its own; decodes only to show."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def has(self, start_us: int, end_us: int) -> bool:
+        """Return whether a clip overlaps a span. Raises CommandError."""
+        return bool(self._rows(start_us, end_us))
+
+    def cuts(self, spans: Callable[[str], tuple[int, int] | None], start_us: int, end_us: int) -> "list[Cut]":
+        """Return the inward cuts of the clips that overlap a span. Raises CommandError."""
+        from device.store.cut import cut_of  # loads PyAV
+
+        cuts = []
+        for row in self._rows(start_us, end_us):
+            span = spans(row.clip_id)
+            if span is None:
+                continue
+            try:
+                cut = cut_of(self._house.layout.clips, row, *span)
+            except FileNotFoundError:
+                continue  # deleted this very moment
+            except (OSError, ValueError) as error:
+                raise CommandError(f"{row.file_name}: {error}; `doorbell check` says more") from error
+            if cut:
+                cuts.append(cut)
+        return cuts
+
+    def masks(self) -> Sequence[Sequence[tuple[float, float]]]:
+        """Return what has to be covered in them."""
+        house = self._house
+        return [] if house.covered_by_camera else [mask.points for mask in house.config.masks]
+
+    def picture(self, row: ClipRow, at_us: int) -> bytes:
+        """Return what a clip shows at a time, masked, as JPEG. Raises CommandError."""
+        from device.policy.masks import Masks  # these load OpenCV and PyAV
+        from device.store.cut import picture_at
+
+        try:
+            return picture_at(self._house.layout.clips / row.file_name, at_us, Masks(self.masks()))
+        except (OSError, ValueError) as error:
+            raise CommandError(f"{row.file_name}: {error}; `doorbell check` says more") from error
+
+    def _rows(self, start_us: int, end_us: int) -> list[ClipRow]:
+        try:
+            index = Index(self._house.layout.index, read_only=True)
+            try:
+                rows = index.between(start_us - LONGEST_CLIP_US, end_us)
+            finally:
+                index.close()
+        except (sqlite3.Error, OverflowError) as error:
+            raise CommandError(f"the index cannot be read yet: {error}; try again") from error
+        return [row for row in rows if row.started_wall_us + row.duration_us > start_us]

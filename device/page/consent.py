@@ -1,0 +1,223 @@
+"""The API of consent: requests, notices, pins, ledger. On the page an approval needs the password in the same
+breath.
+
+What is asked here is answered by the registrar; nothing here decides, and there is no route by which anybody
+but the owner could.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import Field
+
+from device.clock import parse_rfc3339
+from device.consent.map import Ring, map_svg
+from device.consent.models import MOST_JURISDICTION_CORNERS
+from device.consent.offer import Choice
+from device.errors import CommandError
+from device.page.api import Body, Grave
+from device.page.home import Home
+
+Id = Annotated[str, Path(max_length=400)]
+Sure = Callable[[Request, str | None], None]
+"""Raises unless this very request brings the owner's password (or comes from a local terminal)."""
+NOT_EMERGENCY = "This is not a replacement for calling the emergency number."
+LARGEST_RECORD = 40_000
+
+
+class Span(Body):
+    """What of a clip may leave: RFC 3339 times."""
+
+    start: str = Field(max_length=40)
+    end: str = Field(max_length=40)
+
+
+class Chosen(Body):
+    """Which clips may leave, whole or shortened (null: as far as the window goes); nothing: all."""
+
+    clips: dict[str, Span | None] | None = Field(None, max_length=1000)
+
+
+class Approval(Chosen):
+    """A yes to exactly what was shown; the password is asked again, whenever it was given last."""
+
+    offer_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+    password: str | None = Field(None, max_length=1024)
+
+
+class Record(Body):
+    """A sender's file."""
+
+    record: str = Field(max_length=LARGEST_RECORD)
+
+
+class Pin(Record):
+    """A sender's file, and its fingerprint as the owner typed it."""
+
+    fingerprint: str = Field(max_length=100)
+
+
+class Feed(Body):
+    """A feed: CAP or Atom."""
+
+    name: str = Field(max_length=40)
+    url: str = Field(max_length=1400)
+
+
+def router(home: Home, *, grave: Grave, sure: Sure) -> APIRouter:
+    """Return the routes; `grave` and `sure` are what they ask of who asks."""
+    api = APIRouter(prefix="/api")
+    _add_requests(api, home, sure)
+    _add_notices(api, home)
+    _add_senders(api, home, grave)
+    _add_ledger(api, home)
+    return api
+
+
+def _add_requests(api: APIRouter, home: Home, sure: Sure) -> None:
+    @api.get("/requests", tags=["consent"])
+    def requests() -> list[dict[str, Any]]:
+        """What agencies have asked for, newest first. Not a replacement for calling the emergency number."""
+        return home.consent.requests()
+
+    @api.get("/requests/{request_id}", tags=["consent"])
+    def request(request_id: Id) -> dict[str, Any]:
+        """One request: who, why, where, when; and, while it is open, exactly what would leave."""
+        return home.consent.request(request_id, Choice())
+
+    @api.post("/requests/{request_id}/offer", tags=["consent"])
+    def offer(request_id: Id, body: Chosen) -> dict[str, Any]:
+        """The same with fewer or shorter clips: another offer, and another hash."""
+        return home.consent.request(request_id, _choice(body))
+
+    @api.post("/requests/{request_id}/approve", tags=["consent"])
+    def approve(request_id: Id, body: Approval, request: Request) -> dict[str, Any]:
+        """Say yes to exactly what was shown."""
+        sure(request, body.password)
+        return home.consent.approve(request_id, body.offer_hash, _choice(body))
+
+    @api.post("/requests/{request_id}/decline", tags=["consent"])
+    def decline(request_id: Id) -> dict[str, Any]:
+        """Say no. Nobody outside learns of it, as nobody learns that it was asked here."""
+        return home.consent.decline(request_id)
+
+    @api.post("/requests/{request_id}/withdraw", tags=["consent"])
+    def withdraw(request_id: Id) -> dict[str, Any]:
+        """Take a yes back."""
+        return home.consent.withdraw(request_id)
+
+    @api.get("/requests/{request_id}/map.svg", tags=["consent"], response_class=Response)
+    def request_map(request_id: Id) -> Response:
+        """Where it asks for, and where the house stands."""
+        asked = home.consent.request(request_id, Choice(spans={}))
+        areas: list[tuple[str, Ring]] = [("area", asked["area"]["coordinates"][0])]
+        return _map(areas, home)
+
+
+def _add_notices(api: APIRouter, home: Home) -> None:
+    @api.get("/notices", tags=["consent"])
+    def notices() -> dict[str, Any]:
+        """What the chosen sources said, newest first."""
+        return {"reminder": NOT_EMERGENCY, "notices": home.consent.notices()}
+
+    @api.get("/notices/map.svg", tags=["consent"], response_class=Response)
+    def notice_map(
+        source: Annotated[str, Query(max_length=64)], name: Annotated[str, Query(alias="id", max_length=400)]
+    ) -> Response:
+        """The area of a notice, and where the house stands."""
+        found = [each for each in home.consent.notices() if (each["source"], each["id"]) == (source, name)]
+        if not found or not found[0]["area"]:
+            raise HTTPException(404, "there is no such notice, or it names no area")
+        return _map([("area", found[0]["area"])], home)
+
+
+def _add_senders(api: APIRouter, home: Home, grave: Grave) -> None:
+    serious = [Depends(grave)]
+
+    @api.get("/senders", tags=["consent"])
+    def senders() -> dict[str, Any]:
+        """Whom the house listens to: pinned agencies and sources, and feeds."""
+        return {"senders": home.consent.senders(), "feeds": home.consent.feeds()}
+
+    @api.post("/senders/look", tags=["consent"])
+    def look(body: Record) -> dict[str, Any]:
+        """What a sender's file says: who, which keys, which jurisdiction, where parcels would go."""
+        return home.consent.look_at(body.record.encode())
+
+    @api.post("/senders/look/map.svg", tags=["consent"], response_class=Response)
+    def look_map(body: Record) -> Response:
+        """The jurisdiction in a sender's file, and where the house stands."""
+        said = home.consent.look_at(body.record.encode())
+        return _map([("jurisdiction", said["jurisdiction"]["coordinates"][0])], home)
+
+    @api.post("/senders", tags=["consent"], dependencies=serious)
+    def pin(body: Pin) -> dict[str, Any]:
+        """Pin a sender, with the fingerprint as it was typed from a channel other than the file."""
+        home.consent.pin(body.record.encode(), body.fingerprint)
+        return {}
+
+    @api.put("/senders", tags=["consent"], dependencies=serious)
+    def rotate(body: Record) -> dict[str, Any]:
+        """Take a newer record of a pinned sender, signed with a key that is pinned."""
+        home.consent.rotate(body.record.encode())
+        return {}
+
+    @api.delete("/senders/{sender}", tags=["consent"])
+    def unpin(sender: Id) -> dict[str, Any]:
+        """Listen to a sender no longer; its open requests end."""
+        home.consent.unpin(sender)
+        return {}
+
+    @api.get("/senders/{sender}/map.svg", tags=["consent"], response_class=Response)
+    def sender_map(sender: Id) -> Response:
+        """A sender's jurisdiction, and where the house stands."""
+        for each in home.consent.senders():
+            if each["sender"] == sender:
+                return _map([("jurisdiction", each["jurisdiction"]["coordinates"][0])], home)
+        raise HTTPException(404, f"{sender} is not pinned")
+
+    @api.post("/feeds", tags=["consent"], dependencies=serious)
+    def add_feed(body: Feed) -> dict[str, Any]:
+        """Listen to a feed: its address will be asked once a minute or two."""
+        home.consent.add_feed(body.name, body.url)
+        return {}
+
+    @api.delete("/feeds/{name}", tags=["consent"])
+    def remove_feed(name: Id) -> dict[str, Any]:
+        """Listen to a feed no longer."""
+        home.consent.remove_feed(name)
+        return {}
+
+
+def _add_ledger(api: APIRouter, home: Home) -> None:
+    @api.get("/ledger", tags=["consent"])
+    def ledger(newest: Annotated[int, Query(ge=1, le=10_000)] = 200) -> dict[str, Any]:
+        """The newest entries of the ledger, oldest first; its head's hash; what was refused, by reason."""
+        return home.consent.ledger(newest)
+
+    @api.get("/ledger/export", tags=["consent"], response_class=StreamingResponse)
+    def export() -> StreamingResponse:
+        """The whole ledger, one JSON object a line: entries with their bodies, and what was refused."""
+        lines = (f"{line}\n" for line in home.consent.export())
+        headers = {"content-disposition": 'attachment; filename="doorbell-ledger.jsonl"'}
+        return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+
+
+def _choice(body: Chosen) -> Choice:
+    if body.clips is None:
+        return Choice()
+    try:
+        spans = {
+            name: None if span is None else (parse_rfc3339(span.start), parse_rfc3339(span.end))
+            for name, span in body.clips.items()
+        }
+    except ValueError as error:
+        raise CommandError(f"a span's times are RFC 3339, such as 2026-11-24T22:00:00Z: {error}") from error
+    return Choice(spans=spans)
+
+
+def _map(areas: list[tuple[str, Ring]], home: Home) -> Response:
+    drawn = map_svg([(kind, ring[: MOST_JURISDICTION_CORNERS + 1]) for kind, ring in areas], home.place())
+    return Response(drawn, media_type="image/svg+xml")

@@ -1,0 +1,17 @@
+"""Whether something can be sealed for a recipient: tried when it is pinned, not when footage waits."""
+
+import pyrage
+
+from device.consent.reasons import Reason, Refused
+
+
+def check_recipient(age: str) -> None:
+    """Raise Refused unless age can seal for it. A point of low order makes pyrage panic, which is no
+    Exception.
+    """
+    try:
+        pyrage.encrypt(b"", [pyrage.x25519.Recipient.from_str(age)])
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001
+        raise Refused(Reason.BAD_RECIPIENT, f"{age[:20]}…: {str(error)[:80]}") from None

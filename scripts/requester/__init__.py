@@ -1,0 +1,1 @@
+"""What `scripts/agency` is made of."""
