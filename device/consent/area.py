@@ -68,6 +68,15 @@ def within(inner: Corners, outer: Corners) -> bool:
     return contains(outer, float(inner[0, 0]), float(inner[0, 1])) and not _meet(inner, outer)
 
 
+def touch(one: Corners, two: Corners) -> bool:
+    """Return whether two polygons have a point in common."""
+    return (
+        contains(one, float(two[0, 0]), float(two[0, 1]))
+        or contains(two, float(one[0, 0]), float(one[0, 1]))
+        or _meet(one, two)
+    )
+
+
 def distance_km(one: tuple[float, float], two: tuple[float, float]) -> float:
     """Return the distance of two near points (longitude, latitude), along a sphere taken for flat."""
     east = math.radians(two[0] - one[0]) * math.cos(math.radians((one[1] + two[1]) / 2))

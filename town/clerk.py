@@ -1,0 +1,170 @@
+"""The town's clerk: what lies in the spool is looked at, and published if a doorbell would believe it.
+
+    python -m town.clerk --spool DIR --senders DIR --state DIR --broker SOCKET
+    python -m town.clerk --state DIR --broker SOCKET take-down KIND SENDER ID
+
+A file goes from the spool when what it said is durable in the clerk's own books, or was refused. Nobody is
+answered.
+"""
+
+import argparse
+import logging
+import os
+import re
+import signal
+import stat
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from device.consent.envelope import LARGEST_BYTES
+from device.consent.reasons import Refused
+from device.logs import start_logging
+from town.board import Board
+from town.desk import Desk
+from town.items import Items
+
+log = logging.getLogger(__name__)
+
+TURN_S = 0.05
+MOST_A_TURN = 100
+AGAIN_S = 1.0
+EXPIRE_EVERY_S = 60.0
+_NAME = re.compile(r"[0-9a-f]{32}")
+
+
+def spooled(folder: Path, most: int) -> Iterator[tuple[Path, bytes]]:
+    """Yield what lies in the spool, some at a time; what is no ordinary file is taken away."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for _, entry in zip(range(most * 4), entries, strict=False)]
+    for name in sorted(name for name in names if _NAME.fullmatch(name))[:most]:
+        path = folder / name
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            path.unlink(missing_ok=True)
+            continue
+        with os.fdopen(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                path.unlink(missing_ok=True)
+                continue
+            # A line end may follow an envelope in a file; one byte more is enough to refuse it.
+            content = file.read(LARGEST_BYTES + 2)
+        yield path, content
+
+
+class Clerk:
+    """Turns until told to stop."""
+
+    def __init__(self, *, spool: Path, senders: Path, state: Path, broker: Path) -> None:
+        self._spool = spool
+        state.mkdir(parents=True, exist_ok=True)
+        self._items = Items(state / "items.db")
+        self._desk = Desk(self._items, senders, _now())
+        self._board = Board(broker, self._items.live, _now)
+        self.stopping = threading.Event()
+        self._expired_s = 0.0
+
+    def run(self) -> int:
+        """Turn."""
+        while not self.stopping.is_set():
+            if not self._board.turn(TURN_S):
+                self.stopping.wait(AGAIN_S)
+                continue
+            if not self._board.is_up:
+                continue
+            for path, content in spooled(self._spool, MOST_A_TURN):
+                self._take(content)
+                path.unlink(missing_ok=True)
+            if time.monotonic() - self._expired_s > EXPIRE_EVERY_S:
+                self._expired_s = time.monotonic()
+                self._items.expire(_now())
+        self._board.turn(TURN_S)
+        self._board.close()
+        self._items.close()
+        return 0
+
+    def _take(self, content: bytes) -> None:
+        try:
+            new, gone = self._desk.take(content, _now())
+        except Refused as error:
+            log.info("refused reason=%s bytes=%d %s", error.reason, len(content), error.detail)
+            return
+        for item in gone:
+            self._board.take_down(item)
+        for item in new:
+            self._board.hang(item)
+            log.info(
+                "published kind=%s op=%s sender=%s id=%s cells=%d",
+                item.kind,
+                item.op,
+                item.sender,
+                item.id,
+                len(item.cells),
+            )
+
+
+def take_down(arguments: argparse.Namespace) -> int:
+    """Take something from the board by the town's own decision; doorbells that have heard it keep it."""
+    items = Items(arguments.state / "items.db")
+    found = items.find(arguments.kind, arguments.sender, arguments.id)
+    if found is None:
+        print(f"there is no {arguments.kind} {arguments.id} of {arguments.sender}", file=sys.stderr)
+        return 1
+    items.end(arguments.kind, arguments.sender, arguments.id)
+    board = Board(arguments.broker, list, _now)
+    until_s = time.monotonic() + 10
+    while not board.is_up and time.monotonic() < until_s:
+        board.turn(0.1)
+    if not board.is_up:
+        print(
+            f"{arguments.broker}: no broker there; it is taken down when the clerk publishes anew",
+            file=sys.stderr,
+        )
+        return 1
+    board.take_down(found)
+    for _ in range(5):
+        board.turn(0.1)
+    board.close()
+    return 0
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+def main() -> int:
+    """Run the clerk, or one of its commands."""
+    parser = argparse.ArgumentParser(prog="town.clerk", description=__doc__.splitlines()[0])
+    parser.add_argument("--spool", type=Path, default=Path("/var/spool/town/in"))
+    parser.add_argument("--senders", type=Path, default=Path("/etc/town/senders"))
+    parser.add_argument("--state", type=Path, default=Path("/var/lib/town-clerk"))
+    parser.add_argument("--broker", type=Path, default=Path("/run/town/broker.sock"))
+    commands = parser.add_subparsers(metavar="COMMAND")
+    down = commands.add_parser("take-down", help=take_down.__doc__)
+    down.add_argument("kind", choices=("request", "notice"))
+    down.add_argument("sender")
+    down.add_argument("id")
+    arguments = parser.parse_args()
+    if "kind" in arguments:
+        return take_down(arguments)
+    handler = start_logging(as_json=False)
+    os.umask(0o027)
+    try:
+        clerk = Clerk(
+            spool=arguments.spool, senders=arguments.senders, state=arguments.state, broker=arguments.broker
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: clerk.stopping.set())
+        return clerk.run()
+    except OSError as error:
+        log.error("%s: %s", error.filename, error.strerror)
+        return 1
+    finally:
+        handler.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
