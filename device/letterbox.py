@@ -25,7 +25,7 @@ LARGEST_BUNDLE_BYTES = 4_194_304
 LARGEST_IN_BYTES = 33_554_432
 MOST_BUNDLES = 4_096
 SETTINGS, READ = "settings.json", "read"
-_NAME = re.compile(r"(\d{12})\.in")
+_NAME = re.compile(r"([0-9]{12})\.in")
 _SOURCE = re.compile(rb"[a-z0-9][a-z0-9:-]{0,63}")
 _LARGEST_SMALL_BYTES = 65_536
 

@@ -179,10 +179,10 @@ class Doorbell:
             wait_for("the camera", lambda: self.status()["camera"]["state"] == "live")
         return self
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [BIN / "doorbell", "--state", self.state, *words],
-            capture_output=True, text=True, check=False, timeout=30,
+            capture_output=True, text=True, check=False, timeout=30, input=typed,
         )  # fmt: skip
 
     def json(self, *words: str) -> Any:

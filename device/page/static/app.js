@@ -2,6 +2,7 @@
 import { get, keepOpen, setToken, Unreachable, whenSignedOut } from "./api.js";
 import { el, icon, show } from "./dom.js";
 import { loadLanguage, t } from "./i18n.js";
+import { announceNotice } from "./notice.js";
 import { announceRing, dismissRing, prepareSound } from "./ring.js";
 
 const VIEWS = {
@@ -11,8 +12,14 @@ const VIEWS = {
   health: { icon: "health", load: () => import("./views/health.js") },
   settings: { icon: "settings", load: () => import("./views/settings.js") },
 };
-const MORE = { visit: () => import("./views/visit.js"), zones: () => import("./views/zones.js") };
-const BELONGS_TO = { visit: "visits", zones: "settings" };
+const MORE = {
+  visit: () => import("./views/visit.js"),
+  zones: () => import("./views/zones.js"),
+  request: () => import("./views/request.js"),
+  senders: () => import("./views/senders.js"),
+  ledger: () => import("./views/ledger.js"),
+};
+const BELONGS_TO = { visit: "visits", zones: "settings", request: "requests", senders: "requests", ledger: "requests" };
 
 const app = document.getElementById("app");
 const listeners = new Set();
@@ -121,6 +128,7 @@ function heard(text) {
   if (!fact.kind) return;
   for (const call of listeners) call(fact);
   if (fact.kind === "press") announceRing(house, fact);
+  if (fact.kind === "notice_heard" && fact.announce) announceNotice(fact.notice);
   if (/fault|setting|config/.test(fact.kind)) house.refresh().catch(() => { /* the line says it */ });
 }
 

@@ -14,7 +14,7 @@ export async function mount(place, house) {
   const save = async (changes, button) => {
     if (button) button.disabled = true;
     try {
-      const grave = Object.keys(changes).some((key) => key.startsWith("mqtt."));
+      const grave = Object.keys(changes).some((key) => /^(mqtt|neighbourhood)\./.test(key));
       const done = await (grave ? askGrave : ask)("PATCH", "/config", { changes });
       if (done !== null) {
         for (const [key, now] of Object.entries(changes)) if (settings[key]) settings[key].value = now;
@@ -87,6 +87,7 @@ export async function mount(place, house) {
         el("div", {}, el("label", { htmlFor: "age" }, t("storage_age")), age)),
       el("div", { class: "buttons" }, saveStorage)),
     mqttPart(value, save),
+    neighbourhoodPart(value, save),
     securityPart(house, said),
     el("section", {}, el("h2", {}, t("set_page")),
       el("label", { htmlFor: "language" }, t("language")),
@@ -161,6 +162,29 @@ function mqttPart(value, save) {
       el("div", {}, el("label", { htmlFor: "mqtt-user" }, t("mqtt_user")), user),
       el("div", {}, el("label", { htmlFor: "mqtt-password" }, t("password")), password)),
     el("div", { class: "buttons" }, test, store), told);
+}
+
+function neighbourhoodPart(value, save) {
+  const enabled = el("input", { id: "hood-enabled", type: "checkbox", checked: value("neighbourhood.enabled") });
+  const field = (id, key, options) => el("input", { id, value: value(`neighbourhood.${key}`), autocomplete: "off", spellcheck: false, ...options });
+  const degrees = { type: "number", step: "any", inputMode: "decimal" };
+  const latitude = field("hood-latitude", "latitude", { ...degrees, min: -85, max: 85 });
+  const longitude = field("hood-longitude", "longitude", { ...degrees, min: -180, max: 180 });
+  const host = field("hood-host", "broker_host");
+  const port = field("hood-port", "broker_port", { type: "number", min: 1, max: 65535, inputMode: "numeric" });
+  const store = el("button", { id: "hood-save", onclick: () => save({
+    "neighbourhood.enabled": enabled.checked, "neighbourhood.latitude": Number(latitude.value), "neighbourhood.longitude": Number(longitude.value),
+    "neighbourhood.broker_host": host.value.trim(), "neighbourhood.broker_port": Number(port.value) }, store) }, t("save"));
+  return el("section", {}, el("h2", {}, t("set_neighbourhood")),
+    el("p", { class: "hint" }, t("neighbourhood_help")),
+    el("label", { class: "check" }, enabled, t("neighbourhood_enabled")),
+    el("div", { class: "pair" },
+      el("div", {}, el("label", { htmlFor: "hood-latitude" }, t("latitude")), latitude),
+      el("div", {}, el("label", { htmlFor: "hood-longitude" }, t("longitude")), longitude)),
+    el("div", { class: "pair" },
+      el("div", {}, el("label", { htmlFor: "hood-host" }, t("town_host")), host),
+      el("div", {}, el("label", { htmlFor: "hood-port" }, t("town_port")), port)),
+    el("div", { class: "buttons" }, el("a", { class: "button quiet", href: "#/senders" }, icon("phone"), t("senders_link")), store));
 }
 
 function securityPart(house, said) {

@@ -1,0 +1,40 @@
+// The ledger, for a person: what was heard, decided and sent, newest first; what was refused; and its head.
+import { get } from "../api.js";
+import { el, icon, show } from "../dom.js";
+import { t, whenText } from "../i18n.js";
+import { spoken } from "./request.js";
+
+export async function mount(place, house) {
+  const draw = async () => {
+    const { head, length, entries, refused } = await get("/ledger?newest=500");
+    show(place,
+      el("p", {}, el("a", { href: "#/requests", class: "back" }, icon("left"), t("nav_requests"))),
+      el("h1", {}, t("ledger_open")),
+      el("p", { class: "hint" }, t("ledger_help")),
+      el("section", {}, el("h2", {}, t("ledger_head")),
+        el("p", { class: "hash" }, head), el("p", { class: "hint" }, t("ledger_head_help", { count: length })),
+        el("div", { class: "buttons" }, el("a", { class: "button quiet", href: "/api/ledger/export", download: "doorbell-ledger.jsonl" }, icon("download"), t("ledger_export")))),
+      refused.length > 0 && el("section", {}, el("h2", {}, t("ledger_refused")),
+        el("ul", {}, refused.map((row) => el("li", {}, t("refused_row", { count: row.count, why: row.sentence }))))),
+      el("ol", { class: "story ledger", reversed: true }, entries.reverse().map((entry) => el("li", { value: entry.seq },
+        el("time", { dateTime: entry.at }, whenText(new Date(entry.at))), el("span", {}, words(entry))))));
+  };
+  await draw();
+  return house.onFact((fact) => { if (/consent|notice/.test(fact.kind)) draw().catch(() => { /* the line at the top says it */ }); });
+}
+
+function words({ kind, data }) {
+  switch (kind) {
+    case "request": return t("entry_request", { id: data.id, state: t(`state_${data.to.replace(" ", "_")}`) })
+      + (data.offer ? ` ${t("entry_sent", { origin: data.destination.origin, count: data.offer.clips.length, hash: data.offer_hash.slice(0, 16) })}` : "")
+      + (data.why ? ` (${data.why})` : "");
+    case "notice": return t("entry_notice", { id: data.id, source: data.source });
+    case "cancellation": return t("entry_cancellation", { id: data.id, source: data.sender });
+    case "sender_pinned": return t("entry_pinned", { name: data.sender, key: spoken(data.fingerprint) });
+    case "sender_rotated": return t("entry_rotated", { name: data.sender, serial: data.serial });
+    case "sender_unpinned": return t("entry_unpinned", { name: data.sender });
+    case "feed_added": return t("entry_feed", { name: data.name, url: data.url });
+    case "feed_removed": return t("entry_feed_removed", { name: data.name });
+    default: return t(`entry_${kind}`);
+  }
+}
