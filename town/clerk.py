@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from device.consent.envelope import LARGEST_BYTES
@@ -37,9 +38,14 @@ _NAME = re.compile(r"[0-9a-f]{32}")
 
 def spooled(folder: Path, most: int) -> Iterator[tuple[Path, bytes]]:
     """Yield what lies in the spool, some at a time; what is no ordinary file is taken away."""
+    found = []
     with os.scandir(folder) as entries:
-        names = [entry.name for _, entry in zip(range(most * 4), entries, strict=False)]
-    for name in sorted(name for name in names if _NAME.fullmatch(name))[:most]:
+        for _, entry in zip(range(most * 4), entries, strict=False):
+            if _NAME.fullmatch(entry.name):
+                # In the order of arrival: a cancellation comes after what it cancels, whatever their names.
+                with suppress(FileNotFoundError):
+                    found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
+    for _, name in sorted(found)[:most]:
         path = folder / name
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -75,6 +75,7 @@ class Courier:
 
     def _follow(self, settings: CourierSettings) -> list[Worker]:
         put = self._writer.put
+        self._writer.forget()
         workers = []
         broker = settings.broker
         if broker and settings.cells:
@@ -82,7 +83,12 @@ class Courier:
                 self._hire(
                     "town",
                     lambda worker: listen(
-                        broker, settings.cells, put=put, stopping=worker.stopping, beat=worker.beat
+                        broker,
+                        settings.cells,
+                        put=put,
+                        begin=self._writer.forget,
+                        stopping=worker.stopping,
+                        beat=worker.beat,
                     ),
                 )
             )

@@ -39,16 +39,21 @@ def listen(
     cells: tuple[str, ...],
     *,
     put: Callable[[str, bytes], None],
+    begin: Callable[[], None],
     stopping: threading.Event,
     beat: Callable[[], None],
 ) -> None:
-    """Listen until told to stop; `put` is given each message's kind and bytes, and never waits."""
+    """Listen until told to stop; `put` is given each message's kind and bytes, and never waits.
+
+    `begin` is called with each connection, which begins with all that the broker retains.
+    """
     delay_s = FIRST_DELAY_S
     while not stopping.is_set():
         beat()
         connection = _Connection(broker, cells, put)
         try:
             connection.open()
+            begin()
             # Some hours, by chance: the same for all houses, and no id lives longer.
             stay_s = SHORTEST_STAY_S + secrets.randbelow(LONGEST_STAY_S - SHORTEST_STAY_S)
             connection.serve(stay_s, stopping, beat)

@@ -32,6 +32,11 @@ class Writer:
         self._some = threading.Event()
         self.dropped = 0
 
+    def forget(self) -> None:
+        """Take what comes from now on for news: a new connection begins with everything that still holds."""
+        with self._lock:
+            self._seen.clear()
+
     def put(self, source: str, content: bytes) -> None:
         """Take something that was heard."""
         digest = hashlib.sha256(source.encode() + b" " + content).digest()[:16]

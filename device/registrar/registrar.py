@@ -7,10 +7,11 @@ changes them, and how far it has read, which does not depend on what it read.
 """
 
 import base64
+import hashlib
 import json
 import logging
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,7 @@ SLICE_ITEMS = 20
 BREATH_S = 0.002
 """Between slices of a bundle, so that a flood leaves the processor to the bell."""
 MOST_REFUSED_BODIES = 100
+LARGEST_UNKNOWN_BYTES = 2_000_000
 EARLIEST_US = 1_767_225_600_000_000
 """2026: a clock that says less was never set, and would take everything for signed in the future."""
 LAG_US = 300_000_000
@@ -78,6 +80,8 @@ class Registrar:
         self._settings_due = True
         self._letters: Letters | None = None
         self._strangers: set[str] = set()
+        self._unknown: OrderedDict[bytes, Item] = OrderedDict()
+        self._unknown_bytes = 0
         self._bodies_kept = 0
         self._told: tuple[int, str] | None = None
 
@@ -233,12 +237,33 @@ class Registrar:
                         self._tell_news(drafts)
                 except Refused as error:
                     refused[error.reason] += 1
+                    if error.reason is Reason.UNKNOWN_KEY:
+                        self._remember(item)
                     if self._bodies_kept + len(bodies) < MOST_REFUSED_BODIES:
                         bodies.append((error.reason, error.detail, item.content[: intake.LARGEST_KEPT_BYTES]))
                 except LedgerBroken as error:
                     self._break(error)
                     return False
         return True
+
+    def _remember(self, item: Item) -> None:
+        """Keep for a while what an unknown key signed: its sender may be pinned in a moment, and the town
+        will not say it again for hours.
+        """
+        digest = hashlib.sha256(item.content).digest()
+        if digest not in self._unknown:
+            self._unknown[digest] = item
+            self._unknown_bytes += len(item.content)
+        while self._unknown_bytes > LARGEST_UNKNOWN_BYTES:
+            _, oldest = self._unknown.popitem(last=False)
+            self._unknown_bytes -= len(oldest.content)
+
+    def _hear_again(self) -> None:
+        """Hear once more what was refused for its key."""
+        items = list(self._unknown.values())
+        self._unknown.clear()
+        self._unknown_bytes = 0
+        self._take_slice(items, Counter(), [])
 
     def _count(self, refused: Counter[str], bodies: list[tuple[str, str, bytes]]) -> bool:
         if not refused:
@@ -380,12 +405,14 @@ class Registrar:
         with self._asked():
             self._try_recipients(record)
             self._write([intake.pinned(record, typed, book=self._book, now=self._now())])
+            self._hear_again()
 
     def rotate(self, record: bytes) -> None:
         """Take a newer record of a pinned sender. Raises CommandError."""
         with self._asked():
             self._try_recipients(record)
             self._write([intake.rotated(record, book=self._book)])
+            self._hear_again()
 
     def unpin(self, sender: str) -> None:
         """End a pin, and every offer that hung on it. Raises CommandError."""

@@ -160,6 +160,18 @@ def test_a_house_that_starts_later_hears_what_still_holds(
         late.stop_all()
 
 
+def test_what_was_said_before_its_sender_was_pinned_is_heard_when_it_is(
+    house: House, department: Sender, town: Town
+) -> None:
+    put(town, department.request(case="before"))
+    put(town, department.notice())
+    wait_for("both", lambda: sum(row["count"] for row in house.json("ledger", "show")["refused"]) >= 2)
+    assert (house.requests(), house.notices()) == ([], [])
+    house.pin(department)
+    assert [row["case"] for row in house.requests()] == ["before"]
+    assert [row["headline"] for row in house.notices()] == ["Gas leak near the tower"]
+
+
 def id_of(envelope: bytes) -> str:
     from device.consent.envelope import read
 
