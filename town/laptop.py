@@ -56,7 +56,7 @@ class Town:
 
     def __enter__(self) -> Self:
         self.senders.mkdir(parents=True, exist_ok=True)
-        _make_certificates(self.folder)
+        make_certificates(self.folder)
         values = {
             "host": "localhost",
             "nginx_user": getpass.getuser(),  # counts only for root
@@ -161,7 +161,7 @@ def _wait_for(check: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-def _make_certificates(folder: Path) -> None:
+def make_certificates(folder: Path) -> None:
     """Make an authority and a certificate for localhost, once."""
     if (folder / "server.pem").exists():
         return

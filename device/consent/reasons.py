@@ -73,7 +73,7 @@ _SENTENCES = {
     Reason.BAD_SIGNATURE_LENGTH: "its signature is not 64 bytes long",
     Reason.NOT_UTF8: "what it says is not UTF-8",
     Reason.TOO_DEEP: "what it says is nested more than 8 levels deep",
-    Reason.TOO_MANY_VALUES: "it holds more than a thousand values",
+    Reason.TOO_MANY_VALUES: "it holds more values than it could have use for",
     Reason.NOT_JSON: "what it says is not JSON",
     Reason.DUPLICATE_NAME: "it says something twice under one name",
     Reason.BAD_NUMBER: "it holds a number that is no plain number in range",

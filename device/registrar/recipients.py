@@ -11,7 +11,9 @@ def check_recipient(age: str) -> None:
     """
     try:
         pyrage.encrypt(b"", [pyrage.x25519.Recipient.from_str(age)])
+    except Exception as error:  # noqa: BLE001  (a library of another language: whatever it raises)
+        raise Refused(Reason.BAD_RECIPIENT, f"{age[:20]}…: {str(error)[:80]}") from None
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # noqa: BLE001
-        raise Refused(Reason.BAD_RECIPIENT, f"{age[:20]}…: {str(error)[:80]}") from None
+    except BaseException:  # noqa: BLE001  (the panic)
+        raise Refused(Reason.BAD_RECIPIENT, f"{age[:20]}…: a point of low order") from None

@@ -494,6 +494,7 @@ class Registrar:
         """Write entries, durably, and only then let them count."""
         wanted = [(draft.kind, draft.data, draft.body) for draft in drafts]
         entries = self._need().append_all(wanted, wall_us=self._clock.wall_us(), clock=self._clock.flag())
+        self._inbox(Fault(code="ledger_broken", active=False))  # a disk that was full has room again
         for entry, draft in zip(entries, drafts, strict=True):
             self._take(entry, draft.body)
             if entry.kind == "request":

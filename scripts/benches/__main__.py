@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.benches import daemon, motion, page, preroll, press, start, store
+from scripts.benches import daemon, gate, motion, page, preroll, press, start, store
 
 BENCHES: dict[str, Any] = {
     "press": press,
@@ -17,6 +17,7 @@ BENCHES: dict[str, Any] = {
     "start": start,
     "preroll": preroll,
     "page": page,
+    "gate": gate,
 }
 
 

@@ -1,55 +1,67 @@
 """`scripts/prove silence`: before an approval, nobody outside can tell one house from another.
 
-Five houses stand around one place, with one department pinned and one town:
+Five houses stand around one place, with some departments pinned and one town:
 
-    A, B       each matches every other request (their roles change, so that who is served first counts for
-    nothing) declines   matches every request, and its owner declines each ignores    matches every request,
-    and its owner does nothing bare       has no camera and no clip
+    A, B    match in turn: A every other request, B the ones between C, D    match what A matches; C's owner
+    declines the first of them, D's the second, and so on: the other one ignores it bare    has no camera and
+    no clip
 
 Every packet between them and the town is captured on loopback. Compared are, for each house, what its courier
 sends: how many segments with content, how large, in which order; and when it acknowledges what it heard.
 
-The test of the timing: for each request, the time from the broker's segment to the courier's acknowledgement,
-in the house that matches less in the one that does not. If matching made no difference, the sign of each such
-difference is a coin's toss: 10,000 times the signs are tossed, and p is the share of tosses with a mean at
-least as far from zero. The smallest difference that would have been found (power 0.9 at 0.01) is printed
-beside it.
+The test of the timing. The requests come in blocks; before each, all couriers connect anew, in an order drawn
+by lot, for a broker serves its readers in turn and the first one waits longest. Of a block counts one figure:
+the median of the differences between the two houses, from the broker's first segment of a request to the
+courier's acknowledgement, each taken as "does something" less "does nothing" (which changes sides within the
+block). If what a house does made no difference, the sign of each such figure would be a coin's toss: all
+tosses are counted, and p is the share of them whose mean lies at least as far from zero. The smallest
+difference that would have been found (two-sided 0.01, power 0.9) is printed beside it.
 """
 
 import argparse
+import itertools
 import json
+import random
 import statistics
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from device.consent.area import EARTH_RADIUS_KM
 from scripts.proofs.capture import Capture, Packet, ports_of
 from scripts.proofs.houses import PLACE, House, Sender, put, wait_for
+from scripts.proofs.places import north_of
 from town.laptop import Town
 
 SPACING_S = 0.6
+SETTLE_S = 2.0
+QUIET_S = 65.0
+"""Longer than the couriers' keep-alive: the pings of a quiet minute count too."""
 REQUESTS_A_DEPARTMENT = 10
-TOSSES = 10_000
+REQUESTS_A_BLOCK = 20
+ALONE = 5
+"""Requests that are published before there is any house; every house hears them when it comes."""
 ALPHA = 0.01
 DETECTABLE = 2.576 + 1.282
 """Standard errors: two-sided 0.01, power 0.9 (normal approximation)."""
-ALONE = 5
-"""Requests that are published before there is any house; every house hears them when it comes."""
 OWN_S = 0.25
 """An acknowledgement comes with the kernel's 40 ms at the latest; what comes later answers something else."""
 BARE_CAMERA: dict[str, Any] = {"kind": "stream", "stream": {"url": "/nowhere/camera.mp4"}}
 
 
-def north_of(place: tuple[float, float], km: float) -> tuple[float, float]:
-    """Return a place some kilometres to the north."""
-    return place[0], place[1] + float(np.degrees(km / EARTH_RADIUS_KM))
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some requests in a row: when they began, and each courier's port."""
+
+    begin_ns: int
+    ports: dict[str, int]
+    requests: int
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -80,52 +92,50 @@ def publisher_sees(town: Town, department: Sender) -> list[tuple[int, int]]:
 def run(folder: Path, town: Town, departments: Sequence[Sender], count: int) -> dict[str, Any]:
     """Run the five houses; return what was seen outside."""
     a, b = PLACE, north_of(PLACE, 1.5)
-    houses = {
-        "A": House(folder / "a", town, a),
-        "B": House(folder / "b", town, b),
-        "declines": House(folder / "declines", town, a),
-        "ignores": House(folder / "ignores", town, a),
-        "bare": House(folder / "bare", town, a, camera=BARE_CAMERA),
-    }
+    houses = {name: House(folder / name.lower(), town, b if name == "B" else a) for name in "ABCD"}
+    houses["bare"] = House(folder / "bare", town, a, camera=BARE_CAMERA)
+    with_camera = [house for name, house in houses.items() if name != "bare"]
+    stopping = threading.Event()
+    decliners = [
+        threading.Thread(target=decline, args=(houses[name], turn, stopping))
+        for turn, name in enumerate("CD")
+    ]
+    blocks: list[Block] = []
+    answers = []
+    by_lot = random.Random(1)  # noqa: S311  (so that a run can be repeated)
     try:
         with Capture({town.mqtts, town.https}) as capture:
             for name, house in houses.items():
                 house.start(camera=name != "bare")
                 for department in departments:
                     house.pin(department)
-            couriers = {
-                name: next(iter(ports_of(house.courier.pid, town.mqtts)))
-                for name, house in houses.items()
-                if house.courier
-            }
-            doorbells = {
-                name: ports_of(house.doorbell.pid) for name, house in houses.items() if house.doorbell
-            }
-            wait_for(
-                lambda: all(house.ask("GET", "/clips") for name, house in houses.items() if name != "bare"),
-                "a clip in each house",
+            wait_for(lambda: all(house.ask("GET", "/clips") for house in with_camera), "a clip in each house")
+            doorbells = set().union(
+                *(ports_of(house.doorbell.pid) for house in houses.values() if house.doorbell)
             )
-            time.sleep(2)
-            begin_ns = time.monotonic_ns()
-            stopping = threading.Event()
-            decliner = threading.Thread(target=decline_all, args=(houses["declines"], stopping))
-            decliner.start()
-            answers = []
+            for thread in decliners:
+                thread.start()
             for number in range(count):
-                where = (a, b)[number % 2]
+                if number % REQUESTS_A_BLOCK == 0:
+                    blocks.append(
+                        connect_anew(houses, by_lot, town.mqtts, min(REQUESTS_A_BLOCK, count - number))
+                    )
                 department = departments[number // REQUESTS_A_DEPARTMENT]
-                answers.append(put(town, department.request(where, f"case {number // 2}", radius_m=300)))
+                where = (a, b)[number % 2]
+                answers.append(put(town, department.request(where, case_of(number), radius_m=300)))
                 time.sleep(SPACING_S)
             awaited = count + ALONE
             wait_for(
                 lambda: all(len(house.requests()) == awaited for house in houses.values()),
                 lambda: f"{awaited} requests: {[len(house.requests()) for house in houses.values()]}",
             )
-            time.sleep(3)
+            time.sleep(QUIET_S)
             stopping.set()
-            decliner.join()
+            for thread in decliners:
+                thread.join()
             states = {name: _states(house) for name, house in houses.items()}
     finally:
+        stopping.set()
         for house in houses.values():
             house.stop()
     return {
@@ -133,12 +143,42 @@ def run(folder: Path, town: Town, departments: Sequence[Sender], count: int) -> 
         "states": states,
         "publisher, five houses there": answers,
         "packets": capture.packets,
-        "begin_ns": begin_ns,
-        "couriers": couriers,
+        "blocks": blocks,
         "doorbells": doorbells,
         "broker": town.mqtts,
-        "https": town.https,
     }
+
+
+def case_of(number: int) -> str:
+    """Return a request's case: two in a row have one."""
+    return f"case {number // 2}"
+
+
+def connect_anew(houses: dict[str, House], by_lot: random.Random, broker: int, requests: int) -> Block:
+    """End all couriers, and start them in an order drawn by lot."""
+    for house in houses.values():
+        if house.courier:
+            house.courier.terminate()
+            house.courier.wait(10)
+    names = by_lot.sample(list(houses), len(houses))
+    for name in names:
+        houses[name].start_courier()
+    time.sleep(SETTLE_S)
+    ports = {
+        name: next(iter(ports_of(house.courier.pid, broker)))
+        for name, house in houses.items()
+        if house.courier
+    }
+    return Block(time.monotonic_ns(), ports, requests)
+
+
+def decline(house: House, turn: int, stopping: threading.Event) -> None:
+    """Be an owner who declines every other case, and ignores the ones between."""
+    while not stopping.is_set():
+        for row in house.requests("offered"):
+            if int(row["case"].split()[1]) % 2 == turn:
+                house.ask("POST", f"/requests/{row['id']}/decline")
+        stopping.wait(0.3)
 
 
 def _states(house: House) -> dict[str, int]:
@@ -148,23 +188,13 @@ def _states(house: House) -> dict[str, int]:
     }
 
 
-def decline_all(house: House, stopping: threading.Event) -> None:
-    """Be an owner who declines whatever comes."""
-    while not stopping.is_set():
-        for row in house.requests("offered"):
-            house.ask("POST", f"/requests/{row['id']}/decline")
-        stopping.wait(0.3)
-
-
-def sent(packets: Sequence[Packet], port: int) -> list[int]:
+def sent(packets: Sequence[Packet], port: int) -> tuple[int, ...]:
     """Return the sizes of what a courier sent, in order, without bare acknowledgements."""
-    return [packet.size for packet in packets if packet.source == port and packet.size > 0]
+    return tuple(packet.size for packet in packets if packet.source == port and packet.size > 0)
 
 
 def delays(packets: Sequence[Packet], port: int, broker: int, begin_ns: int) -> list[float]:
-    """Return, for each request, the milliseconds from the broker's first segment to the courier's
-    acknowledgement.
-    """
+    """Return, for each request, the milliseconds from its first segment to the courier's acknowledgement."""
     found: list[float] = []
     heard_ns: int | None = None
     last_ns = 0
@@ -181,93 +211,89 @@ def delays(packets: Sequence[Packet], port: int, broker: int, begin_ns: int) -> 
     return found
 
 
-def side_by_side(one: Sequence[float], two: Sequence[float]) -> list[float]:
-    """Return the differences, without what the broker's order of serving makes of them: their median."""
-    found = [first - second for first, second in zip(one, two, strict=False)]
-    middle = statistics.median(found)
-    return [each - middle for each in found]
-
-
-def in_turn(one: Sequence[float], two: Sequence[float]) -> list[float]:
-    """Return matching less not matching, where the two houses match in turn."""
-    return [each * (1 if number % 2 == 0 else -1) for number, each in enumerate(side_by_side(one, two))]
-
-
-def toss(differences: Sequence[float], seed: int = 1) -> float:
-    """Return p of the paired sign-flip test."""
-    values = np.asarray(differences)
-    signs = np.random.default_rng(seed).choice((-1.0, 1.0), size=(TOSSES, len(values)))
+def p_of(figures: Sequence[float]) -> float:
+    """Return p of the sign-flip test over all tosses."""
+    values = np.asarray(figures)
+    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=len(values))))
     return float((np.abs((signs * values).mean(axis=1)) >= abs(values.mean()) - 1e-12).mean())
 
 
 def report(told: dict[str, Any], file: Path | None) -> int:
     """Print what was seen; return 1 if something differs."""
-    packets, couriers, count = told["packets"], told["couriers"], told["requests"]
-    print(f"{count} requests; what the houses made of them (nobody outside sees this):")
+    packets, blocks, broker = told["packets"], told["blocks"], told["broker"]
+    print(f"{told['requests']} requests in {len(blocks)} blocks; what the houses made of them, unseen:")
     for name, states in told["states"].items():
-        print(f"  {name:<9} {', '.join(f'{number} {state}' for state, number in states.items())}")
+        print(f"  {name:<5} {', '.join(f'{number} {state}' for state, number in states.items())}")
     faults = []
 
-    print("\nsent by each courier from its start on, segments with content:")
-    by_house = {name: sent(packets, port) for name, port in couriers.items()}
-    for name, sizes in by_house.items():
-        print(f"  {name:<9} {len(sizes)} segments, {sum(sizes)} bytes: {sizes}")
-    if len({tuple(sizes) for sizes in by_house.values()}) != 1:
-        faults.append("the couriers sent different segments")
-    strangers = {
-        packet.source
-        for packet in packets
-        if packet.target == told["broker"]
-        and packet.source not in couriers.values()
-        and packet.ns > told["begin_ns"]
-    }
-    inside = set().union(*told["doorbells"].values()) & {packet.source for packet in packets}
-    print(f"connections of a doorbelld to the town: {len(inside)}; of others to the broker: {len(strangers)}")
-    if inside or strangers:
-        faults.append("somebody else than the couriers spoke to the town")
+    print("\nsent by each courier, segments with content:")
+    for number, block in enumerate(blocks):
+        kinds = {sent(packets, port) for port in block.ports.values()}
+        if len(kinds) != 1:
+            faults.append(f"in block {number + 1} the couriers sent different segments")
+        if len(kinds) != 1 or number in (0, len(blocks) - 1):
+            print(
+                f"  block {number + 1:>2}, all five: {' or '.join(str(list(kind)) for kind in sorted(kinds))}"
+            )
+    begin_ns = blocks[0].begin_ns
+    inside = told["doorbells"] & {packet.source for packet in packets}
+    print(f"connections of a doorbelld to the town: {len(inside)}")
+    if inside:
+        faults.append("a doorbelld spoke to the town")
 
-    times = {name: delays(packets, port, told["broker"], told["begin_ns"]) for name, port in couriers.items()}
-    print("\nfrom a request's first segment to the courier's acknowledgement, ms:")
-    for name, values in times.items():
-        p99 = float(np.quantile(values, 0.99)) if values else float("nan")
-        print(f"  {name:<9} {len(values)} of {count}, p50 {statistics.median(values):.3f}, p99 {p99:.3f}")
-    pairs = {
-        "matches - does not (A, B in turn)": in_turn(times["A"], times["B"]),
-        "declines - ignores": side_by_side(times["declines"], times["ignores"]),
-        "declines - bare": side_by_side(times["declines"], times["bare"]),
+    times: dict[str, list[list[float]]] = {
+        name: [
+            delays(packets, block.ports[name], broker, block.begin_ns)[: block.requests] for block in blocks
+        ]
+        for name in blocks[0].ports
     }
-    figures = {}
-    for name, values in pairs.items():
-        p = toss(values)
-        least = DETECTABLE * statistics.stdev(values) / len(values) ** 0.5
-        figures[name] = {
-            "mean_ms": statistics.mean(values),
-            "p": p,
-            "detectable_ms": least,
-            "pairs": len(values),
-        }
+    print("\nfrom a request's first segment to the courier's acknowledgement, ms:")
+    for name, of_blocks in times.items():
+        flat = [each for block in of_blocks for each in block]
         print(
-            f"  {name}: mean {statistics.mean(values):+.4f} ms in {len(values)} pairs, p = {p:.3f}; "
-            f"{least:.4f} ms would have been found"
+            f"  {name:<5} {len(flat)}, p50 {statistics.median(flat):.4f}, p99 {np.quantile(flat, 0.99):.4f}"
+        )
+        if len(flat) != told["requests"]:
+            faults.append(f"{name} did not acknowledge each request once")
+    figures = {
+        "matches - does not (A, B)": in_turn(times["A"], times["B"], lambda number: number % 2),
+        "declines - ignores (C, D)": in_turn(times["C"], times["D"], lambda number: number // 2 % 2),
+        "camera - none (D, bare)": in_turn(times["D"], times["bare"], lambda _: 0),
+    }
+    for name, values in figures.items():
+        p = p_of(values)
+        least = DETECTABLE * statistics.stdev(values) / len(values) ** 0.5
+        mean = statistics.mean(values)
+        print(
+            f"  {name}: mean {mean * 1e3:+.2f} µs over {len(values)} blocks, p = {p:.3f}; "
+            f"{least * 1e3:.2f} µs would have been found"
         )
         if p < ALPHA:
             faults.append(f"{name}: the timing differs (p = {p:.4f})")
-    if any(len(values) != count for values in times.values()):
-        faults.append("not every request was acknowledged once by each courier")
 
     print("\nwhat the publisher was answered (status, bytes):")
     for name in ("publisher, no house there", "publisher, five houses there"):
-        kinds = sorted(set(map(tuple, told[name])))
-        print(f"  {name}: {kinds}")
-    if set(map(tuple, told["publisher, no house there"])) != set(
-        map(tuple, told["publisher, five houses there"])
-    ):
+        print(f"  {name}: {sorted(set(told[name]))}")
+    if set(told["publisher, no house there"]) != set(told["publisher, five houses there"]):
         faults.append("the publisher was answered differently")
 
     print("\n" + ("no difference was found" if not faults else "; ".join(faults)))
     if file:
-        file.write_text(json.dumps({"figures": figures, "sent": by_house, "faults": faults}, indent=1))
+        file.write_text(json.dumps({"figures_ms": figures, "begin_ns": begin_ns, "faults": faults}, indent=1))
     return 1 if faults else 0
+
+
+def in_turn(
+    one: Sequence[Sequence[float]], two: Sequence[Sequence[float]], turn: Callable[[int], int]
+) -> list[float]:
+    """Return the median difference of each block, with the side that `turn` says; requests count from 0 in a
+    block.
+    """
+    figures = []
+    for first, second in zip(one, two, strict=True):
+        pairs = enumerate(zip(first, second, strict=False))
+        figures.append(statistics.median((x - y) * (-1 if turn(number) else 1) for number, (x, y) in pairs))
+    return figures
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from tests.house import Broker, Listener, wait_for
 from tests.neighbourhood import TOWER, House, Sender, a_town
@@ -17,6 +18,7 @@ from town.laptop import Town
 
 pytestmark = pytest.mark.town
 
+SCHEMA = Path(__file__).parents[2] / "docs/schemas/notices.json"
 FAR = (2.3800, 48.8900)
 
 
@@ -117,6 +119,7 @@ def test_an_alert_is_shown_at_once_updated_and_taken_back(
     first = department.notice()
     put(town, first)
     told = json.loads(wait_for("the alert", lambda: dashboard.of("notices"))[0])
+    schema = Draft202012Validator(json.loads(SCHEMA.read_text()))
     assert told["event_type"] == "alert"
     assert told["headline"] == "Gas leak near the tower"
     assert told["signed_by"] == f"Example Police of {department.name}"
@@ -136,6 +139,8 @@ def test_an_alert_is_shown_at_once_updated_and_taken_back(
     put(town, department.folder.cancellation("region-notice+jws", newest, int(time.time())))
     wait_for("its end", lambda: len(dashboard.of("notices")) > 2)
     assert json.loads(dashboard.of("notices")[2])["event_type"] == "withdrawn"
+    for message in dashboard.of("notices"):
+        assert list(schema.iter_errors(json.loads(message))) == [], message
     shown = house.run("notices")
     assert "cancelled" in shown.stdout
     assert "not a replacement for calling the emergency number" in shown.stdout

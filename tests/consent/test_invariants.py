@@ -1,0 +1,517 @@
+"""What is promised about consent, each promise attacked (specification: invariants 2 to 5, 8, 9; 10 is
+test_ledger.py).
+
+The registrar as it is, with a real ledger and letterbox on a real disk; the clips are what a test says they
+are.
+"""
+
+import base64
+import json
+import re
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import device
+from device.clock import ClockFlag
+from device.config import NeighbourhoodConfig
+from device.consent import keys
+from device.consent.offer import Choice, Cut, offer_hash
+from device.consent.states import State
+from device.errors import CommandError
+from device.events import Fact, Fault, LedgerReport
+from device.letterbox import Item, Outbox, bundle
+from device.page.home import Consent
+from device.registrar.ledger import Ledger
+from device.registrar.registrar import Registrar, export_text
+from tests.vectors import make
+
+SOURCE = Path(device.__file__).parent
+US = 1_000_000
+
+
+class Clock:
+    """Stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.wall_s = make.NOW
+
+    def mono_us(self) -> int:
+        return self.wall_s * US
+
+    def wall_us(self) -> int:
+        return self.wall_s * US
+
+    def flag(self) -> ClockFlag:
+        return "synchronised"
+
+
+class Clips:
+    """Two clips of the hour that is asked about."""
+
+    def __init__(self) -> None:
+        start_us = (make.NOW - 5 * 3600 + 600) * US
+        one = Cut(
+            clip_id="one",
+            sha256="1" * 64,
+            clock="synchronised",
+            start_us=start_us,
+            end_us=start_us + 20 * US,
+            first_us=0,
+            last_us=20 * US,
+            frames=300,
+        )
+        self.kept = [
+            one,
+            replace(
+                one, clip_id="two", sha256="2" * 64, start_us=start_us + 60 * US, end_us=start_us + 80 * US
+            ),
+        ]
+        self.covered: list[list[tuple[float, float]]] = []
+        self.asked = 0
+
+    def has(self, start_us: int, end_us: int) -> bool:
+        self.asked += 1
+        return any(cut.end_us > start_us and cut.start_us < end_us for cut in self.kept)
+
+    def cuts(self, spans: Callable[[str], tuple[int, int] | None], start_us: int, end_us: int) -> list[Cut]:
+        chosen = [(cut, spans(cut.clip_id)) for cut in self.kept]
+        return [
+            replace(cut, start_us=max(cut.start_us, span[0]), end_us=min(cut.end_us, span[1]))
+            for cut, span in chosen
+            if span
+        ]
+
+    def masks(self) -> Sequence[Sequence[tuple[float, float]]]:
+        return self.covered
+
+
+class NeverStopping:
+    """A worker that turns while it is told to."""
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+
+    def beat(self) -> None: ...
+
+
+class House:
+    """A registrar, its letterbox, and everything that it told anybody."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("in", "out"):
+            (folder / "letterbox" / name).mkdir(parents=True, exist_ok=True)
+        self.clock, self.clips = Clock(), Clips()
+        self.facts: list[Fact] = []
+        self.config = NeighbourhoodConfig(
+            enabled=True,
+            longitude=make.PLACE[0],
+            latitude=make.PLACE[1],
+            broker_host="town.example",
+            letterbox_dir=folder / "letterbox",
+        )
+        self.open()
+
+    def open(self) -> None:
+        """Start, perhaps again."""
+        self.registrar = Registrar(
+            path=self.folder / "ledger.db",
+            config=self.config,
+            clock=self.clock,
+            inbox=self.facts.append,
+            footage=self.clips,
+        )
+        self.registrar._open()  # noqa: SLF001  (what `run` begins with)
+        self.worker: Any = NeverStopping()
+
+    def pin(self) -> None:
+        content = make.signed(make.head(make.RECORD, make.kid(make.AGENCY)), make.text(make.RECORD_SAID))
+        self.registrar.pin(content, keys.spoken(make.kid(make.AGENCY)))
+
+    def hear(self, *items: tuple[str, bytes]) -> None:
+        outbox = Outbox(self.folder / "letterbox/in", self.folder / "letterbox/out")
+        outbox.put(bundle([Item(source=source, content=content) for source, content in items]))
+        self.turn()
+
+    def turn(self) -> None:
+        for _ in range(3):
+            self.registrar._turn(self.worker)  # noqa: SLF001
+
+    def ledger(self) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = self.registrar.ledger(1000)["entries"]
+        return entries
+
+    def states(self) -> list[str]:
+        return [row["state"] for row in self.registrar.requests()]
+
+
+ID = make.REQUEST_SAID["id"]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    made = House(tmp_path)
+    made.pin()
+    return made
+
+
+@pytest.fixture
+def asked(house: House) -> House:
+    house.hear(("request", make.ask()))
+    assert house.states() == ["offered"]
+    return house
+
+
+def shown(house: House, choice: Choice = Choice()) -> str:  # noqa: B008
+    told: str = house.registrar.request(ID, choice)["offer_hash"]
+    return told
+
+
+# --- 2: an approval covers exactly what the owner was shown ---------------------------------------
+
+
+def delete_a_clip(house: House) -> None:
+    house.clips.kept.pop()
+
+
+def swap_a_clip(house: House) -> None:
+    house.clips.kept[0] = replace(house.clips.kept[0], sha256="3" * 64)
+
+
+def grow_a_clip(house: House) -> None:
+    house.clips.kept[0] = replace(house.clips.kept[0], frames=301)
+
+
+def drop_the_masks(house: House) -> None:
+    house.clips.covered = []
+
+
+def move_the_destination(house: House) -> None:
+    uploads = [{"name": "store", "kind": "tus", "origin": "https://elsewhere.example"}]
+    house.registrar.rotate(a_record(serial=4, uploads=uploads))
+
+
+def change_the_recipient(house: House) -> None:
+    other = "age145q6qv38ggd9dc5wkcc7uj2x0wy6c2da0kmyhfhydt4et436jajq7smksc"
+    house.registrar.rotate(a_record(serial=4, recipients=[{"name": "evidence", "age": other}]))
+
+
+def a_record(**changes: Any) -> bytes:
+    return make.signed(
+        make.head(make.RECORD, make.kid(make.AGENCY)), make.text(make.changed(make.RECORD_SAID, changes))
+    )
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [delete_a_clip, swap_a_clip, grow_a_clip, drop_the_masks, move_the_destination, change_the_recipient],
+)
+def test_what_changed_since_it_was_shown_is_not_approved(
+    asked: House, meanwhile: Callable[[House], None]
+) -> None:
+    asked.clips.covered = [[(0.0, 0.0), (0.5, 0.0), (0.5, 0.5)]]
+    hash_shown = shown(asked)
+    meanwhile(asked)
+    with pytest.raises(CommandError, match="not what you were shown"):
+        asked.registrar.approve(ID, hash_shown)
+    assert asked.states() == ["offered"]
+    asked.registrar.approve(ID, shown(asked))
+    assert asked.states() == ["approved"]
+
+
+def test_a_yes_to_less_is_no_yes_to_all_and_the_other_way_round(asked: House) -> None:
+    less = Choice(spans={"one": None})
+    with pytest.raises(CommandError):
+        asked.registrar.approve(ID, shown(asked, less))
+    with pytest.raises(CommandError):
+        asked.registrar.approve(ID, shown(asked), less)
+    asked.registrar.approve(ID, shown(asked, less), less)
+    approved = asked.ledger()[-1]["data"]
+    assert [clip["id"] for clip in approved["offer"]["clips"]] == ["one"]
+    assert offer_hash(approved["offer"]) == approved["offer_hash"] == shown_hash(asked)
+
+
+def shown_hash(house: House) -> str:
+    told: str = house.registrar.request(ID)["approved_hash"]
+    return told
+
+
+def test_a_choice_reaches_no_further_than_the_window(asked: House) -> None:
+    far = Choice(spans={"one": (0, 4_102_444_800 * US), "another": None})
+    clips = asked.registrar.request(ID, far)["offer"]["clips"]
+    assert [clip["id"] for clip in clips] == ["one"]
+    assert clips == asked.registrar.request(ID)["offer"]["clips"][:1]
+
+
+def test_nothing_can_be_approved_twice_or_empty_or_late(asked: House) -> None:
+    with pytest.raises(CommandError, match="nothing to share"):
+        asked.registrar.approve(ID, shown(asked, Choice(spans={})), Choice(spans={}))
+    yes = shown(asked)
+    asked.registrar.approve(ID, yes)
+    with pytest.raises(CommandError, match="approved"):
+        asked.registrar.approve(ID, yes)
+    asked.clock.wall_s += 72 * 3600 + 1
+    asked.turn()
+    assert asked.states() == ["expired"]
+    with pytest.raises(CommandError):
+        asked.registrar.approve(ID, yes)
+
+
+LEAVES = [
+    ("clips", 0, "frames"),
+    ("clips", 0, "sha256"),
+    ("clips", 0, "start"),
+    ("clips", 0, "last_us"),
+    ("recipient", "age"),
+    ("upload", "origin"),
+    ("masks",),
+    ("audio",),
+    ("cut",),
+    ("request_sha256",),
+    ("record_sha256",),
+]
+
+
+@pytest.mark.parametrize("place", LEAVES, ids=str)
+def test_the_hash_covers_every_part_of_the_offer(asked: House, place: tuple[Any, ...]) -> None:
+    told = asked.registrar.request(ID)
+    changed = json.loads(json.dumps(told["offer"]))
+    inner = changed
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = "changed"
+    assert offer_hash(told["offer"]) == told["offer_hash"] != offer_hash(changed)
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers(-(2**50), 2**50) | st.text(max_size=5), max_size=5))
+def test_the_hash_does_not_depend_on_the_order_of_members(what: dict[str, Any]) -> None:
+    assert offer_hash(what) == offer_hash(dict(reversed(what.items())))
+
+
+# --- 3 and 4: nothing can be learnt, and the position stays ---------------------------------------
+
+
+def outside(folder: Path) -> dict[str, bytes]:
+    """Return everything that the courier, and so the world, could ever see of a house."""
+    return {path.name: path.read_bytes() for path in sorted((folder / "letterbox/out").iterdir())}
+
+
+def test_what_the_outside_sees_is_the_same_whatever_the_house_is_and_does(tmp_path: Path) -> None:
+    def far(house: House) -> None:
+        # Half a kilometre: outside the area, in the same cell.
+        house.config = house.config.model_copy(update={"latitude": house.config.latitude + 0.005})
+        house.registrar.configure(house.config)
+
+    def no_camera(house: House) -> None:
+        house.clips.kept = []
+
+    def nothing(house: House) -> None: ...
+
+    seen = []
+    for number, (before, after) in enumerate(
+        [
+            (nothing, nothing),
+            (far, nothing),
+            (no_camera, nothing),
+            (nothing, lambda house: house.registrar.decline(ID)),
+            (nothing, lambda house: house.registrar.approve(ID, shown(house))),
+            (nothing, lambda house: house.registrar.unpin("paris-example")),
+        ]
+    ):
+        house = House(tmp_path / str(number))
+        before(house)
+        house.pin()
+        house.hear(("request", make.ask()), ("notice", make.tell()), ("request", b"junk"))
+        after(house)
+        house.turn()
+        told = outside(house.folder)
+        told["settings.json"] = told["settings.json"].replace(str(house.folder).encode(), b"")
+        seen.append(told)
+    assert all(told == seen[0] for told in seen)
+    assert sorted(seen[0]) == ["read", "settings.json"]
+
+
+def test_the_position_is_nowhere_but_in_the_configuration(asked: House) -> None:
+    asked.hear(("notice", make.tell()))
+    asked.registrar.approve(ID, shown(asked))
+    asked.turn()
+    for digits in (str(make.PLACE[0]), str(make.PLACE[1])):
+        for path in asked.folder.rglob("*"):
+            if path.is_file() and path.suffix != ".in":
+                # What others sent may name the place that they ask about; what the house wrote itself may
+                # not.
+                own = path.read_bytes() if "ledger" not in path.name else own_words(asked)
+                assert digits.encode() not in own, path
+        assert digits not in repr([fact for fact in asked.facts if isinstance(fact, LedgerReport)])
+
+
+def own_words(house: House) -> bytes:
+    return json.dumps(house.ledger()).encode()
+
+
+# --- 5: a request can only choose among what was pinned --------------------------------------------
+
+
+def test_the_destination_is_the_pinned_record_s_and_never_the_request_s(asked: House) -> None:
+    told = asked.registrar.request(ID)["offer"]
+    assert told["upload"] == make.RECORD_SAID["uploads"][0]
+    assert told["recipient"] == make.RECORD_SAID["recipients"][0]
+    asked.registrar.rotate(a_record(serial=4, uploads=[]))
+    with pytest.raises(CommandError, match="taken away"):
+        asked.registrar.request(ID)
+    with pytest.raises(CommandError):
+        asked.registrar.approve(ID, "0" * 64)
+
+
+def test_a_recipient_that_nothing_can_be_sealed_for_is_not_pinned(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    low_order = "age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z"
+    broken = "age1" + "q" * 58
+    for age in (low_order, broken):
+        content = a_record(recipients=[{"name": "evidence", "age": age}])
+        with pytest.raises(CommandError, match="sealed"):
+            house.registrar.pin(content, keys.spoken(make.kid(make.AGENCY)))
+    assert house.registrar.senders() == []
+
+
+# --- 8: nothing approves but the owner ------------------------------------------------------------
+
+
+def test_one_place_in_the_code_approves_and_who_calls_it_has_asked_the_owner() -> None:
+    sources = {path: path.read_text() for path in SOURCE.rglob("*.py")}
+    approving = [str(path.relative_to(SOURCE)) for path, text in sources.items() if "Step.APPROVE" in text]
+    assert sorted(approving) == ["consent/states.py", "registrar/registrar.py"]
+    calls = [
+        str(path.relative_to(SOURCE)) for path, text in sources.items() if re.search(r"\.approve\(", text)
+    ]
+    assert calls == ["page/consent.py"]
+    route = sources[SOURCE / "page/consent.py"]
+    body = route[route.index('"/requests/{request_id}/approve"') :]
+    assert body.index("sure(request, body.password)") < body.index("home.consent.approve(")
+    assert "approve" not in sources[SOURCE / "link/mqtt.py"]
+    assert "approve" not in sources[SOURCE / "desk.py"]
+
+
+def test_whatever_is_heard_and_however_long_nothing_is_approved(asked: House) -> None:
+    for name in ("auto_approve", "emergency", "approved", "priority"):
+        asked.hear(
+            ("request", make.ask(id=f"01KA{name.upper():0>22}".replace("_", "0")[:26], **{name: True}))
+        )
+    for _ in range(20):
+        asked.clock.wall_s += 12 * 3600
+        asked.turn()
+    assert State.APPROVED not in {entry["data"].get("to") for entry in asked.ledger()}
+    assert asked.states() == ["expired"]
+
+
+def test_the_page_s_protocol_has_no_other_way_to_a_yes() -> None:
+    names = {name for name in vars(Consent) if not name.startswith("_")}
+    assert {name for name in names if re.search("approve|allow|grant|consent|accept", name)} == {"approve"}
+
+
+# --- 9: the owner can see everything --------------------------------------------------------------
+
+
+def test_the_export_holds_what_passed_the_gate_as_it_came_and_what_was_refused(asked: House) -> None:
+    junk = [b"junk %d" % number for number in range(150)]
+    alert = make.tell()
+    asked.hear(
+        ("notice", alert), *(("request", each) for each in junk), ("request", make.ask(agency="x-y-z"))
+    )
+    asked.registrar.decline(ID)
+    ledger = Ledger(asked.folder / "ledger.db", read_only=True)
+    lines = [json.loads(line) for line in export_text(ledger)]
+    bodies = {base64_of(line["body_base64"]) for line in lines if line.get("body_base64") and "entry" in line}
+    assert {make.ask(), alert} <= bodies
+    steps = [line["entry"]["data"]["to"] for line in lines if line.get("entry", {}).get("kind") == "request"]
+    assert steps == ["received", "offered", "declined"]
+    counted = {line["refused"]["reason"]: line["refused"]["count"] for line in lines if "refused" in line}
+    assert counted == {"not_compact": 150, "wrong_sender": 1}
+    kept = [base64_of(line["body_base64"]) for line in lines if "refused_body" in line]
+    assert kept == junk[:100]
+
+
+def base64_of(text: str) -> bytes:
+    return base64.b64decode(text)
+
+
+def test_each_refusal_has_a_sentence_for_the_owner(asked: House) -> None:
+    asked.hear(("request", b"junk"), ("notice", b"junk"), ("feed:none", b"junk"))
+    for row in asked.registrar.ledger(10)["refused"]:
+        assert row["sentence"]
+
+
+# --- durability, clocks, trouble ------------------------------------------------------------------
+
+
+def everything(registrar: Registrar) -> tuple[Any, ...]:
+    return registrar.requests(), registrar.notices(), registrar.senders(), registrar.feeds()
+
+
+def test_everything_is_known_again_after_a_restart(asked: House) -> None:
+    asked.hear(("notice", make.tell()))
+    asked.registrar.add_feed("weather", "https://weather.example/cap")
+    asked.registrar.approve(ID, shown(asked))
+    before = everything(asked.registrar)
+    head = asked.registrar.ledger(1)["head"]
+    asked.open()
+    assert everything(asked.registrar) == before
+    assert asked.registrar.ledger(1)["head"] == head
+    asked.hear(("request", make.ask()))
+    assert asked.states() == ["approved"]
+
+
+def test_a_broken_ledger_hears_and_decides_nothing_and_says_so(asked: House) -> None:
+    db = sqlite3.connect(asked.folder / "ledger.db")
+    db.execute("DROP TRIGGER entry_stays")
+    db.execute("UPDATE entry SET text = replace(text, 'offered', 'approved')")
+    db.commit()
+    db.close()
+    asked.facts.clear()
+    asked.open()
+    faults = [fact for fact in asked.facts if isinstance(fact, Fault) and fact.code == "ledger_broken"]
+    assert [fault.active for fault in faults] == [True]
+    asked.hear(("request", make.ask(id="01KA0000000000000000000099")))
+    for call in (asked.registrar.requests, lambda: asked.registrar.decline(ID), asked.registrar.senders):
+        with pytest.raises(CommandError, match="ledger"):
+            call()
+    assert list((asked.folder / "letterbox/in").iterdir())  # it waits for a ledger that can be believed
+
+
+def test_a_clock_that_lags_behind_the_ledger_makes_everything_wait(asked: House) -> None:
+    asked.clock.wall_s = 1_000
+    asked.hear(("request", make.ask(id="01KA0000000000000000000099", case="later")))
+    assert asked.states() == ["offered"]
+    raised = [fact for fact in asked.facts if isinstance(fact, Fault) and fact.code == "clock_behind"]
+    assert raised[-1].active
+    asked.clock.wall_s = make.NOW
+    asked.turn()
+    assert sorted(asked.states()) == ["offered", "offered"]
+
+
+def test_a_match_waits_until_the_index_can_be_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_yet(_start_us: int, _end_us: int) -> bool:
+        raise CommandError("the index cannot be read yet")
+
+    with monkeypatch.context() as context:
+        context.setattr(house.clips, "has", not_yet)
+        house.hear(("request", make.ask()))
+        assert house.states() == ["received"]
+    house.turn()
+    assert house.states() == ["offered"]
+
+
+def test_every_request_costs_the_same_look_whether_the_house_is_in_its_area_or_not(house: House) -> None:
+    house.hear(("request", make.ask()))
+    inside = house.clips.asked
+    far = make.area.circle(2.2945, 48.8784, 250, 16)
+    house.hear(("request", make.ask(id="01KA0000000000000000000098", area=far, case="far")))
+    assert house.clips.asked == 2 * inside

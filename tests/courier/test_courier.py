@@ -1,0 +1,348 @@
+"""The courier: what it is told, what it fetches, and that it can read nothing of the house."""
+
+import http.server
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from device.config import NeighbourhoodConfig
+from device.consent.geohash import around, bounds, geohash
+from device.courier.feeds import SHORTEST_WAIT_S, Feed
+from device.courier.settings import settings_in
+from device.courier.writer import Writer
+from device.letterbox import Inbox, Outbox, items_of
+from device.registrar.registrar import courier_settings
+from tests.house import BIN, Broker, wait_for
+from tests.neighbourhood import TOWER, House, Sender, a_town
+from town.laptop import make_certificates
+
+ROOT = Path(__file__).parents[2]
+
+
+# --- what it is told ------------------------------------------------------------------------------
+
+
+def test_it_is_told_nine_whole_cells_and_no_position(tmp_path: Path) -> None:
+    longitude, latitude = TOWER
+    config = NeighbourhoodConfig(
+        enabled=True,
+        latitude=latitude,
+        longitude=longitude,
+        broker_host="town.example",
+        letterbox_dir=tmp_path,
+    )
+    content = courier_settings(config, {"weather": "https://weather.example/cap"})
+    told = json.loads(content)
+    assert told["cells"] == sorted(told["cells"])  # the middle one does not stand out
+    assert told["cells"] == around("u09t")
+    # Whoever stands anywhere in the middle cell tells its courier the very same.
+    west, south, east, north = bounds("u09t")
+    for x, y in ((west + 1e-6, south + 1e-6), (east - 1e-6, north - 1e-6)):
+        moved = config.model_copy(update={"longitude": x, "latitude": y})
+        assert courier_settings(moved, {"weather": "https://weather.example/cap"}) == content
+    (tmp_path / "settings.json").write_bytes(content)
+    settings, trouble = settings_in(tmp_path)
+    assert trouble == ""
+    assert len(settings.cells) == 9
+    assert settings.broker is not None
+
+
+@pytest.mark.parametrize(
+    ("place", "cell"),
+    [
+        ((-5.6, 42.6), "ezs42"),
+        ((2.2945, 48.8584), "u09tu"),
+        ((-179.99, -0.01), "2pbpb"),
+        ((0.0, 0.0), "s0000"),
+        ((13.3777, 52.5163), "u33db"),
+    ],
+)
+def test_geohashes_are_the_field_s(place: tuple[float, float], cell: str) -> None:
+    assert geohash(*place, 5) == cell
+    west, south, east, north = bounds(cell)
+    assert west <= place[0] <= east
+    assert south <= place[1] <= north
+
+
+def test_cells_meet_around_the_date_line_and_end_at_a_pole() -> None:
+    assert len(around(geohash(179.99, 10, 4))) == 9
+    assert geohash(-179.99, 10, 4) in around(geohash(179.99, 10, 4))
+    assert len(around(geohash(10, 89.99, 4))) == 6
+
+
+def test_it_is_told_nothing_while_the_neighbourhood_is_off() -> None:
+    told = json.loads(courier_settings(NeighbourhoodConfig(), {"weather": "https://weather.example/cap"}))
+    assert told == {"v": 1, "broker": None, "cells": [], "feeds": {}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff",
+        b'{"v": 2}',
+        b'{"v":1,"broker":{"host":"-x","port":1,"ca_pem":""},"cells":[],"feeds":{}}',
+        b'{"v":1,"broker":{"host":"x","port":0,"ca_pem":""},"cells":[],"feeds":{}}',
+        b'{"v":1,"broker":null,"cells":["u09t/#"],"feeds":{}}',
+        b'{"v":1,"broker":null,"cells":[],"feeds":{"w":"http://weather.example"}}',
+        b'{"v":1,"broker":null,"cells":[],"feeds":{"../w":"https://weather.example"}}',
+    ],
+    ids=repr,
+)
+def test_settings_that_do_not_fit_are_told_and_change_nothing(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "settings.json").write_bytes(content)
+    settings, trouble = settings_in(tmp_path)
+    assert settings.broker is None
+    assert "settings.json" in trouble
+
+
+# --- what it fetches ------------------------------------------------------------------------------
+
+
+class Site(http.server.BaseHTTPRequestHandler):
+    """Answers as the test says; keeps what it was asked."""
+
+    answer: tuple[int, dict[str, str], bytes] = (200, {}, b"one")
+    asked: list[dict[str, str]]
+
+    def do_GET(self) -> None:
+        self.asked.append({name.lower(): text for name, text in self.headers.items()})
+        status, headers, body = self.answer
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[tuple[type[Site], str, Path]]:
+    make_certificates(tmp_path)
+    handler = type("Asked", (Site,), {"asked": []})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server-key.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield handler, f"https://localhost:{server.server_port}", tmp_path / "ca.pem"
+    server.shutdown()
+    server.server_close()
+
+
+def pool(ca: Path | None) -> urllib3.PoolManager:
+    return urllib3.PoolManager(ca_certs=str(ca) if ca else None, cert_reqs="CERT_REQUIRED", timeout=5)
+
+
+def test_a_feed_is_asked_politely_and_handed_on_once(site: tuple[type[Site], str, Path]) -> None:
+    handler, url, ca = site
+    feed = Feed("weather", f"{url}/cap")
+    handler.answer = (200, {"ETag": '"1"'}, b"one")
+    assert feed.fetch(pool(ca)) == b"one"
+    assert feed.due_s - time.monotonic() >= SHORTEST_WAIT_S - 1
+    assert feed.fetch(pool(ca)) is None  # the same bytes
+    assert handler.asked[1]["if-none-match"] == '"1"'
+    handler.answer = (304, {}, b"")
+    assert feed.fetch(pool(ca)) is None
+    handler.answer = (200, {}, b"two")
+    assert feed.fetch(pool(ca)) == b"two"
+    # It says nothing of who asks.
+    assert set(handler.asked[0]) <= {"host", "accept", "accept-encoding", "user-agent"}
+
+
+def test_a_redirection_is_not_followed_nor_a_strange_certificate_or_a_giant_believed(
+    site: tuple[type[Site], str, Path],
+) -> None:
+    handler, url, ca = site
+    feed = Feed("weather", f"{url}/cap")
+    handler.answer = (302, {"Location": "http://127.0.0.1/admin"}, b"")
+    with pytest.raises(OSError, match="302"):
+        feed.fetch(pool(ca))
+    handler.answer = (200, {}, b"x" * 1_100_000)
+    with pytest.raises(OSError, match="larger"):
+        feed.fetch(pool(ca))
+    with pytest.raises(OSError, match=r"(?i)certificate"):
+        feed.fetch(pool(None))
+    assert len(handler.asked) == 2
+
+
+def test_a_feed_that_fails_is_asked_ever_less_often(site: tuple[type[Site], str, Path]) -> None:
+    handler, url, ca = site
+    feed = Feed("weather", url)
+    handler.answer = (500, {}, b"")
+    waits = []
+    for _ in range(8):
+        with pytest.raises(OSError, match="500"):
+            feed.fetch(pool(ca))
+        waits.append(feed.due_s - time.monotonic())
+    assert waits[0] < 130
+    assert 3600 <= waits[-1] + 1 < 3700
+    handler.answer = (200, {}, b"well again")
+    feed.fetch(pool(ca))
+    feed.fetch(pool(ca))
+    assert feed.due_s - time.monotonic() < 130
+
+
+# --- what it writes -------------------------------------------------------------------------------
+
+
+def test_what_is_heard_in_a_burst_lies_in_few_bundles_and_nothing_twice(tmp_path: Path) -> None:
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    writer = Writer(Outbox(tmp_path / "in", tmp_path / "out"))
+    for number in range(3000):
+        writer.put("request", b"%d" % (number // 3))
+    stopping = threading.Event()
+    stopping.set()
+    writer.run(stopping, lambda: None)
+    inbox = Inbox(tmp_path / "in", tmp_path / "out")
+    heard = [item.content for number in inbox.waiting() for item in items_of(inbox.open(number), "")]
+    assert heard == [b"%d" % number for number in range(1000)]
+    assert len(inbox.waiting()) <= 3
+    # A new connection begins with what still holds: that is heard again.
+    writer.forget()
+    writer.put("request", b"0")
+    writer.run(stopping, lambda: None)
+    assert len(inbox.waiting()) <= 4
+
+
+def test_a_house_that_does_not_read_costs_the_newest_and_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device.letterbox.LARGEST_IN_BYTES", 100_000)
+    monkeypatch.setattr("device.courier.writer.MOST_WAITING_BYTES", 50_000)
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    writer = Writer(Outbox(tmp_path / "in", tmp_path / "out"))
+    stopping = threading.Event()
+    stopping.set()
+    for number in range(50):
+        for each in range(10):
+            writer.put("request", b"%d %d " % (number, each) + b"x" * 1000)
+        writer.run(stopping, lambda: None)
+    size = sum(path.stat().st_size for path in (tmp_path / "in").iterdir())
+    assert 50_000 < size <= 100_000
+    assert writer.dropped > 100
+
+
+# --- its walls ------------------------------------------------------------------------------------
+
+AS_NOBODY = """
+import encodings.idna, os, sys, json
+import device.courier.main as courier
+import paho.mqtt.client, urllib3, ssl, stringprep
+letterbox, *secrets = sys.argv[1:]
+os.setgroups([61235])
+os.setresgid(61234, 61234, 61234)
+os.setresuid(61234, 61234, 61234)
+found = {}
+for path in secrets:
+    try:
+        os.listdir(path) if os.path.isdir(path) else open(path, "rb").read()
+        found[path] = "read"
+    except OSError as error:
+        found[path] = error.strerror
+try:
+    open(letterbox + "/out/mine", "w")
+    found["out"] = "written"
+except OSError as error:
+    found["out"] = error.strerror
+print(json.dumps(found), flush=True)
+sys.argv = ["doorbelld-courier", "--letterbox", letterbox]
+sys.exit(courier.main())
+"""
+
+
+@pytest.mark.town
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_as_a_user_of_its_own_it_hears_everything_and_can_read_nothing(
+    tmp_path: Path, broker: Broker
+) -> None:
+    town = a_town(tmp_path / "t")
+    house = House(tmp_path / "house", broker.port, town=town).start()
+    try:
+        department = Sender(tmp_path / "department")
+        town.enrol(department.record)
+        house.pin(department)
+        house.run("record")
+        clip = house.clips(1)[0]["file"]
+        # As systemd/doorbelld.tmpfiles makes it, with numbers for names; the house is root here.
+        tmp_path.chmod(0o711)
+        for folder in tmp_path.parents:
+            if folder.name.startswith("pytest-"):
+                folder.chmod(folder.stat().st_mode | 0o011)
+        (house.state).chmod(0o711)
+        house.config.chmod(0o640)
+        house.letterbox.chmod(0o755)
+        os.chown(house.letterbox / "in", 61234, 61235)
+        os.chown(house.letterbox / "out", 0, 61235)
+        (house.letterbox / "in").chmod(0o2750)
+        (house.letterbox / "out").chmod(0o2750)
+        os.chown(house.letterbox / "out/settings.json", 0, 61235)
+        inside = [str(house.state / name) for name in ("state", "state/ledger.db", "run")]
+        secrets = [clip, str(house.config), *inside]
+        with (tmp_path / "said").open("wb") as said, (tmp_path / "courier.log").open("wb") as log:
+            courier = subprocess.Popen(
+                [sys.executable, "-c", AS_NOBODY, str(house.letterbox), *secrets],
+                cwd=ROOT, stdout=said, stderr=log,
+            )  # fmt: skip
+        try:
+            wait_for("the courier", lambda: b"town up" in (tmp_path / "courier.log").read_bytes())
+            found = json.loads((tmp_path / "said").read_text())
+            assert found == {**dict.fromkeys(secrets, "Permission denied"), "out": "Permission denied"}
+            place = town.folder / "spool/in" / ("0" * 32)
+            place.write_bytes(department.notice())
+            wait_for("the notice", lambda: [row["headline"] for row in house.notices()])
+            assert (house.letterbox / "in").owner
+            assert all(path.stat().st_uid == 61234 for path in (house.letterbox / "in").iterdir())
+        finally:
+            courier.terminate()
+            assert courier.wait(10) == 0
+    finally:
+        house.stop_all()
+        town.__exit__()
+
+
+@pytest.mark.strace
+@pytest.mark.town
+def test_it_opens_no_file_of_the_house_but_the_letterbox(tmp_path: Path, broker: Broker) -> None:
+    town = a_town(tmp_path / "t")
+    house = House(tmp_path / "house", broker.port, town=town).start()
+    calls = tmp_path / "calls"
+    try:
+        command = ["strace", "-f", "-qq", "-e", "trace=file,connect,bind", "-o", calls]
+        with (tmp_path / "courier.log").open("wb") as log:
+            courier = subprocess.Popen(
+                [*command, BIN / "doorbelld-courier", "--letterbox", house.letterbox], stderr=log
+            )
+        wait_for("the courier", lambda: b"town up" in (tmp_path / "courier.log").read_bytes(), 40)
+        time.sleep(2)
+        children = Path(f"/proc/{courier.pid}/task/{courier.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGTERM)
+        courier.wait(20)
+    finally:
+        house.stop_all()
+        town.__exit__()
+    lines = calls.read_text().splitlines()
+    of_house = [line for line in lines if f'"{house.state}' in line]
+    assert of_house
+    assert [line for line in of_house if f'"{house.letterbox}' not in line] == []
+    ports = {
+        line.split("htons(")[1].split(")")[0] for line in lines if "htons(" in line and "connect(" in line
+    }
+    assert str(town.mqtts) in ports
+    # What else it connects to: the resolver, and paho's own wake-up pair on loopback.
+    assert not any("AF_UNIX" in line and "doorbelld" in line for line in lines)
