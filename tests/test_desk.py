@@ -2,20 +2,24 @@
 
 import json
 import queue
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from device.clock import ClockFlag
-from device.config import Config
+from device.config import ChimeConfig, Config
 from device.desk import Desk
 from device.events import (
     ButtonState,
     CameraReport,
     ClipAsked,
+    ConsentStep,
     Fact,
+    LedgerReport,
     LinkReport,
+    NoticeHeard,
     Pressed,
     SettingAsked,
     StoreReport,
@@ -49,6 +53,7 @@ class Told:
         self.retained: dict[str, str] = {}
         self.facts: list[tuple[str, dict[str, Any]]] = []
         self.clips: list[ClipOrder] = []
+        self.notices: list[tuple[str, bool]] = []
 
     def retain(self, subtopic: str, payload: str) -> None:
         self.retained[subtopic] = payload
@@ -58,6 +63,9 @@ class Told:
 
     def clip(self, order: ClipOrder) -> None:
         self.clips.append(order)
+
+    def notice(self, notice: dict[str, Any], *, announce: bool) -> None:
+        self.notices.append((notice["severity"], announce))
 
     def press(self, *_: object) -> None: ...
     def ring(self) -> None: ...
@@ -191,6 +199,37 @@ def test_a_new_connection_begins_with_the_state_as_it_is_now(house: House) -> No
     house.desk.take(LinkReport(mono_us=0, state="up"))
     house.after(0.25)
     assert json.loads(house.told.retained["state"])["presses"] == 1
+
+
+def test_quiet_hours_let_only_what_is_severe_through(house: House) -> None:
+    def hear(severity: str) -> None:
+        notice = {"source": "s", "id": "1", "kind": "alert", "severity": severity, "state": "current"}
+        house.desk.take(NoticeHeard(mono_us=house.time.now_us, notice=notice))
+
+    severities = ("extreme", "severe", "moderate", "minor", "unknown")
+    for severity in severities:
+        hear(severity)
+    assert house.told.notices == [(severity, True) for severity in severities]
+    house.told.notices.clear()
+    house.desk.config = Config(chime=ChimeConfig(quiet_hours="00:00-00:00"))
+    for severity in severities:
+        hear(severity)
+    assert [severity for severity, announced in house.told.notices if announced] == ["extreme", "severe"]
+    house.told.notices.clear()
+    house.desk.config = Config()
+    house.desk.settings = replace(Settings(), quiet_until_us=house.time.wall_us() + 1)
+    hear("moderate")
+    assert house.told.notices == [("moderate", False)]
+
+
+def test_how_many_requests_wait_is_told_and_what_is_asked_is_not(house: House) -> None:
+    house.desk.take(LedgerReport(head="0" * 64, length=3, pending=2))
+    house.desk.take(ConsentStep(mono_us=0, fields={"request": "01KA", "state": "offered"}))
+    assert house.told.retained["requests/pending"] == "2"
+    house.after(1)
+    state = json.loads(house.told.retained["state"])
+    assert (state["ledger_head"], state["ledger_entries"]) == ("0" * 64, 3)
+    assert ("consent", {"request": "01KA", "state": "offered"}) in house.told.facts
 
 
 def test_a_button_that_is_held_down_is_a_fault_until_it_is_free(house: House) -> None:

@@ -7,6 +7,7 @@ do. No message shows what is in a secret.
 from device.config.model import (
     ButtonConfig,
     CameraConfig,
+    ChimeConfig,
     Config,
     MaskConfig,
     MotionConfig,
@@ -28,6 +29,7 @@ __all__ = [
     "PAGE_KEYS",
     "ButtonConfig",
     "CameraConfig",
+    "ChimeConfig",
     "Config",
     "MaskConfig",
     "MotionConfig",

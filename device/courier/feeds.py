@@ -17,6 +17,9 @@ SHORTEST_WAIT_S = 60
 JITTER_S = 60
 LONGEST_WAIT_S = 3600
 TIMEOUT_S = 20.0
+LONGEST_READ_S = 40.0
+"""Of a whole body: the timeout is for each read of the socket, and the watchdog waits 90 s."""
+BLOCK_BYTES = 16_384
 LARGEST_BYTES = 1_048_576
 _NOT_MODIFIED, _OK = 304, 200
 
@@ -60,7 +63,7 @@ class Feed:
                     return None
                 if response.status != _OK:
                     raise OSError(f"answered {response.status}; a redirection is not followed")
-                document = response.read(LARGEST_BYTES + 1, decode_content=True)
+                document = _read(response)
             finally:
                 response.close()
         except urllib3.exceptions.HTTPError as error:
@@ -70,6 +73,17 @@ class Feed:
         etag = response.headers.get("etag", "")
         self._etag = etag if len(etag) <= 200 and etag.isprintable() else ""  # noqa: PLR2004
         return document
+
+
+def _read(response: urllib3.BaseHTTPResponse) -> bytes:
+    """Return the body, or a byte too much of it. Raises OSError when it drips for too long."""
+    until_s = time.monotonic() + LONGEST_READ_S
+    body = b""
+    while len(body) <= LARGEST_BYTES and (part := response.read(BLOCK_BYTES, decode_content=True)):
+        body += part
+        if time.monotonic() > until_s:
+            raise OSError(f"took longer than {LONGEST_READ_S:g} s")
+    return body
 
 
 def fetch_all(

@@ -48,7 +48,9 @@ class Ledger:
         """Open it, or make it. Raises LedgerBroken."""
         try:
             if read_only:
-                self._db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+                # Without a write-ahead log nobody writes: it can be read without a right to the folder.
+                still = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
+                self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{still}", uri=True)
             else:
                 self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
                 self._db.execute("PRAGMA journal_mode = WAL")

@@ -77,6 +77,7 @@ class Registrar:
         self._ledger: Ledger | None = None
         self._book = Book()
         self._last_us = 0
+        self._clock_was_good = True
         self._settings_due = True
         self._letters: Letters | None = None
         self._strangers: set[str] = set()
@@ -150,6 +151,9 @@ class Registrar:
         """Return whether the wall clock may be believed: set at all, and not behind the ledger."""
         wall_us = self._clock.wall_us()
         good = wall_us >= EARLIEST_US and wall_us >= self._last_us - LAG_US
+        if good is self._clock_was_good:
+            return good
+        self._clock_was_good = good
         text = "the clock is behind what the ledger has seen: requests and notices wait until it is set"
         remedy = "see that the doorbell reaches a time server"
         self._inbox(Fault(code="clock_behind", active=not good, text=text, remedy=remedy))
