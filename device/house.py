@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from device.page.listeners import Listeners
     from device.page.server import Keep, Page
     from device.policy.masks import Masks
-    from device.registrar.registrar import Footage, Registrar
+    from device.registrar.footage import Footage
+    from device.registrar.registrar import Registrar
 
 RING_SLACK_US = 8_000_000
 """What the ring keeps beyond the pre-roll, so that a slow disk costs no picture at once."""
@@ -274,7 +275,7 @@ class House:
                 before.leave()
             self.open_link()
         if old.neighbourhood != new.neighbourhood and self.registrar:
-            self.registrar.configure(new.neighbourhood)
+            self.registrar.hearing.configure(new.neighbourhood)
         self.inbox(ConfigChanged(config=new, keys=tuple(changed)))
 
     @property
@@ -325,7 +326,7 @@ class House:
             inbox=self.inbox,
             footage=footage,
         )
-        return self.hire("registrar", self.registrar.run, patience_s=120)
+        return self.hire("registrar", self.registrar.hearing.run, patience_s=120)
 
     def open_camera(self) -> Worker:
         """Start the camera's thread."""

@@ -1,4 +1,4 @@
-"""`doorbell requests`, `agency`, `source`, `notices` and `ledger`: consent, from a terminal of the owner's
+"""`doorbell requests`, `agency`, `source` and `notices`: consent, from a terminal of the owner's
 group.
 """
 
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from device.cli.client import FAILED, OK, ask, ask_raw, print_json, state_dir
+from device.cli.client import FAILED, OK, ask, ask_raw, print_json
+from device.cli.words import save
 from device.consent.keys import spoken
 from device.errors import CommandError
 
@@ -41,7 +42,7 @@ def show_request(arguments: argparse.Namespace) -> int:
     """Show one request and exactly what would leave."""
     row = _asked(arguments)
     if arguments.map:
-        _save(arguments.map, ask_raw(arguments.state, "GET", f"{_place(arguments.id)}/map.svg"))
+        save(arguments.map, ask_raw(arguments.state, "GET", f"{_place(arguments.id)}/map.svg"))
     if arguments.json:
         print_json(row)
         return OK
@@ -165,7 +166,7 @@ def pin(arguments: argparse.Namespace) -> int:
             f"{'source add' if wants_police else 'agency pin'}`"
         )
     if arguments.map:
-        _save(arguments.map, ask_raw(arguments.state, "POST", "/senders/look/map.svg", {"record": record}))
+        save(arguments.map, ask_raw(arguments.state, "POST", "/senders/look/map.svg", {"record": record}))
     _tell_sender(said)
     print("\nType its fingerprint, from another channel than this file: a poster, a letter, its own site.")
     typed = _typed("fingerprint: ")
@@ -228,7 +229,7 @@ def show_sender(arguments: argparse.Namespace) -> int:
         if row["sender"] == arguments.id:
             if arguments.map:
                 place = f"/senders/{quote(arguments.id, safe='')}/map.svg"
-                _save(arguments.map, ask_raw(arguments.state, "GET", place))
+                save(arguments.map, ask_raw(arguments.state, "GET", place))
             if arguments.json:
                 print_json(row)
             else:
@@ -293,95 +294,6 @@ def _tell_sender(said: dict[str, Any]) -> None:
     )
 
 
-# --- the ledger -----------------------------------------------------------------------------------
-
-
-def show_ledger(arguments: argparse.Namespace) -> int:
-    """Show the newest entries."""
-    told = ask(arguments.state, "GET", "/ledger", newest=arguments.last)
-    if arguments.json:
-        print_json(told)
-        return OK
-    for entry in told["entries"]:
-        flag = "" if entry["clock"] == "synchronised" else " *"
-        print(f"{entry['seq']:>6}  {entry['at']}{flag}  {_words(entry)}")
-    for row in told["refused"]:
-        print(f"refused {row['count']:>6} times: {row['sentence']} (last {row['last']})")
-    print(f"head {told['head']} ({told['length']} entries)")
-    return OK
-
-
-def verify_ledger(arguments: argparse.Namespace) -> int:
-    """Prove that the ledger is what was written; needs no daemon."""
-    from device.registrar.ledger import Ledger, LedgerBroken
-
-    path = arguments.file or state_dir(arguments.state) / "ledger.db"
-    if not path.exists():
-        raise CommandError(f"{path}: there is no ledger here")
-    try:
-        ledger = Ledger(path, read_only=True)
-        wrong = list(ledger.faults(arguments.head))
-    except LedgerBroken as error:
-        wrong = [str(error)]
-        ledger = None
-    told = {
-        "file": str(path),
-        "entries": ledger.length if ledger else None,
-        "head": ledger.head if ledger else None,
-        "wrong": wrong,
-    }
-    if ledger:
-        ledger.close()
-    if arguments.json:
-        print_json(told)
-    elif wrong:
-        for sentence in wrong:
-            print(f"{path}: {sentence}")
-    else:
-        print(f"{path}: {told['entries']} entries, each follows from the one before")
-        print(f"head {told['head']}")
-        if not arguments.head:
-            print(
-                "--head HASH proves as well that an earlier head, as your dashboard shows it, is still in it"
-            )
-    return FAILED if wrong else OK
-
-
-def export_ledger(arguments: argparse.Namespace) -> int:
-    """Write the whole ledger to a file."""
-    _save(arguments.file, ask_raw(arguments.state, "GET", "/ledger/export"))
-    print(arguments.file)
-    return OK
-
-
-def _words(entry: dict[str, Any]) -> str:
-    data = entry["data"]
-    match entry["kind"]:
-        case "request":
-            why = f": {data['why']}" if data.get("why") else ""
-            sent = (
-                f", to {data['destination']['origin']}, offer {data['offer_hash'][:16]}…"
-                if "offer" in data
-                else ""
-            )
-            return f"request {data['id']} {data['to']}{why}{sent}"
-        case "notice":
-            return f"notice {data['id']} from {data['source']}"
-        case "cancellation":
-            return f"{data['sender']} took back {data['id']}"
-        case "sender_pinned" | "sender_rotated":
-            verb = "pinned" if entry["kind"] == "sender_pinned" else "newer record of"
-            name = f"{data['sender']} ({data['kind']}), record {data['serial']}"
-            return f"{verb} {name}, {spoken(data['fingerprint'])}"
-        case "sender_unpinned":
-            return f"unpinned {data['sender']}"
-        case "feed_added":
-            return f"feed {data['name']} added: {data['url']}"
-        case "feed_removed":
-            return f"feed {data['name']} removed"
-    return str(entry["kind"])
-
-
 # --- small things ---------------------------------------------------------------------------------
 
 
@@ -390,16 +302,6 @@ def _record(path: Path) -> str:
         return path.read_text(encoding="ascii")
     except UnicodeDecodeError as error:
         raise CommandError(f"{path}: is not a sender's record") from error
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}") from error
-
-
-def _save(path: Path, content: bytes) -> None:
-    try:
-        with path.open("xb") as file:
-            file.write(content)
-    except FileExistsError as error:
-        raise CommandError(f"{path} exists already; name another file") from error
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from error
 

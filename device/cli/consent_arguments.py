@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from device.cli import consent as of_consent
+from device.cli import ledger as of_ledger
 
 Add = Callable[..., argparse.ArgumentParser]
 
@@ -98,14 +99,12 @@ def _add_ledger(commands: Any, add: Add, with_json: Callable[[argparse.ArgumentP
     ledger = commands.add_parser("ledger", help="everything that was heard, decided and sent").add_subparsers(
         metavar="COMMAND", required=True
     )
-    shown = add(ledger, "show", of_consent.show_ledger, "the newest entries, and what was refused")
+    shown = add(ledger, "show", of_ledger.show, "the newest entries, and what was refused")
     with_json(shown)
     shown.add_argument("--last", type=int, default=50, metavar="N", help="so many entries (default: 50)")
-    proof = add(
-        ledger, "verify", of_consent.verify_ledger, "prove that nothing in it was changed; needs no daemon"
-    )
+    proof = add(ledger, "verify", of_ledger.verify, "prove that nothing in it was changed; needs no daemon")
     with_json(proof)
     proof.add_argument("--head", metavar="HASH", help="an earlier head, which must still be in it")
     proof.add_argument("--file", type=Path, metavar="FILE", help="another ledger than this doorbell's")
-    copy = add(ledger, "export", of_consent.export_ledger, "all of it, with what was heard, as JSON lines")
+    copy = add(ledger, "export", of_ledger.export, "all of it, with what was heard, as JSON lines")
     copy.add_argument("file", metavar="FILE", type=Path)

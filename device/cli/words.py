@@ -1,6 +1,9 @@
-"""What people read: status, log, sizes and spans of time."""
+"""What people read: status, log, sizes and spans of time; and the files that are written for them."""
 
+from pathlib import Path
 from typing import Any
+
+from device.errors import CommandError
 
 _MOTION = {
     "off": "turned off",
@@ -82,3 +85,14 @@ def bytes_text(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError
+
+
+def save(path: Path, content: bytes) -> None:
+    """Write a new file of the owner's. Raises CommandError."""
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+    except FileExistsError as error:
+        raise CommandError(f"{path} exists already; name another file") from error
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from error

@@ -30,7 +30,8 @@ from device.events import Fact, Fault, LedgerReport
 from device.letterbox import Item, Outbox, bundle
 from device.page.home import Consent
 from device.registrar.ledger import Ledger
-from device.registrar.registrar import Registrar, export_text
+from device.registrar.registrar import Registrar
+from device.registrar.told import export_text
 from tests.vectors import make
 
 SOURCE = Path(device.__file__).parent
@@ -129,7 +130,7 @@ class House:
             inbox=self.facts.append,
             footage=self.clips,
         )
-        self.registrar._open()  # noqa: SLF001  (what `run` begins with)
+        self.registrar.registry.open()
         self.worker: Any = NeverStopping()
 
     def pin(self) -> None:
@@ -143,7 +144,7 @@ class House:
 
     def turn(self) -> None:
         for _ in range(3):
-            self.registrar._turn(self.worker)  # noqa: SLF001
+            self.registrar.hearing.turn(self.worker)
 
     def ledger(self) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = self.registrar.ledger(1000)["entries"]
@@ -308,7 +309,7 @@ def test_what_the_outside_sees_is_the_same_whatever_the_house_is_and_does(tmp_pa
     def far(house: House) -> None:
         # Half a kilometre: outside the area, in the same cell.
         house.config = house.config.model_copy(update={"latitude": house.config.latitude + 0.005})
-        house.registrar.configure(house.config)
+        house.registrar.hearing.configure(house.config)
 
     def no_camera(house: House) -> None:
         house.clips.kept = []

@@ -21,7 +21,7 @@ from device.courier.feeds import SHORTEST_WAIT_S, Feed
 from device.courier.settings import settings_in
 from device.courier.writer import Writer
 from device.letterbox import Inbox, Outbox, items_of
-from device.registrar.registrar import courier_settings
+from device.registrar.hearing import courier_settings
 from tests.house import BIN, Broker, wait_for
 from tests.neighbourhood import TOWER, House, Sender, a_town
 from town.laptop import make_certificates

@@ -1,0 +1,95 @@
+"""`doorbell ledger`: show, verify (without the daemon), export."""
+
+import argparse
+from typing import Any
+
+from device.cli.client import FAILED, OK, ask, ask_raw, print_json, state_dir
+from device.cli.words import save
+from device.consent.keys import spoken
+from device.errors import CommandError
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Show the newest entries."""
+    told = ask(arguments.state, "GET", "/ledger", newest=arguments.last)
+    if arguments.json:
+        print_json(told)
+        return OK
+    for entry in told["entries"]:
+        flag = "" if entry["clock"] == "synchronised" else " *"
+        print(f"{entry['seq']:>6}  {entry['at']}{flag}  {_words(entry)}")
+    for row in told["refused"]:
+        print(f"refused {row['count']:>6} times: {row['sentence']} (last {row['last']})")
+    print(f"head {told['head']} ({told['length']} entries)")
+    return OK
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Prove that the ledger is what was written; needs no daemon."""
+    from device.registrar.ledger import Ledger, LedgerBroken
+
+    path = arguments.file or state_dir(arguments.state) / "ledger.db"
+    if not path.exists():
+        raise CommandError(f"{path}: there is no ledger here")
+    try:
+        ledger = Ledger(path, read_only=True)
+        wrong = list(ledger.faults(arguments.head))
+    except LedgerBroken as error:
+        wrong = [str(error)]
+        ledger = None
+    told = {
+        "file": str(path),
+        "entries": ledger.length if ledger else None,
+        "head": ledger.head if ledger else None,
+        "wrong": wrong,
+    }
+    if ledger:
+        ledger.close()
+    if arguments.json:
+        print_json(told)
+    elif wrong:
+        for sentence in wrong:
+            print(f"{path}: {sentence}")
+    else:
+        print(f"{path}: {told['entries']} entries, each follows from the one before")
+        print(f"head {told['head']}")
+        if not arguments.head:
+            print(
+                "--head HASH proves as well that an earlier head, as your dashboard shows it, is still in it"
+            )
+    return FAILED if wrong else OK
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write the whole ledger to a file."""
+    save(arguments.file, ask_raw(arguments.state, "GET", "/ledger/export"))
+    print(arguments.file)
+    return OK
+
+
+def _words(entry: dict[str, Any]) -> str:
+    data = entry["data"]
+    match entry["kind"]:
+        case "request":
+            why = f": {data['why']}" if data.get("why") else ""
+            sent = (
+                f", to {data['destination']['origin']}, offer {data['offer_hash'][:16]}…"
+                if "offer" in data
+                else ""
+            )
+            return f"request {data['id']} {data['to']}{why}{sent}"
+        case "notice":
+            return f"notice {data['id']} from {data['source']}"
+        case "cancellation":
+            return f"{data['sender']} took back {data['id']}"
+        case "sender_pinned" | "sender_rotated":
+            verb = "pinned" if entry["kind"] == "sender_pinned" else "newer record of"
+            name = f"{data['sender']} ({data['kind']}), record {data['serial']}"
+            return f"{verb} {name}, {spoken(data['fingerprint'])}"
+        case "sender_unpinned":
+            return f"unpinned {data['sender']}"
+        case "feed_added":
+            return f"feed {data['name']} added: {data['url']}"
+        case "feed_removed":
+            return f"feed {data['name']} removed"
+    return str(entry["kind"])

@@ -1,0 +1,302 @@
+"""The registrar's thread: it hears the letterbox, matches and expires, and tells the courier where to listen.
+
+What it hears goes through the gate (`consent/intake.py`), becomes an entry, and only then is told to anybody.
+It cannot approve. Nothing that it does can be seen outside the house: it writes its settings for the courier
+when the owner changes them, and how far it has read, which does not depend on what it read.
+"""
+
+import hashlib
+import json
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from device.config import NeighbourhoodConfig
+from device.consent import intake
+from device.consent.geohash import around, geohash
+from device.consent.intake import Draft, Place
+from device.consent.reasons import Reason, Refused
+from device.consent.states import State, Step
+from device.errors import CommandError
+from device.events import Fault, NoticeHeard
+from device.letterbox import SETTINGS, Item, Unreadable, items_of, write_small
+from device.letterbox import Inbox as Letters
+from device.registrar.footage import Footage
+from device.registrar.ledger import LedgerBroken
+from device.registrar.registry import Registry
+from device.registrar.told import notice_told
+from device.worker import Worker
+
+log = logging.getLogger(__name__)
+
+TURN_S = 0.25
+SLICE_ITEMS = 20
+BREATH_S = 0.002
+"""Between slices of a bundle, so that a flood leaves the processor to the bell."""
+MOST_REFUSED_BODIES = 100
+LARGEST_UNKNOWN_BYTES = 2_000_000
+EARLIEST_US = 1_767_225_600_000_000
+"""2026: a clock that says less was never set, and would take everything for signed in the future."""
+LAG_US = 300_000_000
+CELL_LETTERS = 4
+
+
+class Hearing:
+    """What turns on the registrar's thread; the other methods are called by the owner's side, with the lock
+    held.
+    """
+
+    def __init__(self, registry: Registry, config: NeighbourhoodConfig, footage: Footage) -> None:
+        self._registry = registry
+        self._config = config
+        self._footage = footage
+        self._clock_was_good = True
+        self._settings_due = True
+        self._letters: Letters | None = None
+        self._strangers: set[str] = set()
+        self._unknown: OrderedDict[bytes, Item] = OrderedDict()
+        self._unknown_bytes = 0
+        self._bodies_kept = 0
+
+    def run(self, worker: Worker) -> None:
+        """Turn until told to stop."""
+        self._registry.open()
+        if self._registry.ledger:
+            self._bodies_kept = len(self._registry.ledger.refused_bodies())
+        while not worker.stopping.is_set():
+            worker.beat()
+            if not self.turn(worker):
+                worker.stopping.wait(TURN_S)
+        with self._registry.lock:
+            if self._registry.ledger:
+                self._registry.ledger.close()
+
+    def configure(self, config: NeighbourhoodConfig) -> None:
+        """Take other settings."""
+        with self._registry.lock:
+            self._config = config
+            self._settings_due = True
+            self._letters = None
+
+    def turn(self, worker: Worker) -> bool:
+        """Do what is due; return whether there may be more to do at once."""
+        with self._registry.lock:
+            if self._registry.ledger is None or not self._clock_is_good():
+                return False
+            try:
+                if self._settings_due:
+                    self._write_settings()
+                self._expire()
+                self._match()
+                if not self._config.enabled:
+                    return False
+            except LedgerBroken as error:
+                self._registry.tell_broken(error)
+                return False
+        return self._read_letters(worker)
+
+    def _clock_is_good(self) -> bool:
+        """Return whether the wall clock may be believed: set at all, and not behind the ledger."""
+        wall_us = self._registry.clock.wall_us()
+        good = wall_us >= EARLIEST_US and wall_us >= self._registry.newest_us - LAG_US
+        if good is self._clock_was_good:
+            return good
+        self._clock_was_good = good
+        text = "the clock is behind what the ledger has seen: requests and notices wait until it is set"
+        remedy = "see that the doorbell reaches a time server"
+        self._registry.inbox(Fault(code="clock_behind", active=not good, text=text, remedy=remedy))
+        return good
+
+    def _write_settings(self) -> None:
+        config = self._config
+        content = courier_settings(config, self._registry.book.feeds)
+        try:
+            if config.letterbox_dir.is_dir():
+                write_small(config.letterbox_dir / "out", SETTINGS, content)
+            elif config.enabled:
+                raise FileNotFoundError(2, "no such folder", str(config.letterbox_dir))
+        except OSError as error:
+            text = f"{error.filename or config.letterbox_dir}: {error.strerror}; the courier is told nothing"
+            remedy = "see systemd/README.md, 'The letterbox'"
+            self._registry.inbox(Fault(code="letterbox", active=True, text=text, remedy=remedy))
+            return
+        self._settings_due = False
+        self._registry.inbox(Fault(code="letterbox", active=False))
+
+    def _read_letters(self, worker: Worker) -> bool:
+        with self._registry.lock:
+            if self._letters is None:
+                folder = self._config.letterbox_dir
+                self._letters = Letters(folder / "in", folder / "out")
+            letters = self._letters
+        try:
+            waiting = letters.waiting()
+            strange = set(letters.strangers()) - self._strangers
+        except OSError:
+            return False  # there is no letterbox (yet); told when the settings were written
+        self._strangers |= set(sorted(strange)[:MOST_REFUSED_BODIES])
+        refused: Counter[str] = Counter({Reason.NOT_A_FILE: len(strange)} if strange else {})
+        for number in waiting:
+            if worker.stopping.is_set():
+                return False
+            worker.beat()
+            if not self._read_bundle(letters, number, refused, worker):
+                return False
+            refused = Counter()
+        if refused:
+            self._count(refused, [])
+        return bool(waiting)
+
+    def _read_bundle(self, letters: Letters, number: int, refused: Counter[str], worker: Worker) -> bool:
+        """Take a bundle in; return False if it has to be read again later."""
+        bodies: list[tuple[str, str, bytes]] = []
+        try:
+            content = letters.open(number)
+            items = items_of(content, str(number))
+        except Unreadable as error:
+            refused[error.word] += 1
+            bodies.append((error.word, error.name, b""))
+            items = []
+        except OSError as error:
+            log.warning("letterbox %s: %s", error.filename, error.strerror)
+            return False
+        for start in range(0, len(items), SLICE_ITEMS):
+            if not self._take_slice(items[start : start + SLICE_ITEMS], refused, bodies):
+                return False
+            worker.stopping.wait(BREATH_S)
+        if not self._count(refused, bodies):
+            return False
+        try:
+            letters.done(number)
+        except OSError as error:
+            log.warning("letterbox %s: %s", error.filename, error.strerror)
+            return False
+        return True
+
+    def _take_slice(
+        self, items: Sequence[Item], refused: Counter[str], bodies: list[tuple[str, str, bytes]]
+    ) -> bool:
+        with self._registry.lock:
+            for item in items:
+                try:
+                    drafts = intake.heard(
+                        item.source,
+                        item.content,
+                        book=self._registry.book,
+                        place=self._place(),
+                        now=self._registry.now(),
+                    )
+                    if drafts:
+                        self._registry.write(drafts)
+                        self._tell_news(drafts)
+                except Refused as error:
+                    refused[error.reason] += 1
+                    if error.reason is Reason.UNKNOWN_KEY:
+                        self._remember(item)
+                    if self._bodies_kept + len(bodies) < MOST_REFUSED_BODIES:
+                        bodies.append((error.reason, error.detail, item.content[: intake.LARGEST_KEPT_BYTES]))
+                except LedgerBroken as error:
+                    self._registry.tell_broken(error)
+                    return False
+        return True
+
+    def _remember(self, item: Item) -> None:
+        """Keep for a while what an unknown key signed: its sender may be pinned in a moment, and the town
+        will not say it again for hours.
+        """
+        digest = hashlib.sha256(item.content).digest()
+        if digest not in self._unknown:
+            self._unknown[digest] = item
+            self._unknown_bytes += len(item.content)
+        while self._unknown_bytes > LARGEST_UNKNOWN_BYTES:
+            _, oldest = self._unknown.popitem(last=False)
+            self._unknown_bytes -= len(oldest.content)
+
+    def hear_again(self) -> None:
+        """Hear once more what was refused for its key."""
+        items = list(self._unknown.values())
+        self._unknown.clear()
+        self._unknown_bytes = 0
+        self._take_slice(items, Counter(), [])
+
+    def _count(self, refused: Counter[str], bodies: list[tuple[str, str, bytes]]) -> bool:
+        if not refused:
+            return True
+        with self._registry.lock:
+            if self._registry.ledger is None:
+                return False
+            try:
+                self._registry.ledger.count_refused(dict(refused), bodies, self._registry.clock.wall_us())
+            except LedgerBroken as error:
+                self._registry.tell_broken(error)
+                return False
+            self._bodies_kept += len(bodies)
+        for reason, number in refused.items():
+            log.info("refused reason=%s count=%d", reason, number)
+        return True
+
+    def _tell_news(self, drafts: Sequence[Draft]) -> None:
+        for kept in intake.news(drafts, self._registry.book):
+            if kept.here:
+                self._registry.inbox(
+                    NoticeHeard(
+                        mono_us=self._registry.clock.mono_us(),
+                        notice=notice_told(kept, self._registry.book, self._registry.now()),
+                    )
+                )
+        gone = [draft for draft in drafts if draft.kind == "cancellation"]
+        for draft in gone:
+            found = self._registry.book.notices.get((draft.data["sender"], draft.data["id"]))
+            if found and found.here:
+                self._registry.inbox(
+                    NoticeHeard(
+                        mono_us=self._registry.clock.mono_us(),
+                        notice=notice_told(found, self._registry.book, self._registry.now()),
+                    )
+                )
+
+    def _match(self) -> None:
+        for case in list(self._registry.book.open_cases()):
+            if case.state is not State.RECEIVED:
+                continue
+            window = case.request.window
+            try:
+                found = self._footage.has(window.start * 1_000_000, window.end * 1_000_000)
+            except CommandError as error:
+                log.info("match_waits %s", error)
+                return  # the index is not there yet: the request stays received
+            self._registry.write(
+                [intake.matched(case.request, place=self._place_or_none(), has_footage=found)]
+            )
+
+    def _expire(self) -> None:
+        now = self._registry.now()
+        for case in self._registry.book.open_cases():
+            end = case.ends_at or case.request.exp
+            if case.state is not State.RECEIVED and end <= now:
+                self._registry.write([intake.step(case.request.id, case.state, Step.EXPIRE)])
+        for digest in self._registry.book.forget(now):
+            self._registry.need().erase_body(digest)
+
+    def _place(self) -> Place:
+        return Place(longitude=self._config.longitude, latitude=self._config.latitude)
+
+    def _place_or_none(self) -> Place | None:
+        return self._place() if self._config.enabled else None
+
+    def tell_courier(self) -> None:
+        """Have the courier's settings written anew at the next turn."""
+        self._settings_due = True
+
+
+def courier_settings(config: NeighbourhoodConfig, feeds: Mapping[str, str]) -> bytes:
+    """Return what the courier is told: the broker, nine whole cells, the feeds. No position, no key."""
+    told: dict[str, Any] = {"v": 1, "broker": None, "cells": [], "feeds": {}}
+    if config.enabled:
+        ca_pem = Path(config.broker_ca_file).read_text() if config.broker_ca_file else ""
+        told["broker"] = {"host": config.broker_host, "port": config.broker_port, "ca_pem": ca_pem}
+        told["cells"] = around(geohash(config.longitude, config.latitude, CELL_LETTERS))
+        told["feeds"] = dict(feeds)
+    return json.dumps(told, indent=1).encode()

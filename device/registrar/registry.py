@@ -1,0 +1,116 @@
+"""The ledger and what it says, behind one lock: written here, and nowhere else.
+
+The page's threads and the registrar's own come here; the desk never does: it is told facts.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from device.clock import Clock, parse_rfc3339
+from device.consent.book import Book
+from device.consent.intake import Draft
+from device.consent.reasons import Refused
+from device.consent.states import NoSuchStep, State
+from device.errors import CommandError
+from device.events import ConsentStep, Fault, Inbox, LedgerReport
+from device.registrar.ledger import Entry, Ledger, LedgerBroken
+
+log = logging.getLogger(__name__)
+
+
+class Registry:
+    """Everything that was consented to. Whoever reads `book` or writes holds `lock`."""
+
+    def __init__(self, path: Path, clock: Clock, inbox: Inbox) -> None:
+        self.path = path
+        self.clock = clock
+        self.inbox = inbox
+        self.lock = threading.RLock()
+        self.book = Book()
+        self.ledger: Ledger | None = None
+        self.newest_us = 0
+        """Wall time of the newest entry."""
+        self._told: tuple[int, str] | None = None
+
+    def open(self) -> None:
+        """Read the ledger from its first entry: nothing else says what is pinned and open."""
+        with self.lock:
+            try:
+                ledger = Ledger(self.path)
+                ledger.prove()
+                for entry in ledger.entries():
+                    self._take(entry, ledger.body(entry.body) if entry.body else None)
+                self.ledger = ledger
+                if not ledger.length:
+                    self.write([Draft(kind="opened", data={})])
+            except LedgerBroken as error:
+                self.ledger = None
+                self.tell_broken(error)
+                return
+            self.inbox(Fault(code="ledger_broken", active=False))
+            self._report()
+
+    def tell_broken(self, error: LedgerBroken) -> None:
+        """Raise the fault that stops consent, and nothing else."""
+        log.error("ledger_broken %s", error)
+        remedy = "`doorbell ledger verify` says more; until it is mended nothing is heard or approved"
+        self.inbox(Fault(code="ledger_broken", active=True, text=str(error), remedy=remedy))
+
+    @contextmanager
+    def asked(self) -> Iterator[Ledger]:
+        """Hold the lock and turn what went wrong into a sentence for whoever asked."""
+        with self.lock:
+            try:
+                yield self.need()
+            except Refused as error:
+                raise CommandError(
+                    f"{error.reason.sentence}{f': {error.detail}' if error.detail else ''}"
+                ) from error
+            except NoSuchStep as error:
+                raise CommandError(str(error)) from error
+            except LedgerBroken as error:
+                self.tell_broken(error)
+                raise CommandError(str(error)) from error
+
+    def need(self) -> Ledger:
+        """Return the ledger. Raises CommandError if there is none that can be believed."""
+        if self.ledger is None:
+            raise CommandError(
+                "the ledger cannot be read (yet): nothing can be decided; see `doorbell ledger verify`"
+            )
+        return self.ledger
+
+    def write(self, drafts: Sequence[Draft]) -> None:
+        """Write entries, durably, and only then let them count."""
+        wanted = [(draft.kind, draft.data, draft.body) for draft in drafts]
+        entries = self.need().append_all(wanted, wall_us=self.clock.wall_us(), clock=self.clock.flag())
+        self.inbox(Fault(code="ledger_broken", active=False))  # a disk that was full has room again
+        for entry, draft in zip(entries, drafts, strict=True):
+            self._take(entry, draft.body)
+            if entry.kind == "request":
+                fields = {"request": entry.data["id"], "state": entry.data["to"]}
+                self.inbox(ConsentStep(mono_us=self.clock.mono_us(), fields=fields))
+        self._report()
+
+    def _take(self, entry: Entry, body: bytes | None) -> None:
+        at_us = parse_rfc3339(entry.at)
+        self.newest_us = max(self.newest_us, at_us)
+        try:
+            self.book.take(entry.kind, entry.data, body, at_us // 1_000_000)
+        except (Refused, KeyError, ValueError) as error:
+            # Of an older version, which was less strict: what cannot be understood counts for nothing.
+            log.warning("ledger_entry_ignored seq=%d kind=%s %r", entry.seq, entry.kind, error)
+
+    def _report(self) -> None:
+        ledger = self.need()
+        pending = sum(case.state is State.OFFERED for case in self.book.cases.values())
+        if self._told != (pending, ledger.head):
+            self._told = (pending, ledger.head)
+            self.inbox(LedgerReport(head=ledger.head, length=ledger.length, pending=pending))
+
+    def now(self) -> int:
+        """Return the wall time in Unix seconds."""
+        return self.clock.wall_us() // 1_000_000

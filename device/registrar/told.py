@@ -1,0 +1,78 @@
+"""Shapes: how cases, notices and entries are told to a person, by page and terminal."""
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from device.consent.book import Book, Case, Kept
+from device.registrar.ledger import Entry, Ledger
+
+
+def case_told(case: Case, book: Book) -> dict[str, Any]:
+    """Return a request, without what would leave."""
+    sender = book.senders.get(case.request.agency)
+    return {
+        **case.request.model_dump(mode="json"),
+        "agency_name": sender.record.name if sender else case.request.agency,
+        "agency_contact": sender.record.contact if sender else "",
+        "signed_by": sorted(sender.keys) if sender else [],
+        "state": str(case.state),
+        "since": case.since,
+        "heard_at": case.heard_at,
+        "why": case.why,
+        "ends_at": case.ends_at,
+        "approved_hash": case.offer_hash,
+    }
+
+
+def notice_told(kept: Kept, book: Book, now: int) -> dict[str, Any]:
+    """Return a notice and who said it."""
+    sender = book.senders.get(kept.source)
+    state = "expired" if kept.state == "current" and kept.exp <= now else kept.state
+    signed_by = sender.record.name if sender and kept.signed else ""
+    return {
+        "source": kept.source,
+        "id": kept.id,
+        "kind": kept.kind,
+        "severity": kept.severity,
+        "headline": kept.headline,
+        "text": kept.text,
+        "sent": kept.iat,
+        "expires": kept.exp,
+        "heard_at": kept.heard_at,
+        "signed_by": signed_by,
+        "sender_kind": sender.record.kind if sender else "feed",
+        "feed": "" if kept.signed else book.feeds.get(kept.source, ""),
+        "here": kept.here,
+        "area": kept.area,
+        "area_text": kept.area_text,
+        "state": state,
+    }
+
+
+def entry_told(entry: Entry) -> dict[str, Any]:
+    """Return an entry of the ledger."""
+    return {
+        "seq": entry.seq,
+        "at": entry.at,
+        "clock": entry.clock,
+        "kind": entry.kind,
+        "body": entry.body,
+        "data": entry.data,
+        "prev": entry.prev,
+        "hash": entry.hash,
+    }
+
+
+def export_text(ledger: Ledger) -> Iterator[str]:
+    """Yield the whole ledger as JSON lines: entries with their bodies (base64), then what was refused."""
+    for entry in ledger.entries():
+        body = ledger.body(entry.body) if entry.body else None
+        coded = None if body is None else base64.b64encode(body).decode()
+        yield json.dumps({"entry": entry_told(entry), "body_base64": coded}, ensure_ascii=False)
+    for counted in ledger.refused():
+        yield json.dumps({"refused": counted})
+    for kept in ledger.refused_bodies():
+        coded = base64.b64encode(kept.pop("bytes")).decode()
+        yield json.dumps({"refused_body": kept, "body_base64": coded}, ensure_ascii=False)
