@@ -165,12 +165,16 @@ def _refuse_numbers(bare: bytes) -> None:
         or b"E" in together
         or b"-0" in numbers
         or max(map(len, numbers), default=0) > LONGEST_NUMBER
-        or any(
-            len(text) >= _LONG and b"." not in text and abs(int(text)) > LARGEST_INTEGER for text in numbers
-        )
+        or any(len(text) >= _LONG and _is_too_large(text) for text in numbers)
     )
     if odd:
         raise Refused(Reason.BAD_NUMBER)
+
+
+def _is_too_large(text: bytes) -> bool:
+    """Return whether a whole number is out of range; what is no number is for the JSON reader to refuse."""
+    digits = text.removeprefix(b"-")
+    return digits.isdigit() and int(digits) > LARGEST_INTEGER
 
 
 def _no_constant(text: str) -> NoReturn:

@@ -181,13 +181,7 @@ class Hearing:
         with self._registry.lock:
             for item in items:
                 try:
-                    drafts = intake.heard(
-                        item.source,
-                        item.content,
-                        book=self._registry.book,
-                        place=self._place(),
-                        now=self._registry.now(),
-                    )
+                    drafts = self._heard(item)
                     if drafts:
                         self._registry.write(drafts)
                         self._tell_news(drafts)
@@ -201,6 +195,27 @@ class Hearing:
                     self._registry.tell_broken(error)
                     return False
         return True
+
+    def _heard(self, item: Item) -> list[Draft]:
+        """Return what an item adds to the ledger. Raises Refused, also if the gate itself fails.
+
+        A bug ends the process elsewhere. Here a stranger could then end the bell, again and again, with one text.
+        """
+        registry = self._registry
+        try:
+            return intake.heard(
+                item.source, item.content, book=registry.book, place=self._place(), now=registry.now()
+            )
+        except Refused:
+            raise
+        except Exception as error:
+            log.exception("gate_failed source=%s bytes=%d", item.source, len(item.content))
+            text = f"something that was heard made the gate fail ({type(error).__name__}); it was refused"
+            remedy = (
+                "the bell is not touched; please report it, with what `doorbell ledger export` holds of it"
+            )
+            registry.inbox(Fault(code="gate_failed", active=True, text=text, remedy=remedy))
+            raise Refused(Reason.GATE_FAILED, type(error).__name__) from error
 
     def _remember(self, item: Item) -> None:
         """Keep for a while what an unknown key signed: its sender may be pinned in a moment, and the town

@@ -516,3 +516,18 @@ def test_every_request_costs_the_same_look_whether_the_house_is_in_its_area_or_n
     far = make.area.circle(2.2945, 48.8784, 250, 16)
     house.hear(("request", make.ask(id="01KA0000000000000000000098", area=far, case="far")))
     assert house.clips.asked == 2 * inside
+
+
+def test_a_gate_that_fails_refuses_and_does_not_end_the_bell(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> list[Any]:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as context:
+        context.setattr("device.registrar.hearing.intake.heard", fail)
+        house.hear(("request", make.ask()))
+    assert [row["reason"] for row in house.registrar.ledger(1)["refused"]] == ["gate_failed"]
+    assert [fact.code for fact in house.facts if isinstance(fact, Fault) and fact.active] == ["gate_failed"]
+    house.hear(("request", make.ask()))
+    assert house.states() == ["offered"]

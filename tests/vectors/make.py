@@ -281,6 +281,8 @@ def of_json() -> Iterator[Vector]:
         ("a number beyond all bounds", b'{"v":1e999}', "bad_number"),
         ("2 to the 53rd", b'{"v":9007199254740992}', "bad_number"),
         ("a number of 4000 digits", b'{"v":' + b"9" * 4000 + b"}", "bad_number"),
+        ("a sum", b'{"v":00000000000000001-18}', "not_json"),
+        ("a sign in the middle", b'{"v":000000000000+0000000008}', "not_json"),
         ("minus zero", b'{"v":-0}', "bad_number"),
         ("26 digits behind the point", b'{"v":1.' + b"0" * 26 + b"}", "bad_number"),
         ("half a character", b'{"v":"\\ud83d"}', "bad_text"),
