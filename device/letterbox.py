@@ -17,6 +17,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 LARGEST_ITEM_BYTES = 1_048_576
@@ -24,6 +25,8 @@ LARGEST_ITEM_BYTES = 1_048_576
 LARGEST_BUNDLE_BYTES = 4_194_304
 LARGEST_IN_BYTES = 33_554_432
 MOST_BUNDLES = 4_096
+MOST_NAMES = 3 * MOST_BUNDLES
+"""That are looked at in a folder of the other: more than an honest one ever has."""
 SETTINGS, READ = "settings.json", "read"
 _NAME = re.compile(r"([0-9]{12})\.in")
 _SOURCE = re.compile(rb"[a-z0-9][a-z0-9:-]{0,63}")
@@ -153,7 +156,7 @@ class Inbox:
 
     def strangers(self) -> Iterator[str]:
         """Yield names in the folder that no courier writes. Raises OSError."""
-        for entry in os.scandir(self._folder):
+        for entry in islice(os.scandir(self._folder), MOST_NAMES):
             if not entry.name.startswith(".") and not _NAME.fullmatch(entry.name):
                 yield entry.name
 
@@ -169,7 +172,7 @@ def _name(number: int) -> str:
 
 def _bundles(folder: Path) -> Iterator[tuple[int, str]]:
     with os.scandir(folder) as entries:
-        for entry in entries:
+        for entry in islice(entries, MOST_NAMES):
             if match := _NAME.fullmatch(entry.name):
                 yield int(match[1]), entry.name
 

@@ -255,6 +255,7 @@ def pinned(content: bytes, typed: str, *, book: Book, now: int) -> Draft:
         raise Refused(Reason.BAD_KEY, "the fingerprint that was typed is another one: do not pin this file")
     if record.sender in book.senders or record.sender in book.feeds:
         raise Refused(Reason.ID_REUSED, f"{record.sender} is pinned already; a newer record is a rotation")
+    _check_keys_free(record, book)
     rules.check_key(signing, min(now, signing.valid_until - 1))
     data = {
         "sender": record.sender,
@@ -275,6 +276,7 @@ def rotated(content: bytes, *, book: Book) -> Draft:
     sender, _ = book.keys[envelope.kid]
     keys.check(envelope, sender.keys[envelope.kid])
     rules.check_rotation(record, sender.record)
+    _check_keys_free(record, book)
     data = {
         "sender": record.sender,
         "kind": record.kind,
@@ -282,6 +284,14 @@ def rotated(content: bytes, *, book: Book) -> Draft:
         "serial": record.serial,
     }
     return Draft(kind="sender_rotated", data=data, body=content.strip())
+
+
+def _check_keys_free(record: SenderRecord, book: Book) -> None:
+    """Refuse a record that names another's key: what that one signs would count as this one's."""
+    for key in record.keys:
+        if key.kid in book.keys and book.keys[key.kid][0].record.sender != record.sender:
+            owner = book.keys[key.kid][0].record.sender
+            raise Refused(Reason.BAD_KEY, f"{key.kid} is the key of {owner}")
 
 
 def unpinned(sender: str, book: Book) -> list[Draft]:

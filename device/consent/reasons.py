@@ -113,6 +113,11 @@ _SENTENCES = {
 }
 
 
+def sentence_of(word: str) -> str:
+    """Return what the owner reads; of a word of another version the word."""
+    return Reason(word).sentence if word in Reason._value2member_map_ else word
+
+
 class Refused(Exception):
     """Something that came in is refused; `detail` says what exactly, for the owner alone."""
 

@@ -37,9 +37,6 @@ BREATH_S = 0.002
 """Between slices of a bundle, so that a flood leaves the processor to the bell."""
 MOST_REFUSED_BODIES = 100
 LARGEST_UNKNOWN_BYTES = 2_000_000
-EARLIEST_US = 1_767_225_600_000_000
-"""2026: a clock that says less was never set, and would take everything for signed in the future."""
-LAG_US = 300_000_000
 CELL_LETTERS = 4
 
 
@@ -98,9 +95,7 @@ class Hearing:
         return self._read_letters(worker)
 
     def _clock_is_good(self) -> bool:
-        """Return whether the wall clock may be believed: set at all, and not behind the ledger."""
-        wall_us = self._registry.clock.wall_us()
-        good = wall_us >= EARLIEST_US and wall_us >= self._registry.newest_us - LAG_US
+        good = self._registry.clock_is_good()
         if good is self._clock_was_good:
             return good
         self._clock_was_good = good
@@ -111,8 +106,8 @@ class Hearing:
 
     def _write_settings(self) -> None:
         config = self._config
-        content = courier_settings(config, self._registry.book.feeds)
         try:
+            content = courier_settings(config, self._registry.book.feeds)
             if config.letterbox_dir.is_dir():
                 write_small(config.letterbox_dir / "out", SETTINGS, content)
             elif config.enabled:
@@ -199,7 +194,7 @@ class Hearing:
     def _heard(self, item: Item) -> list[Draft]:
         """Return what an item adds to the ledger. Raises Refused, also if the gate itself fails.
 
-        A bug ends the process elsewhere. Here a stranger could then end the bell, again and again, with one text.
+        Elsewhere a bug ends the process. Here a stranger could end the bell with one text, again and again.
         """
         registry = self._registry
         try:

@@ -13,7 +13,7 @@ from device.config import NeighbourhoodConfig
 from device.consent import intake, rules
 from device.consent.book import Case
 from device.consent.offer import Choice, offer, offer_hash
-from device.consent.reasons import Reason
+from device.consent.reasons import sentence_of
 from device.consent.states import State, Step
 from device.errors import CommandError
 from device.events import Inbox
@@ -57,6 +57,8 @@ class Registrar:
     def approve(self, request_id: str, shown_hash: str, choice: Choice = ALL) -> dict[str, Any]:
         """Approve what the owner was shown, and nothing else. Raises CommandError."""
         with self.registry.asked():
+            if not self.registry.clock_is_good():
+                raise CommandError("the clock is not set: nobody can say until when this would hold")
             case = self._find(request_id)
             what = self._offer(case, choice) if case.state is State.OFFERED else {}
             if case.state is State.OFFERED and offer_hash(what) != shown_hash:
@@ -174,9 +176,7 @@ class Registrar:
                 "head": ledger.head,
                 "length": ledger.length,
                 "entries": entries,
-                "refused": [
-                    {**each, "sentence": Reason(each["reason"]).sentence} for each in ledger.refused()
-                ],
+                "refused": [{**each, "sentence": sentence_of(each["reason"])} for each in ledger.refused()],
             }
 
     def export(self) -> Iterator[str]:

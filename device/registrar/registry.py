@@ -20,6 +20,10 @@ from device.registrar.ledger import Entry, Ledger, LedgerBroken
 
 log = logging.getLogger(__name__)
 
+EARLIEST_US = 1_767_225_600_000_000
+"""2026: a clock that says less was never set, and would take everything for signed in the future."""
+LAG_US = 300_000_000
+
 
 class Registry:
     """Everything that was consented to. Whoever reads `book` or writes holds `lock`."""
@@ -110,6 +114,11 @@ class Registry:
         if self._told != (pending, ledger.head):
             self._told = (pending, ledger.head)
             self.inbox(LedgerReport(head=ledger.head, length=ledger.length, pending=pending))
+
+    def clock_is_good(self) -> bool:
+        """Return whether the wall clock may be believed: set at all, and not behind the ledger."""
+        wall_us = self.clock.wall_us()
+        return wall_us >= EARLIEST_US and wall_us >= self.newest_us - LAG_US
 
     def now(self) -> int:
         """Return the wall time in Unix seconds."""

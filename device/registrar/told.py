@@ -30,7 +30,8 @@ def notice_told(kept: Kept, book: Book, now: int) -> dict[str, Any]:
     """Return a notice and who said it."""
     sender = book.senders.get(kept.source)
     state = "expired" if kept.state == "current" and kept.exp <= now else kept.state
-    signed_by = sender.record.name if sender and kept.signed else ""
+    # Who signed it, also if the owner has unpinned him since.
+    signed_by = (sender.record.name if sender else kept.source) if kept.signed else ""
     return {
         "source": kept.source,
         "id": kept.id,

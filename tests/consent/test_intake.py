@@ -218,6 +218,18 @@ def test_a_pinned_name_is_not_pinned_again_nor_by_a_feed() -> None:
         feed_added("paris-example", "https://example.org/feed", house.book)
 
 
+def test_nobody_takes_another_s_key_for_his_own() -> None:
+    house = House()
+    thief = a_record(
+        make.STRANGER,
+        sender="lyon-example",
+        keys=[make.key_entry(make.STRANGER), make.key_entry(make.AGENCY)],
+    )
+    with pytest.raises(Refused, match="paris-example"):
+        pinned(thief, make.kid(make.STRANGER), book=house.book, now=house.now)
+    assert house.hear("request", asked(house, 1)) == "kept"
+
+
 def test_unpinning_ends_offers_and_forgets_the_keys() -> None:
     house = House()
     house.hear("request", asked(house, 1))

@@ -531,3 +531,28 @@ def test_a_gate_that_fails_refuses_and_does_not_end_the_bell(
     assert [fact.code for fact in house.facts if isinstance(fact, Fault) and fact.active] == ["gate_failed"]
     house.hear(("request", make.ask()))
     assert house.states() == ["offered"]
+
+
+def test_nothing_is_approved_while_the_clock_is_not_set(asked: House) -> None:
+    yes = shown(asked)
+    asked.clock.wall_s = 1_000
+    with pytest.raises(CommandError, match="clock"):
+        asked.registrar.approve(ID, yes)
+    asked.clock.wall_s = make.NOW
+    asked.registrar.approve(ID, yes)
+
+
+def test_a_notice_still_says_who_signed_it_when_he_is_unpinned(asked: House) -> None:
+    asked.hear(("notice", make.tell()))
+    asked.registrar.unpin("paris-example")
+    assert [row["signed_by"] for row in asked.registrar.notices()] == ["paris-example"]
+
+
+def test_a_ca_file_that_is_gone_is_a_fault_and_no_crash(asked: House) -> None:
+    broken = asked.config.model_copy(update={"broker_ca_file": "/nowhere/ca.pem"})
+    asked.registrar.hearing.configure(broken)
+    asked.facts.clear()
+    asked.turn()
+    raised = [fact for fact in asked.facts if isinstance(fact, Fault) and fact.active]
+    assert {fact.code for fact in raised} == {"letterbox"}
+    assert "/nowhere/ca.pem" in raised[0].text
