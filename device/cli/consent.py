@@ -158,7 +158,7 @@ def _tell_offer(offer: dict[str, Any], offer_hash: str) -> None:
 def pin(arguments: argparse.Namespace) -> int:
     """Pin an agency or a source."""
     record = _record(arguments.file)
-    said = ask(arguments.state, "POST", "/senders/look", {"record": record})
+    said = _look(arguments, record)
     wants_police = arguments.role == "agency"
     if (said["kind"] == "police") != wants_police:
         raise CommandError(
@@ -190,7 +190,7 @@ def add_source(arguments: argparse.Namespace) -> int:
 def rotate(arguments: argparse.Namespace) -> int:
     """Take a newer record of a pinned sender."""
     record = _record(arguments.file)
-    said = ask(arguments.state, "POST", "/senders/look", {"record": record})
+    said = _look(arguments, record)
     if not said["signed_by_pinned_key"]:
         raise CommandError(
             f"{arguments.file}: is not signed with a key of {said['sender']} that you have pinned"
@@ -267,7 +267,8 @@ def notices(arguments: argparse.Namespace) -> int:
             if row["signed_by"]
             else f"not signed; from {row['feed'] or row['source']}"
         )
-        print(f"{_time(row['sent'])}  {row['kind']}, {row['severity']}{state}: {row['headline']}")
+        severity = "" if row["severity"] == "unknown" else f", {row['severity']}"
+        print(f"{_time(row['sent'])}  {row['kind']}{severity}{state}: {row['headline']}")
         print(f"{'':18}{who}")
         if row["text"]:
             print(textwrap.fill(row["text"], 96, initial_indent=" " * 18, subsequent_indent=" " * 18))
@@ -295,6 +296,14 @@ def _tell_sender(said: dict[str, Any]) -> None:
 
 
 # --- small things ---------------------------------------------------------------------------------
+
+
+def _look(arguments: argparse.Namespace, record: str) -> dict[str, Any]:
+    try:
+        said: dict[str, Any] = ask(arguments.state, "POST", "/senders/look", {"record": record})
+    except CommandError as error:
+        raise CommandError(f"{arguments.file}: is no sender's record to pin: {error}") from error
+    return said
 
 
 def _record(path: Path) -> str:

@@ -18,6 +18,8 @@ def show(arguments: argparse.Namespace) -> int:
     for entry in told["entries"]:
         flag = "" if entry["clock"] == "synchronised" else " *"
         print(f"{entry['seq']:>6}  {entry['at']}{flag}  {_words(entry)}")
+    if any(entry["clock"] != "synchronised" for entry in told["entries"]):
+        print("* the clock was not set by a time server then; the time may be wrong")
     for row in told["refused"]:
         print(f"refused {row['count']:>6} times: {row['sentence']} (last {row['last']})")
     print(f"head {told['head']} ({told['length']} entries)")

@@ -252,9 +252,9 @@ def pinned(content: bytes, typed: str, *, book: Book, now: int) -> Draft:
     if signing is None:
         raise Refused(Reason.BAD_KEY, "it is signed with a key that it does not name")
     if keys.typed(typed) != envelope.kid:
-        raise Refused(Reason.BAD_KEY, "the fingerprint that was typed is another one: do not pin this file")
+        raise Refused(Reason.MISTAKE, "that is not this file's fingerprint: do not pin it")
     if record.sender in book.senders or record.sender in book.feeds:
-        raise Refused(Reason.ID_REUSED, f"{record.sender} is pinned already; a newer record is a rotation")
+        raise Refused(Reason.MISTAKE, f"{record.sender} is pinned already; a newer record is a rotation")
     _check_keys_free(record, book)
     rules.check_key(signing, min(now, signing.valid_until - 1))
     data = {
@@ -297,7 +297,7 @@ def _check_keys_free(record: SenderRecord, book: Book) -> None:
 def unpinned(sender: str, book: Book) -> list[Draft]:
     """Return the end of a pin, and of every offer that hung on it. Raises Refused."""
     if sender not in book.senders:
-        raise Refused(Reason.UNKNOWN_ID, sender)
+        raise Refused(Reason.MISTAKE, f"{sender} is not pinned")
     ended = [
         draft
         for case in book.cases.values()
@@ -310,20 +310,20 @@ def unpinned(sender: str, book: Book) -> list[Draft]:
 def feed_added(name: str, url: str, book: Book) -> Draft:
     """Return a feed that the owner chose. Raises Refused."""
     if not _FEED_NAME.fullmatch(name):
-        raise Refused(Reason.BAD_MEMBER, "a feed's name is 2 to 32 of a-z, 0-9 and hyphens")
+        raise Refused(Reason.MISTAKE, "a feed's name is 2 to 32 of a-z, 0-9 and hyphens")
     if not _FEED_URL.fullmatch(url):
         raise Refused(
-            Reason.BAD_MEMBER, "a feed's address begins with https:// and has no user, password or fragment"
+            Reason.MISTAKE, "a feed's address begins with https:// and has no user, password or fragment"
         )
     if name in book.feeds or name in book.senders:
-        raise Refused(Reason.ID_REUSED, name)
+        raise Refused(Reason.MISTAKE, f"there is a {name} already")
     return Draft(kind="feed_added", data={"name": name, "url": url})
 
 
 def feed_removed(name: str, book: Book) -> Draft:
     """Return the end of a feed. Raises Refused."""
     if name not in book.feeds:
-        raise Refused(Reason.UNKNOWN_ID, name)
+        raise Refused(Reason.MISTAKE, f"there is no feed {name}")
     return Draft(kind="feed_removed", data={"name": name})
 
 

@@ -53,6 +53,8 @@ class Reason(StrEnum):
     # What a sender's record may not hold.
     BAD_KEY = "bad_key"
     BAD_RECIPIENT = "bad_recipient"
+    # What the owner typed; the detail says all.
+    MISTAKE = "mistake"
     # A bug of ours: what a hostile sender finds must not end the bell.
     GATE_FAILED = "gate_failed"
     # The letterbox (F19) and what comes from a feed.
@@ -103,6 +105,7 @@ _SENTENCES = {
     Reason.TOO_MANY_TODAY: "this sender has sent too many in a day",
     Reason.BAD_KEY: "a key in it is no usable Ed25519 key, or not named by its fingerprint",
     Reason.BAD_RECIPIENT: "nothing can be sealed for one of its recipients",
+    Reason.MISTAKE: "what was typed cannot be done",
     Reason.GATE_FAILED: "the gate failed on it, which is a bug: please report it with the ledger's export",
     Reason.NOT_A_FILE: "it was no ordinary file",
     Reason.WRONG_OWNER: "the file does not belong to the courier",

@@ -12,7 +12,7 @@ from pathlib import Path
 from device.clock import Clock, parse_rfc3339
 from device.consent.book import Book
 from device.consent.intake import Draft
-from device.consent.reasons import Refused
+from device.consent.reasons import Reason, Refused
 from device.consent.states import NoSuchStep, State
 from device.errors import CommandError
 from device.events import ConsentStep, Fault, Inbox, LedgerReport
@@ -70,9 +70,7 @@ class Registry:
             try:
                 yield self.need()
             except Refused as error:
-                raise CommandError(
-                    f"{error.reason.sentence}{f': {error.detail}' if error.detail else ''}"
-                ) from error
+                raise CommandError(_said(error)) from error
             except NoSuchStep as error:
                 raise CommandError(str(error)) from error
             except LedgerBroken as error:
@@ -123,3 +121,9 @@ class Registry:
     def now(self) -> int:
         """Return the wall time in Unix seconds."""
         return self.clock.wall_us() // 1_000_000
+
+
+def _said(error: Refused) -> str:
+    if error.reason is Reason.MISTAKE:
+        return error.detail
+    return f"{error.reason.sentence}: {error.detail}" if error.detail else error.reason.sentence

@@ -166,7 +166,7 @@ def test_a_record_is_pinned_by_its_typed_fingerprint_however_it_is_typed() -> No
     for typed in (name, name.upper(), keys.spoken(name), f" {keys.spoken(name).lower().replace('-', ' ')} "):
         assert pin_outcome(a_record(), typed) == "pinned"
     for typed in ("", name[:-1], make.kid(make.STRANGER), name + "a"):
-        assert pin_outcome(a_record(), typed) == "bad_key"
+        assert pin_outcome(a_record(), typed) == "mistake"
 
 
 def test_a_record_that_names_a_key_that_is_not_its_fingerprint_is_refused() -> None:
