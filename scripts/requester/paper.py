@@ -75,6 +75,10 @@ class Folder:
         try:
             lines = (self.path / SEALING_KEY).read_text().split()
             return str(pyrage.x25519.Identity.from_str(lines[-1]).to_public())
+        except FileNotFoundError:
+            raise Wrong(
+                f"{self.path}: no {SEALING_KEY} here; make one with `scripts/agency keygen`"
+            ) from None
         except (OSError, ValueError, IndexError, pyrage.IdentityError) as error:
             raise Wrong(f"{self.path / SEALING_KEY}: {error}") from error
 
