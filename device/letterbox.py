@@ -1,7 +1,7 @@
 """The folders between the house and its courier: the only thing that both know.
 
-    in/      written by the courier: what it heard, unparsed, in bundles   000000000017.in
-    out/     written by the house: settings for the courier, how far it has read (`read`)
+    in/      written by the courier: what it heard, unparsed, in bundles (000000000017.in), how it is
+    (`status.json`) out/     written by the house: settings for the courier, how far it has read (`read`)
 
 A bundle is written to a name that nobody reads, synced, renamed, and the folder is synced. Its writer prunes
 it once the reader says, in a file of the reader's own, that it has read so far. Nothing in a folder is
@@ -27,7 +27,7 @@ LARGEST_IN_BYTES = 33_554_432
 MOST_BUNDLES = 4_096
 MOST_NAMES = 3 * MOST_BUNDLES
 """That are looked at in a folder of the other: more than an honest one ever has."""
-SETTINGS, READ = "settings.json", "read"
+SETTINGS, READ, STATUS = "settings.json", "read", "status.json"
 _NAME = re.compile(r"([0-9]{12})\.in")
 _SOURCE = re.compile(rb"[a-z0-9][a-z0-9:-]{0,63}")
 _LARGEST_SMALL_BYTES = 65_536
@@ -157,8 +157,17 @@ class Inbox:
     def strangers(self) -> Iterator[str]:
         """Yield names in the folder that no courier writes. Raises OSError."""
         for entry in islice(os.scandir(self._folder), MOST_NAMES):
-            if not entry.name.startswith(".") and not _NAME.fullmatch(entry.name):
+            ours = entry.name == STATUS or _NAME.fullmatch(entry.name)
+            if not ours and not entry.name.startswith("."):
                 yield entry.name
+
+    def status(self) -> tuple[float, bytes] | None:
+        """Return when the courier last said how it is (Unix seconds), and what; None if it never did.
+
+        Raises Unreadable, OSError.
+        """
+        told = read_small(self._folder, STATUS)
+        return None if told is None else ((self._folder / STATUS).lstat().st_mtime, told)
 
     def done(self, number: int) -> None:
         """Say that everything up to a bundle was read, so that the courier takes it away. Raises OSError."""

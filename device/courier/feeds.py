@@ -20,6 +20,7 @@ TIMEOUT_S = 20.0
 LONGEST_READ_S = 40.0
 """Of a whole body: the timeout is for each read of the socket, and the watchdog waits 90 s."""
 BLOCK_BYTES = 16_384
+LONGEST_REASON = 300
 LARGEST_BYTES = 1_048_576
 _NOT_MODIFIED, _OK = 304, 200
 
@@ -90,10 +91,11 @@ def fetch_all(
     feeds: Mapping[str, str],
     *,
     put: Callable[[str, bytes], None],
+    tell: Callable[[str, str], None],
     stopping: threading.Event,
     beat: Callable[[], None],
 ) -> None:
-    """Fetch feeds (name → address) until told to stop; `put` is given each new document."""
+    """Fetch feeds (name → address) until told to stop; `put` gets each new document, `tell` how each is."""
     standing = [Feed(name, url) for name, url in feeds.items()]
     pool = urllib3.PoolManager(timeout=urllib3.Timeout(TIMEOUT_S), cert_reqs="CERT_REQUIRED", maxsize=1)
     while not stopping.is_set():
@@ -106,7 +108,9 @@ def fetch_all(
                 document = feed.fetch(pool)
             except OSError as error:
                 log.warning("feed name=%s %s", feed.name, error)
+                tell(feed.name, str(error)[:LONGEST_REASON])
                 continue
+            tell(feed.name, "up")
             if document is not None:
                 put(f"feed:{feed.name}", document)
         stopping.wait(0.5)

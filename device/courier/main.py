@@ -5,11 +5,13 @@ week, it costs the house nothing but what the town said meanwhile; the house dow
 """
 
 import argparse
+import json
 import logging
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from device.courier.town import listen
 from device.courier.writer import Writer
 from device.errors import DoorbellError, StateError
 from device.events import Fact, WorkerDied
-from device.letterbox import Outbox
+from device.letterbox import STATUS, Outbox, write_small
 from device.logs import start_logging
 from device.notify import Notifier
 from device.worker import Worker
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 DEFAULT_LETTERBOX = Path("/var/lib/doorbelld-letterbox")
 LOOK_S = 1.0
 WATCHDOG_EVERY_TURNS = 5
+STATUS_EVERY_S = 300.0
 
 
 class Courier:
@@ -46,7 +49,9 @@ class Courier:
             ) from error
         self.stopping = threading.Event()
         self._died = threading.Event()
-        self._workers: list[Worker] = []
+        self._own_folder = own
+        self._how: dict[str, str] = {}
+        self._told: tuple[float, dict[str, str]] = (0.0, {})
 
     def run(self, notifier: Notifier) -> int:
         """Follow the settings until told to stop; return the exit status."""
@@ -64,6 +69,7 @@ class Courier:
             if not trouble and settings != standing:
                 _stop(following)
                 following, standing = self._follow(settings), settings
+            self._say_how_it_is()
             turns += 1
             if turns % WATCHDOG_EVERY_TURNS == 0 and all(each.is_healthy() for each in (writer, *following)):
                 notifier.watchdog()
@@ -73,9 +79,23 @@ class Courier:
         _stop([writer])
         return 1 if self._died.is_set() else 0
 
+    def _say_how_it_is(self) -> None:
+        """Write it down when it changes, and every few minutes: else the house tells its owner."""
+        written_s, how = self._told
+        now_s, current = time.monotonic(), dict(self._how)
+        if how == current and now_s - written_s < STATUS_EVERY_S and written_s:
+            return
+        self._told = (now_s, current)
+        content = json.dumps({"v": 1, "how": current, "dropped": self._writer.dropped}).encode()
+        try:
+            write_small(self._own_folder, STATUS, content)
+        except OSError as error:
+            log.warning("letterbox %s: %s", error.filename or "", error.strerror)
+
     def _follow(self, settings: CourierSettings) -> list[Worker]:
         put = self._writer.put
         self._writer.forget()
+        self._how = {"town": "connecting"} if settings.broker else {}
         workers = []
         broker = settings.broker
         if broker and settings.cells:
@@ -87,6 +107,7 @@ class Courier:
                         settings.cells,
                         put=put,
                         begin=self._writer.forget,
+                        tell=lambda text: self._how.update(town=text),
                         stopping=worker.stopping,
                         beat=worker.beat,
                     ),
@@ -97,7 +118,11 @@ class Courier:
                 self._hire(
                     "feeds",
                     lambda worker: fetch_all(
-                        settings.feeds, put=put, stopping=worker.stopping, beat=worker.beat
+                        settings.feeds,
+                        put=put,
+                        tell=lambda name, text: self._how.update({f"feed {name}": text}),
+                        stopping=worker.stopping,
+                        beat=worker.beat,
                     ),
                 )
             )

@@ -32,6 +32,7 @@ CONNECT_TIMEOUT_S = 20.0
 SHORTEST_STAY_S, LONGEST_STAY_S = 4 * 3600, 8 * 3600
 FIRST_DELAY_S, LONGEST_DELAY_S = 2.0, 300.0
 TURN_S = 0.5
+LONGEST_REASON = 300
 
 
 def listen(
@@ -40,17 +41,19 @@ def listen(
     *,
     put: Callable[[str, bytes], None],
     begin: Callable[[], None],
+    tell: Callable[[str], None],
     stopping: threading.Event,
     beat: Callable[[], None],
 ) -> None:
     """Listen until told to stop; `put` is given each message's kind and bytes, and never waits.
 
-    `begin` is called with each connection, which begins with all that the broker retains.
+    `begin` is called with each connection, which begins with all that the broker retains; `tell` with "up",
+    or with why it is not.
     """
     delay_s = FIRST_DELAY_S
     while not stopping.is_set():
         beat()
-        connection = _Connection(broker, cells, put)
+        connection = _Connection(broker, cells, put, tell)
         try:
             connection.open()
             begin()
@@ -61,6 +64,7 @@ def listen(
             log.info("town left after_s=%d", stay_s)
         except (OSError, ValueError) as error:
             log.warning("town broker=%s:%d down: %s", broker.host, broker.port, error)
+            tell(f"{broker.host}:{broker.port}: {error}"[:LONGEST_REASON])
             delay_s = FIRST_DELAY_S if connection.was_up else min(delay_s * 2, LONGEST_DELAY_S)
         finally:
             connection.close()
@@ -75,9 +79,16 @@ def _wait(seconds: float, stopping: threading.Event, beat: Callable[[], None]) -
 
 
 class _Connection:
-    def __init__(self, broker: Broker, cells: tuple[str, ...], put: Callable[[str, bytes], None]) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        cells: tuple[str, ...],
+        put: Callable[[str, bytes], None],
+        tell: Callable[[str], None],
+    ) -> None:
         self._broker = broker
         self._put = put
+        self._tell = tell
         self._topics = [f"hood/cell/{cell}/+/{kind}/+" for cell in cells for kind in KINDS]
         self._ended = ""
         self.was_up = False
@@ -133,6 +144,7 @@ class _Connection:
             self._ended = "the broker refuses the subscription"
             return
         self.was_up = True
+        self._tell("up")
         log.info("town up broker=%s:%d topics=%d", self._broker.host, self._broker.port, len(self._topics))
 
     def _disconnected(self, _c: Client, _u: object, _f: object, reason: ReasonCode, _p: Any) -> None:

@@ -7,6 +7,7 @@ was heard a moment ago is not written again.
 import hashlib
 import logging
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
@@ -18,6 +19,8 @@ EVERY_S = 0.1
 """What is heard waits no longer for its bundle, if the disk is quick."""
 MOST_WAITING_BYTES = 8_388_608
 MOST_REMEMBERED = 20_000
+BURST_BYTES, REFILL_BYTES_A_SECOND = 134_217_728, 10_000
+"""A minute of flood at once, and under 0.9 GB a day; what is left out comes with the next connection."""
 
 
 class Writer:
@@ -31,6 +34,8 @@ class Writer:
         self._lock = threading.Lock()
         self._some = threading.Event()
         self.dropped = 0
+        self._allowance = float(BURST_BYTES)
+        self._allowed_s = time.monotonic()
 
     def forget(self) -> None:
         """Take what comes from now on for news: a new connection begins with everything that still holds."""
@@ -45,7 +50,7 @@ class Writer:
             if digest in self._seen:
                 return
             size = size_in_bundle(item)
-            if self._waiting_bytes + size > MOST_WAITING_BYTES:
+            if self._waiting_bytes + size > MOST_WAITING_BYTES or not self._may_write(size):
                 self.dropped += 1
                 return
             self._seen[digest] = None
@@ -54,6 +59,18 @@ class Writer:
             self._waiting.append(item)
             self._waiting_bytes += size
         self._some.set()
+
+    def _may_write(self, size: int) -> bool:
+        """Return whether so much may be written now: a flood that goes on for days must not wear the card
+        out.
+        """
+        now_s = time.monotonic()
+        gained = (now_s - self._allowed_s) * REFILL_BYTES_A_SECOND
+        self._allowance, self._allowed_s = min(BURST_BYTES, self._allowance + gained), now_s
+        if self._allowance < size:
+            return False
+        self._allowance -= size
+        return True
 
     def run(self, stopping: threading.Event, beat: Callable[[], None]) -> None:
         """Write bundles until told to stop; what waits then is written first."""

@@ -38,6 +38,8 @@ BREATH_S = 0.002
 MOST_REFUSED_BODIES = 100
 LARGEST_UNKNOWN_BYTES = 2_000_000
 CELL_LETTERS = 4
+US = 1_000_000
+LOOK_S, PATIENCE_S = 10.0, 900.0
 
 
 class Hearing:
@@ -56,6 +58,7 @@ class Hearing:
         self._unknown: OrderedDict[bytes, Item] = OrderedDict()
         self._unknown_bytes = 0
         self._bodies_kept = 0
+        self._since_s = self._look_s = self._town_down_s = 0.0
 
     def run(self, worker: Worker) -> None:
         """Turn until told to stop."""
@@ -76,6 +79,9 @@ class Hearing:
             self._config = config
             self._settings_due = True
             self._letters = None
+            self._since_s = self._look_s = self._town_down_s = 0.0
+            for code in ("courier_silent", "town_down"):
+                self._registry.inbox(Fault(code=code, active=False))
 
     def turn(self, worker: Worker) -> bool:
         """Do what is due; return whether there may be more to do at once."""
@@ -104,6 +110,35 @@ class Hearing:
         self._registry.inbox(Fault(code="clock_behind", active=not good, text=text, remedy=remedy))
         return good
 
+    def _look_at_courier(self, letters: Letters) -> None:
+        """Tell the owner if nobody hears the neighbourhood for him; the house cannot know otherwise."""
+        now_s = self._registry.clock.mono_us() / US
+        self._since_s = self._since_s or now_s
+        if now_s < self._look_s:
+            return
+        self._look_s = now_s + LOOK_S
+        try:
+            told = letters.status()
+            how = json.loads(told[1])["how"] if told else {}
+            town = str(how.get("town", ""))[:300]
+        except (OSError, Unreadable, ValueError, KeyError, TypeError, AttributeError):
+            told, town = None, ""
+        silent_s = now_s - self._since_s if told is None else self._registry.clock.wall_us() / US - told[0]
+        silent = min(silent_s, now_s - self._since_s) > PATIENCE_S
+        text = "the courier has said nothing for a quarter of an hour: no request and no notice is heard"
+        remedy = "is it running? systemctl status doorbelld-courier"
+        self._registry.inbox(Fault(code="courier_silent", active=silent, text=text, remedy=remedy))
+        if town in ("up", ""):
+            self._town_down_s = 0.0
+        else:
+            self._town_down_s = self._town_down_s or now_s
+        down = not silent and bool(self._town_down_s) and now_s - self._town_down_s > PATIENCE_S
+        text = f"the town's broker cannot be reached by the courier ({town if town.isprintable() else '?'})"
+        remedy = (
+            "are neighbourhood.broker_host and broker_port right, and does the courier reach the internet?"
+        )
+        self._registry.inbox(Fault(code="town_down", active=down, text=text, remedy=remedy))
+
     def _write_settings(self) -> None:
         config = self._config
         try:
@@ -126,6 +161,7 @@ class Hearing:
                 folder = self._config.letterbox_dir
                 self._letters = Letters(folder / "in", folder / "out")
             letters = self._letters
+        self._look_at_courier(letters)
         try:
             waiting = letters.waiting()
             strange = set(letters.strangers()) - self._strangers

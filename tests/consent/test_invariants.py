@@ -7,6 +7,7 @@ are.
 
 import base64
 import json
+import os
 import re
 import sqlite3
 import threading
@@ -556,3 +557,39 @@ def test_a_ca_file_that_is_gone_is_a_fault_and_no_crash(asked: House) -> None:
     raised = [fact for fact in asked.facts if isinstance(fact, Fault) and fact.active]
     assert {fact.code for fact in raised} == {"letterbox"}
     assert "/nowhere/ca.pem" in raised[0].text
+
+
+def standing(house: House) -> set[str]:
+    """Return the faults that stand."""
+    last = {fact.code: fact.active for fact in house.facts if isinstance(fact, Fault)}
+    return {code for code, active in last.items() if active}
+
+
+def says(house: House, how: dict[str, str]) -> None:
+    path = house.folder / "letterbox/in/status.json"
+    path.write_text(json.dumps({"v": 1, "how": how, "dropped": 0}))
+    os.utime(path, (house.clock.wall_s, house.clock.wall_s))
+
+
+def test_the_owner_is_told_when_nobody_hears_the_neighbourhood_for_him(house: House) -> None:
+    def after(seconds: int, how: dict[str, str] | None) -> set[str]:
+        house.clock.wall_s += seconds
+        if how is not None:
+            says(house, how)
+        house.turn()
+        return standing(house)
+
+    house.turn()
+    assert after(60, None) == set()  # it may be starting
+    assert after(1000, None) == {"courier_silent"}
+    assert after(10, {"town": "up"}) == set()
+    assert after(600, None) == set()
+    assert after(600, None) == {"courier_silent"}
+    assert after(10, {"town": "town.example:8883: refused"}) == set()
+    assert after(1000, {"town": "town.example:8883: refused"}) == {"town_down"}
+    assert after(10, {"town": "up"}) == set()
+    for hostile in ("[]", "{", '{"how": 1}', '{"how": {"town": "\\u0007"}}'):
+        (house.folder / "letterbox/in/status.json").write_text(hostile)
+        house.turn()
+    house.registrar.hearing.configure(NeighbourhoodConfig())
+    assert after(10_000, None) == set()

@@ -238,6 +238,19 @@ def test_a_house_that_does_not_read_costs_the_newest_and_no_memory(
     assert writer.dropped > 100
 
 
+def test_a_flood_that_goes_on_for_days_does_not_wear_the_card_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device.courier.writer.BURST_BYTES", 20_000)
+    monkeypatch.setattr("device.courier.writer.REFILL_BYTES_A_SECOND", 0)
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    writer = Writer(Outbox(tmp_path / "in", tmp_path / "out"))
+    for number in range(100):
+        writer.put("request", b"%d " % number + b"x" * 700)
+    assert 75 < writer.dropped < 85
+
+
 # --- its walls ------------------------------------------------------------------------------------
 
 AS_NOBODY = """
