@@ -46,3 +46,16 @@ def listener(broker: Broker) -> Iterator[Listener]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep-pictures", action="store_true", help="write docs/images/page-*.jpg anew")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, one for all tests of a process: Playwright allows no second one beside it."""
+    from playwright.sync_api import sync_playwright  # brings an event loop with it
+
+    from tests.page.browser import chromium
+
+    with sync_playwright() as playwright:
+        started = chromium(playwright)
+        yield started
+        started.close()

@@ -4,7 +4,7 @@ It approves nothing by itself: an approval comes from a person, through `approve
 what he was shown. Its thread is `hearing.py`, what both write is `registry.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from device.clock import Clock
 from device.config import NeighbourhoodConfig
 from device.consent import intake, rules
 from device.consent.book import Case
-from device.consent.offer import Choice, offer, offer_hash
+from device.consent.offer import Choice, Cut, offer, offer_hash
 from device.consent.reasons import sentence_of
 from device.consent.states import State, Step
 from device.errors import CommandError
@@ -48,11 +48,12 @@ class Registrar:
             case = self._find(request_id)
             told = case_told(case, self.registry.book)
             told["history"] = case.history
-            if case.state is State.OFFERED:
-                what = self._offer(case, choice)
-                told["offer"] = what
-                told["offer_hash"] = offer_hash(what)
-            return told
+        if case.state is State.OFFERED:
+            cuts = self._cuts(case, choice)
+            with self.registry.asked():
+                told["offer"] = self._offer(case, cuts)
+            told["offer_hash"] = offer_hash(told["offer"])
+        return told
 
     def approve(self, request_id: str, shown_hash: str, choice: Choice = ALL) -> dict[str, Any]:
         """Approve what the owner was shown, and nothing else. Raises CommandError."""
@@ -60,30 +61,29 @@ class Registrar:
             if not self.registry.clock_is_good():
                 raise CommandError("the clock is not set: nobody can say until when this would hold")
             case = self._find(request_id)
-            what = self._offer(case, choice) if case.state is State.OFFERED else {}
-            if case.state is State.OFFERED and offer_hash(what) != shown_hash:
+        cuts = self._cuts(case, choice) if case.state is State.OFFERED else []
+        with self.registry.asked():
+            now = self.registry.now()
+            ends_at = min(case.request.exp, now + rules.LONGEST_APPROVAL_S)
+            what = self._offer(case, cuts) if case.state is State.OFFERED else {}
+            yes = intake.step(
+                request_id,
+                case.state,  # as it is now: whoever was quicker has decided
+                Step.APPROVE,
+                offer=what,
+                offer_hash=shown_hash,
+                ends_at=ends_at,
+                destination=what.get("upload", {}),
+            )
+            if offer_hash(what) != shown_hash:
                 raise CommandError(
                     "this is not what you were shown: something changed since; look at it again"
                 )
-            if case.state is State.OFFERED and not what["clips"]:
+            if not what["clips"]:
                 raise CommandError("there is nothing to share: every clip was left out")
-            now = self.registry.now()
-            ends_at = min(case.request.exp, now + rules.LONGEST_APPROVAL_S)
             if ends_at <= now:
                 raise CommandError("the request has expired")
-            self.registry.write(
-                [
-                    intake.step(
-                        request_id,
-                        case.state,
-                        Step.APPROVE,
-                        offer=what,
-                        offer_hash=shown_hash,
-                        ends_at=ends_at,
-                        destination=what.get("upload", {}),
-                    )
-                ]
-            )
+            self.registry.write([yes])
             return case_told(case, self.registry.book)
 
     def decline(self, request_id: str) -> dict[str, Any]:
@@ -195,10 +195,13 @@ class Registrar:
             raise CommandError(f"there is no request {request_id}; `doorbell requests list` shows them")
         return case
 
-    def _offer(self, case: Case, choice: Choice) -> dict[str, Any]:
+    def _cuts(self, case: Case, choice: Choice) -> list[Cut]:
+        """Look at the clips, which may take a while: without the lock."""
         window = case.request.window
         span = window.start * 1_000_000, window.end * 1_000_000
-        cuts = self._footage.cuts(lambda clip_id: choice.span(clip_id, span), *span)
+        return self._footage.cuts(lambda clip_id: choice.span(clip_id, span), *span)
+
+    def _offer(self, case: Case, cuts: Sequence[Cut]) -> dict[str, Any]:
         sender = self.registry.book.senders.get(case.request.agency)
         if sender is None:
             raise CommandError("its agency is not pinned any more")

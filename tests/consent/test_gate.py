@@ -2,6 +2,7 @@
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.jwk import OKPKey
 
+import device.page
 from device.consent import keys
 from device.consent.book import Book
 from device.consent.envelope import DEEPEST, LARGEST_BYTES, encoded, read
@@ -66,6 +68,14 @@ def test_every_reason_of_form_has_a_vector() -> None:
     assert {str(reason) for reason in formal} - shown == set()
 
 
+def test_every_reason_is_told_on_the_page_in_its_languages() -> None:
+    folder = Path(device.page.__file__).parent / "static/strings"
+    english, german = (json.loads((folder / f"{name}.json").read_text()) for name in ("en", "de"))
+    for reason in Reason:
+        assert english[f"reason_{reason}"] == reason.sentence
+        assert german[f"reason_{reason}"]
+
+
 def test_every_reason_is_a_sentence() -> None:
     for reason in Reason:
         assert reason.sentence
@@ -89,13 +99,13 @@ def test_another_jose_library_reads_what_we_sign_and_we_what_it_signs() -> None:
     assert json.loads(ours.payload) == make.REQUEST_SAID
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=400), st.sampled_from(["request", "notice"]))
 def test_bytes_are_refused_and_nothing_else_happens(content: bytes, source: str) -> None:
     assert outcome(source, content) in {str(reason) for reason in Reason}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_changed_envelope_is_never_kept(data: st.DataObject) -> None:
     whole = bytearray(make.ask())
@@ -114,7 +124,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from([*make.REQUEST_SAID, "more"]), JSON)
 def test_a_pinned_agency_can_say_anything_and_breaks_nothing(name: str, value: Any) -> None:
     content = make.raw(json.dumps({**make.REQUEST_SAID, name: value}).encode())
@@ -122,7 +132,7 @@ def test_a_pinned_agency_can_say_anything_and_breaks_nothing(name: str, value: A
     assert told == "kept" or told.removeprefix("rejected: ") in {str(reason) for reason in Reason}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(JSON)
 def test_what_the_gate_lets_through_is_what_every_json_reader_reads(value: Any) -> None:
     payload = json.dumps({"a": value}).encode()

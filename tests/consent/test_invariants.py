@@ -593,3 +593,25 @@ def test_the_owner_is_told_when_nobody_hears_the_neighbourhood_for_him(house: Ho
         house.turn()
     house.registrar.hearing.configure(NeighbourhoodConfig())
     assert after(10_000, None) == set()
+
+
+def test_of_many_who_say_yes_at_once_one_has_said_it(asked: House) -> None:
+    yes = shown(asked)
+    together = threading.Barrier(8)
+    outcomes: list[str] = []
+
+    def approve() -> None:
+        together.wait()
+        try:
+            asked.registrar.approve(ID, yes)
+            outcomes.append("approved")
+        except CommandError:
+            outcomes.append("refused")
+
+    threads = [threading.Thread(target=approve) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["approved", *["refused"] * 7]
+    assert [entry["data"].get("to") for entry in asked.ledger()].count("approved") == 1

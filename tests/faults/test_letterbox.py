@@ -5,8 +5,6 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-import pytest
-
 from device.letterbox import LARGEST_BUNDLE_BYTES, Item, bundle
 from tests.house import Broker, Listener, wait_for
 from tests.neighbourhood import House, Sender
@@ -60,25 +58,19 @@ def test_a_house_without_a_letterbox_says_so_and_rings(tmp_path: Path, broker: B
         house.stop_all()
 
 
-@pytest.mark.parametrize("spoil", ["changed", "no database"])
 def test_a_ledger_that_was_tampered_with_stops_consent_and_nothing_else(
-    tmp_path: Path, broker: Broker, spoil: str
+    tmp_path: Path, broker: Broker
 ) -> None:
     house = House(tmp_path / "house", broker.port).start()
     try:
         house.pin(Sender(tmp_path / "department"))
         house.stop()
         ledger = house.state / "state/ledger.db"
-        if spoil == "changed":
-            db = sqlite3.connect(ledger)
-            db.execute("DROP TRIGGER entry_stays")
-            db.execute("UPDATE entry SET text = replace(text, 'paris-example', 'lyon-example') WHERE seq = 2")
-            db.commit()
-            db.close()
-        else:
-            ledger.write_bytes(b"no database" * 500)
-            for beside in ("-wal", "-shm"):
-                ledger.with_name(ledger.name + beside).unlink(missing_ok=True)
+        db = sqlite3.connect(ledger)
+        db.execute("DROP TRIGGER entry_stays")
+        db.execute("UPDATE entry SET text = replace(text, 'paris-example', 'lyon-example') WHERE seq = 2")
+        db.commit()
+        db.close()
         told = house.run("ledger", "verify")
         assert told.returncode == 1
         assert "ledger.db" in told.stdout

@@ -76,7 +76,7 @@ def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(
     accessible(page)
     picture(page, "senders")
 
-    page.wait_for_timeout(6_000)  # somebody comes to the door
+    page.wait_for_timeout(3_000)  # somebody comes to the door
     house.run("record")
     house.clips(1)
     page.goto(f"{house.page}/#/requests")

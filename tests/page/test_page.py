@@ -470,7 +470,7 @@ def test_the_languages_say_the_same_things() -> None:
     english, german = (json.loads((folder / f"strings/{name}.json").read_text()) for name in ("en", "de"))
     assert english.keys() == german.keys()
     for key, text in english.items():
-        assert re.findall(r"\{\w+\}", text).sort() == re.findall(r"\{\w+\}", german[key]).sort(), key
+        assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", german[key])), key
     scripts = "\n".join(path.read_text() for path in folder.rglob("*.js"))
     asked = set(re.findall(r"\bt\(\"(\w+)\"", scripts))
     assert asked <= english.keys() | {key.removesuffix("_one") for key in english}

@@ -1,7 +1,6 @@
 """What was kept plays in a browser: Debian's Chromium, on a page that a small web server serves."""
 
 import base64
-import os
 import re
 import signal
 import threading
@@ -86,17 +85,6 @@ class WebServer(SimpleHTTPRequestHandler):
             self.wfile.write(content[first : last + 1])
         except ConnectionError:
             return  # a browser lets go of what it does not need
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright  # brings an event loop with it
-
-    no_sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium has none for root
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=no_sandbox)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

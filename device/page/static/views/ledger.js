@@ -15,7 +15,7 @@ export async function mount(place, house) {
         el("p", { class: "hash" }, head), el("p", { class: "hint" }, t("ledger_head_help", { count: length })),
         el("div", { class: "buttons" }, el("a", { class: "button quiet", href: "/api/ledger/export", download: "doorbell-ledger.jsonl" }, icon("download"), t("ledger_export")))),
       refused.length > 0 && el("section", {}, el("h2", {}, t("ledger_refused")),
-        el("ul", {}, refused.map((row) => el("li", {}, t("refused_row", { count: row.count, why: row.sentence }))))),
+        el("ul", {}, refused.map((row) => el("li", {}, t("refused_row", { count: row.count, why: t(`reason_${row.reason}`) }))))),
       el("ol", { class: "story ledger", reversed: true }, entries.reverse().map((entry) => el("li", { value: entry.seq },
         el("time", { dateTime: entry.at }, whenText(new Date(entry.at))), el("span", {}, words(entry))))));
   };
