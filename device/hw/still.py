@@ -7,7 +7,7 @@ import av
 from device.errors import CameraError
 from device.events import Packet, SoundPacket
 from device.hw.decoding import decoded
-from device.policy.jpeg import jpeg_of
+from device.policy.jpeg import masked_jpeg
 from device.policy.masks import Masks
 
 QUALITY = 85
@@ -29,6 +29,4 @@ def still(packets: Iterable[Packet | SoundPacket], masks: Masks) -> bytes:
         last = frame
     if last is None:
         raise CameraError("the camera's picture cannot be decoded")
-    planes = last.reformat(last.width & ~1, last.height & ~1, "yuv420p").to_ndarray()
-    masks.burn_yuv420(planes)
-    return jpeg_of(planes, QUALITY)
+    return masked_jpeg(last, masks, QUALITY)

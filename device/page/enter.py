@@ -38,6 +38,11 @@ def grave(accounts: Accounts) -> Any:
     return check
 
 
+def peer(request: Request) -> str:
+    """Return the address of who asks."""
+    return request.client.host if request.client else ""
+
+
 def sure(accounts: Accounts) -> Callable[[Request, str | None], None]:
     """Return what raises unless this very request brings the password: a yes is not left over from something
     else.
@@ -47,7 +52,7 @@ def sure(accounts: Accounts) -> Callable[[Request, str | None], None]:
         session: Session | None = request.state.session
         if session is None or not password:
             raise HTTPException(403, {"error": "give the password with it", "code": "step_up"})
-        accounts.step_up(session, password, peer=request.client.host if request.client else "")
+        accounts.step_up(session, password, peer=peer(request))
 
     return check
 
@@ -67,9 +72,6 @@ def router(accounts: Accounts, device_name: str) -> APIRouter:
             samesite="strict",
         )
         return {"token": change_token(token)}
-
-    def peer(request: Request) -> str:
-        return request.client.host if request.client else ""
 
     def agent(request: Request) -> str:
         return request.headers.get("user-agent", "")

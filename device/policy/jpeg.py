@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from device.policy.masks import Masks
+
 
 def jpeg_of(planes: NDArray[Any], quality: int) -> bytes:
     """Return a planar YUV 4:2:0 picture as JPEG: uint8, 3/2 H x W, as PyAV gives it; `quality` 0 to 100.
@@ -17,3 +19,10 @@ def jpeg_of(planes: NDArray[Any], quality: int) -> bytes:
     if not good:
         raise ValueError("it cannot be made a JPEG")
     return np.asarray(jpeg).tobytes()
+
+
+def masked_jpeg(frame: Any, masks: Masks, quality: int) -> bytes:
+    """Return a frame of PyAV as JPEG, covered where nobody shall see; odd sides lose a row or column."""
+    planes = frame.reformat(frame.width & ~1, frame.height & ~1, "yuv420p").to_ndarray()
+    masks.burn_yuv420(planes)
+    return jpeg_of(planes, quality)

@@ -13,6 +13,7 @@ import av
 
 from device.policy.masks import Masks
 from device.policy.zones import Points
+from device.store.plain_errors import plain_errors
 
 CRF = "20"
 """x264's quality; 20 is hard to tell from the source."""
@@ -23,10 +24,8 @@ def masked_copy(source: Path, target: Path, masks: Masks) -> None:
 
     Times stay as they are. Raises OSError or ValueError; then `target` is not whole.
     """
-    try:
+    with plain_errors():
         _copy(source, target, masks)
-    except av.error.FFmpegError as error:  # some of its kinds are an OSError or a ValueError already, not all
-        raise error if isinstance(error, (OSError, ValueError)) else ValueError(str(error)) from error
 
 
 def _copy(source: Path, target: Path, masks: Masks) -> None:
