@@ -21,6 +21,7 @@ from device.errors import ButtonError, DoorbellError
 from device.events import ButtonState, Fault, Inbox, StopAsked
 from device.house import House
 from device.logs import start_logging
+from device.making import ParcelMaker
 from device.notify import Notifier
 from device.page.listeners import Listeners
 from device.store.files import StateLock
@@ -67,8 +68,9 @@ def run(sources: Sources) -> int:
         camera = house.open_camera()
         stack.callback(camera.stop, 1.0)
         commands = Commands(house)
-        registrar = house.open_registrar(commands.footage)
+        registrar = house.open_registrar(commands.footage, ParcelMaker(house))
         stack.callback(registrar.stop, 1.0)
+        stack.callback(house.open_releases().stop, 1.0)
         page = house.open_page(listeners, commands, commands.keep)
         stack.callback(page.stop, 1.5)
         status = house.desk.run()

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 ClockFlag = Literal["synchronised", "unsynchronised"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_MINUTES = 1440
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 
 
@@ -61,6 +62,17 @@ def minute_of_day(wall_us: int) -> int:
     """Return the minute of the day, 0 to 1439, in this machine's time zone."""
     moment = time.localtime(wall_us / 1e6)
     return moment.tm_hour * 60 + moment.tm_min
+
+
+def within(hours: str, minute: int) -> bool:
+    """Return whether a minute of the day lies in `hours`: "22:00-07:00", perhaps over midnight; "": never.
+
+    The last minute does not count; two equal times are a whole day.
+    """
+    if not hours:
+        return False
+    first, last = (int(time_[:2]) * 60 + int(time_[3:]) for time_ in hours.split("-"))
+    return (minute - first) % DAY_MINUTES < ((last - first) % DAY_MINUTES or DAY_MINUTES)
 
 
 def rfc3339(wall_us: int) -> str:

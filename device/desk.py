@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from device import __version__
-from device.clock import Clock, minute_of_day, parse_rfc3339, rfc3339, wall_at_us
+from device.clock import Clock, minute_of_day, parse_rfc3339, rfc3339, wall_at_us, within
 from device.config import Config
 from device.events import (
     ButtonState,
@@ -44,7 +44,6 @@ from device.events import (
 from device.known import Known, motion, state, status
 from device.notify import Notifier
 from device.policy.episode import ClipOrder, EpisodeRule
-from device.policy.quiet import LOUD_SEVERITIES, is_quiet
 from device.policy.settings import (
     QUIET_UNTIL,
     SWITCHES,
@@ -68,6 +67,10 @@ FIRST_GO_S = 0.001
 at a time, and this takes a fifth off the median until a subscriber hears of it (docs/performance.md)."""
 FLUSH_US = 1_200_000
 """An orderly stop takes 3 s at most; this much of it is for the last clip."""
+
+
+LOUD_SEVERITIES = ("extreme", "severe")
+"""Notices that quiet hours let through; the words are CAP 1.2's in lower case."""
 
 
 class Outlets(Protocol):
@@ -234,7 +237,7 @@ class Desk:
             case NoticeHeard():
                 self._notice_heard(fact)
             case ConsentStep():
-                self._note("consent", fact.fields, mono_us=fact.mono_us)
+                self._note(fact.kind, fact.fields, mono_us=fact.mono_us)
             case LedgerReport():
                 self._known.ledger = fact
                 self.outlets.retain("requests/pending", str(fact.pending))
@@ -260,7 +263,7 @@ class Desk:
             "press_number": self._episodes.presses,
         }
         self.outlets.press(self._known.presses, press.mono_us, json.dumps(payload))
-        quiet = is_quiet(self.config.chime.quiet_hours, minute_of_day(wall_us))
+        quiet = within(self.config.chime.quiet_hours, minute_of_day(wall_us))
         if self.settings.chime_rings(wall_us) and not quiet:
             self.outlets.ring()
         time.sleep(FIRST_GO_S)
@@ -350,7 +353,7 @@ class Desk:
         morning.
         """
         wall_us = self.clock.wall_us()
-        quiet = is_quiet(self.config.chime.quiet_hours, minute_of_day(wall_us))
+        quiet = within(self.config.chime.quiet_hours, minute_of_day(wall_us))
         quiet = quiet or self.settings.quiet_until_us > wall_us
         announce = not quiet or fact.notice["severity"] in LOUD_SEVERITIES
         self.outlets.notice(fact.notice, announce=announce)

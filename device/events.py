@@ -293,9 +293,12 @@ class NoticeHeard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentStep:
-    """A request took a step, which is in the ledger already; `fields` say which, and nothing it asks."""
+    """A request took a step (`consent`), which is in the ledger already, or what was approved is under way
+    (`release`); `fields` say which and how far, and nothing of what is asked or sent.
+    """
 
     mono_us: int
+    kind: Literal["consent", "release"] = "consent"
     fields: dict[str, Any]
 
 

@@ -27,7 +27,14 @@ class KeptFootage:
         """Return whether a clip overlaps a span. Raises CommandError."""
         return bool(self._rows(start_us, end_us))
 
-    def cuts(self, spans: Callable[[str], tuple[int, int] | None], start_us: int, end_us: int) -> "list[Cut]":
+    def cuts(
+        self,
+        spans: Callable[[str], tuple[int, int] | None],
+        start_us: int,
+        end_us: int,
+        *,
+        exact: bool,
+    ) -> "list[Cut]":
         """Return the inward cuts of the clips that overlap a span. Raises CommandError."""
         from device.store.cut import cut_of  # loads PyAV
 
@@ -37,7 +44,7 @@ class KeptFootage:
             if span is None:
                 continue
             try:
-                cut = cut_of(self._house.layout.clips, row, *span)
+                cut = cut_of(self._house.layout.clips, row, *span, exact=exact)
             except FileNotFoundError:
                 continue  # deleted this very moment
             except (OSError, ValueError) as error:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from device.page.server import Keep, Page
     from device.policy.masks import Masks
     from device.registrar.footage import Footage
+    from device.registrar.making import Maker
     from device.registrar.registrar import Registrar
 
 RING_SLACK_US = 8_000_000
@@ -276,6 +277,7 @@ class House:
             self.open_link()
         if old.neighbourhood != new.neighbourhood and self.registrar:
             self.registrar.hearing.configure(new.neighbourhood)
+            self.registrar.releasing.configure(new.neighbourhood)
         self.inbox(ConfigChanged(config=new, keys=tuple(changed)))
 
     @property
@@ -315,18 +317,25 @@ class House:
         )
         return self.hire("keeper", keeper.run, patience_s=120)
 
-    def open_registrar(self, footage: "Footage") -> Worker:
+    def open_registrar(self, footage: "Footage", maker: "Maker") -> Worker:
         """Start the registrar: it reads the ledger, then the letterbox."""
         from device.registrar.registrar import Registrar  # loads NumPy and cryptography
 
         self.registrar = Registrar(
             path=self.layout.ledger,
+            working=self.layout.releases,
             config=self.config.neighbourhood,
             clock=self.clock,
             inbox=self.inbox,
             footage=footage,
+            maker=maker,
         )
         return self.hire("registrar", self.registrar.hearing.run, patience_s=120)
+
+    def open_releases(self) -> Worker:
+        """Start what carries an approval out, up to the letterbox."""
+        assert self.registrar  # noqa: S101  (open_registrar comes first)
+        return self.hire("releases", self.registrar.releasing.run, patience_s=120)
 
     def open_camera(self) -> Worker:
         """Start the camera's thread."""

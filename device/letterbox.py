@@ -1,12 +1,13 @@
 """The folders between the house and its courier: the only thing that both know.
 
-    in/      written by the courier: what it heard, unparsed, in bundles (000000000017.in), how it is
-    (`status.json`) out/     written by the house: settings for the courier, how far it has read (`read`)
+    in/     written by the courier: what it heard, unparsed, in bundles (000000000017.in), how it is
+            (`status.json`)
+    out/    written by the house: settings for the courier, how far it has read (`read`)
 
-A bundle is written to a name that nobody reads, synced, renamed, and the folder is synced. Its writer prunes
-it once the reader says, in a file of the reader's own, that it has read so far. Nothing in a folder is
-believed: not that it is a file, nor whose, nor its size. Standard library alone: the courier's whole world is
-built from this.
+Parcels have files of their own in both: device/parcels.py. A bundle is written to a name that nobody reads,
+synced, renamed, and the folder is synced. Its writer prunes it once the reader says, in a file of the
+reader's own, that it has read so far. Nothing in a folder is believed: not that it is a file, nor whose, nor
+its size. Standard library alone: the courier's whole world is built from this.
 """
 
 import base64
@@ -19,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 LARGEST_ITEM_BYTES = 1_048_576
 """A feed's document; what comes over MQTT is cut off far below."""
@@ -29,6 +31,7 @@ MOST_NAMES = 3 * MOST_BUNDLES
 """That are looked at in a folder of the other: more than an honest one ever has."""
 SETTINGS, READ, STATUS = "settings.json", "read", "status.json"
 _NAME = re.compile(r"([0-9]{12})\.in")
+_REPORT = re.compile(r"[0-9a-f]{64}\.report")  # of device/parcels.py
 _SOURCE = re.compile(rb"[a-z0-9][a-z0-9:-]{0,63}")
 _LARGEST_SMALL_BYTES = 65_536
 
@@ -86,7 +89,7 @@ def write_small(folder: Path, name: str, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.rename(folder / name)
-    _sync(folder)
+    sync(folder)
 
 
 def read_small(folder: Path, name: str) -> bytes | None:
@@ -157,7 +160,7 @@ class Inbox:
     def strangers(self) -> Iterator[str]:
         """Yield names in the folder that no courier writes. Raises OSError."""
         for entry in islice(os.scandir(self._folder), MOST_NAMES):
-            ours = entry.name == STATUS or _NAME.fullmatch(entry.name)
+            ours = entry.name == STATUS or _NAME.fullmatch(entry.name) or _REPORT.fullmatch(entry.name)
             if not ours and not entry.name.startswith("."):
                 yield entry.name
 
@@ -186,36 +189,44 @@ def _bundles(folder: Path) -> Iterator[tuple[int, str]]:
                 yield int(match[1]), entry.name
 
 
-def _read(folder: Path, name: str, largest: int) -> bytes:
-    """Read an ordinary file of the folder's owner; a link or a pipe is never followed."""
+def open_plain(folder: Path, name: str) -> BinaryIO:
+    """Open an ordinary file of the folder's owner; a link or a pipe is never followed.
+
+    Raises Unreadable, OSError.
+    """
     path = folder / name
-    fd = -1
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        raise Unreadable("not_a_file", name)
+    # Meanwhile it may have become another: O_NOFOLLOW, no waiting, and a second look.
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            raise Unreadable("not_a_file", name)
-        # Meanwhile it may have become another: O_NOFOLLOW, no waiting, and a second look.
-        # look.
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            raise Unreadable("not_a_file", name)
-        if found.st_uid != folder.stat().st_uid:
-            raise Unreadable("wrong_owner", name)
-        if found.st_size > largest:
-            raise Unreadable("too_large", name)
-        with os.fdopen(fd, "rb") as file:
-            fd = -1
-            content = file.read(largest + 1)
-        if len(content) > largest:
-            raise Unreadable("too_large", name)
-        return content
-    finally:
-        if fd >= 0:
-            os.close(fd)
+        _check(os.fstat(file.fileno()), folder, name)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
-def _sync(folder: Path) -> None:
+def _check(found: os.stat_result, folder: Path, name: str) -> None:
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        raise Unreadable("not_a_file", name)
+    if found.st_uid != folder.stat().st_uid:
+        raise Unreadable("wrong_owner", name)
+
+
+def _read(folder: Path, name: str, largest: int) -> bytes:
+    with open_plain(folder, name) as file:
+        if os.fstat(file.fileno()).st_size > largest:
+            raise Unreadable("too_large", name)
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise Unreadable("too_large", name)
+    return content
+
+
+def sync(folder: Path) -> None:
+    """Make what was renamed or deleted in a folder durable. Raises OSError."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

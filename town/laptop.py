@@ -161,14 +161,14 @@ def _wait_for(check: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-def make_certificates(folder: Path) -> None:
-    """Make an authority and a certificate for localhost, once."""
+def make_certificates(folder: Path, host: str = "localhost") -> None:
+    """Make an authority (ca.pem) and a certificate (server.pem, server-key.pem) for a host, once."""
     if (folder / "server.pem").exists():
         return
     now = dt.datetime.now(dt.UTC)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a town on this machine")])
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     signed_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
 
     def start(subject: x509.Name, public: Any) -> x509.CertificateBuilder:
@@ -191,7 +191,8 @@ def make_certificates(folder: Path) -> None:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    loopback = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))] if host == "localhost" else []
+    names = [x509.DNSName(host), *loopback]
     server = (
         start(name, key.public_key())
         .add_extension(x509.SubjectAlternativeName(names), critical=False)

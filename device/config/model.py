@@ -138,18 +138,19 @@ class ButtonConfig(Table):
     gpio: GpioConfig = GpioConfig()
 
 
+def _two_times(hours: str) -> str:
+    if hours and not _QUIET_HOURS.fullmatch(hours):
+        raise ValueError('must be two times of day, such as "22:00-07:00", or "" for none')
+    return hours
+
+
 class ChimeConfig(Table):
     """What sounds inside the house."""
 
     kind: Literal["simulated", "none"] = "simulated"
     quiet_hours: str = ""
 
-    @field_validator("quiet_hours")
-    @classmethod
-    def _two_times(cls, quiet_hours: str) -> str:
-        if quiet_hours and not _QUIET_HOURS.fullmatch(quiet_hours):
-            raise ValueError('must be two times of day, such as "22:00-07:00", or "" for none')
-        return quiet_hours
+    _hours = field_validator("quiet_hours")(_two_times)
 
 
 class PiCameraConfig(Table):
@@ -366,8 +367,11 @@ class NeighbourhoodConfig(Table):
     )
     broker_port: int = Field(8883, ge=1, le=65_535)
     broker_ca_file: str = ""
+    upload_kbps: int = Field(0, ge=0, le=1_000_000)
+    upload_hours: str = ""
     letterbox_dir: AbsolutePath = Field(Path("/var/lib/doorbelld-letterbox"), validate_default=True)
 
+    _hours = field_validator("upload_hours")(_two_times)
     _readable = field_validator("broker_ca_file")(_readable_file)
 
     @field_validator("letterbox_dir")

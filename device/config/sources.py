@@ -41,6 +41,8 @@ PAGE_KEYS = (
     "neighbourhood.longitude",
     "neighbourhood.broker_host",
     "neighbourhood.broker_port",
+    "neighbourhood.upload_kbps",
+    "neighbourhood.upload_hours",
 )
 """What the page may change: all of it takes effect without a restart."""
 GRAVE_KEYS = ("mqtt.", "masks", "neighbourhood.")

@@ -55,6 +55,15 @@ class Case:
     offer_hash: str = ""
     ends_at: int = 0
     """Until when an approval holds, Unix seconds; 0 before."""
+    offer: dict[str, Any] = field(default_factory=dict)
+    """What was approved, word for word."""
+    parcel: dict[str, Any] = field(default_factory=dict)
+    """What was sealed: sha256, bytes, key, clips."""
+    receipt: dict[str, Any] = field(default_factory=dict)
+    left_bytes: int = 0
+    """At most so many bytes of the parcel have left the house, as far as is known."""
+    accounted: bool = False
+    """Whether that is the last word."""
 
     @property
     def admitted(self) -> bool:
@@ -118,6 +127,9 @@ class Book:
                 del self.feeds[data["name"]]
             case "request":
                 self._request(data, body, at)
+            case "left":
+                case = self.cases[data["id"]]
+                case.left_bytes, case.accounted = data["left_bytes"], data["final"]
             case "notice":
                 self._notice(data, body, at)
             case "cancellation":
@@ -173,6 +185,11 @@ class Book:
         case.history.append({"state": str(state), "at": at, "why": case.why})
         case.offer_hash = data.get("offer_hash", case.offer_hash)
         case.ends_at = data.get("ends_at", case.ends_at)
+        case.offer = data.get("offer", case.offer)
+        case.parcel = data.get("parcel", case.parcel)
+        case.receipt = data.get("receipt", case.receipt)
+        if state is State.DELIVERED:
+            case.left_bytes, case.accounted = case.parcel["bytes"], True
 
     def _notice(self, data: Mapping[str, Any], body: bytes | None, at: int) -> None:
         source, name, digest = data["source"], data["id"], data["sha256"]

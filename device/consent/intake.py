@@ -122,6 +122,21 @@ def step(request_id: str, state: State, taken: Step, **told: Any) -> Draft:
     )
 
 
+def left(case: Case, *, left_bytes: int, final: bool, why: str) -> Draft:
+    """Return what of a parcel had left when its approval ended before it was delivered."""
+    return Draft(
+        kind="left",
+        data={
+            "id": case.request.id,
+            "sha256": case.parcel["sha256"],
+            "left_bytes": left_bytes,
+            "of_bytes": case.parcel["bytes"],
+            "final": final,
+            "why": why,
+        },
+    )
+
+
 def _taken_back(case: Case | None, why: str) -> list[Draft]:
     if case is None:
         return []

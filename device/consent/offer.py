@@ -6,7 +6,7 @@ to send to is another offer, and needs another yes.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import rfc8785
@@ -34,11 +34,22 @@ class Cut:
     frames: int
 
 
+Corners = Sequence[tuple[float, float]]
+"""Of a polygon, relative to the picture."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What the owner wants of it: None, all clips; else these, each with the span it is shortened to."""
+    """What the owner wants of it: None, all clips; else these, each with the span it is shortened to.
+
+    `exact`: from the very picture instead of the next keyframe, which encodes the clips anew. `audio`: with
+    the sound. `blurs`: what of a clip is blurred, which encodes it anew.
+    """
 
     spans: Mapping[str, tuple[int, int] | None] | None = None
+    exact: bool = False
+    audio: bool = False
+    blurs: Mapping[str, Sequence[Corners]] = field(default_factory=dict)
 
     def span(self, clip_id: str, window: tuple[int, int]) -> tuple[int, int] | None:
         """Return the span of a clip that may leave, inside `window`; None if it may not."""
@@ -55,11 +66,12 @@ def offer(
     envelope_sha256: str,
     sender: Sender,
     cuts: Sequence[Cut],
-    masks: Sequence[Sequence[tuple[float, float]]],
+    masks: Sequence[Corners],
+    choice: Choice,
 ) -> dict[str, Any]:
     """Return an offer, as it is hashed: only texts, whole numbers and lists of them.
 
-    A mask's corners are millionths of the picture, for canonical JSON likes whole numbers best.
+    Corners of masks and blurs are millionths of the picture, for canonical JSON likes whole numbers best.
     """
     record = sender.record
     recipient = next(each for each in record.recipients if each.name == request.recipient)
@@ -74,9 +86,9 @@ def offer(
         "window": {"start": time_text(request.window.start), "end": time_text(request.window.end)},
         "recipient": {"name": recipient.name, "age": recipient.age},
         "upload": {"name": upload.name, "kind": upload.kind, "origin": upload.origin},
-        "cut": "keyframe",
-        "audio": False,
-        "masks": [[[round(x * 1e6), round(y * 1e6)] for x, y in mask] for mask in masks],
+        "cut": "exact" if choice.exact else "keyframe",
+        "audio": choice.audio,
+        "masks": [_millionths(mask) for mask in masks],
         "clips": [
             {
                 "id": cut.clip_id,
@@ -87,10 +99,15 @@ def offer(
                 "first_us": cut.first_us,
                 "last_us": cut.last_us,
                 "frames": cut.frames,
+                "blur": [_millionths(shape) for shape in choice.blurs.get(cut.clip_id, ())],
             }
             for cut in cuts
         ],
     }
+
+
+def _millionths(corners: Corners) -> list[list[int]]:
+    return [[round(x * 1e6), round(y * 1e6)] for x, y in corners]
 
 
 def offer_hash(what: Mapping[str, Any]) -> str:

@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from device.courier.carrier import Carrier
 from device.courier.feeds import fetch_all
-from device.courier.settings import CourierSettings, settings_in
+from device.courier.settings import CourierSettings, Limits, settings_in
 from device.courier.town import listen
 from device.courier.writer import Writer
 from device.errors import DoorbellError, StateError
@@ -35,7 +36,7 @@ STATUS_EVERY_S = 300.0
 
 
 class Courier:
-    """The three workers, and the settings they follow."""
+    """The four workers, and the settings they follow."""
 
     def __init__(self, letterbox: Path) -> None:
         self._house_folder = letterbox / "out"
@@ -51,11 +52,13 @@ class Courier:
         self._died = threading.Event()
         self._own_folder = own
         self._how: dict[str, str] = {}
+        self._limits = Limits()
         self._told: tuple[float, dict[str, str]] = (0.0, {})
 
     def run(self, notifier: Notifier) -> int:
         """Follow the settings until told to stop; return the exit status."""
         writer = self._hire("writer", lambda worker: self._writer.run(worker.stopping, worker.beat))
+        carrier = self._hire("carrier", self._carry)
         following: list[Worker] = []
         standing: CourierSettings | None = None
         notifier.ready("listening for settings")
@@ -68,15 +71,18 @@ class Courier:
             # What cannot be read this moment changes nothing.
             if not trouble and settings != standing:
                 _stop(following)
+                self._limits = settings.limits
                 following, standing = self._follow(settings), settings
             self._say_how_it_is()
             turns += 1
-            if turns % WATCHDOG_EVERY_TURNS == 0 and all(each.is_healthy() for each in (writer, *following)):
+            if turns % WATCHDOG_EVERY_TURNS == 0 and all(
+                each.is_healthy() for each in (writer, carrier, *following)
+            ):
                 notifier.watchdog()
             self.stopping.wait(LOOK_S)
         notifier.stopping()
         _stop(following)
-        _stop([writer])
+        _stop([writer, carrier])
         return 1 if self._died.is_set() else 0
 
     def _say_how_it_is(self) -> None:
@@ -92,10 +98,21 @@ class Courier:
         except OSError as error:
             log.warning("letterbox %s: %s", error.filename or "", error.strerror)
 
+    def _carry(self, worker: Worker) -> None:
+        Carrier(
+            self._house_folder,
+            self._own_folder,
+            limits=lambda: self._limits,
+            tell=lambda text: self._how.update(parcels=text),
+            stopping=worker.stopping,
+            beat=worker.beat,
+        ).run()
+
     def _follow(self, settings: CourierSettings) -> list[Worker]:
         put = self._writer.put
         self._writer.forget()
-        self._how = {"town": "connecting"} if settings.broker else {}
+        carrying = {name: text for name, text in self._how.items() if name == "parcels"}
+        self._how = {**({"town": "connecting"} if settings.broker else {}), **carrying}
         workers = []
         broker = settings.broker
         if broker and settings.cells:

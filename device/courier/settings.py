@@ -4,10 +4,12 @@ guessed.
 
 import json
 import re
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from device.clock import minute_of_day, within
 from device.letterbox import SETTINGS, Unreadable, read_small
 
 MOST_FEEDS = 20
@@ -15,6 +17,7 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _CELL = re.compile(r"[0-9b-hjkmnp-z]{4}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}[a-z0-9]")
 _URL = re.compile(r"https://[!-~]{1,1300}")
+_HOURS = re.compile(r"([0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9])?")
 _LARGEST_PORT = 65_535
 
 
@@ -28,12 +31,30 @@ class Broker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """When parcels may be sent ("HH:MM-HH:MM", local time; "": always), and how fast (0: no limit)."""
+
+    kbps: int = 0
+    hours: str = ""
+
+    @property
+    def bytes_a_second(self) -> int:
+        """The limit as bytes; 0: none."""
+        return self.kbps * 125
+
+    def may_send_now(self) -> bool:
+        """Return whether this is one of the hours."""
+        return not self.hours or within(self.hours, minute_of_day(time.time_ns() // 1000))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CourierSettings:
     """Nothing in it is secret, and nothing says more than a town."""
 
     broker: Broker | None = None
     cells: tuple[str, ...] = ()
     feeds: dict[str, str] = field(default_factory=dict)
+    limits: Limits = Limits()
 
 
 def settings_in(folder: Path) -> tuple[CourierSettings, str]:
@@ -60,7 +81,9 @@ def _checked(told: dict[str, Any]) -> CourierSettings:
     if len(feeds) > MOST_FEEDS:
         raise ValueError(f"more than {MOST_FEEDS} feeds")
     cells = tuple(_fit(_CELL, cell) for cell in told["cells"][:9])
-    return CourierSettings(broker=found, cells=cells, feeds=feeds)
+    upload = told["upload"]
+    limits = Limits(kbps=int(upload["kbps"]), hours=_fit(_HOURS, upload["hours"]))
+    return CourierSettings(broker=found, cells=cells, feeds=feeds, limits=limits)
 
 
 def _fit(pattern: re.Pattern[str], text: Any) -> str:

@@ -27,17 +27,31 @@ NOT_EMERGENCY = "This is not a replacement for calling the emergency number."
 LARGEST_RECORD = 40_000
 
 
-class Span(Body):
-    """What of a clip may leave: RFC 3339 times."""
+Corner = tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]]
+Shape = Annotated[list[Corner], Field(min_length=3, max_length=32)]
 
-    start: str = Field(max_length=40)
-    end: str = Field(max_length=40)
+
+class Piece(Body):
+    """What of a clip may leave: RFC 3339 times (null: as far as the window goes), and what is blurred in it.
+
+    A shape's corners are relative to the picture, (0, 0) top left. A blur encodes the clip anew.
+    """
+
+    start: str | None = Field(None, max_length=40)
+    end: str | None = Field(None, max_length=40)
+    blur: list[Shape] = Field([], max_length=8)
 
 
 class Chosen(Body):
-    """Which clips may leave, whole or shortened (null: as far as the window goes); nothing: all."""
+    """Which clips may leave, whole or in pieces (null: as far as the window goes); nothing: all.
 
-    clips: dict[str, Span | None] | None = Field(None, max_length=1000)
+    `exact` begins with the first picture of the window instead of the first keyframe, and encodes every clip
+    anew. `audio`: with the sound, if there is some.
+    """
+
+    clips: dict[str, Piece | None] | None = Field(None, max_length=1000)
+    exact: bool = False
+    audio: bool = False
 
 
 class Approval(Chosen):
@@ -207,15 +221,18 @@ def _add_ledger(api: APIRouter, home: Home) -> None:
 
 def _choice(body: Chosen) -> Choice:
     if body.clips is None:
-        return Choice()
+        return Choice(exact=body.exact, audio=body.audio)
     try:
         spans = {
-            name: None if span is None else (parse_rfc3339(span.start), parse_rfc3339(span.end))
-            for name, span in body.clips.items()
+            name: (parse_rfc3339(piece.start), parse_rfc3339(piece.end))
+            if piece is not None and piece.start and piece.end
+            else None
+            for name, piece in body.clips.items()
         }
     except ValueError as error:
         raise CommandError(f"a span's times are RFC 3339, such as 2026-11-24T22:00:00Z: {error}") from error
-    return Choice(spans=spans)
+    blurs = {name: piece.blur for name, piece in body.clips.items() if piece and piece.blur}
+    return Choice(spans=spans, exact=body.exact, audio=body.audio, blurs=blurs)
 
 
 def _map(areas: list[tuple[str, Ring]], home: Home) -> Response:

@@ -338,8 +338,9 @@ class Hearing:
 
 
 def courier_settings(config: NeighbourhoodConfig, feeds: Mapping[str, str]) -> bytes:
-    """Return what the courier is told: the broker, nine whole cells, the feeds. No position, no key."""
-    told: dict[str, Any] = {"v": 1, "broker": None, "cells": [], "feeds": {}}
+    """Return what the courier is told: broker, nine whole cells, feeds, limits. No position, no key."""
+    limits = {"kbps": config.upload_kbps, "hours": config.upload_hours}
+    told: dict[str, Any] = {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": limits}
     if config.enabled:
         ca_pem = Path(config.broker_ca_file).read_text() if config.broker_ca_file else ""
         told["broker"] = {"host": config.broker_host, "port": config.broker_port, "ca_pem": ca_pem}

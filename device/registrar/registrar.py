@@ -20,8 +20,10 @@ from device.events import Inbox
 from device.registrar.footage import Footage
 from device.registrar.hearing import Hearing
 from device.registrar.ledger import Ledger
+from device.registrar.making import Maker
 from device.registrar.registry import Registry
-from device.registrar.told import case_told, entry_told, export_text, notice_told
+from device.registrar.releasing import Releasing
+from device.registrar.told import case_told, entry_told, export_text, notice_told, release_told
 
 ALL = Choice()
 
@@ -30,10 +32,20 @@ class Registrar:
     """Pins, requests, notices and the ledger. Its methods may be called from any thread but the desk's."""
 
     def __init__(
-        self, *, path: Path, config: NeighbourhoodConfig, clock: Clock, inbox: Inbox, footage: Footage
+        self,
+        *,
+        path: Path,
+        working: Path,
+        config: NeighbourhoodConfig,
+        clock: Clock,
+        inbox: Inbox,
+        footage: Footage,
+        maker: Maker,
     ) -> None:
+        """`path` is the ledger's, `working` the folder in which parcels are made."""
         self.registry = Registry(path, clock, inbox)
         self.hearing = Hearing(self.registry, config, footage)
+        self.releasing = Releasing(self.registry, config, working, maker)
         self._footage = footage
 
     def requests(self) -> list[dict[str, Any]]:
@@ -48,10 +60,11 @@ class Registrar:
             case = self._find(request_id)
             told = case_told(case, self.registry.book)
             told["history"] = case.history
+            told["release"] = release_told(case, self.releasing.progress(case))
         if case.state is State.OFFERED:
             cuts = self._cuts(case, choice)
             with self.registry.asked():
-                told["offer"] = self._offer(case, cuts)
+                told["offer"] = self._offer(case, cuts, choice)
             told["offer_hash"] = offer_hash(told["offer"])
         return told
 
@@ -65,7 +78,7 @@ class Registrar:
         with self.registry.asked():
             now = self.registry.now()
             ends_at = min(case.request.exp, now + rules.LONGEST_APPROVAL_S)
-            what = self._offer(case, cuts) if case.state is State.OFFERED else {}
+            what = self._offer(case, cuts, choice) if case.state is State.OFFERED else {}
             yes = intake.step(
                 request_id,
                 case.state,  # as it is now: whoever was quicker has decided
@@ -94,10 +107,11 @@ class Registrar:
             return case_told(case, self.registry.book)
 
     def withdraw(self, request_id: str) -> dict[str, Any]:
-        """Take an approval back. Raises CommandError."""
+        """Take an approval back: nothing leaves any more. Raises CommandError."""
         with self.registry.asked():
             case = self._find(request_id)
             self.registry.write([intake.step(request_id, case.state, Step.WITHDRAW)])
+            self.releasing.revoke(case)
             return case_told(case, self.registry.book)
 
     def senders(self) -> list[dict[str, Any]]:
@@ -199,14 +213,14 @@ class Registrar:
         """Look at the clips, which may take a while: without the lock."""
         window = case.request.window
         span = window.start * 1_000_000, window.end * 1_000_000
-        return self._footage.cuts(lambda clip_id: choice.span(clip_id, span), *span)
+        return self._footage.cuts(lambda clip_id: choice.span(clip_id, span), *span, exact=choice.exact)
 
-    def _offer(self, case: Case, cuts: Sequence[Cut]) -> dict[str, Any]:
+    def _offer(self, case: Case, cuts: Sequence[Cut], choice: Choice) -> dict[str, Any]:
         sender = self.registry.book.senders.get(case.request.agency)
         if sender is None:
             raise CommandError("its agency is not pinned any more")
         try:
-            return offer(case.request, case.envelope_sha256, sender, cuts, self._footage.masks())
+            return offer(case.request, case.envelope_sha256, sender, cuts, self._footage.masks(), choice)
         except StopIteration:
             raise CommandError(
                 "the agency has since taken away the recipient, or the place to send to, of this request"

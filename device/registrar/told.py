@@ -26,6 +26,20 @@ def case_told(case: Case, book: Book) -> dict[str, Any]:
     }
 
 
+def release_told(case: Case, progress: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what became of an approval: how far it is, what was sealed, what left; None before it."""
+    if not case.offer:
+        return None
+    return {
+        "offer": case.offer,
+        "progress": progress,
+        "parcel": case.parcel or None,
+        "receipt": case.receipt or None,
+        "left_bytes": case.left_bytes if case.parcel else 0,
+        "accounted": case.accounted or not case.parcel,
+    }
+
+
 def notice_told(kept: Kept, book: Book, now: int) -> dict[str, Any]:
     """Return a notice and who said it."""
     sender = book.senders.get(kept.source)

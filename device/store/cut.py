@@ -1,6 +1,5 @@
 """What of a clip lies in a span (packets are counted), and pictures of it (decoded to be looked at)."""
 
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import av
 
 from device.consent.offer import Cut
+from device.policy.inward import Picture, inside, pictures
 from device.policy.jpeg import masked_jpeg
 from device.policy.masks import Masks
 from device.store.index import ClipRow
@@ -17,23 +17,18 @@ QUALITY = 80
 _AV_US = 1_000_000
 
 
-def cut_of(folder: Path, row: ClipRow, start_us: int, end_us: int) -> Cut | None:
-    """Return the inward cut of a clip: the first keyframe at or after the start to the last picture that is
-    over by the end; None if no whole picture lies between. Unix microseconds. Raises OSError, ValueError.
+def cut_of(folder: Path, row: ClipRow, start_us: int, end_us: int, *, exact: bool = False) -> Cut | None:
+    """Return the inward cut of a clip: the first keyframe (`exact`: the first picture) at or after the start
+    to the last picture that is over by the end; None if no whole picture lies between. Unix microseconds.
+    Raises OSError, ValueError.
     """
-    first_us = last_us = 0
-    frames = 0
-    for pts_us, until_us, is_keyframe in _pictures(folder / row.file_name):
-        if row.started_wall_us + pts_us < start_us or row.started_wall_us + until_us > end_us:
-            continue
-        if not frames:
-            if not is_keyframe:
-                continue
-            first_us = pts_us
-        frames += 1
-        last_us = until_us
-    if not frames:
+    coded = _pictures(folder / row.file_name)
+    zero_us = row.started_wall_us
+    chosen = [coded[place] for place in inside(coded, start_us - zero_us, end_us - zero_us, exact=exact)]
+    if not chosen:
         return None
+    first_us = min(picture.from_us for picture in chosen)
+    last_us = max(picture.until_us for picture in chosen)
     return Cut(
         clip_id=row.clip_id,
         sha256=row.sha256,
@@ -42,7 +37,7 @@ def cut_of(folder: Path, row: ClipRow, start_us: int, end_us: int) -> Cut | None
         end_us=row.started_wall_us + last_us,
         first_us=first_us,
         last_us=last_us,
-        frames=frames,
+        frames=len(chosen),
     )
 
 
@@ -64,18 +59,12 @@ def picture_at(path: Path, at_us: int, masks: Masks) -> bytes:
     return masked_jpeg(shown, masks, QUALITY)
 
 
-def _pictures(path: Path) -> Iterator[tuple[int, int, bool]]:
-    """Yield start and end in the file, microseconds from its first picture, and whether it is a keyframe; in
-    the order in which they are shown.
-    """
+def _pictures(path: Path) -> list[Picture]:
     with plain_errors(), av.open(str(path)) as file:
         video = file.streams.video[0]
-        tick = (video.time_base or Fraction(1)) * _AV_US
-        found = sorted(
-            (int(packet.pts * tick), int((packet.duration or 0) * tick), packet.is_keyframe)
+        coded = [
+            (packet.pts, packet.duration or 0, packet.is_keyframe)
             for packet in file.demux(video)
             if packet.pts is not None
-        )
-    for place, (pts_us, duration_us, is_keyframe) in enumerate(found):
-        until_us = found[place + 1][0] if place + 1 < len(found) else pts_us + duration_us
-        yield pts_us - found[0][0], until_us - found[0][0], is_keyframe
+        ]
+        return pictures(coded, (video.time_base or Fraction(1)) * _AV_US)

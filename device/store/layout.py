@@ -55,6 +55,11 @@ class Layout:
         return self.state_dir / "masked"
 
     @property
+    def releases(self) -> Path:
+        """Working copies of what is being sealed, a folder each; what does not belong there is erased."""
+        return self.state_dir / "releases"
+
+    @property
     def settings(self) -> Path:
         """The owner's switches."""
         return self.state_dir / SETTINGS_FILE

@@ -17,8 +17,10 @@ from device.consent.envelope import NOTICE, RECORD, REQUEST, header
 from device.consent.intake import Place, heard, pinned, record_in
 from device.consent.models import time_text
 from device.consent.reasons import Reason, Refused
+from scripts.requester.opening import open_parcel
 from scripts.requester.paper import DAY_S, Folder, Wrong, fresh_id, now_s, polygon_of
 from scripts.requester.publish import publish
+from scripts.requester.report import write_report
 
 
 def keygen(arguments: argparse.Namespace) -> int:
@@ -115,6 +117,18 @@ def validate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def open_it(arguments: argparse.Namespace) -> int:
+    """Open a parcel, check everything that it says, and write a report."""
+    out = arguments.out or arguments.parcel.with_suffix("")
+    opened = open_parcel(arguments.parcel, arguments.folder, out, arguments.request)
+    for check in opened.checks:
+        print(f"{'ok ' if check.good else 'NO '} {check.name}: {check.said}")
+    print(write_report(opened))
+    if not opened.good:
+        print("not everything holds: do not rely on this parcel", file=sys.stderr)
+    return 0 if opened.good else 1
+
+
 def _judge(content: bytes, record_content: bytes) -> None:
     """Raise Refused unless a doorbell that pinned a record takes a request or notice."""
     envelope, said = record_in(record_content)
@@ -179,7 +193,7 @@ def _moment(text: str) -> int:
     return round(found.astimezone().timestamp())
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  (a command after the other)
     parser = argparse.ArgumentParser(prog="scripts/agency", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--folder", type=Path, default=Path("agency"), help="where the keys are (default: %(default)s)"
@@ -243,6 +257,12 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="the record that the doorbell has pinned (default: your own)",
+    )
+    one = add("open", open_it, "open a parcel: unseal, check, and write a report that a court can follow")
+    one.add_argument("parcel", type=Path, metavar="PARCEL")
+    one.add_argument("--out", type=Path, metavar="FOLDER", help="a new folder (default: the parcel's name)")
+    one.add_argument(
+        "--request", type=Path, action="append", default=[], metavar="FILE", help="your requests, to compare"
     )
     one = add("publish", publish, "hand it to the town: one PUT, and no answer but that it arrived")
     one.add_argument("file", type=Path, metavar="FILE")

@@ -11,7 +11,7 @@ import os
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from device.events import Fact, Fault, LedgerReport
 from device.letterbox import Item, Outbox, bundle
 from device.page.home import Consent
 from device.registrar.ledger import Ledger
+from device.registrar.making import Making
 from device.registrar.registrar import Registrar
 from device.registrar.told import export_text
 from tests.vectors import make
@@ -83,7 +84,9 @@ class Clips:
         self.asked += 1
         return any(cut.end_us > start_us and cut.start_us < end_us for cut in self.kept)
 
-    def cuts(self, spans: Callable[[str], tuple[int, int] | None], start_us: int, end_us: int) -> list[Cut]:
+    def cuts(
+        self, spans: Callable[[str], tuple[int, int] | None], start_us: int, end_us: int, *, exact: bool
+    ) -> list[Cut]:
         chosen = [(cut, spans(cut.clip_id)) for cut in self.kept]
         return [
             replace(cut, start_us=max(cut.start_us, span[0]), end_us=min(cut.end_us, span[1]))
@@ -93,6 +96,16 @@ class Clips:
 
     def masks(self) -> Sequence[Sequence[tuple[float, float]]]:
         return self.covered
+
+
+class NoMaker:
+    """Makes nothing: what comes after an approval is tried in tests/release."""
+
+    def begin(self, folder: Path, offer: Mapping[str, Any], offer_hash: str) -> Making:
+        raise CommandError("nothing is made here")
+
+    def sealed(self, folder: Path) -> Path:
+        return folder / "parcel.age"
 
 
 class NeverStopping:
@@ -126,10 +139,12 @@ class House:
         """Start, perhaps again."""
         self.registrar = Registrar(
             path=self.folder / "ledger.db",
+            working=self.folder / "releases",
             config=self.config,
             clock=self.clock,
             inbox=self.facts.append,
             footage=self.clips,
+            maker=NoMaker(),
         )
         self.registrar.registry.open()
         self.worker: Any = NeverStopping()

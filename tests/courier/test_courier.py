@@ -82,7 +82,8 @@ def test_cells_meet_around_the_date_line_and_end_at_a_pole() -> None:
 
 def test_it_is_told_nothing_while_the_neighbourhood_is_off() -> None:
     told = json.loads(courier_settings(NeighbourhoodConfig(), {"weather": "https://weather.example/cap"}))
-    assert told == {"v": 1, "broker": None, "cells": [], "feeds": {}}
+    limits = {"kbps": 0, "hours": ""}
+    assert told == {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": limits}
 
 
 @pytest.mark.parametrize(

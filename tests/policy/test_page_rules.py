@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from device.clock import within
 from device.page.whep import home_candidates
-from device.policy.quiet import is_quiet
 from device.policy.tries import FORGIVEN_US, LONGEST_WAIT_US, MOST_PEERS, Tries
 
 
@@ -52,14 +52,14 @@ def test_a_crowd_of_addresses_takes_no_more_memory_than_a_thousand() -> None:
     ],
 )
 def test_quiet_hours_may_lie_on_both_sides_of_midnight(hours: str, minute: int, quiet: bool) -> None:  # noqa: FBT001
-    assert is_quiet(hours, minute) is quiet
+    assert within(hours, minute) is quiet
 
 
 @given(st.integers(0, 1439), st.integers(0, 1439), st.integers(0, 1439))
 def test_a_minute_is_in_the_hours_or_in_the_rest_of_the_day(first: int, last: int, minute: int) -> None:
     one, other = (f"{m // 60:02d}:{m % 60:02d}" for m in (first, last))
     if first != last:
-        assert is_quiet(f"{one}-{other}", minute) != is_quiet(f"{other}-{one}", minute)
+        assert within(f"{one}-{other}", minute) != within(f"{other}-{one}", minute)
 
 
 def test_pictures_go_to_no_address_outside_the_home() -> None:

@@ -95,8 +95,7 @@ def test_a_request_goes_from_the_department_to_the_owner_who_shares_exactly_what
 
     yes = house.run("requests", "approve", row["id"], typed="yes\n")
     assert yes.returncode == 0, yes.stderr
-    entry = house.ledger()[-1]
-    assert entry["data"]["to"] == "approved"
+    entry = next(entry for entry in house.ledger() if entry["data"].get("to") == "approved")
     assert entry["data"]["offer_hash"] == offer["offer_hash"]
     assert entry["data"]["offer"] == offer["offer"]
     assert entry["data"]["destination"]["origin"] == "https://evidence.example"
@@ -107,7 +106,8 @@ def test_a_request_goes_from_the_department_to_the_owner_who_shares_exactly_what
     everything = json.dumps(dashboard.messages)
     assert "4711" not in everything
     assert "bicycle" not in everything
-    assert [step["state"] for step in dashboard.log("consent")] == ["received", "offered", "approved"]
+    steps = ["received", "offered", "approved", "sealed", "handed over"]
+    wait_for("every step", lambda: [step["state"] for step in dashboard.log("consent")] == steps)
     dashboard.close()
 
 

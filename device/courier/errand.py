@@ -1,0 +1,196 @@
+"""What a way to a store is given, and how it answers: the grant is looked at before each chunk.
+
+A store that cannot be reached, or stumbles, is asked again later (`OSError`). One that does what no honest
+store does is not (`Refusing`).
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import urllib3
+from urllib3.util import SKIP_HEADER
+
+from device.courier.address import pool_for, split_origin
+from device.parcels import Grant, Report, open_parcel
+
+CHUNK_BYTES = 65_536
+"""The unit of a withdrawal: nothing more leaves once the grant is gone."""
+SEGMENT_BYTES = 8 << 20
+"""The unit in which it is written down, before it leaves, how much may have left."""
+LARGEST_ANSWER_BYTES = 262_144
+_QUIET = {"user-agent": SKIP_HEADER, "accept-encoding": SKIP_HEADER}
+"""Nothing about what the courier is made of."""
+
+
+class Refusing(Exception):
+    """The store does what no honest store does; nothing more is sent to it."""
+
+
+class GrantGone(Exception):
+    """The grant was taken away, or has run out."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a store answered; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Errand:
+    """One parcel on its way; a new one for each attempt."""
+
+    def __init__(
+        self,
+        grant: Grant,
+        folder: Path,
+        *,
+        report: Report | None,
+        may_go_on: Callable[[], bool],
+        pace: Callable[[int], None],
+        save: Callable[[Report], None],
+    ) -> None:
+        """`may_go_on` looks at the grant; `pace` waits as the owner's limit wants; `save` writes a report
+        down, durably.
+        """
+        self.grant = grant
+        self._folder = folder
+        self._may_go_on = may_go_on
+        self._pace = pace
+        self._save = save
+        self.report = report or Report(
+            sha256=grant.sha256,
+            kind=grant.kind,
+            origin=grant.origin,
+            size_bytes=grant.size_bytes,
+            state="sending",
+        )
+        self._pool = pool_for(grant.origin)
+        self.left_bytes = self.report.left_bytes
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._pool.close()
+
+    def tell(self, **changes: Any) -> None:
+        """Write down how it is."""
+        self.report = replace(self.report, left_bytes=self.left_bytes, **changes)
+        self._save(self.report)
+
+    def ask(
+        self, method: str, target: str, *, headers: Mapping[str, str] | None = None, body: Any = None
+    ) -> Answer:
+        """Ask the origin for a path. Raises OSError: also for an answer that is too long."""
+        host, port = split_origin(self.grant.origin)
+        named = host if port == 443 else f"{host}:{port}"  # noqa: PLR2004
+        try:
+            answer = self._pool.urlopen(
+                method,
+                target,
+                headers={"host": named, **_QUIET, **(headers or {})},
+                body=body,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                assert_same_host=False,
+            )
+            content = answer.read(LARGEST_ANSWER_BYTES + 1, decode_content=False)
+            if len(content) > LARGEST_ANSWER_BYTES:
+                answer.close()
+                raise OSError("its answer is too long")
+            answer.release_conn()
+        except urllib3.exceptions.HTTPError as error:
+            raise OSError(str(error)) from error
+        return Answer(answer.status, {name.lower(): text for name, text in answer.headers.items()}, content)
+
+    def check_grant(self) -> None:
+        """Raise GrantGone if it may not go on."""
+        if not self._may_go_on():
+            raise GrantGone
+
+    def chunks(self, begin: int, end: int) -> Iterator[bytes]:
+        """Yield the sealed bytes from one place to another, as long as the grant stands.
+
+        Before the first of them it is written down that they may leave. Raises GrantGone.
+        """
+        self.check_grant()
+        before = self.left_bytes
+        self.left_bytes = max(before, end)
+        self.tell()
+        with open_parcel(self._folder, self.grant.sha256) as file:
+            file.seek(begin)
+            place = begin
+            while place < end:
+                if not self._may_go_on():
+                    self.left_bytes = max(before, place)  # here it is known exactly
+                    self.tell()
+                    raise GrantGone
+                block = file.read(min(CHUNK_BYTES, end - place))
+                if not block:
+                    raise Refusing("the parcel in the letterbox is shorter than its grant says")
+                self._pace(len(block))
+                yield block
+                place += len(block)
+
+    def prove_parcel(self) -> None:
+        """Raise Refusing unless the parcel is what the grant says, to the byte."""
+        with open_parcel(self._folder, self.grant.sha256) as file:
+            self._size(file)
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+            if digest.hexdigest() != self.grant.sha256:
+                raise Refusing("the parcel in the letterbox is not what its grant says")
+
+    def _size(self, file: BinaryIO) -> None:
+        if file.seek(0, 2) != self.grant.size_bytes:
+            raise Refusing("the parcel in the letterbox is not as long as its grant says")
+        file.seek(0)
+
+    def stored(self, said: dict[str, str]) -> None:
+        """Write the receipt down: what the store said, bound to the parcel."""
+        grant = self.grant
+        receipt = {
+            "sha256": grant.sha256,
+            "size_bytes": grant.size_bytes,
+            "kind": grant.kind,
+            "origin": grant.origin,
+            "said": said,
+        }
+        self.tell(state="stored", sent_bytes=grant.size_bytes, receipt=receipt)
+
+
+class Way(Protocol):
+    """How parcels reach one kind of store."""
+
+    def carry(self, errand: Errand) -> None:
+        """Carry it, or what is left of it, to the receipt. Raises OSError, Refusing, GrantGone."""
+
+    def forget(self, errand: Errand) -> str:
+        """Have the store forget a part of a parcel; say how that went. Raises OSError."""
+
+
+class Pace:
+    """The owner's limit: so many bytes a second, on average since it began."""
+
+    def __init__(self, bytes_a_second: int, *, sleep: Callable[[float], None]) -> None:
+        """0: no limit."""
+        self._rate = bytes_a_second
+        self._sleep = sleep
+        self._began_s = time.monotonic()
+        self._sent = 0
+
+    def __call__(self, size: int) -> None:
+        """Wait until so much more may be sent."""
+        if not self._rate:
+            return
+        self._sent += size
+        ahead_s = self._sent / self._rate - (time.monotonic() - self._began_s)
+        if ahead_s > 0:
+            self._sleep(ahead_s)

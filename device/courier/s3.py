@@ -1,0 +1,142 @@
+"""A parcel to an S3-compatible store whose origin hands out signed addresses: a multipart upload.
+
+The courier has no account there. It asks the pinned origin once (`POST /parcels`); the answer names signed
+addresses of the same origin for each part, for completing, and for aborting. An address of another origin is
+refused, whoever signed it. docs/consent-protocol.md, section 9, has the form.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+from xml.sax.saxutils import escape
+
+from device.courier.errand import Answer, Errand, Refusing
+
+PLACE = "/parcels"
+MOST_PARTS = 10_000
+LEAST_PART_BYTES, LARGEST_PART_BYTES = 5 << 20, 64 << 20
+_UPLOAD = re.compile(r"[!-~]{1,1024}")
+_TARGET = re.compile(r"/[!-~]{1,4000}")
+_ETAG = re.compile(r'"?[0-9a-fA-F-]{1,80}"?')
+_OK, _CREATED, _NO_CONTENT = 200, 201, 204
+_EXPIRED = (401, 403)
+_GONE = (404, 410)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    upload: str
+    part_bytes: int
+    parts: tuple[str, ...]
+    complete: str
+    abort: str
+
+
+class S3:
+    """The way to an S3-compatible store."""
+
+    def carry(self, errand: Errand) -> None:
+        """Carry it to the receipt. Raises OSError, Refusing, GrantGone."""
+        errand.prove_parcel()
+        errand.check_grant()
+        plan = _plan(errand)
+        if plan.upload != errand.report.place:  # a new upload begins with no part
+            errand.tell(place=plan.upload, parts=(), sent_bytes=0)
+        size = errand.grant.size_bytes
+        for number in range(len(errand.report.parts), len(plan.parts)):
+            begin = number * plan.part_bytes
+            end = min(size, begin + plan.part_bytes)
+            headers = {"content-length": str(end - begin)}
+            answer = errand.ask("PUT", plan.parts[number], headers=headers, body=errand.chunks(begin, end))
+            if answer.status in _GONE:
+                errand.tell(place="", parts=(), sent_bytes=0)
+                raise OSError(f"answered {answer.status}: the upload is gone, and begins anew")
+            etag = answer.headers.get("etag", "")
+            if answer.status != _OK or not _ETAG.fullmatch(etag):
+                raise _trouble(answer)
+            errand.tell(parts=(*errand.report.parts, etag), sent_bytes=end)
+        errand.check_grant()
+        answer = errand.ask("POST", plan.complete, body=_complete(errand.report.parts))
+        # S3 answers 200 and says later, in the body, that it failed.
+        if answer.status != _OK or b"<Error" in answer.body:
+            raise _trouble(answer)
+        kept = ("date", "etag", "x-amz-version-id")
+        said = {name: answer.headers[name][:200] for name in kept if name in answer.headers}
+        etag_in = re.search(rb"<ETag>([^<]{1,200})</ETag>", answer.body)
+        if etag_in:
+            said["etag"] = etag_in[1].decode("ascii", "replace").replace("&quot;", "")
+        errand.stored({"upload": plan.upload, "parts": str(len(plan.parts)), **said})
+
+    def forget(self, errand: Errand) -> str:
+        """Have the store abort an upload, which deletes its parts."""
+        if not errand.report.place:
+            return "nothing was there to be forgotten"
+        answer = errand.ask("DELETE", _plan(errand).abort)
+        if answer.status in (_OK, _NO_CONTENT):
+            return "the store has deleted what it had"
+        if answer.status in _GONE:
+            return "the store has it no longer"
+        return f"the store did not delete what it had: it answered {answer.status}"
+
+
+def _plan(errand: Errand) -> _Plan:
+    """Ask for signed addresses, for a new upload or to go on with one."""
+    told = {
+        "sha256": errand.grant.sha256,
+        "size": errand.grant.size_bytes,
+        "upload": errand.report.place or None,
+    }
+    headers = {"content-type": "application/json"}
+    answer = errand.ask("POST", PLACE, headers=headers, body=json.dumps(told).encode())
+    if answer.status not in (_OK, _CREATED):
+        raise _trouble(answer)
+    try:
+        said: dict[str, Any] = json.loads(answer.body)
+        origin = errand.grant.origin
+        plan = _Plan(
+            upload=_fit(_UPLOAD, said["upload"]),
+            part_bytes=int(said["part_bytes"]),
+            parts=tuple(_target(url, origin) for url in said["parts"][: MOST_PARTS + 1]),
+            complete=_target(said["complete"], origin),
+            abort=_target(said["abort"], origin),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise OSError(f"its plan of an upload cannot be read: {error}") from error
+    wanted = -(-errand.grant.size_bytes // max(1, plan.part_bytes))
+    if not LEAST_PART_BYTES <= plan.part_bytes <= LARGEST_PART_BYTES or len(plan.parts) != wanted:
+        raise Refusing(f"it plans {len(plan.parts)} parts of {plan.part_bytes} bytes, which do not fit")
+    return plan
+
+
+def _target(url: Any, origin: str) -> str:
+    """Return the path of a signed address. Raises Refusing if it is another origin's."""
+    if not isinstance(url, str) or not url.startswith(f"{origin}/"):
+        raise Refusing(f"it wants parts at another place: {str(url)[:100]!r}")
+    return _fit(_TARGET, url.removeprefix(origin))
+
+
+def _fit(pattern: re.Pattern[str], text: Any) -> str:
+    if not isinstance(text, str) or not pattern.fullmatch(text):
+        raise ValueError(f"{str(text)[:60]!r} does not fit")
+    return text
+
+
+def _complete(etags: tuple[str, ...]) -> bytes:
+    parts = "".join(
+        f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag></Part>"
+        for number, etag in enumerate(etags, 1)
+    )
+    return (
+        '<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+        f"{parts}</CompleteMultipartUpload>"
+    ).encode()
+
+
+def _trouble(answer: Answer) -> Exception:
+    if 300 <= answer.status < 400:  # noqa: PLR2004
+        to = answer.headers.get("location", "")[:100]
+        return Refusing(f"it sends the courier elsewhere ({answer.status} to {to!r}); that is never followed")
+    if answer.status in _EXPIRED:
+        return OSError(f"answered {answer.status}: its signed addresses are asked for anew")
+    return OSError(f"answered {answer.status}")

@@ -1,0 +1,133 @@
+"""A parcel to a tus server (tus.io, 1.0.0): create, send from where it stands, ask where it stands, forget.
+
+Small on purpose: tuspy follows redirections, a changed Location and proxies of the environment. The upload is
+created at `/parcels` of the pinned origin, and its own address has to lie below that.
+"""
+
+import base64
+import re
+
+from device.courier.errand import SEGMENT_BYTES, Answer, Errand, GrantGone, Refusing
+
+PLACE = "/parcels"
+_VERSION = {"tus-resumable": "1.0.0"}
+_UPLOAD = re.compile(r"/parcels/[A-Za-z0-9._~+=-]{1,200}")
+_CREATED, _OK, _NO_CONTENT = 201, 200, 204
+_GONE = (403, 404, 410)
+MOST_TIMES = 3
+"""So many times as large as the parcel is what may be sent of it: a store that keeps losing is given up."""
+
+
+class Tus:
+    """The way to a tus server."""
+
+    def carry(self, errand: Errand) -> None:
+        """Carry it to the receipt. Raises OSError, Refusing, GrantGone."""
+        errand.prove_parcel()
+        size = errand.grant.size_bytes
+        offset = self._offset(errand) if errand.report.place else None
+        if offset is None:
+            self._create(errand)
+            offset = 0
+        budget = MOST_TIMES * size
+        while offset < size:
+            end = min(size, offset + SEGMENT_BYTES)
+            budget -= end - offset
+            if budget < 0:
+                raise Refusing("it keeps losing what it was sent")
+            offset = self._send(errand, offset, end)
+            errand.tell(sent_bytes=offset)
+        errand.check_grant()
+        last = self._ask(errand, "HEAD")
+        if _number(last, "upload-offset") != size or _number(last, "upload-length") != size:
+            raise Refusing("it says that it has another size than it was sent")
+        errand.stored({"upload": errand.report.place, **_said(last)})
+
+    def forget(self, errand: Errand) -> str:
+        """Have the server forget an upload (tus: termination)."""
+        if not errand.report.place:
+            return "nothing was there to be forgotten"
+        answer = self._ask(errand, "DELETE")
+        if answer.status == _NO_CONTENT:
+            return "the store has deleted what it had"
+        if answer.status in _GONE:
+            return "the store has it no longer"
+        return f"the store did not delete what it had: it answered {answer.status}"
+
+    def _create(self, errand: Errand) -> None:
+        errand.check_grant()
+        name = base64.b64encode(errand.grant.sha256.encode()).decode()
+        headers = {
+            **_VERSION,
+            "upload-length": str(errand.grant.size_bytes),
+            "upload-metadata": f"sha256 {name}",
+            "content-length": "0",
+        }
+        answer = errand.ask("POST", PLACE, headers=headers)
+        if answer.status != _CREATED:
+            raise _trouble(answer)
+        location = answer.headers.get("location", "")
+        place = location.removeprefix(errand.grant.origin)
+        if not _UPLOAD.fullmatch(place) or ".." in place:
+            raise Refusing(f"it wants the parcel at another place: {location[:100]!r}")
+        errand.tell(place=place, sent_bytes=0)
+
+    def _offset(self, errand: Errand) -> int | None:
+        """Return how much the server has; None if it knows nothing of the upload any more."""
+        answer = self._ask(errand, "HEAD")
+        if answer.status in _GONE:
+            return None
+        if answer.status not in (_OK, _NO_CONTENT):
+            raise _trouble(answer)
+        offset, length = _number(answer, "upload-offset"), _number(answer, "upload-length")
+        if length != errand.grant.size_bytes:
+            return None  # another parcel's, or nobody's
+        if not 0 <= offset <= errand.left_bytes:
+            raise Refusing(f"it says that it has {offset} bytes; it was sent at most {errand.left_bytes}")
+        return offset
+
+    def _send(self, errand: Errand, begin: int, end: int) -> int:
+        """Send a segment; return how much the server has after it."""
+        headers = {
+            **_VERSION,
+            "upload-offset": str(begin),
+            "content-type": "application/offset+octet-stream",
+            "content-length": str(end - begin),
+        }
+        try:
+            answer = errand.ask("PATCH", errand.report.place, headers=headers, body=errand.chunks(begin, end))
+        except GrantGone:
+            errand.close()  # in the middle of a request: the server sees it end
+            raise
+        if answer.status in (409, 423, *_GONE):  # it stands elsewhere, or the last request still holds it
+            raise OSError(f"answered {answer.status}: asked again")
+        if answer.status not in (_OK, _NO_CONTENT):
+            raise _trouble(answer)
+        offset = _number(answer, "upload-offset")
+        if not begin <= offset <= end:
+            raise Refusing(f"it says that it has {offset} bytes; it was sent {end}")
+        return offset
+
+    def _ask(self, errand: Errand, method: str) -> Answer:
+        return errand.ask(method, errand.report.place, headers=_VERSION)
+
+
+def _number(answer: Answer, name: str) -> int:
+    text = answer.headers.get(name, "")
+    if not text.isascii() or not text.isdigit() or len(text) > len("99999999999"):
+        raise OSError(f"answered {answer.status} without a {name}")
+    return int(text)
+
+
+def _trouble(answer: Answer) -> Exception:
+    """Return what an unexpected answer means: a redirection, never followed, or something that may pass."""
+    if 300 <= answer.status < 400:  # noqa: PLR2004
+        to = answer.headers.get("location", "")[:100]
+        return Refusing(f"it sends the courier elsewhere ({answer.status} to {to!r}); that is never followed")
+    return OSError(f"answered {answer.status}")
+
+
+def _said(answer: Answer) -> dict[str, str]:
+    """Return what may be worth keeping of the last answer."""
+    kept = ("date", "etag", "upload-offset", "server")
+    return {name: answer.headers[name][:200] for name in kept if name in answer.headers}

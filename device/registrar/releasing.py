@@ -1,0 +1,324 @@
+"""From an approval to its receipt: has the parcel made, hands it over, follows it, erases what is left.
+
+A thread of its own. It decides nothing: an approval in the ledger is all that begins it, and it looks there
+again before each step. Every entry is durable before what follows from it; whatever a crash leaves is either
+gone on with (a sealed parcel) or erased (anything else), by looking at what there is and at the ledger.
+"""
+
+import logging
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from device.config import NeighbourhoodConfig
+from device.consent import intake
+from device.consent.book import Case
+from device.consent.states import TABLE, State, Step
+from device.errors import CommandError
+from device.events import ConsentStep, Fault
+from device.letterbox import Unreadable
+from device.parcels import Grant, Report, grant_it, lay_out, names_in, report_in, take_away
+from device.registrar.ledger import LedgerBroken
+from device.registrar.making import Failed, Made, Maker, Making, Progress
+from device.registrar.registry import Registry
+from device.worker import Worker
+
+log = logging.getLogger(__name__)
+
+TURN_S = 0.25
+SILENCE_S = 60.0
+"""So long after a grant is gone, a courier that has reported nothing has sent nothing."""
+TELL_PERCENT = 10
+UNDER_WAY = (State.APPROVED, State.SEALED, State.HANDED_OVER)
+
+
+class Releasing:
+    """`run` is the thread. `progress` may be asked by others, with the registry's lock held."""
+
+    def __init__(self, registry: Registry, config: NeighbourhoodConfig, folder: Path, maker: Maker) -> None:
+        """`folder` holds working copies, one folder a request, and nothing else."""
+        self._registry = registry
+        self._letterbox = config.letterbox_dir
+        self._folder = folder
+        self._maker = maker
+        self._making: tuple[str, Making] | None = None
+        self._progress: dict[str, Progress] = {}
+        self._told: dict[str, tuple[str, int]] = {}
+        self._gone_s: dict[str, float] = {}
+
+    def run(self, worker: Worker) -> None:
+        """Turn until told to stop."""
+        while not worker.stopping.is_set():
+            worker.beat()
+            try:
+                self.turn()
+            except LedgerBroken as error:
+                self._registry.tell_broken(error)
+            worker.stopping.wait(TURN_S)
+        self._stop_making()
+
+    def configure(self, config: NeighbourhoodConfig) -> None:
+        """Take other settings."""
+        with self._registry.lock:
+            self._letterbox = config.letterbox_dir
+
+    def progress(self, case: Case) -> dict[str, Any] | None:
+        """Return how far a release is; None if none is under way."""
+        told = self._progress.get(case.request.id)
+        if told is None or case.state not in UNDER_WAY:
+            return None
+        return {"stage": told.stage, "part": told.part, "hot": told.hot}
+
+    def turn(self) -> None:
+        """Do what is due. Raises LedgerBroken."""
+        with self._registry.lock:
+            if self._registry.ledger is None:
+                return
+            cases = list(self._registry.book.cases.values())
+            clock_is_good = self._registry.clock_is_good()
+        self._keep_making(cases)
+        for case in cases:
+            if clock_is_good:
+                match case.state:
+                    case State.APPROVED:
+                        self._make(case)
+                    case State.SEALED:
+                        self._hand_over(case)
+                    case State.HANDED_OVER:
+                        self._follow(case)
+            if case.state not in UNDER_WAY and case.parcel and not case.accounted:
+                self._account(case)
+        self._sweep(cases)
+
+    # --- approved → sealed ------------------------------------------------------------------------
+
+    def _keep_making(self, cases: list[Case]) -> None:
+        """End the making of what is not approved any more."""
+        if self._making is None:
+            return
+        standing = {case.request.id for case in cases if case.state is State.APPROVED}
+        if self._making[0] not in standing:
+            self._stop_making()
+
+    def _stop_making(self) -> None:
+        if self._making:
+            self._making[1].stop()
+            self._erase(self._folder / self._making[0])
+            self._making = None
+
+    def _make(self, case: Case) -> None:
+        request = case.request.id
+        if self._making is None:
+            folder = self._folder / request
+            try:
+                self._erase(folder)
+                folder.mkdir(parents=True, mode=0o700)
+                self._making = request, self._maker.begin(folder, case.offer, case.offer_hash)
+            except (CommandError, OSError) as error:
+                self._step(case, Step.FAIL, why=f"it could not be made: {error}")
+            return
+        if self._making[0] != request:
+            return
+        found = self._making[1].look()
+        match found:
+            case Progress():
+                self._tell(case, found)
+            case Made():
+                self._making = None
+                self._step(case, Step.SEAL, parcel=found.parcel)
+            case Failed():
+                self._making = None
+                self._erase(self._folder / request)
+                self._step(case, Step.FAIL, why=found.why)
+
+    # --- sealed → handed over → delivered ---------------------------------------------------------
+
+    def _hand_over(self, case: Case) -> None:
+        if not self._sealed(case).exists():
+            self._step(case, Step.FAIL, why="the sealed parcel is gone from the card")
+            return
+        if not self._letterbox_is_there():
+            return
+        upload = case.offer["upload"]
+        if self._step(
+            case,
+            Step.HAND_OVER,
+            offer_hash=case.offer_hash,
+            sha256=case.parcel["sha256"],
+            destination={"kind": upload["kind"], "origin": upload["origin"]},
+        ):
+            self._lay_out(case)
+
+    def _lay_out(self, case: Case) -> None:
+        """Put parcel and grant into the letterbox; once they are there, the working copy goes."""
+        upload = case.offer["upload"]
+        grant = Grant(
+            sha256=case.parcel["sha256"],
+            size_bytes=case.parcel["bytes"],
+            kind=upload["kind"],
+            origin=upload["origin"],
+            expires_s=case.ends_at,
+        )
+        out = self._letterbox / "out"
+        try:
+            lay_out(out, self._sealed(case), grant.sha256)
+            with self._registry.lock:  # a withdrawal comes before this, or finds what it has to take away
+                if case.state is not State.HANDED_OVER:
+                    return
+                grant_it(out, grant)
+        except OSError as error:
+            self._tell_letterbox(error)
+            return
+        self._registry.inbox(Fault(code="letterbox", active=False))
+        self._erase(self._folder / case.request.id)
+
+    def _follow(self, case: Case) -> None:
+        digest = case.parcel["sha256"]
+        if self._sealed(case).exists():
+            self._lay_out(case)  # a crash came between the entry and this
+            return
+        if not self._letterbox_is_there():
+            return
+        if digest not in set(names_in(self._letterbox / "out", "grant")):
+            self._step(case, Step.FAIL, why="the parcel was taken out of the letterbox by somebody")
+            return
+        report = self._report(digest)
+        if report is None:
+            self._tell(case, Progress(stage="waiting for the courier"))
+            return
+        part = report.sent_bytes / case.parcel["bytes"]
+        self._tell(case, Progress(stage="sending", part=min(1.0, part)))
+        if report.state == "stored":
+            self._deliver(case, report)
+        elif report.state == "refused":
+            self._step(case, Step.FAIL, why=f"the store did not take it: {_plain(report.why)}")
+
+    def _deliver(self, case: Case, report: Report) -> None:
+        """Believe a receipt only if it is this parcel's, at the place that was approved."""
+        receipt, upload = report.receipt or {}, case.offer["upload"]
+        wanted = {
+            "sha256": case.parcel["sha256"],
+            "size_bytes": case.parcel["bytes"],
+            "kind": upload["kind"],
+            "origin": upload["origin"],
+        }
+        if {name: receipt.get(name) for name in wanted} != wanted:
+            self._step(case, Step.FAIL, why="the courier's receipt is not this parcel's")
+            return
+        said = {name: _plain(text) for name, text in dict(receipt.get("said") or {}).items()}
+        self._step(case, Step.DELIVER, receipt={**wanted, "said": said})
+
+    # --- what had left, if it ended before --------------------------------------------------------
+
+    def _account(self, case: Case) -> None:
+        """Write down how much had left; the last word is the courier's, or its silence."""
+        digest = case.parcel["sha256"]
+        report = self._report(digest)
+        if report is None:
+            gone_s = self._gone_s.setdefault(digest, time.monotonic())
+            was_handed_over = any(step["state"] == State.HANDED_OVER for step in case.history)
+            if was_handed_over and time.monotonic() - gone_s < SILENCE_S:
+                return
+            why = "the courier had sent nothing" if was_handed_over else "it never left the house"
+            self._write_left(case, left_bytes=0, final=True, why=why)
+        elif report.state != "sending":
+            self._write_left(case, left_bytes=report.left_bytes, final=True, why=_plain(report.why))
+        elif report.left_bytes > case.left_bytes:
+            self._write_left(case, left_bytes=report.left_bytes, final=False, why="as of now")
+
+    def _write_left(self, case: Case, *, left_bytes: int, final: bool, why: str) -> None:
+        with self._registry.lock:
+            most = min(left_bytes, case.parcel["bytes"])
+            self._registry.write([intake.left(case, left_bytes=most, final=final, why=why)])
+
+    # --- erasing ----------------------------------------------------------------------------------
+
+    def _sweep(self, cases: list[Case]) -> None:
+        """Erase whatever no open approval needs. What a crash, a kill or a withdrawal left, ends here."""
+        with self._registry.lock:
+            needed = {case.request.id for case in cases if case.state in (State.SEALED, State.HANDED_OVER)}
+            out = {case.parcel["sha256"] for case in cases if case.state is State.HANDED_OVER}
+            if self._making:
+                needed.add(self._making[0])
+            for request in [known for known in self._progress if known not in needed]:
+                del self._progress[request]
+            with suppress(OSError):
+                for folder in list(self._folder.iterdir()):
+                    if folder.name not in needed:
+                        self._erase(folder)
+            self.take_away(keep=out)
+
+    def take_away(self, keep: set[str]) -> None:
+        """Take every grant and parcel away but these; the lock is held."""
+        folder = self._letterbox / "out"
+        try:
+            lying = {*names_in(folder, "grant"), *names_in(folder, "parcel")}
+            for digest in lying - keep:
+                take_away(folder, digest)
+        except OSError as error:
+            if self._letterbox.is_dir():
+                self._tell_letterbox(error)
+
+    def revoke(self, case: Case) -> None:
+        """Take the grant of a withdrawn approval away now, not at the next turn; the lock is held."""
+        if case.parcel:
+            with suppress(OSError):
+                take_away(self._letterbox / "out", case.parcel["sha256"])
+
+    def _erase(self, folder: Path) -> None:
+        if folder.is_dir() and not folder.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                folder.unlink()
+
+    # --- small things -----------------------------------------------------------------------------
+
+    def _step(self, case: Case, step: Step, **told: Any) -> bool:
+        """Write a step, if the case stands where it stood; somebody may have withdrawn meanwhile."""
+        with self._registry.lock:
+            if step not in TABLE[case.state]:
+                return False
+            self._registry.write([intake.step(case.request.id, case.state, step, **told)])
+            return True
+
+    def _tell(self, case: Case, progress: Progress) -> None:
+        """Keep how far it is for whoever asks, and tell the desk now and then."""
+        request = case.request.id
+        self._progress[request] = progress
+        percent = int(progress.part * 100) // TELL_PERCENT * TELL_PERCENT
+        stage = "hot" if progress.hot else progress.stage
+        if self._told.get(request) != (stage, percent):
+            self._told[request] = stage, percent
+            fields = {"request": request, "stage": stage, "percent": percent}
+            mono_us = self._registry.clock.mono_us()
+            self._registry.inbox(ConsentStep(kind="release", mono_us=mono_us, fields=fields))
+
+    def _sealed(self, case: Case) -> Path:
+        return self._maker.sealed(self._folder / case.request.id)
+
+    def _report(self, digest: str) -> Report | None:
+        try:
+            return report_in(self._letterbox / "in", digest)
+        except (OSError, Unreadable) as error:
+            log.warning("letterbox report %s: %s", digest[:16], error)
+            return None
+
+    def _letterbox_is_there(self) -> bool:
+        if (self._letterbox / "out").is_dir():
+            return True
+        self._tell_letterbox(FileNotFoundError(2, "no such folder", str(self._letterbox / "out")))
+        return False
+
+    def _tell_letterbox(self, error: OSError) -> None:
+        text = f"{error.filename or self._letterbox}: {error.strerror}; what you approved waits here"
+        remedy = "see systemd/README.md, 'The letterbox'"
+        self._registry.inbox(Fault(code="letterbox", active=True, text=text, remedy=remedy))
+
+
+def _plain(text: object) -> str:
+    """Return a text of somebody else as one that can be shown."""
+    shown = str(text)[:300]
+    return shown if shown.isprintable() else ascii(shown)

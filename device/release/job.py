@@ -1,0 +1,74 @@
+"""What the registrar's side hands to a release, and what comes back: one JSON document in, JSON lines out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from device.policy.zones import Points
+
+PARCEL = "parcel.age"
+"""The sealed parcel, in the job's folder: all that is left there of a release that went well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One release. `offer` is what was approved, word for word (device/consent/offer.py)."""
+
+    folder: Path
+    """Belongs to this release alone, below the state directory; holds links to the clips, `<id>.mp4`."""
+    offer: Mapping[str, Any]
+    offer_hash: str
+    seed: bytes
+    """Of the key that signs the manifest."""
+    version: str
+    canaries: Sequence[str]
+    place: tuple[float, float] | None
+    """Latitude and longitude, which are looked for like the canaries."""
+
+    @property
+    def masks(self) -> list[Points]:
+        """The privacy masks in relative coordinates."""
+        return [_points(mask) for mask in self.offer["masks"]]
+
+    def source(self, clip: Mapping[str, Any]) -> Path:
+        """Return where the clip lies."""
+        return self.folder / f"{clip['id']}.mp4"
+
+    def text(self) -> str:
+        """Return it as it is handed over."""
+        return json.dumps(
+            {
+                "folder": str(self.folder),
+                "offer": dict(self.offer),
+                "offer_hash": self.offer_hash,
+                "seed": self.seed.hex(),
+                "version": self.version,
+                "canaries": list(self.canaries),
+                "place": self.place,
+            }
+        )
+
+    @classmethod
+    def read(cls, text: str) -> "Job":
+        """Return a job that was handed over."""
+        told = json.loads(text)
+        return cls(
+            folder=Path(told["folder"]),
+            offer=told["offer"],
+            offer_hash=told["offer_hash"],
+            seed=bytes.fromhex(told["seed"]),
+            version=told["version"],
+            canaries=told["canaries"],
+            place=tuple(told["place"]) if told["place"] else None,
+        )
+
+
+def blurs_of(clip: Mapping[str, Any]) -> list[Points]:
+    """Return what the owner blurs in a clip, in relative coordinates."""
+    return [_points(shape) for shape in clip["blur"]]
+
+
+def _points(corners: Sequence[Sequence[int]]) -> Points:
+    return [(x / 1e6, y / 1e6) for x, y in corners]
