@@ -15,14 +15,14 @@ from typing import Any, BinaryIO
 import av
 
 from device.release.audit_boxes import AuditedFile, AuditedTrack, Violation, read_file
-from device.release.audit_units import avc_header, hevc_header, picture, sound_header
+from device.release.audit_units import avc_header, hevc_header, picture, sound, sound_header
 from device.release.canary import SHORTEST_IN_MEDIA, Pattern, found_in
 
 _US = 1_000_000
 _SLACK_US = 1000
 """Times of the file are whole ticks, those that were promised whole microseconds."""
 _SOUND_PACKET_US = 100_000
-"""No packet of AAC or Opus lasts longer: sound that ends with the pictures ends within one of them."""
+"""No packet of AAC lasts longer: sound that ends with the pictures ends within one of them."""
 _PLAIN_TAGS = {"major_brand", "minor_version", "compatible_brands", "language", "handler_name", "vendor_id"}
 
 
@@ -173,7 +173,7 @@ class _Audit:
                 case "hvc1":
                     hevc_header(track.config)
                 case _:
-                    sound_header(track.codec, track.config)
+                    sound_header(track.config)
         return "parameter sets, and nothing besides"
 
     def _pictures(self) -> str:
@@ -183,6 +183,9 @@ class _Audit:
                 picture(self._data(begin, begin + size), codec=video.codec, is_first=not number)
             except Violation as error:
                 raise Violation(f"sample {number + 1}: {error}") from error
+        for track in self._told.tracks:
+            for begin, size in [] if track.is_video else track.samples():
+                sound(self._data(begin, begin + size))
         found = self._report.frames
         if self._promise and found != self._promise.frames:
             raise Violation(f"there are {found} pictures; {self._promise.frames} were approved")
@@ -234,7 +237,7 @@ class _Audit:
         return f"FFmpeg finds the same streams and decodes {frames} pictures"
 
     def _agrees(self, file: Any) -> None:
-        kinds = {"avc1": "h264", "hvc1": "hevc", "mp4a": "aac", "Opus": "opus"}
+        kinds = {"avc1": "h264", "hvc1": "hevc", "mp4a": "aac"}
         found = [stream.codec_context.name for stream in file.streams]
         if found != [kinds[codec] for codec in self._report.codecs]:
             raise Violation(f"FFmpeg finds the streams {found}")

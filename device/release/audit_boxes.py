@@ -285,7 +285,7 @@ def _stbl(stbl: Bytes, track: AuditedTrack, told: AuditedFile) -> None:
 
 def _entry(content: Bytes, codec: bytes, track: AuditedTrack, told: AuditedFile) -> None:
     told.boxes.append(content.what)
-    configs = {b"avc1": b"avcC", b"hvc1": b"hvcC"} if track.is_video else {b"mp4a": b"esds", b"Opus": b"dOps"}
+    configs = {b"avc1": b"avcC", b"hvc1": b"hvcC"} if track.is_video else {b"mp4a": b"esds"}
     if codec not in configs:
         raise Violation(f"the codec {_name(codec)} is not one that may leave")
     content.must_be(bytes(6) + b"\0\1", "reserved fields")

@@ -13,13 +13,13 @@ from device.policy.blur import Blur
 from device.policy.inward import Picture, inside, pictures
 from device.policy.masks import Masks
 from device.policy.zones import Points
-from device.release.mp4_writer import Mp4Writer, Track, avc1, hvc1, mp4a, opus
+from device.release.mp4_writer import Mp4Writer, Track, avc1, hvc1, mp4a
 from device.release.nal import NotAllowed, Scrubber, in_annex_b, in_sample
+from device.release.sound import SAMPLES, Sound
 
 _US = 1_000_000
 CRF = "20"
 KEYFRAME_EVERY_S = 2.0
-_OPUS_HZ = 48_000
 
 Tell = Callable[[float], None]
 """Told how much of the clip is done, 0 to 1, with every picture; it may wait, or raise to end it all."""
@@ -63,7 +63,7 @@ def cut(source: Path, target: Path, wanted: Wanted, tell: Tell) -> None:
             work.copy()
         if wanted.audio and file.streams.audio:
             file.seek(0)
-            work.copy_sound(wanted.last_us - wanted.first_us)
+            work.add_sound(wanted.last_us - wanted.first_us)
         writer.close()
 
 
@@ -133,26 +133,14 @@ class _Work:
         take(encoder.encode(None))
         track.entry = avc1(width_px, height_px, scrubber.sets)
 
-    def copy_sound(self, length_us: int) -> None:
-        """Copy what is heard wholly inside the cut; it begins with its first packet, less than one early."""
-        audio = self.file.streams.audio[0]
-        context = audio.codec_context
-        header = bytes(context.extradata or b"")
-        channels = context.layout.nb_channels
-        match context.name:
-            case "opus":
-                entry = opus(channels, header)
-            case "aac":
-                entry = mp4a(channels, context.sample_rate, header)
-            case _:
-                raise NotAllowed(f"sound of the kind {context.name} cannot be sent")
+    def add_sound(self, length_us: int) -> None:
+        """Add what is heard while the pictures are shown."""
         begin_s = min(self.coded[place].pts_ticks for place in self.places) * self.video.time_base
-        end_s = begin_s + Fraction(length_us, _US)
-        track = self.writer.add_track(Track(kind="sound", ticks=_ticks(audio), entry=entry))
-        for packet in _timed(self.file, audio):
-            from_s = packet.pts * audio.time_base
-            if packet.duration and from_s >= begin_s and from_s + packet.duration * audio.time_base <= end_s:
-                self.writer.add(track, bytes(packet), duration=packet.duration)
+        sound = Sound(self.file, begin_s, Fraction(length_us, _US))
+        entry = mp4a(sound.channels, sound.rate_hz, sound.header)
+        track = self.writer.add_track(Track(kind="sound", ticks=sound.rate_hz, entry=entry))
+        for packet in sound.packets():
+            self.writer.add(track, packet, duration=SAMPLES)
 
     def _track(self, width_px: int, height_px: int) -> Track:
         track = Track(

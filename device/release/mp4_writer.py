@@ -2,7 +2,7 @@
 
 Three boxes: ftyp, mdat, moov. No creation time, no name, no edit list, no user data, no free space. Written
 from nothing, for a muxer made for everybody writes what everybody might want. Source: ISO/IEC 14496-12;
-sample entries: 14496-15 (avc1, hvc1), 14496-14 (mp4a), the Opus mapping for ISO BMFF.
+sample entries: 14496-15 (avc1, hvc1), 14496-14 (mp4a).
 """
 
 import struct
@@ -125,13 +125,6 @@ def mp4a(channels: int, rate_hz: int, header: bytes) -> bytes:
     decoder = _descriptor(4, b"\x40\x15" + bytes(3) + bytes(8) + specific)
     stream = _descriptor(3, bytes(3) + decoder + _descriptor(6, b"\x02"))
     return _audio(b"mp4a", channels, rate_hz, _full(b"esds", stream))
-
-
-def opus(channels: int, header: bytes) -> bytes:
-    """Return the sample entry of Opus; of its OpusHead (RFC 7845, 5.1) a few fields stay."""
-    pre_skip, rate_hz = struct.unpack_from("<HI", header, 10)
-    told = struct.pack(">BBHIhB", 0, channels, pre_skip, rate_hz, 0, 0)
-    return _audio(b"Opus", channels, 48_000, _box(b"dOps", told))
 
 
 def _visual(kind: bytes, width_px: int, height_px: int, config: bytes) -> bytes:
