@@ -1,21 +1,29 @@
 """`scripts/demo-neighbourhood`: a town on this machine, with a department, a news source and five doorbells.
 
 Everything is real but the people and the pictures: nginx, mosquitto, the clerk, five doorbelld and five
-couriers. One request reaches the one house that it concerns; an alert reaches all. What each house does with
-it is told here, and can be seen from nowhere else.
+couriers, and the department's tus server. An alert reaches all; one request reaches the one house that it
+concerns, whose owner says yes; the department opens what it gets. What each house does with it is told here,
+and can be seen from nowhere else.
 """
 
 import argparse
 import shutil
+import socket
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from scripts.proofs.houses import BIN, PLACE, House, Sender, put, wait_for
+from scripts.proofs.island import STORE_ADDRESS, Here, Island, NoIsland
 from scripts.proofs.places import north_of
+from scripts.proofs.store import HOST, NoStore, Store, install
+from scripts.requester.opening import open_parcel
+from scripts.requester.report import write_report
 from town.laptop import Missing, Town
 
 FIRST_PORT = 8081
@@ -40,16 +48,38 @@ def main() -> int:
     parser.add_argument(
         "--folder", type=Path, help="where everything is written (default: a temporary folder)"
     )
+    parser.add_argument("--on-the-island", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="n"))
     try:
-        return tell(folder, stay=arguments.stay)
-    except Missing as error:
+        if arguments.on_the_island:
+            return tell(folder, stay=arguments.stay)
+        install()
+        return on_an_island(folder, stay=arguments.stay)
+    except (Missing, NoIsland, NoStore) as error:
         print(f"scripts/demo-neighbourhood: {error}", file=sys.stderr)
         return 1
     finally:
         if arguments.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def on_an_island(folder: Path, *, stay: bool) -> int:
+    """Do all of it where the store's address is a public one, which is what couriers insist on."""
+    with Island(folder / "internet", {HOST: STORE_ADDRESS}) as island, ExitStack() as stack:
+        if stay:
+            listeners = [socket.create_server(("127.0.0.1", FIRST_PORT + n)) for n in range(len(HOUSES))]
+            pairs = [f"{each.fileno()}={each.getsockname()[1]}" for each in listeners]
+            relay = subprocess.Popen(
+                island.command(sys.executable, "-m", "scripts.proofs.relay", *pairs),
+                pass_fds=[each.fileno() for each in listeners],
+            )
+            stack.callback(relay.wait)
+            stack.callback(relay.kill)
+        words = ["--on-the-island", "--folder", str(folder), *(["--stay"] if stay else [])]
+        return subprocess.run(
+            island.command(sys.executable, "-m", "scripts.proofs.demo", *words), check=False
+        ).returncode
 
 
 def tell(folder: Path, *, stay: bool) -> int:
@@ -60,14 +90,22 @@ def tell(folder: Path, *, stay: bool) -> int:
     town.senders.mkdir(parents=True)
     town.enrol(department.record)
     town.enrol(paper.record)
-    with town:
+    with town, Store(folder / "store", Here()) as store:
         say(f"the town is up: {town.address} takes in, localhost:{town.mqtts} gives out")
+        say(f"the department's store is up: {store.origin}, a tus server")
         houses = {
-            name: House(folder / name.lower(), town, north_of(PLACE, km), page=page_on(number))
+            name: House(
+                folder / name.lower(), town, north_of(PLACE, km), page=page_on(number), store_ca=store.ca
+            )
             for number, (name, km) in enumerate(HOUSES.items())
         }
         try:
-            return story(town, houses, department, paper, stay=stay)
+            good = story(town, houses, department, paper)
+            good = sharing(houses, department, store, folder) and good
+            if stay:
+                say(f"try: {BIN / 'doorbell'} --state {folder / 'anna'} requests list")
+                input("Enter ends it. ")
+            return 0 if good else 1
         finally:
             for house in houses.values():
                 house.stop()
@@ -79,8 +117,8 @@ def page_on(number: int) -> dict[str, Any]:
     return {"enabled": True, "port": 0, "loopback_port": FIRST_PORT + number}
 
 
-def story(town: Town, houses: dict[str, House], department: Sender, paper: Sender, *, stay: bool) -> int:
-    """Tell it, step by step."""
+def story(town: Town, houses: dict[str, House], department: Sender, paper: Sender) -> bool:
+    """Tell how it comes to an offer; return whether everything came about."""
     for name, house in houses.items():
         house.start()
         house.pin(department)
@@ -104,7 +142,9 @@ def story(town: Town, houses: dict[str, House], department: Sender, paper: Sende
     for headline in headlines(houses["Anna"]):
         say(f"  {headline}")
 
-    put(town, department.request(PLACE, "2026/4711"))
+    asked_for = department.request(PLACE, "2026/4711")
+    (department.record.parent / "request.jws").write_bytes(asked_for)
+    put(town, asked_for)
     took = timed(lambda: all(house.requests() for house in houses.values()), "the request")
     wait_for(lambda: not any(house.requests("received") for house in houses.values()), "every match")
     asked = [name for name, house in houses.items() if house.requests(ASKED)]
@@ -124,13 +164,64 @@ def story(town: Town, houses: dict[str, House], department: Sender, paper: Sende
     for name, house in houses.items():
         wrong = house.ask("GET", "/ledger")
         say(f"  {name}'s ledger: {wrong['length']} entries, head {wrong['head'][:16]}…")
-    good = asked == ["Anna"] and all(
+    return asked == ["Anna"] and all(
         len(headlines(house)) == len(("alert", "news")) for house in houses.values()
     )
-    if stay:
-        say(f"try: {BIN / 'doorbell'} --state {anna.folder} requests list")
-        input("Enter ends it. ")
-    return 0 if good else 1
+
+
+def sharing(houses: dict[str, House], department: Sender, store: Store, folder: Path) -> bool:
+    """Tell what Anna's yes does, and what the others' silence leaves; return whether that is all right."""
+    anna = houses["Anna"]
+    place = f"/requests/{anna.requests()[0]['id']}"
+    shown = anna.ask("GET", place)
+    anna.ask("POST", f"{place}/approve", {"offer_hash": shown["offer_hash"]})
+    say("Anna says yes to exactly that")
+    told: list[str] = []
+
+    def state() -> str:
+        row = anna.ask("GET", place)
+        if row["state"] not in told:
+            told.append(row["state"])
+            say(f"  {row['state']}{': ' + row['why'] if row['why'] else ''}")
+        return str(row["state"])
+
+    wait_for(lambda: state() in ("delivered", "failed", "expired"), "a receipt")
+    receipt = anna.ask("GET", place)["release"]["receipt"]
+    parcels = store.parcels()
+    say(
+        f"the store has {len(parcels)} parcel; its receipt names {receipt['sha256'][:16]}…, as the ledger does"
+    )
+    (parcel,) = parcels.values()
+    request = department.record.parent / "request.jws"
+    opened = open_parcel(parcel, department.folder.path, folder / "opened", [request])
+    say("the department opens it:")
+    for check in opened.checks:
+        say(f"  {'ok' if check.good else 'NO'}  {check.name}: {check.said}")
+    say(f"  report: {write_report(opened)}")
+    offered = [(clip["start"], clip["end"], clip["frames"]) for clip in shown["offer"]["clips"]]
+    got = [(clip["start"], clip["end"], clip["frames"]) for clip in opened.manifest["clips"]]
+    say(f"  it holds exactly what Anna was shown: {'yes' if offered == got else 'NO'}")
+    traces = {name: traces_of(house) for name, house in houses.items() if name != "Anna"}
+    for name, found in traces.items():
+        say(f"{name} left {', '.join(found) or 'no trace'}")
+    left = [str(path.relative_to(anna.folder)) for path in leftovers(anna)]
+    say(f"Anna's doorbell keeps no copy of the parcel: {', '.join(left) or 'none found'}")
+    return opened.good and offered == got and not any(traces.values()) and not left and len(parcels) == 1
+
+
+def traces_of(house: House) -> list[str]:
+    """Return what would show that a house was asked: nothing, if nobody said yes."""
+    found = [str(path.relative_to(house.folder)) for path in leftovers(house)]
+    found += [path.name for path in (house.letterbox / "in").glob("*.report")]
+    wrong = {row["state"] for row in house.requests()} - {"unmatched", "offered", "declined"}
+    return [*found, *wrong]
+
+
+def leftovers(house: House) -> list[Path]:
+    """Return what is left of parcels in a house."""
+    places = [house.letterbox / "out", house.folder / "state/releases"]
+    kept = ("settings.json", "read")
+    return [path for place in places for path in place.rglob("*") if path.is_file() and path.name not in kept]
 
 
 def headlines(house: House) -> list[str]:

@@ -1,5 +1,6 @@
 """Senders and whole houses (doorbelld and its courier) on this machine, around a town that runs."""
 
+import os
 import secrets
 import ssl
 import subprocess
@@ -27,6 +28,7 @@ SCENE: dict[str, Any] = {
     "scene": {"width_px": 320, "height_px": 180, "fps": 5, "visitor_presses": False},
 }
 READY_S = 60.0
+ORIGIN = "https://evidence.example"
 DAY_S = 86_400
 
 
@@ -44,12 +46,13 @@ def wait_for(check: Callable[[], Any], what: str | Callable[[], str], seconds: f
 class Sender:
     """A department or a source."""
 
-    def __init__(self, folder: Path, name: str, title: str, kind: str = "police") -> None:
+    def __init__(
+        self, folder: Path, name: str, title: str, kind: str = "police", *, origin: str = ORIGIN
+    ) -> None:
         self.folder = Folder(folder)
         self.name, self.title = name, title
         self.fingerprint = self.folder.make()
         police = kind == "police"
-        origin = "https://evidence.example"
         said: dict[str, Any] = {
             "sender": name,
             "kind": kind,
@@ -109,9 +112,12 @@ class House:
         place: tuple[float, float],
         *,
         camera: dict[str, Any] = SCENE,
+        store_ca: Path | None = None,
         **tables: Any,
     ) -> None:
+        """`store_ca` is the authority of a store's certificate that the system does not know."""
         self.folder, self.place = folder, place
+        self._environment = {**os.environ, **({"SSL_CERT_FILE": str(store_ca)} if store_ca else {})}
         self.letterbox = folder / "letterbox"
         for name in ("in", "out"):
             (self.letterbox / name).mkdir(parents=True)
@@ -159,7 +165,9 @@ class House:
         heard = (self.folder / "courier.log").read_bytes().count(b"town up") if self.courier else 0
         with (self.folder / "courier.log").open("ab") as log:
             self.courier = subprocess.Popen(
-                [BIN / "doorbelld-courier", "--letterbox", self.letterbox], stderr=log
+                [BIN / "doorbelld-courier", "--letterbox", self.letterbox],
+                stderr=log,
+                env=self._environment,
             )
         wait_for(lambda: (self.folder / "courier.log").read_bytes().count(b"town up") > heard, "a courier")
 

@@ -80,3 +80,11 @@ class Island:
     def run(self, *words: str | Path, **options: Any) -> "subprocess.CompletedProcess[str]":
         """Run a command in it."""
         return subprocess.run(self.command(*words), capture_output=True, text=True, check=False, **options)
+
+
+class Here:
+    """Stands for an island that one is on already."""
+
+    def command(self, *words: str | Path) -> list[str]:
+        """Return the words as they are."""
+        return [str(word) for word in words]

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Self
 
-from scripts.proofs.island import Island
+from scripts.proofs.island import Here, Island
 from town.laptop import make_certificates
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +38,7 @@ def install() -> None:
 class Store:
     """One store; a context manager. What arrives lies in `files`."""
 
-    def __init__(self, folder: Path, island: Island, *, host: str = HOST, port: int = PORT) -> None:
+    def __init__(self, folder: Path, island: Island | Here, *, host: str = HOST, port: int = PORT) -> None:
         self._folder = folder
         self._island = island
         self._port = port
