@@ -7,7 +7,7 @@ and raises CommandError.
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +25,7 @@ from device.store.orders import DeleteClip, KeeperOrder, MakeThumbnail, StarClip
 from device.store.visits import LONGEST_DAYS, visit_hours, visits_json
 
 if TYPE_CHECKING:
+    from device.consent.offer import Corners
     from device.registrar.registrar import Registrar
     from device.store.masked import MaskedCopies
 
@@ -185,9 +186,9 @@ class Commands:
         except ValueError as error:
             raise CommandError(f"{path.name}: cannot be encoded with its masks ({error})") from error
 
-    def picture(self, clip_id: str, at_us: int) -> bytes:
-        """Return what a clip shows at a time, masked, as JPEG."""
-        return self.footage.picture(self._row(clip_id), at_us)
+    def picture(self, clip_id: str, at_us: int, blurs: "Sequence[Corners]" = ()) -> bytes:
+        """Return what a clip shows at a time, masked and blurred, as JPEG."""
+        return self.footage.picture(self._row(clip_id), at_us, blurs)
 
     # --- the neighbourhood ----------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from device.house import House
 from device.store.index import ClipRow, Index
 
 if TYPE_CHECKING:
-    from device.consent.offer import Cut
+    from device.consent.offer import Corners, Cut
 
 LONGEST_CLIP_US = 3_600_000_000
 """`clips.longest_s` can be no more: a clip that overlaps a span began no longer before it."""
@@ -58,13 +58,16 @@ class KeptFootage:
         house = self._house
         return [] if house.covered_by_camera else [mask.points for mask in house.config.masks]
 
-    def picture(self, row: ClipRow, at_us: int) -> bytes:
-        """Return what a clip shows at a time, masked, as JPEG. Raises CommandError."""
+    def picture(self, row: ClipRow, at_us: int, blurs: "Sequence[Corners]") -> bytes:
+        """Return what a clip shows at a time, masked, blurred, as JPEG. Raises CommandError."""
+        from device.policy.blur import Blur
         from device.policy.masks import Masks  # these load OpenCV and PyAV
         from device.store.cut import picture_at
 
         try:
-            return picture_at(self._house.layout.clips / row.file_name, at_us, Masks(self.masks()))
+            return picture_at(
+                self._house.layout.clips / row.file_name, at_us, Masks(self.masks()), Blur(blurs)
+            )
         except (OSError, ValueError) as error:
             raise CommandError(f"{row.file_name}: {error}; `doorbell check` says more") from error
 

@@ -5,17 +5,20 @@ group.
 import argparse
 import sys
 import textwrap
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from device.cli.bar import Bar
 from device.cli.client import FAILED, OK, ask, ask_raw, print_json
 from device.cli.words import save
 from device.consent.keys import spoken
 from device.errors import CommandError
 
+FOLLOW_S = 0.5
 NOT_EMERGENCY = "This is not a replacement for calling the emergency number."
 
 
@@ -67,14 +70,40 @@ def approve(arguments: argparse.Namespace) -> int:
             return FAILED
     elif arguments.offer_hash != shown:
         raise CommandError(f"the offer's hash is {shown}: it is not what you were shown")
-    body = {"offer_hash": shown, **_chosen(arguments.clip)}
+    body = {"offer_hash": shown, **_chosen(arguments)}
     answer = ask(arguments.state, "POST", f"{_place(arguments.id)}/approve", body)
     if arguments.json:
         print_json(answer)
     else:
         print(f"approved until {_time(answer['ends_at'])}, or until it has arrived")
-        print("`doorbell requests withdraw` takes it back while it is not sent")
+        print("`doorbell requests follow` shows how far it is; `withdraw` stops it")
     return OK
+
+
+def follow(arguments: argparse.Namespace) -> int:
+    """Show how far what you shared is, until it has arrived or ended."""
+    bar, shown = Bar(), ""
+    try:
+        while True:
+            row = ask(arguments.state, "GET", _place(arguments.id))
+            if row["release"] is None:
+                raise CommandError(f"the request is {row['state']}: nothing of it is under way")
+            told = row["release"]["progress"]
+            if row["state"] not in ("approved", "sealed", "handed over"):
+                break
+            stage = "waits for the board to cool" if told and told["hot"] else told["stage"] if told else ""
+            if stage and stage != shown:
+                bar.clear()
+                print(stage)
+                bar, shown = Bar(), stage
+            if told and sys.stderr.isatty():
+                bar.show(round(told["part"] * 1000), 1000)
+            time.sleep(FOLLOW_S)
+    finally:
+        bar.clear()
+    print(row["state"] + (f": {row['why']}" if row["why"] else ""))
+    _tell_release(row["release"])
+    return OK if row["state"] == "delivered" else FAILED
 
 
 def decline(arguments: argparse.Namespace) -> int:
@@ -87,12 +116,12 @@ def decline(arguments: argparse.Namespace) -> int:
 def withdraw(arguments: argparse.Namespace) -> int:
     """Take an approval back."""
     ask(arguments.state, "POST", f"{_place(arguments.id)}/withdraw")
-    print("withdrawn")
+    print("withdrawn: nothing leaves any more; what had left by then will stand in `doorbell requests show`")
     return OK
 
 
 def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
-    chosen = _chosen(arguments.clip)
+    chosen = _chosen(arguments)
     if chosen:
         found: dict[str, Any] = ask(arguments.state, "POST", f"{_place(arguments.id)}/offer", chosen)
     else:
@@ -100,10 +129,38 @@ def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def _chosen(clips: Sequence[str]) -> dict[str, Any]:
-    """Return the body for clips given as ID or ID=FROM/UNTIL; none: all of them."""
-    if not clips:
-        return {}
+def _chosen(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the body for what was chosen; nothing: all clips, copied, without sound."""
+    body: dict[str, Any] = {}
+    if arguments.exact:
+        body["exact"] = True
+    if arguments.sound:
+        body["audio"] = True
+    spans = _spans(arguments.clip)
+    for text in arguments.blur:
+        name, _, corners = text.partition("=")
+        if spans and name not in spans:
+            raise CommandError(f"{text}: blurs a clip that is not one of --clip")
+        spans[name] = {
+            **(spans.get(name) or {}),
+            "blur": [*(spans.get(name) or {}).get("blur", ()), _shape(text, corners)],
+        }
+    if arguments.blur and not arguments.clip:
+        for clip in ask(arguments.state, "GET", _place(arguments.id)).get("offer", {}).get("clips", ()):
+            spans.setdefault(clip["id"], None)
+    return {**body, "clips": spans} if spans else body
+
+
+def _shape(text: str, corners: str) -> list[tuple[float, float]]:
+    try:
+        left, top, right, bottom = (float(number) for number in corners.split(","))
+    except ValueError:
+        raise CommandError(f"{text}: write ID=LEFT,TOP,RIGHT,BOTTOM, each 0 to 1 of the picture") from None
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+def _spans(clips: Sequence[str]) -> dict[str, Any]:
+    """Return what of the clips, given as ID or ID=FROM/UNTIL."""
     spans: dict[str, Any] = {}
     for text in clips:
         name, given, span = text.partition("=")
@@ -111,7 +168,7 @@ def _chosen(clips: Sequence[str]) -> dict[str, Any]:
         if given and not slash:
             raise CommandError(f"{text}: write ID, or ID=FROM/UNTIL with two times like 2026-11-24T22:00:00Z")
         spans[name] = {"start": start, "end": end} if given else None
-    return {"clips": spans}
+    return spans
 
 
 def _place(request_id: str) -> str:
@@ -133,20 +190,44 @@ def _tell_request(row: dict[str, Any]) -> None:
             print(textwrap.fill(text, 96, initial_indent=f"{name:>10}  ", subsequent_indent=" " * 12))
     if "offer" in row:
         _tell_offer(row["offer"], row["offer_hash"])
+    elif row["release"]:
+        _tell_offer(row["release"]["offer"], row["approved_hash"], "Exactly this was approved:")
+        _tell_release(row["release"])
     print(NOT_EMERGENCY)
 
 
-def _tell_offer(offer: dict[str, Any], offer_hash: str) -> None:
-    print("\nExactly this would leave, and nothing else:")
+def _tell_release(release: dict[str, Any]) -> None:
+    parcel, receipt = release["parcel"], release["receipt"]
+    if release["progress"]:
+        print(f"  now: {release['progress']['stage']}, {release['progress']['part']:.0%}")
+    if parcel:
+        print(f"  sealed as {parcel['sha256']}, {parcel['bytes']} bytes")
+    if receipt:
+        print(
+            f"  arrived at {receipt['origin']}: {', '.join(f'{k} {v}' for k, v in receipt['said'].items())}"
+        )
+    elif parcel and release["accounted"]:
+        print(f"  {release['left_bytes']} of its bytes had left, sealed, when it ended")
+    elif parcel and not release["progress"]:
+        print(f"  at most {release['left_bytes']} of its bytes have left; the courier has the last word")
+
+
+def _tell_offer(
+    offer: dict[str, Any], offer_hash: str, title: str = "Exactly this would leave, and nothing else:"
+) -> None:
+    print(f"\n{title}")
     for clip in offer["clips"]:
         flag = "" if clip["clock"] == "synchronised" else "  (the clock was not set by a time server then)"
         seconds = (clip["last_us"] - clip["first_us"]) / 1e6
         span = f"{clip['start']} to {clip['end']}"
-        print(f"  {clip['id']}  {span}  {seconds:.1f} s, {clip['frames']} frames{flag}")
+        blur = f", {len(clip['blur'])} areas blurred" if clip["blur"] else ""
+        print(f"  {clip['id']}  {span}  {seconds:.1f} s, {clip['frames']} frames{blur}{flag}")
     if not offer["clips"]:
         print("  nothing: no whole picture of these clips lies inside the window")
     masks = f"{len(offer['masks'])} privacy masks burnt in" if offer["masks"] else "no privacy masks"
     print(f"  {'with' if offer['audio'] else 'without'} sound, {masks}")
+    anew = offer["cut"] == "exact" or offer["masks"] or any(clip["blur"] for clip in offer["clips"])
+    print(f"  {'encoded anew, which takes a while' if anew else 'copied as the camera coded it'}")
     print(f"  sealed for {offer['recipient']['name']} ({offer['recipient']['age']})")
     print(f"  sent to {offer['upload']['origin']}")
     print(f"  offer hash {offer_hash}")

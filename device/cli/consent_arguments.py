@@ -30,6 +30,7 @@ def _add_requests(commands: Any, add: Add, with_json: Callable[[argparse.Argumen
     for name, run, text in (
         ("show", of_consent.show_request, "one request, and exactly what would leave"),
         ("approve", of_consent.approve, "share exactly what is shown"),
+        ("follow", of_consent.follow, "how far what you shared is, until it has arrived"),
         ("decline", of_consent.decline, "say no; nobody outside learns of it"),
         ("withdraw", of_consent.withdraw, "take an approval back"),
     ):
@@ -43,6 +44,19 @@ def _add_requests(commands: Any, add: Add, with_json: Callable[[argparse.Argumen
                 default=[],
                 metavar="ID[=FROM/UNTIL]",
                 help="only these clips, or parts of them (default: all, as far as the window goes)",
+            )
+            one.add_argument(
+                "--exact",
+                action="store_true",
+                help="begin with the first picture of the window, not the first keyframe: encodes anew",
+            )
+            one.add_argument("--sound", action="store_true", help="with the sound, if there is some")
+            one.add_argument(
+                "--blur",
+                action="append",
+                default=[],
+                metavar="ID=LEFT,TOP,RIGHT,BOTTOM",
+                help="blur an area of a clip (0 to 1 of the picture): encodes it anew",
             )
         if name == "show":
             one.add_argument("--map", type=Path, metavar="FILE", help="draw the area and the house (SVG)")

@@ -16,6 +16,8 @@ from device.page.history import History
 from device.page.home import Home
 
 Name = Annotated[str, Path(max_length=200)]
+LEAST_NUMBERS, MOST_NUMBERS = 6, 64
+"""Of a polygon: three to 32 corners, two numbers each."""
 EMPTY_PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
 WallUs = Annotated[int, Query(ge=0, le=4_102_444_800_000_000, description="Unix microseconds")]
 
@@ -151,14 +153,32 @@ def _add_clips(api: APIRouter, home: Home, grave: Grave) -> None:
         )
 
     @api.get("/clips/{clip_id}/picture.jpg", tags=["clips"], response_class=Response)
-    def picture(clip_id: Name, at_us: Annotated[int, Query(ge=0, le=86_400_000_000)]) -> Response:
-        """What the clip shows at a time, microseconds from its first picture; masked."""
-        return Response(home.picture(clip_id, at_us), media_type="image/jpeg")
+    def picture(
+        clip_id: Name,
+        at_us: Annotated[int, Query(ge=0, le=86_400_000_000)],
+        blur: Annotated[list[str], Query(max_length=8)] = [],  # noqa: B006  (FastAPI copies it)
+    ) -> Response:
+        """What the clip shows at a time, microseconds from its first picture; masked. `blur`: corners of an
+        area that is blurred, x,y,x,y…, relative to the picture.
+        """
+        return Response(
+            home.picture(clip_id, at_us, [_corners(text) for text in blur]), media_type="image/jpeg"
+        )
 
     @api.get("/snapshot.jpg", tags=["live"], response_class=Response)
     def snapshot() -> Response:
         """What the camera sees now."""
         return Response(home.snapshot(), media_type="image/jpeg")
+
+
+def _corners(text: str) -> list[tuple[float, float]]:
+    try:
+        numbers = [min(1.0, max(0.0, float(number))) for number in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not LEAST_NUMBERS <= len(numbers) <= MOST_NUMBERS or len(numbers) % 2:
+        raise HTTPException(422, "blur: write three to 32 corners as x,y,x,y,x,y")
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def _add_settings(api: APIRouter, home: Home, grave: Grave) -> None:

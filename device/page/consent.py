@@ -27,7 +27,7 @@ NOT_EMERGENCY = "This is not a replacement for calling the emergency number."
 LARGEST_RECORD = 40_000
 
 
-Corner = tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]]
+Corner = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=2)]
 Shape = Annotated[list[Corner], Field(min_length=3, max_length=32)]
 
 
@@ -222,6 +222,8 @@ def _add_ledger(api: APIRouter, home: Home) -> None:
 def _choice(body: Chosen) -> Choice:
     if body.clips is None:
         return Choice(exact=body.exact, audio=body.audio)
+    if any(piece and bool(piece.start) != bool(piece.end) for piece in body.clips.values()):
+        raise CommandError("a piece has both a start and an end, or neither")
     try:
         spans = {
             name: (parse_rfc3339(piece.start), parse_rfc3339(piece.end))
@@ -231,7 +233,11 @@ def _choice(body: Chosen) -> Choice:
         }
     except ValueError as error:
         raise CommandError(f"a span's times are RFC 3339, such as 2026-11-24T22:00:00Z: {error}") from error
-    blurs = {name: piece.blur for name, piece in body.clips.items() if piece and piece.blur}
+    blurs = {
+        name: [[(x, y) for x, y in shape] for shape in piece.blur]
+        for name, piece in body.clips.items()
+        if piece
+    }
     return Choice(spans=spans, exact=body.exact, audio=body.audio, blurs=blurs)
 
 

@@ -3,11 +3,11 @@
 Every method may block for some seconds, is called on a thread that may, and raises CommandError.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from device.consent.offer import Choice
+from device.consent.offer import Choice, Corners
 from device.events import Packet, SoundPacket
 
 
@@ -137,8 +137,8 @@ class Home(Protocol):
     def video(self, clip_id: str) -> Path:
         """Return a clip's file, or a masked copy of it."""
 
-    def picture(self, clip_id: str, at_us: int) -> bytes:
-        """Return what a clip shows at a time in it, masked, as JPEG."""
+    def picture(self, clip_id: str, at_us: int, blurs: Sequence[Corners] = ()) -> bytes:
+        """Return what a clip shows at a time in it, masked and blurred, as JPEG."""
 
     @property
     def consent(self) -> Consent:

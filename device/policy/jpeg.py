@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from device.policy.blur import Blur
 from device.policy.masks import Masks
 
 
@@ -21,8 +22,10 @@ def jpeg_of(planes: NDArray[Any], quality: int) -> bytes:
     return np.asarray(jpeg).tobytes()
 
 
-def masked_jpeg(frame: Any, masks: Masks, quality: int) -> bytes:
-    """Return a frame of PyAV as JPEG, covered where nobody shall see; odd sides lose a row or column."""
+def masked_jpeg(frame: Any, masks: Masks, quality: int, blur: Blur | None = None) -> bytes:
+    """Return a frame of PyAV as JPEG, blurred and covered; odd sides lose a row or column."""
     planes = frame.reformat(frame.width & ~1, frame.height & ~1, "yuv420p").to_ndarray()
+    if blur:
+        blur.burn_yuv420(planes)
     masks.burn_yuv420(planes)
     return jpeg_of(planes, quality)

@@ -7,6 +7,7 @@ from typing import Any
 import av
 
 from device.consent.offer import Cut
+from device.policy.blur import Blur
 from device.policy.inward import Picture, inside, pictures
 from device.policy.jpeg import masked_jpeg
 from device.policy.masks import Masks
@@ -41,8 +42,11 @@ def cut_of(folder: Path, row: ClipRow, start_us: int, end_us: int, *, exact: boo
     )
 
 
-def picture_at(path: Path, at_us: int, masks: Masks) -> bytes:
-    """Return JPEG of the picture shown at a time in a clip's file, masked. Raises OSError, ValueError."""
+def picture_at(path: Path, at_us: int, masks: Masks, blur: Blur | None = None) -> bytes:
+    """Return JPEG of the picture shown at a time in a clip's file, blurred and masked.
+
+    Raises OSError, ValueError.
+    """
     with plain_errors(), av.open(str(path)) as file:
         video: Any = file.streams.video[0]
         video.codec_context.thread_count = 1
@@ -56,7 +60,7 @@ def picture_at(path: Path, at_us: int, masks: Masks) -> bytes:
             shown = frame
     if shown is None:
         raise ValueError(f"{path.name}: no picture can be decoded")
-    return masked_jpeg(shown, masks, QUALITY)
+    return masked_jpeg(shown, masks, QUALITY, blur)
 
 
 def _pictures(path: Path) -> list[Picture]:

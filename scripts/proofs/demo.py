@@ -188,9 +188,7 @@ def sharing(houses: dict[str, House], department: Sender, store: Store, folder: 
     wait_for(lambda: state() in ("delivered", "failed", "expired"), "a receipt")
     receipt = anna.ask("GET", place)["release"]["receipt"]
     parcels = store.parcels()
-    say(
-        f"the store has {len(parcels)} parcel; its receipt names {receipt['sha256'][:16]}…, as the ledger does"
-    )
+    say(f"the store has {len(parcels)} parcel; the ledger has its receipt for {receipt['sha256'][:16]}…")
     (parcel,) = parcels.values()
     request = department.record.parent / "request.jws"
     opened = open_parcel(parcel, department.folder.path, folder / "opened", [request])

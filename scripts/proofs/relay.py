@@ -1,7 +1,7 @@
-"""Lets a browser out here look at pages in there: `python -m scripts.proofs.relay FD=PORT ...`, run on an island.
+"""Lets a browser out here look at pages in there: `python -m scripts.proofs.relay FD=PORT ...`, on an island.
 
-Each FD is a socket that listens out here (a socket belongs to the namespace in which it was made); each PORT is
-one of the island's loopback.
+Each FD is a socket that listens out here (a socket belongs to the namespace in which it was made); each PORT
+is one of the island's loopback.
 """
 
 import socket

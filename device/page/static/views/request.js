@@ -2,6 +2,7 @@
 import { ask, get } from "../api.js";
 import { dialog, el, icon, show } from "../dom.js";
 import { clockSeconds, lengthText, t, whenText } from "../i18n.js";
+import { blurPart } from "./blur.js";
 import { spanText } from "./requests.js";
 
 const PICTURES = 5;
@@ -9,7 +10,7 @@ const PICTURES = 5;
 export async function mount(place, house, [id]) {
   const path = `/requests/${encodeURIComponent(id)}`;
   let request = await get(path);
-  let chosen = null; // null: all clips, as far as the window goes
+  let chosen = {}; // nothing: all clips, as far as the window goes, copied, without sound
   const said = el("p", { role: "status", class: "said toast", id: "request-said" });
 
   const act = async (call, text) => {
@@ -26,10 +27,10 @@ export async function mount(place, house, [id]) {
   const share = () => act(() => confirm(request, path, chosen), "request_approved");
   const decline = () => act(() => ask("POST", `${path}/decline`), "request_declined");
   const withdraw = () => act(() => ask("POST", `${path}/withdraw`), "request_withdrawn");
-  const choose = async (clips) => {
+  const choose = async (choice) => {
     try {
-      request = await ask("POST", `${path}/offer`, { clips });
-      chosen = clips;
+      request = await ask("POST", `${path}/offer`, choice);
+      chosen = choice;
       draw(false);
       said.textContent = t("choice_shown");
     } catch (error) {
@@ -56,12 +57,9 @@ export async function mount(place, house, [id]) {
         offer.clips.length === 0 && el("p", { class: "empty" }, t("offer_empty")),
         offer.clips.map((clip) => clipPart(clip)),
         facts([
-          [t("fact_sound"), t("sound_off")],
-          [t("fact_masks"), offer.masks.length ? t("masks_burnt", { count: offer.masks.length }) : t("masks_none")],
-          [t("fact_sealed"), `${offer.recipient.name} (${offer.recipient.age})`],
-          [t("fact_sent"), offer.upload.origin],
-          [t("fact_hash"), request.offer_hash],
+          ...offerFacts(offer), [t("fact_hash"), request.offer_hash],
         ])),
+      request.release && releasePart(request),
       offer && choosing && choicePart(offer, choose, () => draw(false)),
       offer && !choosing && el("div", { class: "three" },
         el("button", { class: "plain", id: "share", disabled: offer.clips.length === 0, onclick: share }, t("share_these")),
@@ -72,16 +70,59 @@ export async function mount(place, house, [id]) {
         el("button", { class: "plain", id: "withdraw", onclick: withdraw }, t("withdraw"))),
       said);
   };
+  const progress = () => document.getElementById("progress");
   draw(false);
   return house.onFact(async (fact) => {
-    if (fact.kind !== "consent" || fact.request !== id || fact.state === request.state) return;
-    request = await get(path);
-    draw(false);
+    if (fact.request !== id) return;
+    if (fact.kind === "release" && progress()) {
+      request = await get(path);
+      progress().replaceWith(progressPart(request));
+    } else if (fact.kind === "release" || (fact.kind === "consent" && fact.state !== request.state)) {
+      request = await get(path);
+      draw(false);
+    }
   });
 }
 
 function facts(rows) {
   return el("dl", { class: "facts" }, rows.filter(([, text]) => text).map(([name, text]) => [el("dt", {}, name), el("dd", {}, text)]));
+}
+
+function offerFacts(offer) {
+  const blurred = offer.clips.reduce((count, clip) => count + clip.blur.length, 0);
+  const anew = offer.cut === "exact" || offer.masks.length > 0 || blurred > 0;
+  return [
+    [t("fact_sound"), t(offer.audio ? "sound_on" : "sound_off")],
+    [t("fact_masks"), offer.masks.length ? t("masks_burnt", { count: offer.masks.length }) : t("masks_none")],
+    [t("fact_blur"), blurred ? t("blur_count", { count: blurred }) : ""],
+    [t("fact_video"), t(anew ? "video_anew" : "video_copied")],
+    [t("fact_sealed"), `${offer.recipient.name} (${offer.recipient.age})`],
+    [t("fact_sent"), offer.upload.origin],
+  ];
+}
+
+/** What was approved, how far it is, and what became of it. */
+function releasePart(request) {
+  const { offer, parcel, receipt, left_bytes: left, accounted, progress } = request.release;
+  return el("section", { id: "release" }, el("h2", {}, t("release_title")),
+    progressPart(request),
+    offer.clips.map((clip) => clipPart(clip)),
+    facts([
+      ...offerFacts(offer),
+      [t("fact_hash"), request.approved_hash],
+      [t("fact_parcel"), parcel ? t("parcel_is", { sha256: parcel.sha256, bytes: parcel.bytes.toLocaleString() }) : ""],
+      [t("fact_receipt"), receipt ? `${receipt.origin}${receipt.said.upload ?? ""} · ${receipt.said.date ?? ""}` : ""],
+      [t("fact_left"), parcel && !receipt && !progress
+        ? t(accounted ? "left_bytes" : "left_at_most", { bytes: left.toLocaleString(), whole: parcel.bytes.toLocaleString() }) : ""],
+    ]));
+}
+
+function progressPart(request) {
+  const told = request.release?.progress;
+  if (!told) return el("div", { id: "progress", hidden: true });
+  const stage = t(told.hot ? "stage_hot" : `stage_${told.stage.replaceAll(" ", "_")}`);
+  return el("div", { id: "progress" }, el("label", { htmlFor: "progress-bar" }, stage),
+    el("progress", { id: "progress-bar", max: 1, value: told.part }));
 }
 
 function clipPart(clip) {
@@ -90,14 +131,22 @@ function clipPart(clip) {
   const times = Array.from({ length: PICTURES }, (_, number) => Math.round(clip.first_us + ((last - clip.first_us) * number) / (PICTURES - 1)));
   return el("figure", { class: "clip-strip" },
     el("div", { class: "strip" }, times.map((at, number) => el("img", {
-      src: `/api/clips/${encodeURIComponent(clip.id)}/picture.jpg?at_us=${at}`, loading: "lazy",
+      src: pictureOf(clip, at), loading: "lazy",
       alt: t(number === 0 ? "picture_first" : number === PICTURES - 1 ? "picture_last" : "picture_between"),
     }))),
     el("figcaption", {}, `${clockSeconds(new Date(clip.start))} – ${clockSeconds(new Date(clip.end))} · ${lengthText(seconds)} · ${t("frames", { count: clip.frames })}`,
       clip.clock === "synchronised" ? null : ` · ${t("clock_unsure")}`));
 }
 
+/** A picture of a clip, as it would leave: with its masks and what is blurred. */
+function pictureOf(clip, at) {
+  const blur = clip.blur.map((shape) => `&blur=${shape.map(([x, y]) => `${x / 1e6},${y / 1e6}`).join(",")}`).join("");
+  return `/api/clips/${encodeURIComponent(clip.id)}/picture.jpg?at_us=${at}${blur}`;
+}
+
 function choicePart(offer, choose, leave) {
+  const exact = el("input", { type: "checkbox", checked: offer.cut === "exact" });
+  const audio = el("input", { type: "checkbox", checked: offer.audio });
   const rows = offer.clips.map((clip) => {
     const start = Date.parse(clip.start);
     const length = (Date.parse(clip.end) - start) / 1000;
@@ -110,30 +159,36 @@ function choicePart(offer, choose, leave) {
     const until = range("piece_until", Math.ceil(length * 10) / 10);
     const told = el("span", { class: "hint" }, t("piece", { from: "0.0", until: length.toFixed(1) }));
     const whole = () => Number(from.value) === 0 && Number(until.value) >= length;
+    const blur = blurPart(clip, clockSeconds(new Date(start)));
     const iso = (seconds) => new Date(start + seconds * 1000).toISOString();
     return {
-      node: el("div", { class: "choice" }, el("label", { class: "check" }, on, clockSeconds(new Date(start))), from, until, told),
+      node: el("div", { class: "choice" }, el("label", { class: "check" }, on, clockSeconds(new Date(start))), from, until, told, blur.node),
       // A whole piece keeps the offer's own ends, which are finer than a millisecond.
-      entry: () => on.checked && [clip.id, whole() ? { start: clip.start, end: clip.end } : { start: iso(Number(from.value)), end: iso(Number(until.value)) }],
+      entry: () => on.checked && [clip.id, {
+        ...(whole() ? { start: clip.start, end: clip.end } : { start: iso(Number(from.value)), end: iso(Number(until.value)) }), blur: blur.shapes() }],
     };
   });
+  const choice = () => ({
+    clips: Object.fromEntries(rows.map((row) => row.entry()).filter(Boolean)), exact: exact.checked, audio: audio.checked });
   return el("section", { id: "choice" }, el("h2", {}, t("choose")),
     el("p", { class: "hint" }, t("choice_help")),
     rows.map((row) => row.node),
+    el("label", { class: "check" }, exact, t("choice_exact")), el("p", { class: "hint" }, t("choice_exact_help")),
+    el("label", { class: "check" }, audio, t("choice_sound")), el("p", { class: "hint" }, t("choice_sound_help")),
     el("div", { class: "buttons" },
       el("button", { class: "quiet", onclick: leave }, t("cancel")),
-      el("button", { id: "choice-show", onclick: () => choose(Object.fromEntries(rows.map((row) => row.entry()).filter(Boolean))) }, t("choice_look"))));
+      el("button", { id: "choice-show", onclick: () => choose(choice()) }, t("choice_look"))));
 }
 
 /** The password, for exactly this; null if the dialog is left. */
-function confirm(request, path, clips) {
+function confirm(request, path, choice) {
   return dialog(t("share_title"), (close) => {
     const password = el("input", { type: "password", id: "share-password", autocomplete: "current-password", required: true });
     const said = el("p", { class: "error", role: "alert" });
     const submit = async (event) => {
       event.preventDefault();
       try {
-        close(await ask("POST", `${path}/approve`, { offer_hash: request.offer_hash, password: password.value, ...(clips ? { clips } : {}) }));
+        close(await ask("POST", `${path}/approve`, { offer_hash: request.offer_hash, password: password.value, ...choice }));
       } catch (error) {
         said.textContent = error.message;
         password.select();

@@ -172,9 +172,12 @@ function neighbourhoodPart(value, save) {
   const longitude = field("hood-longitude", "longitude", { ...degrees, min: -180, max: 180 });
   const host = field("hood-host", "broker_host");
   const port = field("hood-port", "broker_port", { type: "number", min: 1, max: 65535, inputMode: "numeric" });
+  const kbps = field("hood-kbps", "upload_kbps", { type: "number", min: 0, max: 1000000, inputMode: "numeric" });
+  const hours = field("hood-hours", "upload_hours", { placeholder: "23:00-06:00" });
   const store = el("button", { id: "hood-save", onclick: () => save({
     "neighbourhood.enabled": enabled.checked, "neighbourhood.latitude": Number(latitude.value), "neighbourhood.longitude": Number(longitude.value),
-    "neighbourhood.broker_host": host.value.trim(), "neighbourhood.broker_port": Number(port.value) }, store) }, t("save"));
+    "neighbourhood.broker_host": host.value.trim(), "neighbourhood.broker_port": Number(port.value),
+    "neighbourhood.upload_kbps": Number(kbps.value), "neighbourhood.upload_hours": hours.value.trim() }, store) }, t("save"));
   return el("section", {}, el("h2", {}, t("set_neighbourhood")),
     el("p", { class: "hint" }, t("neighbourhood_help")),
     el("label", { class: "check" }, enabled, t("neighbourhood_enabled")),
@@ -184,6 +187,10 @@ function neighbourhoodPart(value, save) {
     el("div", { class: "pair" },
       el("div", {}, el("label", { htmlFor: "hood-host" }, t("town_host")), host),
       el("div", {}, el("label", { htmlFor: "hood-port" }, t("town_port")), port)),
+    el("h3", {}, t("set_upload")),
+    el("div", { class: "pair" },
+      el("div", {}, el("label", { htmlFor: "hood-kbps" }, t("upload_kbps")), kbps),
+      el("div", {}, el("label", { htmlFor: "hood-hours" }, t("upload_hours")), hours)),
     el("div", { class: "buttons" }, el("a", { class: "button quiet", href: "#/senders" }, icon("phone"), t("senders_link")), store));
 }
 
