@@ -175,7 +175,7 @@ class Upload(Said):
     """Where sealed parcels go: an origin, and how it takes them."""
 
     name: Slug
-    kind: Literal["tus"]
+    kind: Literal["tus", "s3"]
     origin: Annotated[
         str, Field(pattern=r"^https://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[1-9][0-9]{0,4})?$")
     ]

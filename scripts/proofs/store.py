@@ -1,12 +1,16 @@
 """A department's store on an island: the real tus server of town/store, over TLS."""
 
+import os
+import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Self
 
 from scripts.proofs.island import Here, Island
 from town.laptop import make_certificates
+from town.render import render
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / "town/store"
@@ -89,3 +93,72 @@ class Store:
         if not self.files.is_dir():
             return {}
         return {path.name: path for path in self.files.iterdir() if path.suffix != ".json"}
+
+
+class S3Store:
+    """A department's S3-compatible store on an island: s3rver, the desk that signs, and nginx in front."""
+
+    def __init__(
+        self, folder: Path, island: Island | Here, *, host: str = "bucket.example", port: int = 8443
+    ) -> None:
+        self._folder, self._island, self._port = folder, island, port
+        self.origin = f"https://{host}:{port}"
+        self.files = folder / "files"
+        for name in ("files", "run"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        make_certificates(folder, host)
+        self.ca = folder / "ca.pem"
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        install()
+        folder, store, desk = self._folder, self._port + 1, self._port + 2
+        (folder / "secret").write_text("S3RVER")  # s3rver knows one account, and checks its signatures
+        values = {
+            "run": folder / "run",
+            "listen": self._port,
+            "cert": folder / "server.pem",
+            "key": folder / "server-key.pem",
+            "desk": f"http://127.0.0.1:{desk}",
+            "store": f"http://127.0.0.1:{store}",
+        }
+        (folder / "nginx.conf").write_text(render("s3-nginx.conf.in", values))
+        nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        if nginx is None:
+            raise NoStore("nginx is missing: sudo apt install nginx-light")
+        told = {"origin": self.origin, "store": values["store"], "bucket": "parcels", "key": "S3RVER"}
+        words = [word for name, value in told.items() for word in (f"--{name}", str(value))]
+        rver = SERVER / "node_modules/.bin/s3rver"
+        where = ("-d", self.files, "-a", "127.0.0.1", "-p", store)
+        self._start("node", rver, *where, "--no-vhost-buckets", "--configure-bucket", "parcels")
+        self._start(
+            sys.executable, "-m", "town.s3_desk", *words, "--secret-file", folder / "secret", "--port", desk
+        )
+        self._start(nginx, "-e", "stderr", "-p", folder, "-c", folder / "nginx.conf")
+        until = time.monotonic() + READY_S
+        probe = (
+            "import socket,sys; [socket.create_connection(('127.0.0.1', int(p)), 1) for p in sys.argv[1:]]"
+        )
+        ports = [str(each) for each in (self._port, store, desk)]
+        while subprocess.run(
+            self._island.command(sys.executable, "-c", probe, *ports), capture_output=True, check=False
+        ).returncode:
+            if time.monotonic() > until:
+                self.__exit__()
+                raise NoStore(f"the S3 store did not start: {(folder / 'log').read_text()[-400:]}")
+            time.sleep(0.1)
+        return self
+
+    def _start(self, *words: object) -> None:
+        log = (self._folder / "log").open("ab")
+        command = self._island.command(*(str(word) for word in words))
+        self._processes.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT))
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+
+    def objects(self) -> list[Path]:
+        """Return the objects that lie in the bucket."""
+        return sorted(self.files.glob("parcels/*._S3rver_object"))

@@ -41,7 +41,9 @@ def record(arguments: argparse.Namespace) -> int:
         "name": arguments.name,
         "contact": arguments.contact,
         "recipients": [{"name": "evidence", "age": folder.recipient}] if police else [],
-        "uploads": [{"name": "store", "kind": "tus", "origin": arguments.upload}] if police else [],
+        "uploads": [{"name": "store", "kind": arguments.upload_kind, "origin": arguments.upload}]
+        if police
+        else [],
         "jurisdiction": polygon_of(arguments.area, arguments.around, arguments.radius_m, jurisdiction=True),
     }
     if police and not arguments.upload:
@@ -218,6 +220,9 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  (a command after the
     one.add_argument("--name", required=True, help="as residents know you")
     one.add_argument("--contact", required=True, help="how a resident reaches you")
     one.add_argument("--upload", help="police: the https:// origin that takes parcels")
+    one.add_argument(
+        "--upload-kind", choices=("tus", "s3"), default="tus", help="what is there (default: %(default)s)"
+    )
     one.add_argument("--days", type=int, default=730, help="how long the key is valid (default: %(default)s)")
     add_area(one, 5000)
     one.add_argument("out", type=Path, metavar="OUT")

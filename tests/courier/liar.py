@@ -15,7 +15,8 @@ from pathlib import Path
 LIES = (
     "honest", "redirects-create", "redirects-patch", "elsewhere", "elsewhere-path", "traversal", "500",
     "stalls", "ahead", "behind", "forgets", "no-offset", "huge-answer", "other-length", "garbage",
-    "half-answer", "conflict", "last-lies",
+    "half-answer", "s3-honest", "s3-elsewhere", "s3-prefix", "s3-tiny", "s3-late-error", "conflict",
+    "last-lies",
 )  # fmt: skip
 
 
@@ -54,7 +55,32 @@ class Liar(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def plan(self) -> None:
+        """Answer as an S3 desk whose parts lie elsewhere, or do not fit."""
+        length = int(self.headers.get("content-length") or 0)
+        told = json.loads(self.rfile.read(length))
+        self.note(0)
+        here = f"https://{self.headers['host']}"
+        part = {"s3-elsewhere": "https://elsewhere.example", "s3-prefix": f"{here}.elsewhere.example"}
+        place = part.get(self.what, here)
+        count = -(-told["size"] // (8 << 20))
+        plan = {
+            "upload": "1",
+            "part_bytes": 100 if self.what == "s3-tiny" else 8 << 20,
+            "parts": [f"{place}/bucket/1?part={number}" for number in range(count)],
+            "complete": f"{here}/complete",
+            "abort": f"{here}/bucket/1",
+        }
+        self.answer(201, json.dumps(plan).encode())
+
+    def do_PUT(self) -> None:
+        self.note(self.body())
+        self.answer(200, ETag='"0123"')
+
     def do_POST(self) -> None:
+        if self.what.startswith("s3-") and self.path == "/parcels":
+            self.plan()
+            return
         self.note(self.body())
         cls = type(self)
         cls.offset, cls.length = 0, int(self.headers.get("upload-length") or 0)
@@ -69,6 +95,8 @@ class Liar(http.server.BaseHTTPRequestHandler):
                 self.answer(201, Location="/parcels/../public")
             case "500":
                 self.answer(500, b"no")
+            case "s3-late-error":
+                self.answer(200, b"<Error><Code>InternalError</Code></Error>")
             case "huge-answer":
                 self.answer(201, b"x" * 3_000_000, Location="/parcels/1")
             case "garbage":

@@ -13,12 +13,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from device.parcels import Grant, Report, grant_it, lay_out, report_in, take_away
 from scripts.proofs.island import STORE_ADDRESS, Island
-from scripts.proofs.store import HOST, Store
+from scripts.proofs.store import HOST, S3Store, Store
 from tests.courier import liar
 from tests.house import BIN, wait_for
 from town.laptop import make_certificates
@@ -31,6 +32,7 @@ LYING = "lying.example"
 ROOT = Path(__file__).parents[2]
 NAMES = {
     HOST: STORE_ADDRESS,
+    "bucket.example": STORE_ADDRESS,
     LYING: STORE_ADDRESS,
     "elsewhere.example": OTHER_ADDRESS,
     "six.example": V6_ADDRESS,
@@ -78,14 +80,16 @@ class Box:
             self.process.wait(10)
             self.process = None
 
-    def parcel(self, origin: str, size: int = 300_000, *, lasts_s: float = 600) -> str:
+    def parcel(
+        self, origin: str, size: int = 300_000, *, lasts_s: float = 600, kind: Literal["tus", "s3"] = "tus"
+    ) -> str:
         content = secrets.token_bytes(size)
         digest = hashlib.sha256(content).hexdigest()
         (self.folder / "p").write_bytes(content)
         lay_out(self.folder / "out", self.folder / "p", digest)
         (self.folder / "p").unlink()
         expires_s = int(time.time() + lasts_s)
-        grant = Grant(sha256=digest, size_bytes=size, kind="tus", origin=origin, expires_s=expires_s)
+        grant = Grant(sha256=digest, size_bytes=size, kind=kind, origin=origin, expires_s=expires_s)
         grant_it(self.folder / "out", grant)
         return digest
 
@@ -245,6 +249,116 @@ def test_a_store_that_moved_is_found_at_its_new_address(box: Box, store: Store, 
         assert arrived(store, box.ends(digest, "stored")) == digest
     finally:
         island.names(NAMES)
+
+
+# --- the second kind of store -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory, island: Island) -> Iterator[S3Store]:
+    island.names(NAMES)
+    with S3Store(tmp_path_factory.mktemp("bucket"), island) as made:
+        yield made
+
+
+@pytest.fixture
+def s3_box(tmp_path: Path, island: Island, bucket: S3Store) -> Iterator[Box]:
+    island.names(NAMES)
+    made = Box(tmp_path / "box", island, bucket.ca)
+    yield made
+    made.stop()
+
+
+def test_a_parcel_arrives_in_an_s3_store_by_signed_addresses(s3_box: Box, bucket: S3Store) -> None:
+    s3_box.start()
+    digest = s3_box.parcel(bucket.origin, 20_000_001, kind="s3")
+    report = s3_box.ends(digest, "stored")
+    (kept,) = [path for path in bucket.objects() if digest in path.name]
+    assert hashlib.sha256(kept.read_bytes()).hexdigest() == digest
+    assert report.receipt is not None
+    assert report.receipt["kind"] == "s3"
+    assert report.receipt["said"]["parts"] == "3"
+    assert report.receipt["said"]["etag"]
+
+
+def test_a_killed_courier_goes_on_with_the_next_part(s3_box: Box, bucket: S3Store) -> None:
+    s3_box.limits(kbps=60_000)
+    s3_box.start()
+    digest = s3_box.parcel(bucket.origin, 30_000_000, kind="s3")
+
+    def parts() -> int:
+        report = s3_box.report(digest)
+        return len(report.parts) if report else 0
+
+    wait_for("a part", lambda: parts() >= 1)
+    s3_box.stop(signal.SIGKILL)
+    before = s3_box.report(digest)
+    assert before
+    s3_box.start()
+    report = s3_box.ends(digest, "stored")
+    assert report.place == before.place
+    assert report.parts[: len(before.parts)] == before.parts
+    (kept,) = [path for path in bucket.objects() if digest in path.name]
+    assert hashlib.sha256(kept.read_bytes()).hexdigest() == digest
+
+
+def test_a_withdrawn_part_of_a_parcel_is_aborted(lie: Callable[[str], tuple["Liar", Box]]) -> None:
+    told, box = lie("s3-honest")
+    report = withdrawn_midway(box, told.origin)
+    assert "deleted" in report.why
+    assert told.requests()[-1]["method"] == "DELETE"
+
+
+def test_a_store_that_cannot_abort_is_quoted(s3_box: Box, bucket: S3Store) -> None:
+    report = withdrawn_midway(s3_box, bucket.origin)
+    assert "did not delete what it had: it answered 405" in report.why  # s3rver knows no abort
+    assert [path for path in bucket.objects() if report.sha256 in path.name] == []
+
+
+def withdrawn_midway(box: Box, origin: str) -> Report:
+    box.limits(kbps=24_000)
+    if box.process is None:
+        box.start()
+    time.sleep(1.5)  # until the limit is known
+    digest = box.parcel(origin, 30_000_000, kind="s3")
+
+    def begun() -> bool:
+        report = box.report(digest)
+        return report is not None and report.left_bytes > 0
+
+    wait_for("a beginning", begun)
+    time.sleep(0.5)
+    box.withdraw(digest)
+    report = box.ends(digest, "ended")
+    assert 0 < report.left_bytes < 30_000_000
+    assert report.receipt is None
+    return report
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [("s3-elsewhere", "another place"), ("s3-prefix", "another place"), ("s3-tiny", "do not fit")],
+)
+def test_signed_addresses_of_another_origin_are_not_followed(
+    what: str, why: str, lie: Callable[[str], tuple["Liar", Box]]
+) -> None:
+    told, box = lie(what)
+    digest = box.parcel(told.origin, kind="s3")
+    report = box.ends(digest, "refused")
+    assert why in report.why
+    assert (report.left_bytes, report.receipt) == (0, None)
+    assert {request["method"] for request in told.requests()} == {"POST"}
+
+
+def test_an_s3_store_that_fails_after_it_said_yes_is_not_believed(
+    lie: Callable[[str], tuple["Liar", Box]],
+) -> None:
+    told, box = lie("s3-late-error")
+    digest = box.parcel(told.origin, kind="s3")
+    wait_for("a second try", lambda: len([r for r in told.requests() if r["path"] == "/complete"]) >= 2)
+    report = box.report(digest)
+    assert report
+    assert (report.state, report.receipt) == ("sending", None)
 
 
 # --- stores that lie (specs: F18) -----------------------------------------------------------------
