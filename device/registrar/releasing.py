@@ -6,7 +6,6 @@ gone on with (a sealed parcel) or erased (anything else), by looking at what the
 """
 
 import logging
-import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from device.consent.book import Case
 from device.consent.states import TABLE, State, Step
 from device.errors import CommandError
 from device.events import ConsentStep, Fault
-from device.letterbox import Unreadable
+from device.letterbox import Unreadable, sync
 from device.parcels import Grant, Report, grant_it, lay_out, names_in, report_in, take_away
 from device.registrar.ledger import LedgerBroken
 from device.registrar.making import Failed, Made, Maker, Making, Progress
@@ -110,8 +109,8 @@ class Releasing:
 
     def _make(self, case: Case) -> None:
         request = case.request.id
+        folder = self._folder / request
         if self._making is None:
-            folder = self._folder / request
             try:
                 self._erase(folder)
                 folder.mkdir(parents=True, mode=0o700)
@@ -127,10 +126,12 @@ class Releasing:
                 self._tell(case, found)
             case Made():
                 self._making = None
+                for place in (folder, folder.parent, folder.parent.parent):
+                    sync(place)  # the entry says that it is there: so it is, also after a power cut
                 self._step(case, Step.SEAL, parcel=found.parcel)
             case Failed():
                 self._making = None
-                self._erase(self._folder / request)
+                self._erase(folder)
                 self._step(case, Step.FAIL, why=found.why)
 
     # --- sealed → handed over → delivered ---------------------------------------------------------
@@ -268,11 +269,13 @@ class Releasing:
                 take_away(self._letterbox / "out", case.parcel["sha256"])
 
     def _erase(self, folder: Path) -> None:
-        if folder.is_dir() and not folder.is_symlink():
-            shutil.rmtree(folder, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                folder.unlink()
+        with suppress(OSError):
+            if folder.is_dir() and not folder.is_symlink():
+                for path in folder.iterdir():
+                    path.unlink()
+                folder.rmdir()
+            else:
+                folder.unlink(missing_ok=True)
 
     # --- small things -----------------------------------------------------------------------------
 

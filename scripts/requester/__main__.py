@@ -35,15 +35,14 @@ def record(arguments: argparse.Namespace) -> int:
     """Write the record that residents pin."""
     folder = Folder(arguments.folder)
     police = arguments.kind == "police"
+    upload = {"name": "store", "kind": arguments.upload_kind, "origin": arguments.upload}
     said = {
         "sender": arguments.id,
         "kind": arguments.kind,
         "name": arguments.name,
         "contact": arguments.contact,
         "recipients": [{"name": "evidence", "age": folder.recipient}] if police else [],
-        "uploads": [{"name": "store", "kind": arguments.upload_kind, "origin": arguments.upload}]
-        if police
-        else [],
+        "uploads": [upload] if police else [],
         "jurisdiction": polygon_of(arguments.area, arguments.around, arguments.radius_m, jurisdiction=True),
     }
     if police and not arguments.upload:

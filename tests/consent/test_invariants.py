@@ -11,7 +11,7 @@ import os
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,156 +21,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import device
-from device.clock import ClockFlag
 from device.config import NeighbourhoodConfig
 from device.consent import keys
-from device.consent.offer import Choice, Cut, offer_hash
+from device.consent.offer import Choice, offer_hash
 from device.consent.states import State
 from device.errors import CommandError
-from device.events import Fact, Fault, LedgerReport
-from device.letterbox import Item, Outbox, bundle
+from device.events import Fault, LedgerReport
 from device.page.home import Consent
 from device.registrar.ledger import Ledger
-from device.registrar.making import Making
 from device.registrar.registrar import Registrar
 from device.registrar.told import export_text
+from tests.consent.house import ID, US, House
 from tests.vectors import make
 
 SOURCE = Path(device.__file__).parent
-US = 1_000_000
-
-
-class Clock:
-    """Stands still unless it is moved."""
-
-    def __init__(self) -> None:
-        self.wall_s = make.NOW
-
-    def mono_us(self) -> int:
-        return self.wall_s * US
-
-    def wall_us(self) -> int:
-        return self.wall_s * US
-
-    def flag(self) -> ClockFlag:
-        return "synchronised"
-
-
-class Clips:
-    """Two clips of the hour that is asked about."""
-
-    def __init__(self) -> None:
-        start_us = (make.NOW - 5 * 3600 + 600) * US
-        one = Cut(
-            clip_id="one",
-            sha256="1" * 64,
-            clock="synchronised",
-            start_us=start_us,
-            end_us=start_us + 20 * US,
-            first_us=0,
-            last_us=20 * US,
-            frames=300,
-        )
-        self.kept = [
-            one,
-            replace(
-                one, clip_id="two", sha256="2" * 64, start_us=start_us + 60 * US, end_us=start_us + 80 * US
-            ),
-        ]
-        self.covered: list[list[tuple[float, float]]] = []
-        self.asked = 0
-
-    def has(self, start_us: int, end_us: int) -> bool:
-        self.asked += 1
-        return any(cut.end_us > start_us and cut.start_us < end_us for cut in self.kept)
-
-    def cuts(
-        self, spans: Callable[[str], tuple[int, int] | None], start_us: int, end_us: int, *, exact: bool
-    ) -> list[Cut]:
-        chosen = [(cut, spans(cut.clip_id)) for cut in self.kept]
-        return [
-            replace(cut, start_us=max(cut.start_us, span[0]), end_us=min(cut.end_us, span[1]))
-            for cut, span in chosen
-            if span
-        ]
-
-    def masks(self) -> Sequence[Sequence[tuple[float, float]]]:
-        return self.covered
-
-
-class NoMaker:
-    """Makes nothing: what comes after an approval is tried in tests/release."""
-
-    def begin(self, folder: Path, offer: Mapping[str, Any], offer_hash: str) -> Making:
-        raise CommandError("nothing is made here")
-
-    def sealed(self, folder: Path) -> Path:
-        return folder / "parcel.age"
-
-
-class NeverStopping:
-    """A worker that turns while it is told to."""
-
-    def __init__(self) -> None:
-        self.stopping = threading.Event()
-
-    def beat(self) -> None: ...
-
-
-class House:
-    """A registrar, its letterbox, and everything that it told anybody."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for name in ("in", "out"):
-            (folder / "letterbox" / name).mkdir(parents=True, exist_ok=True)
-        self.clock, self.clips = Clock(), Clips()
-        self.facts: list[Fact] = []
-        self.config = NeighbourhoodConfig(
-            enabled=True,
-            longitude=make.PLACE[0],
-            latitude=make.PLACE[1],
-            broker_host="town.example",
-            letterbox_dir=folder / "letterbox",
-        )
-        self.open()
-
-    def open(self) -> None:
-        """Start, perhaps again."""
-        self.registrar = Registrar(
-            path=self.folder / "ledger.db",
-            working=self.folder / "releases",
-            config=self.config,
-            clock=self.clock,
-            inbox=self.facts.append,
-            footage=self.clips,
-            maker=NoMaker(),
-        )
-        self.registrar.registry.open()
-        self.worker: Any = NeverStopping()
-
-    def pin(self) -> None:
-        content = make.signed(make.head(make.RECORD, make.kid(make.AGENCY)), make.text(make.RECORD_SAID))
-        self.registrar.pin(content, keys.spoken(make.kid(make.AGENCY)))
-
-    def hear(self, *items: tuple[str, bytes]) -> None:
-        outbox = Outbox(self.folder / "letterbox/in", self.folder / "letterbox/out")
-        outbox.put(bundle([Item(source=source, content=content) for source, content in items]))
-        self.turn()
-
-    def turn(self) -> None:
-        for _ in range(3):
-            self.registrar.hearing.turn(self.worker)
-
-    def ledger(self) -> list[dict[str, Any]]:
-        entries: list[dict[str, Any]] = self.registrar.ledger(1000)["entries"]
-        return entries
-
-    def states(self) -> list[str]:
-        return [row["state"] for row in self.registrar.requests()]
-
-
-ID = make.REQUEST_SAID["id"]
 
 
 @pytest.fixture
