@@ -23,6 +23,10 @@ GENESIS = "0" * 64
 _SCHEMA = Path(__file__).with_name("schema.sql")
 
 
+_UNREADABLE = (sqlite3.Error, ValueError, TypeError, AttributeError)
+"""What reading a damaged database may raise: a text that is none, a value of another kind."""
+
+
 class LedgerBroken(DoorbellError):
     """The ledger cannot be read, or is not what was written: nothing may be decided any more."""
 
@@ -58,7 +62,7 @@ class Ledger:
                 self._db.executescript(_SCHEMA.read_text())
             self._db.execute("PRAGMA trusted_schema = OFF")
             row = self._db.execute("SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
-        except sqlite3.Error as error:
+        except _UNREADABLE as error:
             raise LedgerBroken(f"{path}: {error}; see docs/consent.md, 'The ledger is broken'") from error
         self._path = path
         self._seq: int = row[0] if row else 0
@@ -133,7 +137,7 @@ class Ledger:
             rows = self._db.execute("SELECT text, hash FROM entry WHERE seq > ? ORDER BY seq", (after_seq,))
             for text, digest in rows:
                 yield Entry(**json.loads(text), hash=digest)
-        except (sqlite3.Error, ValueError, TypeError) as error:
+        except _UNREADABLE as error:
             raise LedgerBroken(f"{self._path}: {error}") from error
 
     def body(self, digest: str) -> bytes | None:
@@ -211,7 +215,7 @@ class Ledger:
                 yield from self._body_faults(seq, text)
                 seen = seen or digest == known_head
                 prev, expected = digest, seq + 1
-        except sqlite3.Error as error:
+        except _UNREADABLE as error:
             yield f"it cannot be read: {error}"
             return
         if not seen:

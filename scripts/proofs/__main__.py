@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from scripts.proofs import flood, silence
+from scripts.proofs import flood, release, silence
 
-PROOFS = {"silence": silence, "flood": flood}
+PROOFS = {"silence": silence, "flood": flood, "release": release}
 
 
 def main() -> int:

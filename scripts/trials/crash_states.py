@@ -131,6 +131,11 @@ class Disk:
 
     # --- outcomes ---------------------------------------------------------------------------------
 
+    def as_it_is(self) -> CrashState:
+        """Return what a kill -9 leaves: everything that was asked for, for the kernel lives on."""
+        counts = {path: len(folder.pending) for path, folder in self._folders.items()}
+        return self._state(counts, lambda changes: [KEPT] * len(changes))
+
     def draw(self, dice: random.Random) -> CrashState:
         """Return one outcome at random, the extremes often among them."""
         counts = {}

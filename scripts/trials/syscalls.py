@@ -182,13 +182,21 @@ class _Reader:
             case "unlink" if (path := self._inside(words[0])) is not None:
                 del self._names[path]
                 yield Leave(path)
+            case "rmdir" if (path := self._inside(words[0])) is not None:
+                yield Leave(path)
+            case "link" if (source := self._inside(words[0])) is not None:
+                target = self._inside(words[1])
+                if target is None:
+                    raise ValueError(f"{source} was linked out of the state directory")
+                self._names[target] = self._names[source]
+                yield Enter(target, self._names[source])
             case "rename" if (source := self._inside(words[0])) is not None:
                 target = self._inside(words[1])
                 if target is None:
                     raise ValueError(f"{source} was moved out of the state directory")
                 self._names[target] = self._names.pop(source)
                 yield Move(source, target)
-            case "ftruncate" | "mkdir" | "unlink" | "rename":
+            case "ftruncate" | "mkdir" | "rmdir" | "link" | "unlink" | "rename":
                 return
             case _ if any(word.startswith('"') and self._inside(word) is not None for word in words):
                 raise ValueError(f"{call} is not understood: {words[:3]}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -189,3 +190,23 @@ def test_a_ledger_that_cannot_be_read_says_so(path: Path, spoil: Callable[[Path]
         # root reads whatever its mode
         if path.stat().st_mode & 0o777:
             raise
+
+
+def test_whatever_byte_is_damaged_it_is_told_and_never_a_crash(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger = Ledger(path)
+    for number in range(20):
+        ledger.append("opened", {"number": number}, wall_us=number, clock="synchronised")
+    ledger.close()
+    good, dice = path.read_bytes(), random.Random(1)  # noqa: S311
+    other = tmp_path / "other.db"
+    for _ in range(400):
+        place = dice.randrange(len(good))
+        other.write_bytes(good[:place] + bytes([good[place] ^ 1 << dice.randrange(8)]) + good[place + 1 :])
+        try:
+            damaged = Ledger(other, read_only=True)
+            told = list(damaged.faults()) or [entry.data for entry in damaged.entries()]
+            damaged.close()
+        except LedgerBroken as error:
+            told = [str(error)]
+        assert told

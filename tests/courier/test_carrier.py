@@ -5,23 +5,21 @@ Nothing here switches the courier's address check off: the namespace makes the a
 
 import hashlib
 import json
-import os
-import secrets
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
-from device.parcels import Grant, Report, grant_it, lay_out, report_in, take_away
+from device.parcels import Report
 from scripts.proofs.island import STORE_ADDRESS, Island
 from scripts.proofs.store import HOST, S3Store, Store
 from tests.courier import liar
-from tests.house import BIN, wait_for
+from tests.courier.box import Box
+from tests.house import wait_for
 from town.laptop import make_certificates
 
 pytestmark = pytest.mark.island
@@ -50,66 +48,6 @@ def island(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Island]:
 def store(tmp_path_factory: pytest.TempPathFactory, island: Island) -> Iterator[Store]:
     with Store(tmp_path_factory.mktemp("store"), island) as made:
         yield made
-
-
-class Box:
-    """A letterbox and the courier at it."""
-
-    def __init__(self, folder: Path, island: Island, ca: Path) -> None:
-        self.folder, self.island, self.ca = folder, island, ca
-        for name in ("in", "out"):
-            (folder / name).mkdir(parents=True)
-        self.process: subprocess.Popen[bytes] | None = None
-        self.log = folder / "courier.log"
-
-    def limits(self, *, kbps: int = 0, hours: str = "") -> None:
-        told = {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": {"kbps": kbps, "hours": hours}}
-        (self.folder / "out/settings.json").write_text(json.dumps(told))
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.island.command(BIN / "doorbelld-courier", "--letterbox", self.folder),
-                stderr=log,
-                env={**os.environ, "SSL_CERT_FILE": str(self.ca)},
-            )
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        if self.process:
-            self.process.send_signal(number)
-            self.process.wait(10)
-            self.process = None
-
-    def parcel(
-        self, origin: str, size: int = 300_000, *, lasts_s: float = 600, kind: Literal["tus", "s3"] = "tus"
-    ) -> str:
-        content = secrets.token_bytes(size)
-        digest = hashlib.sha256(content).hexdigest()
-        (self.folder / "p").write_bytes(content)
-        lay_out(self.folder / "out", self.folder / "p", digest)
-        (self.folder / "p").unlink()
-        expires_s = int(time.time() + lasts_s)
-        grant = Grant(sha256=digest, size_bytes=size, kind=kind, origin=origin, expires_s=expires_s)
-        grant_it(self.folder / "out", grant)
-        return digest
-
-    def report(self, digest: str) -> Report | None:
-        return report_in(self.folder / "in", digest)
-
-    def ends(self, digest: str, state: str, timeout_s: float = 30) -> Report:
-        def found() -> Report | None:
-            report = self.report(digest)
-            return report if report and report.state == state else None
-
-        told: Report = wait_for(f"{state}: {self.report(digest)}", found, timeout_s)
-        return told
-
-    def withdraw(self, digest: str) -> None:
-        take_away(self.folder / "out", digest)
-
-    def status(self) -> str:
-        path = self.folder / "in/status.json"
-        return str(json.loads(path.read_text())["how"].get("parcels", "")) if path.exists() else ""
 
 
 @pytest.fixture

@@ -1,0 +1,75 @@
+"""A letterbox and the real courier at it, on an island."""
+
+import hashlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Literal
+
+from device.parcels import Grant, Report, grant_it, lay_out, report_in, take_away
+from scripts.proofs.island import Island
+from tests.house import BIN, wait_for
+
+
+class Box:
+    """A letterbox and the courier at it."""
+
+    def __init__(self, folder: Path, island: Island, ca: Path) -> None:
+        self.folder, self.island, self.ca = folder, island, ca
+        for name in ("in", "out"):
+            (folder / name).mkdir(parents=True)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = folder / "courier.log"
+
+    def limits(self, *, kbps: int = 0, hours: str = "") -> None:
+        told = {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": {"kbps": kbps, "hours": hours}}
+        (self.folder / "out/settings.json").write_text(json.dumps(told))
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.island.command(BIN / "doorbelld-courier", "--letterbox", self.folder),
+                stderr=log,
+                env={**os.environ, "SSL_CERT_FILE": str(self.ca)},
+            )
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        if self.process:
+            self.process.send_signal(number)
+            self.process.wait(10)
+            self.process = None
+
+    def parcel(
+        self, origin: str, size: int = 300_000, *, lasts_s: float = 600, kind: Literal["tus", "s3"] = "tus"
+    ) -> str:
+        content = secrets.token_bytes(size)
+        digest = hashlib.sha256(content).hexdigest()
+        (self.folder / "p").write_bytes(content)
+        lay_out(self.folder / "out", self.folder / "p", digest)
+        (self.folder / "p").unlink()
+        expires_s = int(time.time() + lasts_s)
+        grant = Grant(sha256=digest, size_bytes=size, kind=kind, origin=origin, expires_s=expires_s)
+        grant_it(self.folder / "out", grant)
+        return digest
+
+    def report(self, digest: str) -> Report | None:
+        return report_in(self.folder / "in", digest)
+
+    def ends(self, digest: str, state: str, timeout_s: float = 30) -> Report:
+        def found() -> Report | None:
+            report = self.report(digest)
+            return report if report and report.state == state else None
+
+        told: Report = wait_for(f"{state}: {self.report(digest)}", found, timeout_s)
+        return told
+
+    def withdraw(self, digest: str) -> None:
+        take_away(self.folder / "out", digest)
+
+    def status(self) -> str:
+        path = self.folder / "in/status.json"
+        return str(json.loads(path.read_text())["how"].get("parcels", "")) if path.exists() else ""
