@@ -23,6 +23,7 @@ from device.store.index import ClipRow, Index
 from device.store.journal import JournalReader, LogRow
 from device.store.orders import DeleteClip, KeeperOrder, MakeThumbnail, StarClip, WriteFile
 from device.store.visits import LONGEST_DAYS, visit_hours, visits_json
+from device.walls import Walls
 
 if TYPE_CHECKING:
     from device.consent.offer import Corners
@@ -199,6 +200,10 @@ class Commands:
         if registrar is None:
             raise CommandError("the house is starting; try again")
         return registrar
+
+    def walls(self) -> dict[str, Any]:
+        """Try to break through the walls from both sides; return what happened."""
+        return Walls(self._house).tried()
 
     def place(self) -> tuple[float, float] | None:
         """Return where the house stands, longitude and latitude, if the owner said so."""

@@ -4,7 +4,8 @@
             (`status.json`)
     out/    written by the house: settings for the courier, how far it has read (`read`)
 
-Parcels have files of their own in both: device/parcels.py. A bundle is written to a name that nobody reads,
+Parcels have files of their own in both (device/parcels.py), and `doorbell doctor` asks and is answered in
+`doctor.json`. A bundle is written to a name that nobody reads,
 synced, renamed, and the folder is synced. Its writer prunes it once the reader says, in a file of the
 reader's own, that it has read so far. Nothing in a folder is believed: not that it is a file, nor whose, nor
 its size. Standard library alone: the courier's whole world is built from this.
@@ -29,7 +30,7 @@ LARGEST_IN_BYTES = 33_554_432
 MOST_BUNDLES = 4_096
 MOST_NAMES = 3 * MOST_BUNDLES
 """That are looked at in a folder of the other: more than an honest one ever has."""
-SETTINGS, READ, STATUS = "settings.json", "read", "status.json"
+SETTINGS, READ, STATUS, DOCTOR = "settings.json", "read", "status.json", "doctor.json"
 _NAME = re.compile(r"([0-9]{12})\.in")
 _REPORT = re.compile(r"[0-9a-f]{64}\.report")  # of device/parcels.py
 _SOURCE = re.compile(rb"[a-z0-9][a-z0-9:-]{0,63}")
@@ -160,7 +161,8 @@ class Inbox:
     def strangers(self) -> Iterator[str]:
         """Yield names in the folder that no courier writes. Raises OSError."""
         for entry in islice(os.scandir(self._folder), MOST_NAMES):
-            ours = entry.name == STATUS or _NAME.fullmatch(entry.name) or _REPORT.fullmatch(entry.name)
+            ours = entry.name in (STATUS, DOCTOR) or _NAME.fullmatch(entry.name)
+            ours = ours or _REPORT.fullmatch(entry.name)
             if not ours and not entry.name.startswith("."):
                 yield entry.name
 
@@ -196,7 +198,7 @@ def open_plain(folder: Path, name: str) -> BinaryIO:
     """
     path = folder / name
     found = path.lstat()
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         raise Unreadable("not_a_file", name)
     # Meanwhile it may have become another: O_NOFOLLOW, no waiting, and a second look.
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
@@ -209,7 +211,8 @@ def open_plain(folder: Path, name: str) -> BinaryIO:
 
 
 def _check(found: os.stat_result, folder: Path, name: str) -> None:
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+    # No link at all: it was replaced since it was opened, and is whole all the same.
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         raise Unreadable("not_a_file", name)
     if found.st_uid != folder.stat().st_uid:
         raise Unreadable("wrong_owner", name)

@@ -164,6 +164,12 @@ def _parser() -> argparse.ArgumentParser:
     prove.add_argument(
         "--repair", action="store_true", help="first mend what a start of the daemon would mend"
     )
+    doctor = commands.add_parser("doctor", help="prove what this installation promises").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    _with_json(
+        _add(doctor, "walls", of_house.walls, "try to reach the internet, and the house from the courier")
+    )
     check = _add(commands, "check-config", of_house.check_config, "read a configuration, say what is wrong")
     check.add_argument("file", metavar="FILE", type=Path)
     return parser

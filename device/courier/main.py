@@ -13,9 +13,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from device.courier.carrier import Carrier
+from device.courier.doctor import Doctor
 from device.courier.feeds import fetch_all
 from device.courier.settings import CourierSettings, Limits, settings_in
 from device.courier.town import listen
@@ -63,6 +65,7 @@ class Courier:
         standing: CourierSettings | None = None
         notifier.ready("listening for settings")
         said, turns = "", 0
+        doctor = Doctor(self._house_folder, self._own_folder)
         while not self.stopping.is_set() and not self._died.is_set():
             settings, trouble = settings_in(self._house_folder)
             if trouble and trouble != said:
@@ -74,6 +77,8 @@ class Courier:
                 self._limits = settings.limits
                 following, standing = self._follow(settings), settings
             self._say_how_it_is()
+            with suppress(OSError):  # told by whoever waits for the answer
+                doctor.look()
             turns += 1
             if turns % WATCHDOG_EVERY_TURNS == 0 and all(
                 each.is_healthy() for each in (writer, carrier, *following)

@@ -85,6 +85,11 @@ def _add_house(api: APIRouter, home: Home, history: History) -> None:
         """Change a switch: ON or OFF; quiet_until takes an RFC 3339 time, or nothing to end the quiet."""
         return home.switch(name, body.value)
 
+    @api.post("/doctor/walls", tags=["house"])
+    def walls() -> dict[str, Any]:
+        """Try to break through the walls from both sides, and say what happened. Takes seconds."""
+        return home.walls()
+
     @api.get("/log", tags=["what happened"])
     def log() -> list[dict[str, Any]]:
         """The newest rows of the log, oldest first."""

@@ -144,6 +144,9 @@ class Home(Protocol):
     def consent(self) -> Consent:
         """Requests, notices, pins and the ledger."""
 
+    def walls(self) -> dict[str, Any]:
+        """Try to break through the walls from both sides; return what happened."""
+
     def place(self) -> tuple[float, float] | None:
         """Return where the house stands, longitude and latitude, if the owner said so."""
 

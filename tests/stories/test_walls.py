@@ -1,0 +1,106 @@
+"""`doorbell doctor walls`, where walls stand and where not: a user and a namespace stand for the units."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.proofs.island import STORE_ADDRESS, Island
+from tests.house import BIN, Broker, wait_for
+from tests.neighbourhood import House, Sender
+
+pytestmark = pytest.mark.island
+NOBODY = 65_534
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def house(tmp_path: Path, broker: Broker) -> Iterator[House]:
+    made = House(tmp_path / "house", broker.port)
+    made.start()
+    yield made
+    made.stop_all()
+
+
+def courier(house: House, uid: int) -> subprocess.Popen[bytes]:
+    """Start a courier that becomes another user once it has loaded what it is made of."""
+    drop = f"os.setgroups([]); os.setgid({uid}); os.setuid({uid})"
+    program = f"import os; from device.courier.main import main; {drop}; main()"
+    words = [sys.executable, "-c", program, "--letterbox", house.letterbox]
+    with (house.state / "courier.log").open("ab") as log:
+        made = subprocess.Popen(words, stderr=log, cwd=ROOT)
+    wait_for("the courier", (house.letterbox / "in/status.json").exists)
+    return made
+
+
+def rows(house: House) -> list[dict[str, object]]:
+    done = house.run("doctor", "walls", "--json")
+    told: list[dict[str, object]] = json.loads(done.stdout)["tried"]
+    return told
+
+
+def test_walls_that_stand_hold_and_a_courier_of_the_same_user_is_told(house: House, tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("changing the user needs root")
+    for folder in (house.state, *house.state.parents):
+        if str(folder).startswith("/tmp/"):  # noqa: S108  (pytest's own, closed to others)
+            folder.chmod(0o755)
+    (house.state / "state").chmod(0o750)
+    (house.state / "run").chmod(0o750)
+    house.config.chmod(0o640)
+    shutil.chown(house.letterbox / "in", NOBODY)
+
+    apart = courier(house, NOBODY)
+    try:
+        told = [row for row in rows(house) if row["who"] == "courier"]
+        assert len(told) >= 5
+        assert all(row["holds"] for row in told), told
+        assert {row["said"] for row in told} == {"Permission denied"}
+    finally:
+        apart.terminate()
+        apart.wait(10)
+    for path in (house.letterbox / "in").iterdir():
+        path.unlink()
+    shutil.chown(house.letterbox / "in", os.geteuid())
+    same = courier(house, os.geteuid())
+    try:
+        done = house.run("doctor", "walls")
+        assert done.returncode == 1
+        assert "OPEN" in done.stdout
+        assert "are both units installed?" in done.stdout
+    finally:
+        same.terminate()
+        same.wait(10)
+
+
+def test_a_doorbell_that_reaches_the_internet_is_told_and_one_that_cannot_is_believed(
+    tmp_path: Path, broker: Broker
+) -> None:
+    told: dict[str, list[dict[str, object]]] = {}
+    with (
+        Island(tmp_path / "island", {"store.example": STORE_ADDRESS}) as island,
+        Island(tmp_path / "walled", {}) as walled,
+    ):
+        serve = f"import socket,time; s=socket.create_server(('{STORE_ADDRESS}', 8443)); time.sleep(60)"
+        listener = subprocess.Popen(island.command("python3", "-c", serve))
+        for name, where in (("inside", island.command), ("outside", walled.command)):
+            made = House(tmp_path / name, broker.port, mqtt={"enabled": False})
+            with (made.state / "log").open("ab") as log:
+                made.process = subprocess.Popen(where(BIN / "doorbelld", "--config", made.config), stderr=log)
+            wait_for("the socket", lambda made=made: made.run("ledger", "show").returncode == 0)  # type: ignore[misc]
+            sender = Sender(tmp_path / f"dep-{name}")
+            origin = f"https://{STORE_ADDRESS}:8443"
+            sender.write_record(uploads=[{"name": "store", "kind": "tus", "origin": origin}])
+            made.pin(sender)
+            told[name] = [row for row in rows(made) if row["who"] == "doorbelld"]
+            made.stop_all()
+        listener.kill()
+        listener.wait()
+    assert [row["said"] for row in told["inside"]] == ["connected: there is no wall"]
+    assert not told["inside"][0]["holds"]
+    assert all(row["holds"] for row in told["outside"])
