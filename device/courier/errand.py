@@ -17,7 +17,7 @@ from urllib3.util import SKIP_HEADER
 from device.courier.address import pool_for, split_origin
 from device.parcels import Grant, Report, open_parcel
 
-CHUNK_BYTES = 65_536
+CHUNK_BYTES = 262_144
 """The unit of a withdrawal: nothing more leaves once the grant is gone."""
 SEGMENT_BYTES = 8 << 20
 """The unit in which it is written down, before it leaves, how much may have left."""
@@ -122,7 +122,7 @@ class Errand:
         self.check_grant()
         before = self.left_bytes
         self.left_bytes = max(before, end)
-        self.tell()
+        self.tell(sent_bytes=begin)
         with open_parcel(self._folder, self.grant.sha256) as file:
             file.seek(begin)
             place = begin

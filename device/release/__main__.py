@@ -17,16 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 
 from device.release.audit import Promise, audit
 from device.release.canary import Pattern, patterns, place_canaries
 from device.release.cut import Wanted, cut
 from device.release.heat import Heat
 from device.release.job import PARCEL, Job, blurs_of
-from device.release.manifest import FILE, public_x, signed
 from device.release.nal import NotAllowed
-from device.release.parcel import archive, seal
 
 NICENESS = 19
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
@@ -65,6 +62,10 @@ class Release:
             wanted = self._cut(number - 1, clip, path)
             files.append((name, path))
             told.append(self._entry(name, path, clip, wanted))
+        # Only now: while it cuts and decodes, memory is what a small board has least of.
+        from device.release.manifest import FILE, public_x, signed
+        from device.release.parcel import archive, seal
+
         manifest = job.folder / FILE
         manifest.write_bytes(signed(self._manifest(told), job.seed))
         self._say({"part": 1.0, "stage": "sealing", "hot": False})
@@ -164,7 +165,6 @@ def main() -> int:
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # without its daemon it has no business
         os.nice(NICENESS)
-    cv2.setNumThreads(1)
     os.umask(0o077)
 
     def say(line: dict[str, Any]) -> None:

@@ -23,6 +23,8 @@ _SLACK_US = 1000
 """Times of the file are whole ticks, those that were promised whole microseconds."""
 _SOUND_PACKET_US = 100_000
 """No packet of AAC lasts longer: sound that ends with the pictures ends within one of them."""
+_STRICT = {"err_detect": "explode", "skip_loop_filter": "all"}
+"""Any damage is an error; the filter that only smooths is left out, which saves a quarter of the work."""
 _PLAIN_TAGS = {"major_brand", "minor_version", "compatible_brands", "language", "handler_name", "vendor_id"}
 
 
@@ -228,7 +230,7 @@ class _Audit:
                 self._agrees(file)
                 video: Any = file.streams.video[0]
                 video.codec_context.thread_count = 1
-                video.codec_context.options = {"err_detect": "explode"}
+                video.codec_context.options = _STRICT
                 frames = sum(1 for _ in file.decode(video))
         except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
             raise Violation(f"FFmpeg cannot read it: {error}") from error

@@ -9,18 +9,20 @@ from typing import Any
 
 import av
 
-from device.policy.blur import Blur
 from device.policy.inward import Picture, inside, pictures
-from device.policy.masks import Masks
-from device.policy.zones import Points
 from device.release.mp4_writer import Mp4Writer, Track, avc1, hvc1, mp4a
 from device.release.nal import NotAllowed, Scrubber, in_annex_b, in_sample
 from device.release.sound import SAMPLES, Sound
 
+Points = Sequence[Sequence[float]]
+"""Corners of a polygon, relative to the picture."""
 _US = 1_000_000
-CRF = "20"
+CRF = "23"
+"""x264's own default; the camera's picture has been through one encoder already."""
 KEYFRAME_EVERY_S = 2.0
 
+Cover = Callable[[Any], None]
+"""Changes the planes of a picture in place."""
 Tell = Callable[[float], None]
 """Told how much of the clip is done, 0 to 1, with every picture; it may wait, or raise to end it all."""
 
@@ -58,7 +60,7 @@ def cut(source: Path, target: Path, wanted: Wanted, tell: Tell) -> None:
         work = _Work(file=file, video=video, coded=coded, places=places, writer=writer, tell=tell)
         file.seek(0)
         if wanted.is_encoded:
-            work.encode(Masks(wanted.masks), Blur(wanted.blurs))
+            work.encode(_cover(wanted))
         else:
             work.copy()
         if wanted.audio and file.streams.audio:
@@ -106,7 +108,7 @@ class _Work:
             else hvc1(context.width, context.height, sets, head)
         )
 
-    def encode(self, masks: Masks, blur: Blur) -> None:
+    def encode(self, cover: Cover) -> None:
         """Decode the pictures, cover and blur them, and encode them anew, one for one."""
         context = self.video.codec_context
         width_px, height_px = context.width & ~1, context.height & ~1
@@ -125,8 +127,7 @@ class _Work:
             if frame.pts not in ends:
                 continue
             planes = frame.reformat(width_px, height_px, "yuv420p").to_ndarray()
-            blur.burn_yuv420(planes)
-            masks.burn_yuv420(planes)
+            cover(planes)
             copy: Any = av.VideoFrame.from_ndarray(planes, format="yuv420p")
             copy.pts, copy.time_base = frame.pts, self.video.time_base
             take(encoder.encode(copy))
@@ -164,6 +165,24 @@ class _Work:
         yield from decoder.decode(None)
 
 
+def _cover(wanted: Wanted) -> Cover:
+    if not wanted.masks and not wanted.blurs:
+        return lambda _planes: None
+    import cv2  # here: a small board has little memory, and an exact cut can do without it
+
+    from device.policy.blur import Blur
+    from device.policy.masks import Masks
+
+    cv2.setNumThreads(1)
+    masks, blur = Masks(wanted.masks), Blur(wanted.blurs)
+
+    def cover(planes: Any) -> None:
+        blur.burn_yuv420(planes)
+        masks.burn_yuv420(planes)
+
+    return cover
+
+
 def _timed(file: Any, stream: Any) -> Iterator[Any]:
     return (packet for packet in file.demux(stream) if packet.pts is not None)
 
@@ -178,7 +197,7 @@ def _encoder(video: Any, width_px: int, height_px: int) -> Any:
     encoder.thread_count = 1
     # No look-ahead and few references: a small board has little memory, and there is no hurry.
     encoder.options = {
-        "preset": "veryfast",
+        "preset": "superfast",
         "crf": CRF,
         "x264-params": "bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0:ref=1:repeat-headers=1:annexb=1",
     }

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device.policy.zones import Points
-
+Points = Sequence[Sequence[float]]
+"""Corners of a polygon, relative to the picture."""
 PARCEL = "parcel.age"
 """The sealed parcel, in the job's folder: all that is left there of a release that went well."""
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.benches import daemon, gate, motion, page, preroll, press, start, store
+from scripts.benches import daemon, gate, motion, page, preroll, press, release, start, store
 
 BENCHES: dict[str, Any] = {
     "press": press,
@@ -18,6 +18,7 @@ BENCHES: dict[str, Any] = {
     "preroll": preroll,
     "page": page,
     "gate": gate,
+    "release": release,
 }
 
 

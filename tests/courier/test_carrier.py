@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from device.courier.errand import CHUNK_BYTES
 from device.parcels import Report
 from scripts.proofs.island import STORE_ADDRESS, Island
 from scripts.proofs.store import HOST, S3Store, Store
@@ -95,7 +96,7 @@ def test_a_withdrawal_is_honoured_within_a_chunk_and_the_store_is_told_to_forget
     assert in_store(store, report) is None
     # Known exactly: what was handed to the network, not the segment that might have been.
     assert before <= report.left_bytes < 30_000_000
-    assert report.left_bytes % 65_536 == 0
+    assert report.left_bytes % CHUNK_BYTES == 0
     assert report.receipt is None
 
 
