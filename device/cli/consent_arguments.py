@@ -7,6 +7,7 @@ from typing import Any
 
 from device.cli import consent as of_consent
 from device.cli import ledger as of_ledger
+from device.cli import release as of_release
 
 Add = Callable[..., argparse.ArgumentParser]
 
@@ -20,6 +21,18 @@ def add_consent(commands: Any, add: Add, with_json: Callable[[argparse.ArgumentP
     with_json(heard)
     heard.add_argument("--all", action="store_true", help="also what is about other places")
     _add_ledger(commands, add, with_json)
+    release = commands.add_parser("release", help="what leaves after a yes").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    look = add(release, "audit", of_release.audit, "prove that a clip holds what may leave, and nothing else")
+    with_json(look)
+    look.add_argument("file", metavar="FILE", type=Path)
+    look.add_argument("--frames", type=int, metavar="N", help="it must have so many pictures")
+    look.add_argument("--length-us", type=int, metavar="US", help="and last no longer")
+    look.add_argument("--sound", action="store_true", help="and may have sound")
+    look.add_argument(
+        "--canary", action="append", default=[], metavar="TEXT", help="a text that must not be in it"
+    )
 
 
 def _add_requests(commands: Any, add: Add, with_json: Callable[[argparse.ArgumentParser], None]) -> None:

@@ -19,7 +19,7 @@ from device.parcels import Grant, Report, open_parcel
 
 CHUNK_BYTES = 262_144
 """The unit of a withdrawal: nothing more leaves once the grant is gone."""
-SEGMENT_BYTES = 8 << 20
+SEGMENT_BYTES = 16 << 20
 """The unit in which it is written down, before it leaves, how much may have left."""
 LARGEST_ANSWER_BYTES = 262_144
 _QUIET = {"user-agent": SKIP_HEADER, "accept-encoding": SKIP_HEADER}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from device.courier.errand import CHUNK_BYTES
+from device.courier.errand import CHUNK_BYTES, SEGMENT_BYTES
 from device.parcels import Report
 from scripts.proofs.island import STORE_ADDRESS, Island
 from scripts.proofs.store import HOST, S3Store, Store
@@ -132,7 +132,7 @@ def test_a_courier_killed_at_a_withdrawal_has_the_store_forget_when_it_is_back(
     report = box.ends(digest, "ended")
     assert in_store(store, report) is None
     # Not known exactly: what may have left was written down before it did.
-    assert before <= report.left_bytes == 8 << 20
+    assert before <= report.left_bytes == SEGMENT_BYTES
 
 
 def test_an_outage_is_waited_out(box: Box, store: Store) -> None:

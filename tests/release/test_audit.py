@@ -1,6 +1,7 @@
 """The auditor catches what was planted, and what Hypothesis makes of a good clip; that itself passes."""
 
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from device.release.audit import Promise, audit
 from device.release.audit_boxes import AuditedFile, read_file
 from device.release.canary import Pattern, found_in, patterns, place_canaries
+from tests.house import BIN
 from tests.release.films import film, made, numbers, promise, wanted
 from tests.release.violations import VIOLATIONS
 
@@ -164,3 +166,22 @@ def test_a_position_is_found_as_text_and_as_number(tmp_path: Path, form: str) ->
 
 def read(content: bytes) -> AuditedFile:
     return read_file(lambda begin, end: content[begin:end], len(content))
+
+
+def test_the_command_audits_any_file_and_says_what_it_found(
+    tmp_path: Path, good: tuple[bytes, Promise]
+) -> None:
+    (tmp_path / "good.mp4").write_bytes(good[0])
+    (tmp_path / "bad.mp4").write_bytes(VIOLATIONS["an SEI with a GPS string"](good[0]))
+
+    def doorbell(*words: object) -> subprocess.CompletedProcess[str]:
+        command = [BIN / "doorbell", "release", "audit", *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = doorbell(tmp_path / "good.mp4", "--frames", good[1].frames, "--length-us", good[1].length_us)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("ok ") == 8
+    done = doorbell(tmp_path / "bad.mp4", "--canary", "Anna")
+    assert done.returncode == 1
+    assert "a unit of type 6, which is no slice" in done.stdout
+    assert doorbell(tmp_path / "none.mp4").stderr.strip().endswith("No such file or directory")
