@@ -4,6 +4,7 @@ one.
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device.errors import CommandError
@@ -13,6 +14,7 @@ from device.store.index import ClipRow, Index
 if TYPE_CHECKING:
     from device.consent.offer import Corners, Cut
 
+FAR_US = 1 << 62
 LONGEST_CLIP_US = 3_600_000_000
 """`clips.longest_s` can be no more: a clip that overlaps a span began no longer before it."""
 
@@ -70,6 +72,34 @@ class KeptFootage:
             )
         except (OSError, ValueError) as error:
             raise CommandError(f"{row.file_name}: {error}; `doorbell check` says more") from error
+
+    def next_clip(self, since_us: int, known: Callable[[str], bool]) -> str | None:
+        """Return the oldest clip that began since then and is not `known`. Raises OSError."""
+        try:
+            rows = self._all_since(since_us)
+        except (sqlite3.Error, OverflowError) as error:
+            raise OSError(f"the index cannot be read yet: {error}") from error
+        return next((row.clip_id for row in rows if not known(row.clip_id)), None)
+
+    def file_of(self, clip_id: str) -> Path | None:
+        """Return a clip's file, None if it was deleted. Raises OSError."""
+        try:
+            index = Index(self._house.layout.index, read_only=True)
+            try:
+                row = index.find(clip_id)
+            finally:
+                index.close()
+        except (sqlite3.Error, OverflowError) as error:
+            raise OSError(f"the index cannot be read yet: {error}") from error
+        path = self._house.layout.clips / row.file_name if row else None
+        return path if path and path.exists() else None
+
+    def _all_since(self, since_us: int) -> list[ClipRow]:
+        index = Index(self._house.layout.index, read_only=True)
+        try:
+            return index.between(since_us, FAR_US)
+        finally:
+            index.close()
 
     def _rows(self, start_us: int, end_us: int) -> list[ClipRow]:
         try:

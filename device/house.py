@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from device.page.listeners import Listeners
     from device.page.server import Keep, Page
     from device.policy.masks import Masks
+    from device.registrar.backing_up import Clips
     from device.registrar.footage import Footage
     from device.registrar.making import Maker
     from device.registrar.registrar import Registrar
@@ -278,6 +279,7 @@ class House:
         if old.neighbourhood != new.neighbourhood and self.registrar:
             self.registrar.hearing.configure(new.neighbourhood)
             self.registrar.releasing.configure(new.neighbourhood)
+            self.registrar.backing_up.configure(new.neighbourhood)
         self.inbox(ConfigChanged(config=new, keys=tuple(changed)))
 
     @property
@@ -317,7 +319,7 @@ class House:
         )
         return self.hire("keeper", keeper.run, patience_s=120)
 
-    def open_registrar(self, footage: "Footage", maker: "Maker") -> Worker:
+    def open_registrar(self, footage: "Footage", maker: "Maker", clips: "Clips") -> Worker:
         """Start the registrar: it reads the ledger, then the letterbox."""
         from device.registrar.registrar import Registrar  # loads NumPy and cryptography
 
@@ -329,6 +331,7 @@ class House:
             inbox=self.inbox,
             footage=footage,
             maker=maker,
+            clips=clips,
         )
         return self.hire("registrar", self.registrar.hearing.run, patience_s=120)
 
@@ -336,6 +339,11 @@ class House:
         """Start what carries an approval out, up to the letterbox."""
         assert self.registrar  # noqa: S101  (open_registrar comes first)
         return self.hire("releases", self.registrar.releasing.run, patience_s=120)
+
+    def open_backups(self) -> Worker:
+        """Start what sends sealed clips to the owner's own places, if there are some."""
+        assert self.registrar  # noqa: S101  (open_registrar comes first)
+        return self.hire("backups", self.registrar.backing_up.run, patience_s=900)
 
     def open_camera(self) -> Worker:
         """Start the camera's thread."""

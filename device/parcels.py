@@ -20,12 +20,23 @@ from typing import Any, BinaryIO, Literal, cast, get_args
 
 from device.letterbox import MOST_NAMES, Unreadable, open_plain, read_small, sync, write_small
 
-Kind = Literal["tus", "s3"]
+Kind = Literal["tus", "s3", "bucket", "webdav", "sftp"]
+"""The first two take parcels in for an agency; the others are the owner's own places (device/places/)."""
 LARGEST_PARCEL_BYTES = 1 << 36
 LONGEST_WHY = 300
 _FILE = re.compile(r"([0-9a-f]{64})\.(parcel|grant|report)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_ORIGIN = re.compile(r"https://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[1-9][0-9]{0,4})?")
+_ORIGIN = re.compile(r"(https|sftp)://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[1-9][0-9]{0,4})?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """As whom, at an owner's own place; an agency's store has no accounts."""
+
+    url: str
+    user: str
+    secret: str
+    host_key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +48,12 @@ class Grant:
     kind: Kind
     origin: str
     expires_s: int
+    account: Account | None = None
 
     def __post_init__(self) -> None:
         fits = (
             _SHA256.fullmatch(self.sha256)
+            and (self.account is None) is (self.kind in ("tus", "s3"))
             and 0 < self.size_bytes <= LARGEST_PARCEL_BYTES
             and self.kind in get_args(Kind)
             and _ORIGIN.fullmatch(self.origin)
@@ -159,6 +172,8 @@ def _small(folder: Path, name: str, kind: type[Grant] | type[Report]) -> Grant |
         told = json.loads(content)
         if "parts" in told:
             told["parts"] = tuple(told["parts"])
+        if told.get("account"):
+            told["account"] = Account(**told["account"])
         return kind(**told)
     except (ValueError, TypeError, RecursionError):
         raise Unreadable("broken_file", name) from None

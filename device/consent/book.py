@@ -78,6 +78,37 @@ class Case:
 
 
 @dataclass(slots=True, kw_only=True)
+class Destination:
+    """A place of the owner's own that sealed backups may go to: a standing grant."""
+
+    name: str
+    kind: str
+    url: str
+    user: str
+    age: str
+    """Whom they are sealed for: the owner's own key."""
+    host_key: str
+    limit_bytes: int
+    """No more than this is ever stored there; 0: as much as there is room."""
+    outside: bool
+    """Served by the courier; else by doorbelld."""
+    added_at: int
+    stored_bytes: int = 0
+    backups: dict[str, "Backup"] = field(default_factory=dict)
+    """By clip."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Backup:
+    """One clip, sealed, on its way or there."""
+
+    clip_id: str
+    sha256: str
+    size_bytes: int
+    done: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
 class Kept:
     """One notice, of a pinned source or of a feed."""
 
@@ -108,6 +139,7 @@ class Book:
         self.keys: dict[str, tuple[Sender, SigningKey]] = {}
         self.feeds: dict[str, str] = {}
         self.cases: dict[str, Case] = {}
+        self.destinations: dict[str, Destination] = {}
         self.notices: dict[tuple[str, str], Kept] = {}
         self.superseded: set[tuple[str, str]] = set()
         self.cancelled: set[tuple[str, str]] = set()
@@ -127,6 +159,17 @@ class Book:
                 del self.feeds[data["name"]]
             case "request":
                 self._request(data, body, at)
+            case "destination_added":
+                self.destinations[data["name"]] = Destination(**data, added_at=at)
+            case "destination_removed":
+                del self.destinations[data["name"]]
+            case "backup":
+                found = Backup(clip_id=data["clip"], sha256=data["sha256"], size_bytes=data["bytes"])
+                self.destinations[data["destination"]].backups[found.clip_id] = found
+            case "backed_up":
+                if place := self.destinations.get(data["destination"]):
+                    place.backups[data["clip"]].done = True
+                    place.stored_bytes += place.backups[data["clip"]].size_bytes
             case "left":
                 case = self.cases[data["id"]]
                 case.left_bytes, case.accounted = data["left_bytes"], data["final"]

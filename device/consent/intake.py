@@ -7,7 +7,7 @@ approves.
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ LARGEST_KEPT_BYTES = LARGEST_BYTES
 """Of the body of something refused; no envelope is larger, and of a feed's document the beginning tells
 enough.
 """
+MOST_DESTINATIONS = 4
 MOST_REJECTIONS_A_DAY = 50
 """Of one sender, in the ledger; further ones are counted like those of strangers."""
 FEED = "feed:"
@@ -135,6 +136,35 @@ def left(case: Case, *, left_bytes: int, final: bool, why: str) -> Draft:
             "why": why,
         },
     )
+
+
+def destination_added(said: Mapping[str, Any], book: Book) -> Draft:
+    """Return a place for backups that the owner consented to; no secret is in it. Raises Refused."""
+    if not _FEED_NAME.fullmatch(said["name"]):
+        raise Refused(Reason.MISTAKE, "a destination's name is 2 to 32 of a-z, 0-9 and hyphens")
+    if said["name"] in book.destinations:
+        raise Refused(Reason.MISTAKE, f"there is a destination {said['name']} already")
+    if len(book.destinations) >= MOST_DESTINATIONS:
+        raise Refused(Reason.MISTAKE, f"there are {MOST_DESTINATIONS} destinations already")
+    return Draft(kind="destination_added", data=dict(said))
+
+
+def destination_removed(name: str, book: Book) -> Draft:
+    """Return the end of a destination. Raises Refused."""
+    if name not in book.destinations:
+        raise Refused(Reason.MISTAKE, f"there is no destination {name}")
+    return Draft(kind="destination_removed", data={"name": name})
+
+
+def backup(destination: str, clip_id: str, sha256: str, size_bytes: int) -> Draft:
+    """Return that a clip is about to go to a destination, sealed."""
+    data = {"destination": destination, "clip": clip_id, "sha256": sha256, "bytes": size_bytes}
+    return Draft(kind="backup", data=data)
+
+
+def backed_up(destination: str, clip_id: str, sha256: str) -> Draft:
+    """Return that it is there."""
+    return Draft(kind="backed_up", data={"destination": destination, "clip": clip_id, "sha256": sha256})
 
 
 def _taken_back(case: Case | None, why: str) -> list[Draft]:

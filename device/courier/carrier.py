@@ -13,6 +13,7 @@ from pathlib import Path
 
 from device.courier.address import NotPublic
 from device.courier.errand import Errand, GrantGone, Pace, Refusing, Way
+from device.courier.own import Own
 from device.courier.s3 import S3
 from device.courier.settings import Limits
 from device.courier.tus import Tus
@@ -36,7 +37,8 @@ FIRST_DELAY_S, LONGEST_DELAY_S = 2.0, 300.0
 FORGET_TRIES = 8
 KEPT_S = 7 * 86_400
 """So long after its end a report is kept for the house to read."""
-WAYS: dict[Kind, Way] = {"tus": Tus(), "s3": S3()}
+_OWN = Own()
+WAYS: dict[Kind, Way] = {"tus": Tus(), "s3": S3(), "bucket": _OWN, "webdav": _OWN, "sftp": _OWN}
 
 
 class Carrier:
@@ -159,7 +161,7 @@ class Carrier:
             self._due_s[digest] = time.monotonic() + 3600
             return
         why = "nothing was there to be forgotten"
-        if report.place:
+        if report.place or (report.kind not in ("tus", "s3") and report.left_bytes):
             try:
                 why = self._forget(report)
             except (OSError, Refusing, ValueError) as error:
@@ -172,6 +174,8 @@ class Carrier:
         log.info("parcel ended sha256=%s left_bytes=%d %s", digest[:16], report.left_bytes, why)
 
     def _forget(self, report: Report) -> str:
+        if report.kind not in ("tus", "s3"):
+            return "what it had been sent may lie there"
         grant = Grant(
             sha256=report.sha256,
             size_bytes=report.size_bytes,

@@ -71,12 +71,13 @@ class Errand:
             size_bytes=grant.size_bytes,
             state="sending",
         )
-        self._pool = pool_for(grant.origin)
+        self._pool: urllib3.HTTPSConnectionPool | None = None
         self.left_bytes = self.report.left_bytes
 
     def close(self) -> None:
         """Let the connection go."""
-        self._pool.close()
+        if self._pool:
+            self._pool.close()
 
     def tell(self, **changes: Any) -> None:
         """Write down how it is."""
@@ -89,6 +90,7 @@ class Errand:
         """Ask the origin for a path. Raises OSError: also for an answer that is too long."""
         host, port = split_origin(self.grant.origin)
         named = host if port == 443 else f"{host}:{port}"  # noqa: PLR2004
+        self._pool = self._pool or pool_for(self.grant.origin)
         try:
             answer = self._pool.urlopen(
                 method,

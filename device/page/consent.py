@@ -6,7 +6,7 @@ but the owner could.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -80,12 +80,26 @@ class Feed(Body):
     url: str = Field(max_length=1400)
 
 
+class Destination(Body):
+    """A place of the owner's own for sealed backups."""
+
+    name: str = Field(max_length=32)
+    kind: Literal["s3", "webdav", "sftp"]
+    url: str = Field(max_length=400)
+    user: str = Field("", max_length=200)
+    secret: str = Field("", max_length=20_000)
+    age: str = Field(max_length=100, pattern=r"^age1[a-z0-9]{58}$")
+    host_key: str = Field("", max_length=100)
+    limit_bytes: int = Field(0, ge=0, le=1 << 50)
+
+
 def router(home: Home, *, grave: Grave, sure: Sure) -> APIRouter:
     """Return the routes; `grave` and `sure` are what they ask of who asks."""
     api = APIRouter(prefix="/api")
     _add_requests(api, home, sure)
     _add_notices(api, home)
     _add_senders(api, home, grave)
+    _add_destinations(api, home, grave)
     _add_ledger(api, home)
     return api
 
@@ -202,6 +216,25 @@ def _add_senders(api: APIRouter, home: Home, grave: Grave) -> None:
     def remove_feed(name: Id) -> dict[str, Any]:
         """Listen to a feed no longer."""
         home.consent.remove_feed(name)
+        return {}
+
+
+def _add_destinations(api: APIRouter, home: Home, grave: Grave) -> None:
+    @api.get("/destinations", tags=["consent"])
+    def destinations() -> list[dict[str, Any]]:
+        """The owner's own places that sealed backups go to. No secret is in it."""
+        return home.consent.destinations()
+
+    @api.post("/destinations", tags=["consent"], dependencies=[Depends(grave)])
+    def add(body: Destination) -> dict[str, Any]:
+        """Send every clip from now on to a place of one's own, sealed to one's own key."""
+        said = body.model_dump()
+        return home.consent.add_destination(said, said.pop("secret"))
+
+    @api.delete("/destinations/{name}", tags=["consent"])
+    def remove(name: Id) -> dict[str, Any]:
+        """Send nothing to it any more."""
+        home.consent.remove_destination(name)
         return {}
 
 

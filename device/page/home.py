@@ -55,6 +55,15 @@ class Consent(Protocol):
     def withdraw(self, request_id: str) -> dict[str, Any]:
         """Take an approval back."""
 
+    def destinations(self) -> list[dict[str, Any]]:
+        """Return the owner's own places for backups."""
+
+    def add_destination(self, said: Mapping[str, Any], secret: str) -> dict[str, Any]:
+        """Consent to one."""
+
+    def remove_destination(self, name: str) -> None:
+        """End one."""
+
     def notices(self) -> list[dict[str, Any]]:
         """Return the notices, newest first."""
 

@@ -4,7 +4,7 @@ It approves nothing by itself: an approval comes from a person, through `approve
 what he was shown. Its thread is `hearing.py`, what both write is `registry.py`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,26 @@ from device.config import NeighbourhoodConfig
 from device.consent import intake, rules
 from device.consent.book import Case
 from device.consent.offer import Choice, Cut, offer, offer_hash
-from device.consent.reasons import sentence_of
+from device.consent.reasons import Refused, sentence_of
 from device.consent.states import State, Step
 from device.errors import CommandError
 from device.events import Inbox
+from device.registrar import backing_up
+from device.registrar.backing_up import BackingUp, Clips
 from device.registrar.footage import Footage
 from device.registrar.hearing import Hearing
 from device.registrar.ledger import Ledger
 from device.registrar.making import Maker
 from device.registrar.registry import Registry
 from device.registrar.releasing import Releasing
-from device.registrar.told import case_told, entry_told, export_text, notice_told, release_told
+from device.registrar.told import (
+    case_told,
+    destination_told,
+    entry_told,
+    export_text,
+    notice_told,
+    release_told,
+)
 
 ALL = Choice()
 
@@ -41,11 +50,14 @@ class Registrar:
         inbox: Inbox,
         footage: Footage,
         maker: Maker,
+        clips: Clips,
     ) -> None:
         """`path` is the ledger's, `working` the folder in which parcels are made."""
         self.registry = Registry(path, clock, inbox)
         self.hearing = Hearing(self.registry, config, footage)
-        self.releasing = Releasing(self.registry, config, working, maker)
+        self.backing_up = BackingUp(self.registry, config, path.parent, path.parent / "backups", clips)
+        self.releasing = Releasing(self.registry, config, working, maker, self.backing_up.in_flight)
+        self._state_dir = path.parent
         self._footage = footage
 
     def requests(self) -> list[dict[str, Any]]:
@@ -175,6 +187,36 @@ class Registrar:
         with self.registry.asked():
             self.registry.write([intake.feed_removed(name, self.registry.book)])
             self.hearing.tell_courier()
+
+    def destinations(self) -> list[dict[str, Any]]:
+        """Return the owner's own places for backups, and how far each is. No secret is in it."""
+        with self.registry.asked():
+            return [destination_told(each) for each in self.registry.book.destinations.values()]
+
+    def add_destination(self, said: Mapping[str, Any], secret: str) -> dict[str, Any]:
+        """Consent to backups to a place of one's own. Raises CommandError."""
+        found = backing_up.looked_at(said, secret)
+        self._check_age(found["age"])
+        with self.registry.asked():
+            draft = intake.destination_added(found, self.registry.book)
+            backing_up.keep_secret(self._state_dir, found["name"], secret)
+            self.registry.write([draft])
+            return destination_told(self.registry.book.destinations[found["name"]])
+
+    def remove_destination(self, name: str) -> None:
+        """Send nothing to it any more; what lies there is the owner's to delete. Raises CommandError."""
+        with self.registry.asked():
+            self.registry.write([intake.destination_removed(name, self.registry.book)])
+            backing_up.keep_secret(self._state_dir, name, None)
+            self.releasing.take_away_now()
+
+    def _check_age(self, age: str) -> None:
+        from device.registrar.recipients import check_recipient  # loads pyrage
+
+        try:
+            check_recipient(age)
+        except Refused as error:
+            raise CommandError(f"{age[:20]}… is no age recipient to seal for: {error.detail}") from error
 
     def notices(self) -> list[dict[str, Any]]:
         """Return the notices that can be read, newest first."""

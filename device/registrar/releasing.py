@@ -7,6 +7,7 @@ gone on with (a sealed parcel) or erased (anything else), by looking at what the
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,18 @@ UNDER_WAY = (State.APPROVED, State.SEALED, State.HANDED_OVER)
 class Releasing:
     """`run` is the thread. `progress` may be asked by others, with the registry's lock held."""
 
-    def __init__(self, registry: Registry, config: NeighbourhoodConfig, folder: Path, maker: Maker) -> None:
-        """`folder` holds working copies, one folder a request, and nothing else."""
+    def __init__(
+        self,
+        registry: Registry,
+        config: NeighbourhoodConfig,
+        folder: Path,
+        maker: Maker,
+        others: Callable[[], set[str]],
+    ) -> None:
+        """`folder` holds working copies, one folder a request, and nothing else; `others` are the parcels in
+        the letterbox that are somebody else's.
+        """
+        self._others = others
         self._registry = registry
         self._letterbox = config.letterbox_dir
         self._folder = folder
@@ -249,7 +260,7 @@ class Releasing:
                 for folder in list(self._folder.iterdir()):
                     if folder.name not in needed:
                         self._erase(folder)
-            self.take_away(keep=out)
+            self.take_away(keep=out | self._others())
 
     def take_away(self, keep: set[str]) -> None:
         """Take every grant and parcel away but these; the lock is held."""
@@ -261,6 +272,12 @@ class Releasing:
         except OSError as error:
             if self._letterbox.is_dir():
                 self._tell_letterbox(error)
+
+    def take_away_now(self) -> None:
+        """Take away what the book does not let go any more; the lock is held."""
+        cases = self._registry.book.cases.values()
+        out = {case.parcel["sha256"] for case in cases if case.state is State.HANDED_OVER}
+        self.take_away(keep=out | self._others())
 
     def revoke(self, case: Case) -> None:
         """Take the grant of a withdrawn approval away now, not at the next turn; the lock is held."""

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from device.consent.book import Book, Case, Kept
+from device.consent.book import Book, Case, Destination, Kept
 from device.registrar.ledger import Entry, Ledger
 
 
@@ -37,6 +37,24 @@ def release_told(case: Case, progress: dict[str, Any] | None) -> dict[str, Any] 
         "receipt": case.receipt or None,
         "left_bytes": case.left_bytes if case.parcel else 0,
         "accounted": case.accounted or not case.parcel,
+    }
+
+
+def destination_told(destination: Destination) -> dict[str, Any]:
+    """Return a place for backups and how far it is."""
+    backups = destination.backups.values()
+    return {
+        "name": destination.name,
+        "kind": destination.kind,
+        "url": destination.url,
+        "user": destination.user,
+        "age": destination.age,
+        "outside": destination.outside,
+        "limit_bytes": destination.limit_bytes,
+        "stored_bytes": destination.stored_bytes,
+        "stored": sum(backup.done for backup in backups),
+        "waiting": sum(not backup.done for backup in backups),
+        "added_at": destination.added_at,
     }
 
 

@@ -79,6 +79,19 @@ class Clips:
         return self.covered
 
 
+class NoClips:
+    """Nothing is to be backed up, unless a test says so: clip → file."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, Path] = {}
+
+    def next_clip(self, since_us: int, known: Callable[[str], bool]) -> str | None:
+        return next((clip for clip in self.files if not known(clip)), None)
+
+    def file_of(self, clip_id: str) -> Path | None:
+        return self.files.get(clip_id)
+
+
 class NoMaker:
     """Makes nothing: what comes after an approval is tried in tests/release."""
 
@@ -104,6 +117,7 @@ class House:
     def __init__(self, folder: Path, maker: Maker | None = None) -> None:
         self.folder = folder
         self.maker = maker or NoMaker()
+        self.backups = NoClips()
         for name in ("in", "out"):
             (folder / "letterbox" / name).mkdir(parents=True, exist_ok=True)
         self.clock, self.clips = Clock(), Clips()
@@ -127,6 +141,7 @@ class House:
             inbox=self.facts.append,
             footage=self.clips,
             maker=self.maker,
+            clips=self.backups,
         )
         self.registrar.registry.open()
         self.worker: Any = NeverStopping()

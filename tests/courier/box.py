@@ -8,9 +8,8 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Literal
 
-from device.parcels import Grant, Report, grant_it, lay_out, report_in, take_away
+from device.parcels import Account, Grant, Kind, Report, grant_it, lay_out, report_in, take_away
 from scripts.proofs.island import Island
 from tests.house import BIN, wait_for
 
@@ -44,7 +43,13 @@ class Box:
             self.process = None
 
     def parcel(
-        self, origin: str, size: int = 300_000, *, lasts_s: float = 600, kind: Literal["tus", "s3"] = "tus"
+        self,
+        origin: str,
+        size: int = 300_000,
+        *,
+        lasts_s: float = 600,
+        kind: Kind = "tus",
+        account: Account | None = None,
     ) -> str:
         content = secrets.token_bytes(size)
         digest = hashlib.sha256(content).hexdigest()
@@ -52,7 +57,9 @@ class Box:
         lay_out(self.folder / "out", self.folder / "p", digest)
         (self.folder / "p").unlink()
         expires_s = int(time.time() + lasts_s)
-        grant = Grant(sha256=digest, size_bytes=size, kind=kind, origin=origin, expires_s=expires_s)
+        grant = Grant(
+            sha256=digest, size_bytes=size, kind=kind, origin=origin, expires_s=expires_s, account=account
+        )
         grant_it(self.folder / "out", grant)
         return digest
 
