@@ -74,7 +74,7 @@ class KeptFootage:
             raise CommandError(f"{row.file_name}: {error}; `doorbell check` says more") from error
 
     def next_clip(self, since_us: int, known: Callable[[str], bool]) -> str | None:
-        """Return the oldest clip that began since then and is not `known`. Raises OSError."""
+        """Return the oldest clip that ended since then and is not `known`. Raises OSError."""
         try:
             rows = self._all_since(since_us)
         except (sqlite3.Error, OverflowError) as error:
@@ -97,7 +97,8 @@ class KeptFootage:
     def _all_since(self, since_us: int) -> list[ClipRow]:
         index = Index(self._house.layout.index, read_only=True)
         try:
-            return index.between(since_us, FAR_US)
+            rows = index.between(since_us - LONGEST_CLIP_US, FAR_US)
+            return [row for row in rows if row.started_wall_us + row.duration_us >= since_us]
         finally:
             index.close()
 

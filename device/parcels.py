@@ -11,7 +11,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -175,7 +176,7 @@ def _small(folder: Path, name: str, kind: type[Grant] | type[Report]) -> Grant |
         if told.get("account"):
             told["account"] = Account(**told["account"])
         return kind(**told)
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         raise Unreadable("broken_file", name) from None
 
 
@@ -183,3 +184,23 @@ def forget_report(folder: Path, sha256: str) -> None:
     """Take a report away that nobody needs any more."""
     with suppress(OSError):
         (folder / f"{sha256}.report").unlink()
+
+
+class Pace:
+    """The owner's limit: so many bytes a second, on average since it began."""
+
+    def __init__(self, bytes_a_second: int, *, sleep: Callable[[float], None]) -> None:
+        """0: no limit."""
+        self._rate = bytes_a_second
+        self._sleep = sleep
+        self._began_s = time.monotonic()
+        self._sent = 0
+
+    def __call__(self, size: int) -> None:
+        """Wait until so much more may be sent."""
+        if not self._rate:
+            return
+        self._sent += size
+        ahead_s = self._sent / self._rate - (time.monotonic() - self._began_s)
+        if ahead_s > 0:
+            self._sleep(ahead_s)

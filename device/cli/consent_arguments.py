@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from device.cli import backup as of_backup
 from device.cli import consent as of_consent
 from device.cli import ledger as of_ledger
 from device.cli import release as of_release
@@ -21,6 +22,7 @@ def add_consent(commands: Any, add: Add, with_json: Callable[[argparse.ArgumentP
     with_json(heard)
     heard.add_argument("--all", action="store_true", help="also what is about other places")
     _add_ledger(commands, add, with_json)
+    _add_backup(commands, add, with_json)
     release = commands.add_parser("release", help="what leaves after a yes").add_subparsers(
         metavar="COMMAND", required=True
     )
@@ -33,6 +35,41 @@ def add_consent(commands: Any, add: Add, with_json: Callable[[argparse.ArgumentP
     look.add_argument(
         "--canary", action="append", default=[], metavar="TEXT", help="a text that must not be in it"
     )
+
+
+def _add_backup(commands: Any, add: Add, with_json: Callable[[argparse.ArgumentParser], None]) -> None:
+    backup = commands.add_parser(
+        "backup", help="every clip, sealed to your own key, to a place of your own; off until you say so"
+    ).add_subparsers(metavar="COMMAND", required=True)
+    make = add(backup, "key", of_backup.key, "make the key that opens your backups; keep it elsewhere")
+    make.add_argument("file", type=Path, metavar="FILE")
+    new = add(backup, "add", of_backup.add, "send every clip from now on to a place, sealed")
+    new.add_argument("name", metavar="NAME", help="what to call it: a-z, 0-9, hyphens")
+    new.add_argument("kind", choices=("s3", "webdav", "sftp"))
+    new.add_argument(
+        "url", metavar="URL", help="https://host/bucket, https://host/folder, sftp://host/folder"
+    )
+    new.add_argument("--age", required=True, metavar="AGE1…", help="as `doorbell backup key` printed it")
+    new.add_argument("--user", default="", help="or S3's access key")
+    new.add_argument(
+        "--secret-file", type=Path, metavar="FILE", help="password, S3 secret or private key (default: asked)"
+    )
+    new.add_argument(
+        "--host-key",
+        default="",
+        metavar="SHA256:…",
+        help="an SFTP server's key (default: as it is now, at home)",
+    )
+    new.add_argument(
+        "--limit-gb", type=float, default=0, metavar="N", help="no more than this (default: any)"
+    )
+    with_json(add(backup, "list", of_backup.list_places, "the places, and how far each is"))
+    end = add(backup, "remove", of_backup.remove, "send nothing to a place any more")
+    end.add_argument("name", metavar="NAME")
+    back = add(backup, "open", of_backup.open_backup, "open backups with your key")
+    back.add_argument("files", nargs="+", type=Path, metavar="FILE.age")
+    back.add_argument("--key", type=Path, required=True, metavar="FILE")
+    back.add_argument("--out", type=Path, default=Path("clips"), metavar="FOLDER")
 
 
 def _add_requests(commands: Any, add: Add, with_json: Callable[[argparse.ArgumentParser], None]) -> None:

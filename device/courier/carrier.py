@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from device.courier.address import NotPublic
-from device.courier.errand import Errand, GrantGone, Pace, Refusing, Way
+from device.courier.errand import Errand, GrantGone, Refusing, Way
 from device.courier.own import Own
 from device.courier.s3 import S3
 from device.courier.settings import Limits
@@ -22,6 +22,7 @@ from device.parcels import (
     LONGEST_WHY,
     Grant,
     Kind,
+    Pace,
     Report,
     forget_report,
     grant_in,
@@ -49,7 +50,7 @@ class Carrier:
         house_folder: Path,
         own_folder: Path,
         *,
-        limits: Callable[[], Limits],
+        limits: Callable[[], Limits | None],
         tell: Callable[[str], None],
         stopping: threading.Event,
         beat: Callable[[], None],
@@ -102,6 +103,8 @@ class Carrier:
 
     def _carry(self, grant: Grant, report: Report | None) -> None:
         limits = self._limits()
+        if limits is None:
+            return
         if not limits.may_send_now():
             self._tell(f"waits for the hours that were set ({limits.hours})")
             return

@@ -5,7 +5,6 @@ store does is not (`Refusing`).
 """
 
 import hashlib
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -176,23 +175,3 @@ class Way(Protocol):
 
     def forget(self, errand: Errand) -> str:
         """Have the store forget a part of a parcel; say how that went. Raises OSError."""
-
-
-class Pace:
-    """The owner's limit: so many bytes a second, on average since it began."""
-
-    def __init__(self, bytes_a_second: int, *, sleep: Callable[[float], None]) -> None:
-        """0: no limit."""
-        self._rate = bytes_a_second
-        self._sleep = sleep
-        self._began_s = time.monotonic()
-        self._sent = 0
-
-    def __call__(self, size: int) -> None:
-        """Wait until so much more may be sent."""
-        if not self._rate:
-            return
-        self._sent += size
-        ahead_s = self._sent / self._rate - (time.monotonic() - self._began_s)
-        if ahead_s > 0:
-            self._sleep(ahead_s)

@@ -54,7 +54,8 @@ class Courier:
         self._died = threading.Event()
         self._own_folder = own
         self._how: dict[str, str] = {}
-        self._limits = Limits()
+        self._limits: Limits | None = None
+        """None until the house has said what they are: nothing is sent before."""
         self._told: tuple[float, dict[str, str]] = (0.0, {})
 
     def run(self, notifier: Notifier) -> int:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from device.config import NeighbourhoodConfig
 from device.consent import intake
@@ -25,7 +25,7 @@ from device.errors import CommandError
 from device.events import Fault
 from device.home_network import is_home
 from device.letterbox import Unreadable, sync
-from device.parcels import Account, Grant, grant_it, lay_out, names_in, report_in, take_away
+from device.parcels import Account, Grant, Pace, grant_it, lay_out, names_in, report_in, take_away
 from device.places import Full, Kind, Place, Wrong, put
 from device.registrar.ledger import LedgerBroken
 from device.registrar.registry import Registry
@@ -45,7 +45,7 @@ class Clips(Protocol):
     """What is asked of the clips. The roof implements it."""
 
     def next_clip(self, since_us: int, known: Callable[[str], bool]) -> str | None:
-        """Return the oldest finished clip that began since then and is not `known`; None if there is none.
+        """Return the oldest clip that ended since then and is not `known`; None if there is none.
 
         Raises OSError.
         """
@@ -79,6 +79,7 @@ class BackingUp:
         """`folder` holds sealed copies on their way, and nothing else."""
         self._registry = registry
         self._letterbox = config.letterbox_dir
+        self._kbps = config.upload_kbps
         self._state_dir = state_dir
         self._folder = folder
         self._clips = clips
@@ -88,7 +89,7 @@ class BackingUp:
     def configure(self, config: NeighbourhoodConfig) -> None:
         """Take other settings."""
         with self._registry.lock:
-            self._letterbox = config.letterbox_dir
+            self._letterbox, self._kbps = config.letterbox_dir, config.upload_kbps
 
     def run(self, worker: Worker) -> None:
         """Turn until told to stop."""
@@ -269,6 +270,20 @@ class BackingUp:
             for path in list(self._folder.iterdir()):
                 if path.name not in needed:
                     path.unlink()
+
+
+class _Paced:
+    """Reads no faster than the owner's limit."""
+
+    def __init__(self, content: BinaryIO, pace: Pace) -> None:
+        self._content = content
+        self._pace = pace
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes."""
+        block = self._content.read(size)
+        self._pace(len(block))
+        return block
 
 
 def looked_at(said: Mapping[str, Any], secret: str) -> dict[str, Any]:

@@ -149,10 +149,10 @@ def test_an_outage_is_waited_out(box: Box, store: Store) -> None:
 def test_what_is_not_delivered_when_the_approval_ends_goes_no_further(box: Box, store: Store) -> None:
     box.limits(kbps=16_000)
     box.start()
-    digest = box.parcel(store.origin, 30_000_000, lasts_s=3)
+    digest = box.parcel(store.origin, 60_000_000, lasts_s=10)
     report = box.ends(digest, "ended")
     assert in_store(store, report) is None
-    assert 0 < report.left_bytes < 30_000_000
+    assert 0 < report.left_bytes < 60_000_000
 
 
 def test_outside_the_hours_that_were_set_nothing_is_sent(box: Box, store: Store) -> None:

@@ -18,8 +18,9 @@ const MORE = {
   request: () => import("./views/request.js"),
   senders: () => import("./views/senders.js"),
   ledger: () => import("./views/ledger.js"),
+  backups: () => import("./views/backups.js"),
 };
-const BELONGS_TO = { visit: "visits", zones: "settings", request: "requests", senders: "requests", ledger: "requests" };
+const BELONGS_TO = { visit: "visits", zones: "settings", backups: "settings", request: "requests", senders: "requests", ledger: "requests" };
 
 const app = document.getElementById("app");
 const listeners = new Set();

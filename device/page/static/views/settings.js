@@ -85,7 +85,7 @@ export async function mount(place, house) {
       el("div", { class: "pair" },
         el("div", {}, el("label", { htmlFor: "limit" }, t("storage_limit")), limit),
         el("div", {}, el("label", { htmlFor: "age" }, t("storage_age")), age)),
-      el("div", { class: "buttons" }, saveStorage)),
+      el("div", { class: "buttons" }, el("a", { class: "button quiet", href: "#/backups" }, icon("download"), t("backups_link")), saveStorage)),
     mqttPart(value, save),
     neighbourhoodPart(value, save),
     securityPart(house, said),
