@@ -176,6 +176,7 @@ def test_a_parcel_that_is_not_what_its_grant_says_goes_nowhere(box: Box, store: 
     assert report.left_bytes == 0
 
 
+@pytest.mark.long
 def test_a_store_that_moved_is_found_at_its_new_address(box: Box, store: Store, island: Island) -> None:
     box.limits(kbps=40_000)
     box.start()

@@ -61,6 +61,7 @@ def noise(path: Path) -> Path:
 
 
 @pytest.mark.fuse
+@pytest.mark.long
 def test_while_every_fsync_takes_five_seconds_a_press_waits_for_none_and_what_is_lost_is_told(
     disk: SlowDisk, doorbell: Make, listener: Listener, tmp_path: Path
 ) -> None:

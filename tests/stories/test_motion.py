@@ -86,6 +86,7 @@ def test_what_is_no_recording_is_told(tmp_path: Path) -> None:
     assert "nowhere is no file here, and as a clip: " in tune("nowhere").stderr
 
 
+@pytest.mark.long
 def test_why_says_where_somebody_was(doorbell: Make, listener: Listener, tmp_path: Path) -> None:
     zones = [{"name": "path", "kind": "include", "points": [[0, 0], [1, 0], [1, 1], [0, 1]]}]
     camera = {"kind": "scene", "scene": {**SCENE, "visitor_presses": False}}
@@ -113,6 +114,7 @@ def test_why_says_where_somebody_was(doorbell: Make, listener: Listener, tmp_pat
     assert listener.of("motion").count("ON") == 1
 
 
+@pytest.mark.long
 def test_the_state_says_what_motion_does(doorbell: Make, listener: Listener) -> None:
     camera = {"kind": "scene", "scene": {**SCENE, "visitor_presses": False}}
     door = doorbell(camera, motion={"enabled": True, "quiet_s": 1}).start()

@@ -62,6 +62,7 @@ def test_a_visitor_is_one_event_across_motion_press_and_clip(doorbell: Make, lis
     assert "ON" in listener.of("motion")
 
 
+@pytest.mark.long
 def test_a_visitor_who_does_not_press_makes_a_motion_clip(doorbell: Make, listener: Listener) -> None:
     scene = {"width_px": 320, "height_px": 180, "light": "day", "first_visit_s": 2}
     camera = {"kind": "scene", "scene": {**scene, "visitor_presses": False, "visit_every_s": 60}}

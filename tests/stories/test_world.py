@@ -134,6 +134,7 @@ def test_a_camera_that_is_not_there_leaves_a_working_bell(doorbell: Make, listen
 
 
 @pytest.mark.rtsp
+@pytest.mark.long
 def test_an_rtsp_camera_dies_in_mid_clip_and_comes_back(
     doorbell: Make, listener: Listener, video: Path
 ) -> None:
