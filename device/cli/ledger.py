@@ -79,6 +79,10 @@ def _words(entry: dict[str, Any]) -> str:
                 if "offer" in data
                 else ""
             )
+            if data["to"] == "sealed":
+                sent = f", parcel {data['parcel']['sha256'][:16]}…, {data['parcel']['bytes']} bytes"
+            elif data["to"] == "handed over":
+                sent = f", parcel {data['sha256'][:16]}… to {data['destination']['origin']}"
             return f"request {data['id']} {data['to']}{why}{sent}"
         case "notice":
             return f"notice {data['id']} from {data['source']}"
@@ -94,4 +98,15 @@ def _words(entry: dict[str, Any]) -> str:
             return f"feed {data['name']} added: {data['url']}"
         case "feed_removed":
             return f"feed {data['name']} removed"
+        case "left":
+            told = f"{data['left_bytes']} of {data['of_bytes']} bytes had left"
+            return f"parcel of {data['id']}: {told} ({data['why']})"
+        case "destination_added":
+            return f"backups to {data['name']}: {data['url']}"
+        case "destination_removed":
+            return f"no more backups to {data['name']}"
+        case "backup":
+            return f"backup of {data['clip']} to {data['destination']}, sealed as {data['sha256'][:16]}…"
+        case "backed_up":
+            return f"backup of {data['clip']} is at {data['destination']}"
     return str(entry["kind"])

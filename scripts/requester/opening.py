@@ -65,7 +65,11 @@ def open_parcel(parcel: Path, key_folder: Path, out: Path, requests: list[Path])
     _unseal(parcel, key_folder / SEALING_KEY, plain)
     with parcel.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    said = _unpack(plain, out)
+    try:
+        said = _unpack(plain, out)
+    except Wrong:
+        plain.unlink()
+        raise
     opened = Opened(parcel, digest, parcel.stat().st_size, said, out)
     opened.checks.append(Check("seal", True, "it was sealed for this key, and not changed since"))  # noqa: FBT003
     opened.checks.append(Check("signature", True, f"the manifest is signed by the key {said['key']}"))  # noqa: FBT003

@@ -27,7 +27,14 @@ function words({ kind, data }) {
   switch (kind) {
     case "request": return t("entry_request", { id: data.id, state: t(`state_${data.to.replace(" ", "_")}`) })
       + (data.offer ? ` ${t("entry_sent", { origin: data.destination.origin, count: data.offer.clips.length, hash: data.offer_hash.slice(0, 16) })}` : "")
+      + (data.to === "sealed" ? ` ${t("entry_parcel", { sha256: data.parcel.sha256.slice(0, 16), bytes: data.parcel.bytes.toLocaleString() })}` : "")
+      + (data.to === "handed over" ? ` ${t("entry_handed", { sha256: data.sha256.slice(0, 16), origin: data.destination.origin })}` : "")
       + (data.why ? ` (${data.why})` : "");
+    case "left": return t("entry_left", { id: data.id, left: data.left_bytes.toLocaleString(), of: data.of_bytes.toLocaleString(), why: data.why });
+    case "destination_added": return t("entry_destination_added", { name: data.name, url: data.url });
+    case "destination_removed": return t("entry_destination_removed", { name: data.name });
+    case "backup": return t("entry_backup", { clip: data.clip, destination: data.destination, sha256: data.sha256.slice(0, 16) });
+    case "backed_up": return t("entry_backed_up", { clip: data.clip, destination: data.destination });
     case "notice": return t("entry_notice", { id: data.id, source: data.source });
     case "cancellation": return t("entry_cancellation", { id: data.id, source: data.sender });
     case "sender_pinned": return t("entry_pinned", { name: data.sender, key: spoken(data.fingerprint) });
