@@ -1,5 +1,6 @@
 """The auditor catches what was planted, and what Hypothesis makes of a good clip; that itself passes."""
 
+import random
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -152,6 +153,13 @@ def test_a_name_is_found_however_it_is_written(tmp_path: Path, how: str, written
     path.write_bytes(bytes((1 << 20) - 7) + written + bytes(100))
     with path.open("rb") as file:
         assert found_in(file, patterns([NAME])) == [NAME]
+
+
+def test_names_that_turn_up_by_chance_are_not_looked_for(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(random.Random(1).randbytes(3_000_000))  # noqa: S311
+    with path.open("rb") as file:
+        assert found_in(file, patterns(["pi4", "pi", "door"])) == []
 
 
 @pytest.mark.parametrize("form", [">d", "<d"])
