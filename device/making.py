@@ -22,7 +22,7 @@ from device.registrar.making import Failed, Made, Progress
 from device.store.files import write_durably
 from device.store.index import Index
 
-SECRET_FILE, SECRET_BYTES = "release-secret", 32
+SECRET_BYTES = 32
 SPARE_BYTES = 64_000_000
 LAST_WORDS_S = 2.0
 _SERIALS = (
@@ -54,7 +54,7 @@ class ParcelMaker:
             folder=folder,
             offer=offer,
             offer_hash=offer_hash,
-            seed=release_seed(device_secret(self._house.layout.state_dir), offer["request"]),
+            seed=release_seed(device_secret(self._house.layout.release_secret), offer["request"]),
             version=__version__,
             canaries=list(dict.fromkeys(self._canaries())),
             place=(place.latitude, place.longitude) if place.enabled else None,
@@ -150,9 +150,8 @@ class MakingParcel:
         self._reader.join(LAST_WORDS_S)
 
 
-def device_secret(state_dir: Path) -> bytes:
+def device_secret(path: Path) -> bytes:
     """Return the secret that release keys are made of; made once. Raises OSError."""
-    path = state_dir / SECRET_FILE
     with suppress(OSError):
         kept = path.read_bytes()
         if len(kept) == SECRET_BYTES:

@@ -17,7 +17,6 @@ from device.errors import CommandError
 from device.home_network import is_home
 from device.house import House
 from device.letterbox import DOCTOR, Unreadable, read_small, write_small
-from device.making import SECRET_FILE
 
 CONNECT_S, ANSWER_S = 1.5, 4.0
 """Together less than `doorbell` waits for an answer."""
@@ -66,7 +65,7 @@ class Walls:
         paths = [
             state / "clips",
             self._house.layout.ledger,
-            state / SECRET_FILE,
+            self._house.layout.release_secret,
             self._house.sources.path,
             config.device.runtime_dir,
         ]

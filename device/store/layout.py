@@ -60,6 +60,11 @@ class Layout:
         return self.state_dir / "releases"
 
     @property
+    def release_secret(self) -> Path:
+        """What the keys that sign answers to requests are made of; it leaves this folder never."""
+        return self.state_dir / "release-secret"
+
+    @property
     def settings(self) -> Path:
         """The owner's switches."""
         return self.state_dir / SETTINGS_FILE
