@@ -27,7 +27,8 @@ from device.worker import Worker
 
 log = logging.getLogger(__name__)
 
-TURN_S = 0.25
+TURN_S, IDLE_S = 0.25, 0.75
+"""Between turns while something is under way, and while nothing is."""
 SILENCE_S = 60.0
 """So long after a grant is gone, a courier that has reported nothing has sent nothing."""
 TELL_PERCENT = 10
@@ -62,11 +63,12 @@ class Releasing:
         """Turn until told to stop."""
         while not worker.stopping.is_set():
             worker.beat()
+            busy = False
             try:
-                self.turn()
+                busy = self.turn()
             except LedgerBroken as error:
                 self._registry.tell_broken(error)
-            worker.stopping.wait(TURN_S)
+            worker.stopping.wait(TURN_S if busy else IDLE_S)
         self._stop_making()
 
     def configure(self, config: NeighbourhoodConfig) -> None:
@@ -81,11 +83,11 @@ class Releasing:
             return None
         return {"stage": told.stage, "part": told.part, "hot": told.hot}
 
-    def turn(self) -> None:
-        """Do what is due. Raises LedgerBroken."""
+    def turn(self) -> bool:
+        """Do what is due; return whether something is under way. Raises LedgerBroken."""
         with self._registry.lock:
             if self._registry.ledger is None:
-                return
+                return False
             cases = list(self._registry.book.cases.values())
             clock_is_good = self._registry.clock_is_good()
         self._keep_making(cases)
@@ -101,6 +103,7 @@ class Releasing:
             if case.state not in UNDER_WAY and case.parcel and not case.accounted:
                 self._account(case)
         self._sweep(cases)
+        return any(case.state in UNDER_WAY for case in cases)
 
     # --- approved → sealed ------------------------------------------------------------------------
 
