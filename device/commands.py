@@ -19,7 +19,7 @@ from device.house import House
 from device.hw.button import SimulatedButton
 from device.link.trial import try_broker
 from device.store.files import is_whole_jpeg, plain_size
-from device.store.index import ClipRow, Index
+from device.store.index import ClipRow
 from device.store.journal import JournalReader, LogRow
 from device.store.orders import DeleteClip, KeeperOrder, MakeThumbnail, StarClip, WriteFile
 from device.store.visits import LONGEST_DAYS, visit_hours, visits_json
@@ -105,9 +105,9 @@ class Commands:
     def clips(self, from_wall_us: int | None, until_wall_us: int | None) -> list[dict[str, Any]]:
         """Return the clips of a span, or the newest."""
         if from_wall_us is not None and until_wall_us is not None:
-            rows = self._read(lambda index: index.between(from_wall_us, until_wall_us))
+            rows = self.footage.ask(lambda index: index.between(from_wall_us, until_wall_us))
         else:
-            rows = reversed(self._read(lambda index: index.newest_first(MOST_ROWS)))
+            rows = self.footage.ask(lambda index: index.newest_first(MOST_ROWS))[::-1]
         return [row.public(self._layout.clips) for row in rows]
 
     def clip(self, clip_id: str) -> dict[str, Any]:
@@ -281,7 +281,7 @@ class Commands:
         self._ask_keeper(lambda reply: WriteFile(name=name, content=content, private=True, reply=reply))
 
     def _row(self, clip_id: str) -> ClipRow:
-        row: ClipRow | None = self._read(lambda index: index.find(clip_id))
+        row: ClipRow | None = self.footage.ask(lambda index: index.find(clip_id))
         if row is None:
             raise CommandError(f"there is no clip {clip_id}; `doorbell clips list` shows them")
         return row
@@ -298,16 +298,6 @@ class Commands:
 
     def _ask_keeper(self, order: Callable[[Reply], KeeperOrder]) -> dict[str, Any]:
         return _good(_ask(lambda reply: self._orders.put(order(reply))))
-
-    def _read(self, question: Callable[[Index], Any]) -> Any:
-        try:
-            index = Index(self._layout.index, read_only=True)
-            try:
-                return question(index)
-            finally:
-                index.close()
-        except (sqlite3.Error, OverflowError) as error:
-            raise CommandError(f"the index cannot be read yet: {error}; try again") from error
 
 
 def _good(answer: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ one.
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from device.errors import CommandError
 from device.house import House
@@ -14,6 +14,7 @@ from device.store.index import ClipRow, Index
 if TYPE_CHECKING:
     from device.consent.offer import Corners, Cut
 
+T = TypeVar("T")
 FAR_US = 1 << 62
 LONGEST_CLIP_US = 3_600_000_000
 """`clips.longest_s` can be no more: a clip that overlaps a span began no longer before it."""
@@ -27,7 +28,7 @@ class KeptFootage:
 
     def has(self, start_us: int, end_us: int) -> bool:
         """Return whether a clip overlaps a span. Raises CommandError."""
-        return bool(self._rows(start_us, end_us))
+        return bool(self._overlapping(start_us, end_us))
 
     def cuts(
         self,
@@ -41,7 +42,7 @@ class KeptFootage:
         from device.store.cut import cut_of  # loads PyAV
 
         cuts = []
-        for row in self._rows(start_us, end_us):
+        for row in self._overlapping(start_us, end_us):
             span = spans(row.clip_id)
             if span is None:
                 continue
@@ -74,41 +75,27 @@ class KeptFootage:
             raise CommandError(f"{row.file_name}: {error}; `doorbell check` says more") from error
 
     def next_clip(self, since_us: int, known: Callable[[str], bool]) -> str | None:
-        """Return the oldest clip that ended since then and is not `known`. Raises OSError."""
-        try:
-            rows = self._all_since(since_us)
-        except (sqlite3.Error, OverflowError) as error:
-            raise OSError(f"the index cannot be read yet: {error}") from error
+        """Return the oldest clip that ended since then and is not `known`. Raises CommandError."""
+        rows = self._overlapping(since_us, FAR_US)
         return next((row.clip_id for row in rows if not known(row.clip_id)), None)
 
     def file_of(self, clip_id: str) -> Path | None:
-        """Return a clip's file, None if it was deleted. Raises OSError."""
-        try:
-            index = Index(self._house.layout.index, read_only=True)
-            try:
-                row = index.find(clip_id)
-            finally:
-                index.close()
-        except (sqlite3.Error, OverflowError) as error:
-            raise OSError(f"the index cannot be read yet: {error}") from error
+        """Return a clip's file, None if it was deleted. Raises CommandError."""
+        row = self.ask(lambda index: index.find(clip_id))
         path = self._house.layout.clips / row.file_name if row else None
         return path if path and path.exists() else None
 
-    def _all_since(self, since_us: int) -> list[ClipRow]:
-        index = Index(self._house.layout.index, read_only=True)
-        try:
-            rows = index.between(since_us - LONGEST_CLIP_US, FAR_US)
-            return [row for row in rows if row.started_wall_us + row.duration_us >= since_us]
-        finally:
-            index.close()
-
-    def _rows(self, start_us: int, end_us: int) -> list[ClipRow]:
+    def ask(self, question: Callable[[Index], T]) -> T:
+        """Ask the index, through a connection of its own. Raises CommandError."""
         try:
             index = Index(self._house.layout.index, read_only=True)
             try:
-                rows = index.between(start_us - LONGEST_CLIP_US, end_us)
+                return question(index)
             finally:
                 index.close()
         except (sqlite3.Error, OverflowError) as error:
             raise CommandError(f"the index cannot be read yet: {error}; try again") from error
+
+    def _overlapping(self, start_us: int, end_us: int) -> list[ClipRow]:
+        rows = self.ask(lambda index: index.between(start_us - LONGEST_CLIP_US, end_us))
         return [row for row in rows if row.started_wall_us + row.duration_us > start_us]

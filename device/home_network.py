@@ -6,6 +6,7 @@ space (100.64/10, RFC 6598) is a provider's network, not a home.
 """
 
 import ipaddress
+import socket
 
 HOME_NETWORKS = [
     ipaddress.ip_network(text)
@@ -20,6 +21,12 @@ HOME_NETWORKS = [
         "fe80::/10",
     )
 ]
+
+
+def addresses(host: str, port: int) -> list[str]:
+    """Return every address that a name stands for now, each once. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
 def is_address(host: str) -> bool:

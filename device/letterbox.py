@@ -81,10 +81,10 @@ def items_of(content: bytes, name: str) -> list[Item]:
     return items
 
 
-def write_small(folder: Path, name: str, content: bytes) -> None:
+def write_small(folder: Path, name: str, content: bytes, *, mode: int = 0o640) -> None:
     """Replace a small file of one's own folder, durably. Raises OSError."""
     part = folder / f".{name}.{os.getpid()}"
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640)
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
     with os.fdopen(fd, "wb") as file:
         file.write(content)
         file.flush()

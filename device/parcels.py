@@ -129,6 +129,11 @@ def open_parcel(folder: Path, sha256: str) -> BinaryIO:
     return open_plain(folder, f"{sha256}.parcel")
 
 
+def is_granted(folder: Path, sha256: str) -> bool:
+    """Return whether a parcel may go at this moment, as far as its grant's file is there."""
+    return (folder / f"{sha256}.grant").exists()
+
+
 def names_in(folder: Path, suffix: Literal["parcel", "grant", "report"]) -> Iterator[str]:
     """Yield the SHA-256 of each file of a kind. Raises OSError."""
     with os.scandir(folder) as entries:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from device.errors import CommandError
-from device.home_network import is_home
+from device.home_network import addresses, is_home
 from device.house import House
 from device.letterbox import DOCTOR, Unreadable, read_small, write_small
 
@@ -39,11 +39,10 @@ class Walls:
         rows = []
         for host, port in self._targets():
             try:
-                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                address = addresses(host, port)[0]
             except OSError as error:
                 rows.append(_row("doorbelld", f"{host}:{port}", f"no address: {error.strerror}", holds=True))
                 continue
-            address = str(found[0][4][0])
             if is_home(address):
                 continue  # the wall lets it through, as it should
             rows.append(_row("doorbelld", f"{host}:{port} ({address})", *_reach(address, port)))

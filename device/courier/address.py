@@ -6,11 +6,12 @@ the very address that was looked at, with the name's certificate. Nothing here s
 """
 
 import ipaddress
-import socket
 import ssl
 from urllib.parse import urlsplit
 
 import urllib3
+
+from device.home_network import addresses
 
 TIMEOUT_S = 30.0
 HTTPS_PORT = 443
@@ -38,14 +39,13 @@ def public_address(host: str, port: int) -> str:
 
     One private address among public ones is refused, too: honest names have none.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
-    for address in addresses:
+    found = addresses(host, port)
+    for address in found:
         if not is_public(address):
             raise NotPublic(
                 f"{host} resolves to {address}, which is not on the internet: nothing is sent there"
             )
-    return addresses[0]
+    return found[0]
 
 
 def split_origin(origin: str) -> tuple[str, int]:

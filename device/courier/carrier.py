@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from device.courier.address import NotPublic
-from device.courier.errand import Errand, GrantGone, Refusing, Way
+from device.courier.errand import Errand, Forgetting, GrantGone, Refusing, Way
 from device.courier.own import Own
 from device.courier.s3 import S3
 from device.courier.settings import Limits
@@ -39,7 +39,8 @@ FORGET_TRIES = 8
 KEPT_S = 7 * 86_400
 """So long after its end a report is kept for the house to read."""
 _OWN = Own()
-WAYS: dict[Kind, Way] = {"tus": Tus(), "s3": S3(), "bucket": _OWN, "webdav": _OWN, "sftp": _OWN}
+FORGETTING: dict[Kind, Forgetting] = {"tus": Tus(), "s3": S3()}
+WAYS: dict[Kind, Way] = {**FORGETTING, "bucket": _OWN, "webdav": _OWN, "sftp": _OWN}
 
 
 class Carrier:
@@ -164,9 +165,12 @@ class Carrier:
             self._due_s[digest] = time.monotonic() + 3600
             return
         why = "nothing was there to be forgotten"
-        if report.place or (report.kind not in ("tus", "s3") and report.left_bytes):
+        way = FORGETTING.get(report.kind)
+        if way is None and report.left_bytes:
+            why = "what it had been sent may lie there"
+        elif way is not None and report.place:
             try:
-                why = self._forget(report)
+                why = self._forget(way, report)
             except (OSError, Refusing, ValueError) as error:
                 failures = self._failures[digest] = self._failures.get(digest, 0) + 1
                 if failures < FORGET_TRIES:
@@ -176,9 +180,7 @@ class Carrier:
         write_report(self._own, replace(report, state="ended", why=why[:LONGEST_WHY], receipt=None))
         log.info("parcel ended sha256=%s left_bytes=%d %s", digest[:16], report.left_bytes, why)
 
-    def _forget(self, report: Report) -> str:
-        if report.kind not in ("tus", "s3"):
-            return "what it had been sent may lie there"
+    def _forget(self, way: Forgetting, report: Report) -> str:
         grant = Grant(
             sha256=report.sha256,
             size_bytes=report.size_bytes,
@@ -195,7 +197,7 @@ class Carrier:
             save=lambda _said: None,
         )
         try:
-            return WAYS[grant.kind].forget(errand)
+            return way.forget(errand)
         finally:
             errand.close()
 

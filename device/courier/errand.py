@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 import urllib3
 from urllib3.util import SKIP_HEADER
 
-from device.courier.address import pool_for, split_origin
+from device.courier.address import HTTPS_PORT, pool_for, split_origin
 from device.parcels import Grant, Report, open_parcel
 
 CHUNK_BYTES = 262_144
@@ -40,6 +40,14 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+def trouble(answer: Answer) -> Exception:
+    """Return what an unexpected answer means: a redirection, never followed, or something that may pass."""
+    if 300 <= answer.status < 400:  # noqa: PLR2004
+        to = answer.headers.get("location", "")[:100]
+        return Refusing(f"it sends the courier elsewhere ({answer.status} to {to!r}); that is never followed")
+    return OSError(f"answered {answer.status}")
 
 
 class Errand:
@@ -88,7 +96,7 @@ class Errand:
     ) -> Answer:
         """Ask the origin for a path. Raises OSError: also for an answer that is too long."""
         host, port = split_origin(self.grant.origin)
-        named = host if port == 443 else f"{host}:{port}"  # noqa: PLR2004
+        named = host if port == HTTPS_PORT else f"{host}:{port}"
         self._pool = self._pool or pool_for(self.grant.origin)
         try:
             answer = self._pool.urlopen(
@@ -172,6 +180,10 @@ class Way(Protocol):
 
     def carry(self, errand: Errand) -> None:
         """Carry it, or what is left of it, to the receipt. Raises OSError, Refusing, GrantGone."""
+
+
+class Forgetting(Way, Protocol):
+    """A way to a store that can be told to forget; an owner's own place is the owner's to tidy."""
 
     def forget(self, errand: Errand) -> str:
         """Have the store forget a part of a parcel; say how that went. Raises OSError."""

@@ -34,10 +34,6 @@ class Own:
             raise Refusing(str(error)) from error
         errand.stored({})
 
-    def forget(self, errand: Errand) -> str:
-        """Nothing is asked of an owner's own place."""
-        return f"what {errand.grant.origin} had been sent may lie there"
-
 
 class _Stream:
     """Reads what is yielded."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
-from device.courier.errand import Answer, Errand, Refusing
+from device.courier.errand import Answer, Errand, Refusing, trouble
 
 PLACE = "/parcels"
 MOST_PARTS = 10_000
@@ -134,9 +134,6 @@ def _complete(etags: tuple[str, ...]) -> bytes:
 
 
 def _trouble(answer: Answer) -> Exception:
-    if 300 <= answer.status < 400:  # noqa: PLR2004
-        to = answer.headers.get("location", "")[:100]
-        return Refusing(f"it sends the courier elsewhere ({answer.status} to {to!r}); that is never followed")
     if answer.status in _EXPIRED:
         return OSError(f"answered {answer.status}: its signed addresses are asked for anew")
-    return OSError(f"answered {answer.status}")
+    return trouble(answer)

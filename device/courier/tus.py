@@ -7,7 +7,7 @@ created at `/parcels` of the pinned origin, and its own address has to lie below
 import base64
 import re
 
-from device.courier.errand import SEGMENT_BYTES, Answer, Errand, GrantGone, Refusing
+from device.courier.errand import SEGMENT_BYTES, Answer, Errand, GrantGone, Refusing, trouble
 
 PLACE = "/parcels"
 _VERSION = {"tus-resumable": "1.0.0"}
@@ -64,7 +64,7 @@ class Tus:
         }
         answer = errand.ask("POST", PLACE, headers=headers)
         if answer.status != _CREATED:
-            raise _trouble(answer)
+            raise trouble(answer)
         location = answer.headers.get("location", "")
         place = location.removeprefix(errand.grant.origin)
         if not _UPLOAD.fullmatch(place) or ".." in place:
@@ -77,7 +77,7 @@ class Tus:
         if answer.status in _GONE:
             return None
         if answer.status not in (_OK, _NO_CONTENT):
-            raise _trouble(answer)
+            raise trouble(answer)
         offset, length = _number(answer, "upload-offset"), _number(answer, "upload-length")
         if length != errand.grant.size_bytes:
             return None  # another parcel's, or nobody's
@@ -101,7 +101,7 @@ class Tus:
         if answer.status in (409, 423, *_GONE):  # it stands elsewhere, or the last request still holds it
             raise OSError(f"answered {answer.status}: asked again")
         if answer.status not in (_OK, _NO_CONTENT):
-            raise _trouble(answer)
+            raise trouble(answer)
         offset = _number(answer, "upload-offset")
         if not begin <= offset <= end:
             raise Refusing(f"it says that it has {offset} bytes; it was sent {end}")
@@ -116,14 +116,6 @@ def _number(answer: Answer, name: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > len("99999999999"):
         raise OSError(f"answered {answer.status} without a {name}")
     return int(text)
-
-
-def _trouble(answer: Answer) -> Exception:
-    """Return what an unexpected answer means: a redirection, never followed, or something that may pass."""
-    if 300 <= answer.status < 400:  # noqa: PLR2004
-        to = answer.headers.get("location", "")[:100]
-        return Refusing(f"it sends the courier elsewhere ({answer.status} to {to!r}); that is never followed")
-    return OSError(f"answered {answer.status}")
 
 
 def _said(answer: Answer) -> dict[str, str]:

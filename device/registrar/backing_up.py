@@ -5,11 +5,8 @@ is on the home network goes from here, what is outside by the courier, under a g
 that is full, wrong or away is told as a fault, and asked again more and more seldom.
 """
 
-import hashlib
 import json
 import logging
-import os
-import socket
 import subprocess
 import sys
 import time
@@ -23,9 +20,9 @@ from device.consent import intake
 from device.consent.book import Backup, Destination
 from device.errors import CommandError
 from device.events import Fault
-from device.home_network import is_home
-from device.letterbox import Unreadable, sync
-from device.parcels import Account, Grant, Pace, grant_it, lay_out, names_in, report_in, take_away
+from device.home_network import addresses, is_home
+from device.letterbox import Unreadable, write_small
+from device.parcels import Account, Grant, Pace, grant_it, is_granted, lay_out, report_in, take_away
 from device.places import Full, Kind, Place, Wrong, put
 from device.registrar.ledger import LedgerBroken
 from device.registrar.registry import Registry
@@ -47,11 +44,11 @@ class Clips(Protocol):
     def next_clip(self, since_us: int, known: Callable[[str], bool]) -> str | None:
         """Return the oldest clip that ended since then and is not `known`; None if there is none.
 
-        Raises OSError.
+        Raises CommandError.
         """
 
     def file_of(self, clip_id: str) -> Path | None:
-        """Return a clip's file, None if it was deleted. Raises OSError."""
+        """Return a clip's file, None if it was deleted. Raises CommandError."""
 
 
 class NotHome(OSError):
@@ -60,9 +57,7 @@ class NotHome(OSError):
 
 def home_address(host: str, port: int) -> str:
     """Return the address of a host of the home network. Raises NotHome, OSError."""
-    found = list(
-        dict.fromkeys(str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    )
+    found = addresses(host, port)
     if not all(is_home(address) for address in found):
         raise NotHome(
             f"{host} resolves to {', '.join(found)}: not on the home network; nothing is sent there"
@@ -85,6 +80,7 @@ class BackingUp:
         self._clips = clips
         self._due_s: dict[str, float] = {}
         self._delay_s: dict[str, float] = {}
+        self._beat: Callable[[], None] = lambda: None
 
     def configure(self, config: NeighbourhoodConfig) -> None:
         """Take other settings."""
@@ -93,6 +89,7 @@ class BackingUp:
 
     def run(self, worker: Worker) -> None:
         """Turn until told to stop."""
+        self._beat = worker.beat
         while not worker.stopping.is_set():
             worker.beat()
             try:
@@ -134,16 +131,12 @@ class BackingUp:
             if destination.outside:
                 self._hand_over(destination, waiting)
             else:
+                place, name = self._place(destination), f"{waiting.sha256}.age"
                 with self._path(waiting).open("rb") as content:
-                    put(
-                        self._place(destination),
-                        f"{waiting.sha256}.age",
-                        content,
-                        waiting.size_bytes,
-                        home_address,
-                    )
+                    paced = _Paced(content, Pace(self._kbps * 125, sleep=self._rest), self._beat)
+                    put(place, name, paced, waiting.size_bytes, home_address)
                 self._done(destination, waiting)
-        except (Full, Wrong, OSError, subprocess.SubprocessError, ValueError) as error:
+        except (Wrong, CommandError, OSError, subprocess.SubprocessError, ValueError) as error:
             self._wait(destination, error)
 
     def _seal_next(self, destination: Destination) -> Backup | None:
@@ -172,9 +165,7 @@ class BackingUp:
         )
         if done.returncode:
             raise OSError(f"the clip could not be sealed: {done.stderr.strip()[-200:]}")
-        with part.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        size = part.stat().st_size
+        digest, size = done.stdout.split()[0], part.stat().st_size
         if destination.limit_bytes and destination.stored_bytes + size > destination.limit_bytes:
             part.unlink()
             raise Full(f"{destination.limit_bytes} bytes are the most that you gave it")
@@ -217,9 +208,7 @@ class BackingUp:
             raise Wrong(report.why)
 
     def _lies_outside(self, backup: Backup) -> bool:
-        with suppress(OSError):
-            return backup.sha256 in set(names_in(self._letterbox / "out", "grant"))
-        return False
+        return is_granted(self._letterbox / "out", backup.sha256)
 
     def _done(self, destination: Destination, backup: Backup) -> None:
         with self._registry.lock:
@@ -240,6 +229,13 @@ class BackingUp:
         remedy = "what waits is sent later; `doorbell backup list` shows it, `backup remove` ends it"
         log.warning("%s", text)
         self._registry.inbox(Fault(code="backup", active=True, text=text[:400], remedy=remedy))
+
+    def _rest(self, seconds: float) -> None:
+        """Wait for the owner's limit of the line; it may be long, and is no hang."""
+        until_s = time.monotonic() + seconds
+        while (left_s := until_s - time.monotonic()) > 0:
+            self._beat()
+            time.sleep(min(TURN_S, left_s))
 
     def _place(self, destination: Destination) -> Place:
         try:
@@ -273,14 +269,16 @@ class BackingUp:
 
 
 class _Paced:
-    """Reads no faster than the owner's limit."""
+    """Reads no faster than the owner's limit, and says each time that the thread turns."""
 
-    def __init__(self, content: BinaryIO, pace: Pace) -> None:
+    def __init__(self, content: BinaryIO, pace: Pace, beat: Callable[[], None]) -> None:
         self._content = content
         self._pace = pace
+        self._beat = beat
 
     def read(self, size: int = -1, /) -> bytes:
         """Return the next bytes."""
+        self._beat()
         block = self._content.read(size)
         self._pace(len(block))
         return block
@@ -302,10 +300,10 @@ def looked_at(said: Mapping[str, Any], secret: str) -> dict[str, Any]:
     except ValueError as error:
         raise CommandError(str(error)) from error
     try:
-        found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+        found = addresses(place.host, place.port)
     except OSError as error:
         raise CommandError(f"{place.host} cannot be found: {error.strerror}") from error
-    home = {is_home(str(each[4][0])) for each in found}
+    home = {is_home(address) for address in found}
     if home == {True, False}:
         raise CommandError(f"{place.host} is both on the home network and outside: name one of its addresses")
     outside = home == {False}
@@ -341,14 +339,7 @@ def keep_secret(state_dir: Path, name: str, secret: str | None) -> None:
     kept.pop(name, None)
     if secret is not None:
         kept[name] = secret
-    part = path.with_suffix(".new")
     try:
-        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(json.dumps(kept).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(path)
-        sync(path.parent)
+        write_small(state_dir, SECRETS_FILE, json.dumps(kept).encode(), mode=0o600)
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from error

@@ -208,7 +208,7 @@ class Registrar:
         with self.registry.asked():
             self.registry.write([intake.destination_removed(name, self.registry.book)])
             backing_up.keep_secret(self._state_dir, name, None)
-            self.releasing.take_away_now()
+            self.releasing.take_away()
 
     def _check_age(self, age: str) -> None:
         from device.registrar.recipients import check_recipient  # loads pyrage

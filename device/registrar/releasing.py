@@ -19,7 +19,7 @@ from device.consent.states import TABLE, State, Step
 from device.errors import CommandError
 from device.events import ConsentStep, Fault
 from device.letterbox import Unreadable, sync
-from device.parcels import Grant, Report, grant_it, lay_out, names_in, report_in, take_away
+from device.parcels import Grant, Report, grant_it, is_granted, lay_out, names_in, report_in, take_away
 from device.registrar.ledger import LedgerBroken
 from device.registrar.making import Failed, Made, Maker, Making, Progress
 from device.registrar.registry import Registry
@@ -196,7 +196,7 @@ class Releasing:
             return
         if not self._letterbox_is_there():
             return
-        if digest not in set(names_in(self._letterbox / "out", "grant")):
+        if not is_granted(self._letterbox / "out", digest):
             self._step(case, Step.FAIL, why="the parcel was taken out of the letterbox by somebody")
             return
         report = self._report(digest)
@@ -254,7 +254,6 @@ class Releasing:
         """Erase whatever no open approval needs. What a crash, a kill or a withdrawal left, ends here."""
         with self._registry.lock:
             needed = {case.request.id for case in cases if case.state in (State.SEALED, State.HANDED_OVER)}
-            out = {case.parcel["sha256"] for case in cases if case.state is State.HANDED_OVER}
             if self._making:
                 needed.add(self._making[0])
             for request in [known for known in self._progress if known not in needed]:
@@ -263,10 +262,12 @@ class Releasing:
                 for folder in list(self._folder.iterdir()):
                     if folder.name not in needed:
                         self._erase(folder)
-            self.take_away(keep=out | self._others())
+            self.take_away()
 
-    def take_away(self, keep: set[str]) -> None:
-        """Take every grant and parcel away but these; the lock is held."""
+    def take_away(self) -> None:
+        """Take away every grant and parcel that nothing lets go any more; the lock is held."""
+        cases = self._registry.book.cases.values()
+        keep = {case.parcel["sha256"] for case in cases if case.state is State.HANDED_OVER} | self._others()
         folder = self._letterbox / "out"
         try:
             lying = {*names_in(folder, "grant"), *names_in(folder, "parcel")}
@@ -275,12 +276,6 @@ class Releasing:
         except OSError as error:
             if self._letterbox.is_dir():
                 self._tell_letterbox(error)
-
-    def take_away_now(self) -> None:
-        """Take away what the book does not let go any more; the lock is held."""
-        cases = self._registry.book.cases.values()
-        out = {case.parcel["sha256"] for case in cases if case.state is State.HANDED_OVER}
-        self.take_away(keep=out | self._others())
 
     def revoke(self, case: Case) -> None:
         """Take the grant of a withdrawn approval away now, not at the next turn; the lock is held."""

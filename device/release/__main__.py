@@ -44,7 +44,7 @@ class Release:
         self._job = job
         self._say = say
         self._heat = Heat()
-        self._told_s = self._looked_s = self._rested_s = 0.0
+        self._told_s = self._rested_s = 0.0
         self._began_s = time.monotonic()
         clips = job.offer["clips"]
         self._lengths = [clip["last_us"] - clip["first_us"] for clip in clips]

@@ -10,7 +10,7 @@ from device.release.parcel import archive, seal
 
 
 def main() -> int:
-    """Seal it: an archive of one file, padded, so that a place learns no name and a size class alone."""
+    """Seal it, padded, so that a place learns a size class and no name; print the SHA-256 of the seal."""
     with suppress(OSError):
         os.nice(NICENESS)
     os.umask(0o077)
@@ -21,10 +21,11 @@ def main() -> int:
     try:
         link.hardlink_to(clip)
         archive(plain, [(clip.name, link)])
-        seal(plain, sealed, age, [])
+        digest, _ = seal(plain, sealed, age, [])
     finally:
         for left in (link, plain):
             left.unlink(missing_ok=True)
+    print(digest)  # noqa: T201  (its one answer)
     return 0
 
 

@@ -11,7 +11,6 @@ SHORTEST_IN_MEDIA = 6
 SHORTEST = 5
 """Elsewhere: the tables of an hour have 200,000 bytes, and three letters turn up in every tenth of them."""
 BLOCK_BYTES = 1 << 20
-_MIXED = frozenset(b"abcdefghijklmnopqrstuvwxyz")
 
 
 @dataclass(frozen=True, slots=True)

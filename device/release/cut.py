@@ -10,12 +10,11 @@ from typing import Any
 import av
 
 from device.policy.inward import Picture, inside, pictures
+from device.release.job import Points
 from device.release.mp4_writer import Mp4Writer, Track, avc1, hvc1, mp4a
 from device.release.nal import NotAllowed, Scrubber, in_annex_b, in_sample
 from device.release.sound import SAMPLES, Sound
 
-Points = Sequence[Sequence[float]]
-"""Corners of a polygon, relative to the picture."""
 _US = 1_000_000
 CRF = "23"
 """x264's own default; the camera's picture has been through one encoder already."""

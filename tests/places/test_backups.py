@@ -144,6 +144,23 @@ def test_no_more_is_stored_than_was_given(house: House, tmp_path: Path) -> None:
         server.stop()
 
 
+def test_the_limit_of_the_line_holds_for_backups_at_home(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, said, secret = webdav(tmp_path)
+    waited: list[float] = []
+    try:
+        house.registrar.backing_up.configure(house.config.model_copy(update={"upload_kbps": 4000}))
+        monkeypatch.setattr(house.registrar.backing_up, "_rest", waited.append)
+        added(house, said, secret)
+        turn(house)
+        assert len(server.stored()) == 1
+        # A little more than a MiB at half a MB a second, the last wait said from the beginning on.
+        assert 1.5 < max(waited) < 2.2
+    finally:
+        server.stop()
+
+
 def test_a_place_that_is_away_is_waited_for_and_what_was_sealed_is_sent(house: House, tmp_path: Path) -> None:
     server, said, secret = webdav(tmp_path)
     server.stop()

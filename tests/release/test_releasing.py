@@ -15,8 +15,9 @@ import pytest
 from device.consent.states import State
 from device.errors import CommandError
 from device.events import ConsentStep, Fault
-from device.parcels import Grant, Report, grant_in, names_in, write_report
+from device.parcels import Grant, Report, names_in, write_report
 from device.registrar.releasing import SILENCE_S
+from scripts.proofs.release_path import grants as grants_in
 from tests.consent.house import ID, House
 from tests.release.maker import CANARY, TestMaker
 from tests.vectors import make
@@ -57,8 +58,7 @@ def out(house: House) -> Path:
 
 
 def grants(house: House) -> list[Grant]:
-    found = [grant_in(out(house), digest) for digest in names_in(out(house), "grant")]
-    return [grant for grant in found if grant]
+    return grants_in(house.folder)
 
 
 def the_report(house: House, **changes: Any) -> Report:

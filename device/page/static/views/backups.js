@@ -1,4 +1,5 @@
 // Backups to places of the owner's own: listed, added with the password, ended with one button.
+import { acting } from "../act.js";
 import { ask, askGrave, get } from "../api.js";
 import { el, icon, show } from "../dom.js";
 import { bytesText, t } from "../i18n.js";
@@ -7,15 +8,7 @@ const FIELDS = ["name", "url", "user", "secret", "age", "host_key"];
 
 export async function mount(place) {
   const said = el("p", { role: "status", class: "said toast", id: "backups-said" });
-  const act = async (call, text) => {
-    try {
-      if (await call() === null) return;
-      await draw();
-      said.textContent = t(text);
-    } catch (error) {
-      said.textContent = error.message;
-    }
-  };
+  const act = acting(said, () => draw());
   const draw = async () => {
     const places = await get("/destinations");
     show(place,

@@ -1,4 +1,5 @@
 // Whom the house listens to: pinned departments and sources, feeds; and how one comes to be pinned.
+import { acting } from "../act.js";
 import { ask, askGrave, get } from "../api.js";
 import { el, icon, show } from "../dom.js";
 import { t, whenText } from "../i18n.js";
@@ -6,15 +7,7 @@ import { spoken } from "./request.js";
 
 export async function mount(place) {
   const said = el("p", { role: "status", class: "said toast", id: "senders-said" });
-  const act = async (call, text) => {
-    try {
-      if (await call() === null) return;
-      await draw();
-      said.textContent = t(text);
-    } catch (error) {
-      said.textContent = error.message;
-    }
-  };
+  const act = acting(said, () => draw());
   const draw = async () => {
     const { senders, feeds } = await get("/senders");
     show(place,
