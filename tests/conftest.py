@@ -1,11 +1,13 @@
 """Fixtures that every room may use."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import needs
 from tests.house import Broker, Doorbell, Listener, make_video
 
 
@@ -42,6 +44,16 @@ def listener(broker: Broker) -> Iterator[Listener]:
     listener = Listener(broker.port)
     yield listener
     listener.close()
+
+
+os.environ["PATH"] = needs.PATH  # Debian's servers are in /usr/sbin, which is not in everybody's PATH
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for need in needs.CHECKS:
+        if item.get_closest_marker(need):
+            needs.require(need)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

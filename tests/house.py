@@ -1,8 +1,6 @@
 """A whole doorbell for tests: the real commands, real mosquitto, real files."""
 
 import json
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,9 +18,9 @@ import paho.mqtt.client as mqtt
 import pytest
 
 from device.config import dump_config
+from tests import needs
 
 BIN = Path(sys.executable).parent
-MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
 ROOT = "doorbelld/porch"
 
 
@@ -84,10 +82,9 @@ class Broker:
         self.start()
 
     def start(self) -> None:
-        if MOSQUITTO is None:
-            pytest.skip("mosquitto is not installed")
+        needs.require("broker")
         self._process = subprocess.Popen(
-            [MOSQUITTO, "-c", str(self._config)],
+            ["mosquitto", "-c", str(self._config)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

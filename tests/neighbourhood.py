@@ -9,6 +9,7 @@ from device.consent import keys
 from device.consent.area import circle
 from device.consent.models import time_text
 from scripts.requester.paper import Folder, fresh_id
+from tests import needs
 from tests.house import BIN, Doorbell, wait_for
 from town.laptop import Town
 
@@ -19,7 +20,8 @@ DAY_S = 86_400
 
 
 def a_town(folder: Path) -> Town:
-    """Return a town that runs; scripts/test leaves such tests out where its servers are missing."""
+    """Return a town that runs."""
+    needs.require("broker")
     return Town(folder, quiet=True).__enter__()
 
 

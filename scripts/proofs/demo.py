@@ -21,7 +21,7 @@ from typing import Any
 from scripts.proofs.houses import BIN, PLACE, House, Sender, put, wait_for
 from scripts.proofs.island import STORE_ADDRESS, Here, Island, NoIsland
 from scripts.proofs.places import north_of
-from scripts.proofs.store import HOST, NoStore, Store, install
+from scripts.proofs.store import HOST, NoStore, Store, require_node
 from scripts.requester.opening import open_parcel
 from scripts.requester.report import write_report
 from town.laptop import Missing, Town
@@ -54,7 +54,7 @@ def main() -> int:
     try:
         if arguments.on_the_island:
             return tell(folder, stay=arguments.stay)
-        install()
+        require_node()
         return on_an_island(folder, stay=arguments.stay)
     except (Missing, NoIsland, NoStore) as error:
         print(f"scripts/demo-neighbourhood: {error}", file=sys.stderr)

@@ -14,6 +14,7 @@ from town.render import render
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / "town/store"
+NODE = Path(sys.executable).with_name("node")
 HOST, PORT = "evidence.example", 443
 READY_S = 20.0
 
@@ -22,21 +23,14 @@ class NoStore(Exception):
     """The store cannot run here; the message says what is missing."""
 
 
-def install() -> None:
-    """Fetch the store's packages, as its lock says, once. Raises NoStore."""
-    if (SERVER / "node_modules/@tus/server").is_dir():
-        return
+def require_node() -> None:
+    """Raise NoStore unless scripts/setup has brought Node and the store's packages."""
     try:
-        subprocess.run(
-            ["npm", "ci", "--no-fund", "--no-audit", "--prefix", SERVER],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    except FileNotFoundError:
-        raise NoStore("npm is missing: sudo apt install nodejs npm") from None
-    except subprocess.CalledProcessError as error:
-        raise NoStore(f"npm ci failed: {error.stderr[-300:]}") from None
+        subprocess.run([NODE, "--version"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise NoStore("Node does not run: scripts/packages node; scripts/setup --dev") from None
+    if not (SERVER / "node_modules/@tus/server").is_dir():
+        raise NoStore("the npm packages of town/store are missing: scripts/setup --dev")
 
 
 class Store:
@@ -55,7 +49,7 @@ class Store:
 
     def start(self) -> None:
         """Start it. Raises NoStore."""
-        install()
+        require_node()
         log = (self._folder / "store.log").open("ab")
         told = {
             "port": self._port,
@@ -66,7 +60,7 @@ class Store:
         words = [word for name, value in told.items() for word in (f"--{name}", str(value))]
         before = (self._folder / "store.log").read_bytes().count(b"ready")
         self._process = subprocess.Popen(
-            self._island.command("node", SERVER / "server.mjs", *words), stdout=log, stderr=log
+            self._island.command(NODE, SERVER / "server.mjs", *words), stdout=log, stderr=log
         )
         until = time.monotonic() + READY_S
         while (self._folder / "store.log").read_bytes().count(b"ready") == before:
@@ -111,7 +105,7 @@ class S3Store:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
-        install()
+        require_node()
         folder, store, desk = self._folder, self._port + 1, self._port + 2
         (folder / "secret").write_text("S3RVER")  # s3rver knows one account, and checks its signatures
         values = {
@@ -130,7 +124,7 @@ class S3Store:
         words = [word for name, value in told.items() for word in (f"--{name}", str(value))]
         rver = SERVER / "node_modules/.bin/s3rver"
         where = ("-d", self.files, "-a", "127.0.0.1", "-p", store)
-        self._start("node", rver, *where, "--no-vhost-buckets", "--configure-bucket", "parcels")
+        self._start(NODE, rver, *where, "--no-vhost-buckets", "--configure-bucket", "parcels")
         self._start(
             sys.executable, "-m", "town.s3_desk", *words, "--secret-file", folder / "secret", "--port", desk
         )

@@ -18,12 +18,13 @@ from device.courier.errand import CHUNK_BYTES, SEGMENT_BYTES
 from device.parcels import Report
 from scripts.proofs.island import STORE_ADDRESS, Island
 from scripts.proofs.store import HOST, S3Store, Store
+from tests import needs
 from tests.courier import liar
 from tests.courier.box import Box
 from tests.house import wait_for
 from town.laptop import make_certificates
 
-pytestmark = pytest.mark.island
+pytestmark = [pytest.mark.namespace, pytest.mark.node]
 
 OTHER_ADDRESS, V6_ADDRESS = "5.46.46.46", "2a0c:5a00::45"
 PRIVATE = ("127.0.0.1", "10.1.2.3", "192.168.7.7", "169.254.1.1", "100.64.0.9", "fd00::5", "::1")
@@ -196,6 +197,7 @@ def test_a_store_that_moved_is_found_at_its_new_address(box: Box, store: Store, 
 
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory, island: Island) -> Iterator[S3Store]:
+    needs.require("server")
     island.names(NAMES)
     with S3Store(tmp_path_factory.mktemp("bucket"), island) as made:
         yield made

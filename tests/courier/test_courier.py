@@ -280,7 +280,7 @@ sys.exit(courier.main())
 """
 
 
-@pytest.mark.town
+@pytest.mark.server
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_as_a_user_of_its_own_it_hears_everything_and_can_read_nothing(
     tmp_path: Path, broker: Broker
@@ -331,7 +331,7 @@ def test_as_a_user_of_its_own_it_hears_everything_and_can_read_nothing(
 
 
 @pytest.mark.strace
-@pytest.mark.town
+@pytest.mark.server
 def test_it_opens_no_file_of_the_house_but_the_letterbox(tmp_path: Path, broker: Broker) -> None:
     town = a_town(tmp_path / "t")
     house = House(tmp_path / "house", broker.port, town=town).start()

@@ -125,6 +125,7 @@ def test_h265_is_announced_by_its_codec(doorbell: Make, tmp_path: Path) -> None:
         assert json.loads(live.recv(timeout=20))["codec"].startswith("hev1.1.6.L")
 
 
+@pytest.mark.curl
 def test_the_same_api_answers_on_the_command_socket(door: Doorbell) -> None:
     told = subprocess.run(
         ["curl", "-s", "--unix-socket", door.state / "run" / "doorbelld.sock", "http://localhost/api/status"],

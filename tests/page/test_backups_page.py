@@ -17,7 +17,7 @@ from tests.page.visitor import PASSWORD
 from tests.places.servers import PASSWORD as SECRET
 from tests.places.servers import WebDav
 
-pytestmark = [pytest.mark.chromium, pytest.mark.island]
+pytestmark = [pytest.mark.chromium, pytest.mark.namespace]
 
 
 @pytest.fixture

@@ -2,13 +2,15 @@
 
 import getpass
 import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from scripts.proofs.island import Here, Island
-from scripts.proofs.store import SERVER, install
+from scripts.proofs.store import NODE, SERVER
+from tests import needs
 from tests.house import free_port, wait_for
 
 SBIN = "/usr/sbin/sshd"
@@ -76,11 +78,13 @@ class Sftp(Server):
     """OpenSSH's server, for the user that runs the tests, with a key."""
 
     def start(self) -> "Sftp":
+        needs.require("sftp")
         for name in ("host", "user"):
             command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / name)]
             subprocess.run(command, check=True)
         (self.folder / "authorized").write_text((self.folder / "user.pub").read_text())
-        Path("/run/sshd").mkdir(exist_ok=True)
+        if os.geteuid() == 0:  # only then does sshd ask for it
+            Path("/run/sshd").mkdir(exist_ok=True)
         (self.folder / "config").write_text(
             f"Port {self.port}\nListenAddress {self.address}\nHostKey {self.folder}/host\n"
             f"AuthorizedKeysFile {self.folder}/authorized\nStrictModes no\nUsePAM no\n"
@@ -107,10 +111,10 @@ class Bucket(Server):
     """s3rver, without TLS."""
 
     def start(self) -> "Bucket":
-        install()
+        needs.require("node")
         rver = SERVER / "node_modules/.bin/s3rver"
         where = ("-d", self.files, "-a", self.address, "-p", self.port, "--no-vhost-buckets")
-        self.run("node", rver, *where, "--configure-bucket", "clips")
+        self.run(NODE, rver, *where, "--configure-bucket", "clips")
         return self
 
 

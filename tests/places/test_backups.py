@@ -20,7 +20,7 @@ from tests.courier.box import Box
 from tests.places.servers import PASSWORD, Bucket, Sftp, WebDav, opened
 from town.laptop import make_certificates
 
-pytestmark = pytest.mark.island
+pytestmark = pytest.mark.namespace
 OURS = pyrage.x25519.Identity.generate()
 AGE = str(OURS.to_public())
 
@@ -238,6 +238,9 @@ def carried(box: Box, kind: Any, url: str, origin: str, user: str, secret: str, 
     return box.parcel(origin, 12_000_000, kind=kind, account=account)
 
 
+@pytest.mark.server
+@pytest.mark.sftp
+@pytest.mark.node
 def test_the_courier_carries_backups_to_all_three_outside(tmp_path: Path, island: Island) -> None:
     certificates = tmp_path / "dav-tls"
     certificates.mkdir()

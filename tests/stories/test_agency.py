@@ -142,7 +142,7 @@ def test_notices_are_written_and_mistakes_are_told(desk: Desk) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.town
+@pytest.mark.server
 def test_the_demonstration_comes_about(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "scripts.proofs.demo", "--folder", tmp_path / "d"],

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.town, pytest.mark.island, pytest.mark.long]
+pytestmark = [
+    pytest.mark.broker,
+    pytest.mark.server,
+    pytest.mark.namespace,
+    pytest.mark.node,
+    pytest.mark.long,
+]
 ROOT = Path(__file__).parents[2]
 
 

@@ -16,7 +16,7 @@ from tests.house import Broker, Listener, wait_for
 from tests.neighbourhood import TOWER, House, Sender, a_town
 from town.laptop import Town
 
-pytestmark = pytest.mark.town
+pytestmark = pytest.mark.server
 
 SCHEMA = Path(__file__).parents[2] / "docs/schemas/notices.json"
 FAR = (2.3800, 48.8900)

@@ -14,7 +14,7 @@ from scripts.proofs.island import STORE_ADDRESS, Island
 from tests.house import BIN, Broker, wait_for
 from tests.neighbourhood import House, Sender
 
-pytestmark = pytest.mark.island
+pytestmark = pytest.mark.namespace
 NOBODY = 65_534
 ROOT = Path(__file__).parents[2]
 

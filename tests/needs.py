@@ -1,0 +1,102 @@
+"""What tests need beside Python packages, and whether this machine has it.
+
+A test names its need with a marker, or a helper calls `require`. Without it the test is skipped, with the
+command that installs it; with CI=true it fails, for there every test runs. The Debian packages of each need
+are in requirements/debian.txt.
+"""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+NODE = Path(sys.executable).with_name("node")
+
+
+def packages(need: str) -> str:
+    """Return the Debian packages of a need, as requirements/debian.txt has them."""
+    for line in (ROOT / "requirements/debian.txt").read_text().splitlines():
+        name, _, names = line.partition(":")
+        if name == need:
+            return names.strip()
+    return ""
+
+
+def program(name: str) -> Callable[[], bool]:
+    return lambda: shutil.which(name, path=PATH) is not None
+
+
+def runs(*command: str | Path) -> bool:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, check=False, timeout=60, env={**os.environ, "PATH": PATH}
+        )
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
+def can_mount() -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        return runs("mount", "-t", "tmpfs", "-o", "size=1m", "doorbelld", folder) and runs("umount", folder)
+
+
+def can_make_namespaces() -> bool:
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    return runs("unshare", "--net", "--mount", *user, "ip", "link", "set", "lo", "up")
+
+
+def has_node() -> bool:
+    return (ROOT / "town/store/node_modules/@tus/server").is_dir() and runs(NODE, "--version")
+
+
+def has_rtsp() -> bool:
+    versions = "gi.require_version('Gst', '1.0'); gi.require_version('GstRtspServer', '1.0')"
+    return runs("/usr/bin/python3", "-c", f"import gi; {versions}; from gi.repository import GstRtspServer")
+
+
+def has_fuse() -> bool:
+    return os.access("/dev/fuse", os.W_OK) and program("fusermount3")()
+
+
+CHECKS: dict[str, tuple[Callable[[], bool], str]] = {
+    "broker": (program("mosquitto"), "an MQTT broker"),
+    "server": (program("nginx"), "nginx"),
+    "node": (has_node, "Node with the packages of town/store: then scripts/setup --dev"),
+    "namespace": (can_make_namespaces, "root or user namespaces"),
+    "chromium": (program("chromium"), "Chromium"),
+    "rtsp": (has_rtsp, "an RTSP server"),
+    "sftp": (program("sshd"), "an SFTP server"),
+    "strace": (program("strace"), "strace"),
+    "fuse": (has_fuse, "FUSE and /dev/fuse"),
+    "ext4": (program("mkfs.ext4"), "mkfs.ext4"),
+    "mount": (can_mount, "the right to mount (root)"),
+    "curl": (program("curl"), "curl"),
+}
+"""For each need: whether it is here, and what it is, for people."""
+
+
+@functools.cache
+def missing(need: str) -> str:
+    """Return what is missing for a need, and how to bring it; empty if nothing is."""
+    is_here, what = CHECKS[need]
+    if is_here():
+        return ""
+    bring = packages(need)
+    return f"needs {what}" + (f": sudo apt install {bring}" if bring else "")
+
+
+def require(need: str) -> None:
+    """Go on only if a need is met."""
+    if reason := missing(need):
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{reason} (with CI=true every test runs)", pytrace=False)
+        pytest.skip(reason)
