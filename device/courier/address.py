@@ -16,6 +16,11 @@ from device.home_network import addresses
 TIMEOUT_S = 30.0
 HTTPS_PORT = 443
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NOBODYS = [
+    ipaddress.ip_network(text)
+    for text in ("192.0.0.0/24", "2001::/23", "2001:db8::/32", "3fff::/20", "fec0::/10")
+]
+"""Set apart by IANA, or once a home's (RFC 3879); of these `is_global` says otherwise in some Pythons."""
 
 
 class NotPublic(OSError):
@@ -31,6 +36,8 @@ def is_public(text: str) -> bool:
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if inner is not None:
             return is_public(str(inner))
+    if any(address in network for network in _NOBODYS):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

@@ -3,6 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol
+
+_US = 1_000_000
+
+
+class Ratio(Protocol):
+    """A Fraction, or what PyAV has for one (from 19 on its own kind)."""
+
+    @property
+    def numerator(self) -> int:
+        """Above the line."""
+
+    @property
+    def denominator(self) -> int:
+        """Below it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,10 +32,11 @@ class Picture:
     is_key: bool
 
 
-def pictures(coded: Sequence[tuple[int, int, bool]], tick_us: Fraction) -> list[Picture]:
+def pictures(coded: Sequence[tuple[int, int, bool]], tick_s: Ratio | None) -> list[Picture]:
     """Return a clip's pictures in the order in which they are coded, from each one's pts, duration (ticks)
-    and whether it is a keyframe.
+    and whether it is a keyframe. A tick is a second where the file does not say.
     """
+    tick_us = Fraction(tick_s.numerator * _US, tick_s.denominator) if tick_s else Fraction(_US)
     shown = sorted((pts, duration) for pts, duration, _ in coded)
     if not shown:
         return []

@@ -174,7 +174,8 @@ def _nearest(valid: NDArray[np.bool_]) -> NDArray[np.intp]:
     _, labels = cv2.distanceTransformWithLabels(
         (~valid).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    index_of_label = np.zeros(int(labels.max()) + 1, np.intp)
+    # Each watched block has a label of its own, from 1 on.
+    index_of_label = np.zeros(int(np.count_nonzero(valid)) + 1, np.intp)
     index_of_label[labels[valid]] = np.flatnonzero(valid)
     return np.asarray(index_of_label[labels], np.intp)
 

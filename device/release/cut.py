@@ -50,7 +50,7 @@ def cut(source: Path, target: Path, wanted: Wanted, tell: Tell) -> None:
         video: Any = file.streams.video[0]
         coded = pictures(
             [(each.pts, each.duration or 0, each.is_keyframe) for each in _timed(file, video)],
-            (video.time_base or Fraction(1)) * _US,
+            video.time_base,
         )
         places = inside(coded, wanted.first_us, wanted.last_us, exact=wanted.exact)
         if len(places) != wanted.frames:

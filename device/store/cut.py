@@ -1,6 +1,5 @@
 """What of a clip lies in a span (packets are counted), and pictures of it (decoded to be looked at)."""
 
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -71,4 +70,4 @@ def _pictures(path: Path) -> list[Picture]:
             for packet in file.demux(video)
             if packet.pts is not None
         ]
-        return pictures(coded, (video.time_base or Fraction(1)) * _AV_US)
+        return pictures(coded, video.time_base)

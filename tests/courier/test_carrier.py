@@ -18,6 +18,7 @@ from device.courier.errand import CHUNK_BYTES, SEGMENT_BYTES
 from device.parcels import Report
 from scripts.proofs.island import STORE_ADDRESS, Island
 from scripts.proofs.store import HOST, S3Store, Store
+from scripts.proofs.tampering import changed
 from tests import needs
 from tests.courier import liar
 from tests.courier.box import Box
@@ -170,7 +171,7 @@ def test_outside_the_hours_that_were_set_nothing_is_sent(box: Box, store: Store)
 def test_a_parcel_that_is_not_what_its_grant_says_goes_nowhere(box: Box, store: Store) -> None:
     digest = box.parcel(store.origin)
     path = box.folder / f"out/{digest}.parcel"
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    path.write_bytes(changed(path.read_bytes()))
     box.start()
     report = box.ends(digest, "refused")
     assert "not what its grant says" in report.why

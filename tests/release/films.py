@@ -70,12 +70,12 @@ def drawn(number: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 def numbers(path: Path) -> list[int]:
     """Decode a film, any damage an error; return the numbers of its pictures in the order they are shown."""
-    found = []
+    found: list[int] = []
     with av.open(str(path), options={"err_detect": "explode"}) as file:
         for frame in file.decode(video=0):
             grey = frame.to_ndarray(format="gray")
             found.append(
-                sum((grey[30:50, 24 + 28 * bit : 36 + 28 * bit].mean() > 125) << bit for bit in range(10))
+                sum(bool(grey[30:50, 24 + 28 * bit : 36 + 28 * bit].mean() > 125) << bit for bit in range(10))
             )
     return found
 
@@ -84,7 +84,7 @@ def coded(path: Path) -> list[Picture]:
     with av.open(str(path)) as file:
         video = file.streams.video[0]
         found = [(p.pts, p.duration or 0, p.is_keyframe) for p in file.demux(video) if p.pts is not None]
-        return pictures(found, (video.time_base or Fraction(1)) * US)
+        return pictures(found, video.time_base)
 
 
 def wanted(path: Path, start_us: int, end_us: int, *, exact: bool = False, **more: Any) -> Wanted:

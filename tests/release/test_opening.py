@@ -19,6 +19,8 @@ from device.release.heat import Heat
 from device.release.job import PARCEL, Job
 from device.release.manifest import FILE, BadManifest, release_seed, signed, verified
 from device.release.parcel import MIB, size_class
+from scripts.proofs.tampering import changed as changed_byte
+from scripts.proofs.tampering import forged
 from scripts.requester.opening import Opened, open_parcel
 from scripts.requester.paper import SEALING_KEY, Wrong
 from scripts.requester.report import write_report
@@ -124,7 +126,7 @@ def say_another_time(members: Members) -> None:
 
 
 def swap_the_clip(members: Members) -> None:
-    members[1] = (members[1][0], members[1][1][:-1] + b"x")
+    members[1] = (members[1][0], changed_byte(members[1][1]))
 
 
 def hide_text_in_the_clip(members: Members) -> None:
@@ -168,8 +170,7 @@ def a_link(members: Members) -> None:
 
 
 def another_signature(members: Members) -> None:
-    head, body, signature = members[0][1].split(b".")
-    members[0] = (members[0][0], b".".join((head, body, signature[:-2] + b"AA")))
+    members[0] = (members[0][0], forged(members[0][1]))
 
 
 def no_manifest(members: Members) -> None:

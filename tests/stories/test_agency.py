@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.proofs.tampering import forged
+
 ROOT = Path(__file__).parents[2]
 PATH = {"PYTHONPATH": str(ROOT)}
 PLACE = "48.8584,2.2945"
@@ -108,8 +110,7 @@ def test_validate_explains_a_refusal(desk: Desk) -> None:
     done = desk.run("validate", "cut.jws")
     assert done.returncode == 1
     assert done.stdout.startswith("refused: ")
-    first, payload, signature = content.strip().split(b".")
-    (desk.folder / "forged.jws").write_bytes(first + b"." + payload + b"." + signature[:-4] + b"AAAA")
+    (desk.folder / "forged.jws").write_bytes(forged(content))
     assert "refused: " in desk.run("validate", "forged.jws").stdout
 
 

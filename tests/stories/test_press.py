@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import pytest
 
+from scripts.proofs.tampering import changed
 from tests.house import Broker, Doorbell, Listener, frames_of, make_video, wait_for
 
 Make = Callable[..., Doorbell]
@@ -199,7 +200,7 @@ def test_an_export_is_verified(doorbell: Make, tmp_path: Path) -> None:
     assert again["sha256"] == clip["sha256"]
     assert Path(again["file"]).stat().st_size == again["bytes"] == clip["bytes"]
     file = Path(clip["file"])
-    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    file.write_bytes(changed(file.read_bytes()))
     bad = door.run("clips", "export", clip["id"], str(tmp_path / "bad.mp4"))
     assert bad.returncode == 1
     assert "is not what was recorded" in bad.stderr
