@@ -48,7 +48,7 @@ def record(plant: str | None, log_path: Path) -> None:
             command = [
                 sys.executable,
                 "-m",
-                "scripts.trials.workload",
+                "scripts.trials.lives",
                 str(mountpoint / "state"),
                 str(disk.marks),
             ]
