@@ -7,7 +7,6 @@ which repairs it as at boot, and the real keeper starts on it.
 
 import argparse
 import logging
-import multiprocessing
 import os
 import random
 import shutil
@@ -18,7 +17,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from scripts.benches.processes import shared
 from scripts.trials.block_log import DISCARD, FLUSH, FUA, MARK, Entry, entries, logged_disk
+from scripts.trials.fresh_disk import MOUNT, CannotMount, attached, command, mounted
 from scripts.trials.plants import PLANTS
 from scripts.trials.promises import Promises, verdict
 from scripts.trials.simulate import Tally, ram, say
@@ -29,7 +30,6 @@ TORN_BYTES = 4096
 """Flash programs whole pages, and ext4 takes its blocks for whole; `simulate` tears files finer."""
 START = "start"
 """The mark behind which the empty file system is whole."""
-MOUNT = ("-t", "ext4", "-o", "noatime,commit=5")
 
 
 def record(plant: str | None, log_path: Path) -> None:
@@ -39,48 +39,37 @@ def record(plant: str | None, log_path: Path) -> None:
     with tempfile.TemporaryDirectory() as place, logged_disk(Path(place), log_path, DISK_BYTES) as disk:
         mountpoint = Path(place, "mnt")
         mountpoint.mkdir()
-        _do("mkfs.ext4", "-q", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", disk.device)
-        _do("mount", *MOUNT, disk.device, str(mountpoint))
+        command("mkfs.ext4", "-q", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", disk.device)
+        command("mount", *MOUNT, disk.device, str(mountpoint))
         try:
             os.sync()
             with disk.marks.open("ab", buffering=0) as marks:
                 marks.write(f"{START}\n".encode())
-            command = [
-                sys.executable,
-                "-m",
-                "scripts.trials.lives",
-                str(mountpoint / "state"),
-                str(disk.marks),
-            ]
+            lives = [sys.executable, "-m", "scripts.trials.lives", str(mountpoint / "state"), str(disk.marks)]
             done = subprocess.run(
-                [*command, *([plant] if plant else [])], stderr=subprocess.PIPE, text=True, check=False
+                [*lives, *([plant] if plant else [])], stderr=subprocess.PIPE, text=True, check=False
             )
             if done.returncode:
                 raise SystemExit(f"faults: the workload failed: {done.stderr[-2000:]}")
         finally:
-            _do("umount", str(mountpoint))
-
-
-def _do(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"faults: {' '.join(command)}: {done.stderr.strip()}")
+            command("umount", str(mountpoint))
 
 
 def replay(log_path: Path, *, between: int, every: int, seed: int, jobs: int) -> Tally:
     """Cut at each `every`-th flush and `between` times before it; check what is left."""
-    context = multiprocessing.get_context("fork")
     tally = Tally(operations=sum(1 for _ in entries(log_path)))
-    with context.Pool(jobs) as pool:
-        for found in pool.starmap(
-            _replay_part, [(log_path, between, every, seed, part, jobs) for part in range(jobs)]
-        ):
-            tally.add(found)
+    parts = [(log_path, between, every, seed, part, jobs) for part in range(jobs)]
+    for found in shared(replay_part, parts, jobs, begin=_quiet):
+        tally.add(found)
     return tally
 
 
-def _replay_part(log_path: Path, between: int, every: int, seed: int, part: int, parts: int) -> Tally:
+def _quiet() -> None:
     logging.disable(logging.CRITICAL)  # what is mended is the keeper's daily work here
+
+
+def replay_part(log_path: Path, between: int, every: int, seed: int, part: int, parts: int) -> Tally:
+    """Cut at each `parts`-th of these flushes."""
     with tempfile.TemporaryDirectory(dir=ram()) as place, log_path.open("rb") as log:
         disk = _Disk(Path(place), log.fileno())
         cached: list[Entry] = []
@@ -127,29 +116,27 @@ class _Disk:
 
     def cut(self, where: str, cached: Sequence[Entry], dice: random.Random) -> None:
         """Cut the power now, with some of the disk's cache written; start on what is left."""
-        image = self._place / "cut"
+        self.tally.drawn += 1
+        image = self._place / f"cut-{self.tally.drawn}"
         shutil.copyfile(self._image, image)
         kept = [entry for entry in cached if dice.random() < 0.5]  # noqa: PLR2004  (a coin)
         for entry in kept[:-1]:
             self.lay(entry, image)
         for entry in kept[-1:]:
             self.lay(entry, image, TORN_BYTES * dice.randint(0, entry.length // TORN_BYTES))
-        self.tally.drawn += 1
         self.tally.count(where, self._start_on(image))
+        image.unlink()
 
     def _start_on(self, image: Path) -> list[str]:
-        mountpoint = self._place / "mnt"
-        mountpoint.mkdir(exist_ok=True)
-        done = subprocess.run(
-            ["mount", MOUNT[0], MOUNT[1], "-o", f"loop,{MOUNT[3]}", image, mountpoint],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            return [f"the file system cannot be mounted: {done.stderr.strip()}"]
+        mountpoint = image.with_name(f"{image.name}.mnt")
+        mountpoint.mkdir()
         try:
-            return verdict(mountpoint / "state", self.promises)
+            with attached(image) as device, mounted(image, device, mountpoint):
+                return verdict(mountpoint / "state", self.promises)
+        except CannotMount as error:
+            return [str(error)]
         finally:
-            _do("umount", str(mountpoint))
+            mountpoint.rmdir()
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
