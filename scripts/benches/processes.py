@@ -1,12 +1,12 @@
 """Processes that share out a task. Each begins anew (spawn), none is a fork.
 
 A fork copies the locks that the threads of PyAV, OpenCV and NumPy hold at that moment, and not the threads,
-so that the child may wait for ever.
+so that the child may wait for ever. Ruff refuses the ways to fork elsewhere (`banned-api`, pyproject.toml).
 """
 
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor  # noqa: TID251  (the one place)
 from multiprocessing.context import SpawnContext
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 def anew() -> SpawnContext:
     """Return what makes processes that begin anew: what they are to do is pickled, modules are imported."""
-    return multiprocessing.get_context("spawn")
+    return multiprocessing.get_context("spawn")  # noqa: TID251  (the one place)
 
 
 def shared(
