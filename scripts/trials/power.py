@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from scripts.benches.processes import shared
@@ -153,6 +154,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--plants", action="store_true", help="also plant each known bug: each must be found")
     parser.add_argument("--plant", choices=PLANTS, help="plant this bug alone")
     parser.add_argument("--log", type=Path, help="cut this log of dm-log-writes instead of recording one")
+    parser.add_argument("--repeat", type=int, default=0, metavar="N", help="so often, each recorded anew")
+    parser.add_argument(
+        "--at-once", type=int, default=1, metavar="M", help="of --repeat, so many side by side"
+    )
     parser.set_defaults(run=run)
 
 
@@ -160,6 +165,8 @@ def run(given: argparse.Namespace) -> int:
     """Print what was found; 1 if a promise was broken, or a planted bug was not found."""
     seed = random.SystemRandom().randrange(1 << 20) if given.seed is None else given.seed
     print(f"seed {seed}")
+    if given.repeat:
+        return int(_repeat(given, seed))
     how = {"seed": seed, "jobs": given.jobs}
     tally = trial(given.plant, given.log, between=given.between, every=given.every, **how)
     say(given.plant or "as it is, on ext4", tally)
@@ -174,13 +181,54 @@ def run(given: argparse.Namespace) -> int:
     return int(status)
 
 
+def _repeat(given: argparse.Namespace, seed: int) -> bool:
+    """Print a line for each run, and their sum; return whether one failed."""
+
+    def once(number: int) -> Tally | str:
+        try:
+            return trial(
+                given.plant,
+                given.log,
+                between=given.between,
+                every=given.every,
+                seed=seed + number,
+                jobs=given.jobs,
+            )
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (the other runs go on; it is said)
+            return f"{type(error).__name__}: {error}"
+
+    began_s, states, broken, failed, loads = time.monotonic(), 0, 0, 0, list[float]()
+    with ThreadPoolExecutor(given.at_once) as side_by_side:
+        for number, found in enumerate(side_by_side.map(once, range(given.repeat))):
+            loads.append(os.getloadavg()[0])
+            where = f"run {number + 1} of {given.repeat}, seed {seed + number}, load {loads[-1]:.0f}"
+            if isinstance(found, str):
+                failed += 1
+                print(f"{where}: could not be judged: {found}", flush=True)
+                continue
+            states, broken = states + found.states, broken + (found.broken > 0)
+            print(
+                f"{where}: {found.states} states in {found.seconds:.0f} s, {found.broken} break a promise",
+                *found.examples, sep="\n  ", flush=True,
+            )  # fmt: skip
+    print(
+        f"{given.repeat} runs, {states:,} states in {time.monotonic() - began_s:.0f} s at a load of"
+        f" {min(loads):.0f} to {max(loads):.0f}: {broken} broke a promise, {failed} could not be judged"
+    )
+    return broken + failed > 0
+
+
 def trial(plant: str | None, log: Path | None, *, between: int, every: int, seed: int, jobs: int) -> Tally:
-    """Record, unless there is a log, and replay."""
+    """Record, unless there is a log, and replay. A log on which a promise was broken is kept and named."""
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(dir=ram()) as place:
+        recorded = log or Path(place, "log")
         if log is None:
-            log = Path(place, "log")
-            record(plant, log)
-        tally = replay(log, between=between, every=every, seed=seed, jobs=jobs)
+            record(plant, recorded)
+        tally = replay(recorded, between=between, every=every, seed=seed, jobs=jobs)
+        if tally.broken and log is None and plant is None:  # the seed alone does not bring it back
+            kept = Path(tempfile.mkdtemp(prefix="doorbelld-power-"), "log")
+            shutil.copyfile(recorded, kept)
+            tally.examples.append(f"to see it again: scripts/faults power --log {kept} --seed {seed}")
     tally.seconds = time.monotonic() - began_s
     return tally
