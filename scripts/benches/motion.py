@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from scripts.benches import motion_debian, porch
 from scripts.benches.motion_clips import Clip, Luma, clips, pictures
 from scripts.benches.motion_peers import PEERS, Make
 from scripts.benches.motion_rules import Outcome, Span, detections, judge, together
+from scripts.benches.processes import shared
 
 OURS = "doorbelld"
 START_US = 1_000_000_000
@@ -157,9 +157,8 @@ def _runs(
     chosen: list[Clip], shown: Shown, makes: dict[str, Make], jobs: int, *, small: bool
 ) -> dict[str, dict[str, Run]]:
     """Run each detector on each clip; `small`: measure the cost at 320 x 180, too."""
-    with Pool(jobs, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        rows = pool.imap_unordered(partial(_run, shown=shown, makes=makes, small=small), chosen)
-        return dict(rows)
+    run = partial(_run, shown=shown, makes=makes, small=small)
+    return dict(shared(run, [(clip,) for clip in chosen], jobs, begin=partial(cv2.setNumThreads, 1)))
 
 
 def _run(clip: Clip, *, shown: Shown, makes: dict[str, Make], small: bool) -> tuple[str, dict[str, Run]]:

@@ -9,8 +9,6 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,8 @@ import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from scripts.benches.processes import shared
 
 WIDTH_PX, HEIGHT_PX = 640, 360
 KERB_PX = 116
@@ -367,8 +367,7 @@ def draw(folder: Path, chosen: Sequence[str] | None = None, *, jobs: int = 1) ->
     """Write the clips (all, or those named) and truth.json to `folder`; return it."""
     folder.mkdir(parents=True, exist_ok=True)
     names = [scene.name for scene in scenes() if chosen is None or scene.name in chosen]
-    with Pool(jobs) as pool:
-        truth = dict(zip(names, pool.map(partial(_draw, folder), names, chunksize=1), strict=True))
+    truth = dict(zip(names, shared(_draw, [(folder, name) for name in names], jobs), strict=True))
     (folder / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
     return folder
 

@@ -7,7 +7,6 @@ each such disk the house is started, looked at, and let run to the end.
 """
 
 import logging
-import multiprocessing
 import random
 import shutil
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from device.consent.offer import offer_hash
 from device.consent.states import TABLE, State
 from device.release.canary import found_in, patterns
+from scripts.benches.processes import shared
 from scripts.proofs.release_path import FILM, carried, grants
 from scripts.trials.crash_states import CrashState, Disk
 from scripts.trials.simulate import lay_out, ram
@@ -60,11 +60,9 @@ def crash(way: str, *, cuts_a_call: int, seed: int, jobs: int, every: int = 1, p
         n for n, each in enumerate(operations) if isinstance(each, Mark) and each.line == "offered\n"
     )
     found = Found(way, calls=sum(not isinstance(each, Mark) for each in operations[begin:]))
-    context = multiprocessing.get_context("fork")
-    with context.Pool(jobs) as pool:
-        told = [(way, operations, begin, cuts_a_call, seed, (part, jobs, every)) for part in range(jobs)]
-        for each in pool.starmap(_part, told):
-            found.add(each)
+    told = [(way, operations, begin, cuts_a_call, seed, (part, jobs, every)) for part in range(jobs)]
+    for each in shared(_part, told, jobs):
+        found.add(each)
     return found
 
 

@@ -5,7 +5,6 @@ device on it. What the kernel writes to the loop device is written down, and a f
 """
 
 import errno
-import multiprocessing
 import os
 import stat
 import struct
@@ -17,9 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from scripts.benches.processes import anew
+from scripts.trials.fresh_disk import attached
+
 MAGIC, VERSION, SECTOR_BYTES = 0x6A736677736872, 1, 512
 FLUSH, FUA, DISCARD, MARK = 1, 2, 4, 8
-PATIENCE_S = 10
+PATIENCE_S = 60
+LEAVE_S = 2
+"""So long the file system is waited for once its log is whole; then it is killed."""
+END = "end of the log"
+"""Written to `marks`, it is no mark: the log is whole, whatever still holds the file system."""
 _SUPER, _ENTRY = struct.Struct("<QQQI"), struct.Struct("<QQQQ")
 
 
@@ -61,6 +67,8 @@ class _Log:
         file.write(bytes(SECTOR_BYTES))
 
     def add(self, flags: int, *, offset: int = 0, data: bytes = b"", text: str = "") -> None:
+        if self._file.closed:  # a mount that somebody else still holds
+            return
         head = (
             _ENTRY.pack(offset // SECTOR_BYTES, len(data) // SECTOR_BYTES, flags, len(text)) + text.encode()
         )
@@ -102,8 +110,12 @@ def _serve(mountpoint: Path, log_path: Path, size_bytes: int) -> None:
             if path == "/marks":
                 line.extend(data)  # the kernel may hand over a line in two parts
                 if line.endswith(b"\n"):
-                    log.add(MARK, text=line.decode().strip())
+                    said = line.decode().strip()
                     line.clear()
+                    if said == END:
+                        log.close()
+                    else:
+                        log.add(MARK, text=said)
             else:
                 content[offset : offset + len(data)] = data
                 log.add(0, offset=offset, data=data)
@@ -117,7 +129,6 @@ def _serve(mountpoint: Path, log_path: Path, size_bytes: int) -> None:
             return 0
 
     mfusepy.FUSE(Files(), str(mountpoint), foreground=True, nothreads=True, fsname="doorbelld-trial")
-    log.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +144,7 @@ def logged_disk(place: Path, log_path: Path, size_bytes: int) -> Iterator[Logged
     """Make such a disk; the log is whole when this ends. Needs root, libfuse and loop devices."""
     mountpoint = place / "fuse"
     mountpoint.mkdir()
-    server = multiprocessing.get_context("fork").Process(
-        target=_serve, args=(mountpoint, log_path, size_bytes), daemon=True
-    )
+    server = anew().Process(target=_serve, args=(mountpoint, log_path, size_bytes), daemon=True)
     server.start()
     try:
         until_s = time.monotonic() + PATIENCE_S
@@ -143,19 +152,12 @@ def logged_disk(place: Path, log_path: Path, size_bytes: int) -> Iterator[Logged
             if not server.is_alive() or time.monotonic() > until_s:
                 raise SystemExit("faults: no FUSE file system; it needs root and libfuse: apt install fuse3")
             time.sleep(0.05)
-        device = _output("losetup", "--find", "--show", str(mountpoint / "disk"))
-        try:
+        with attached(mountpoint / "disk") as device:
             yield LoggedDisk(device, mountpoint / "marks")
-        finally:
-            _output("losetup", "--detach", device)
+        with (mountpoint / "marks").open("ab", buffering=0) as marks:
+            marks.write(f"{END}\n".encode())
     finally:
-        subprocess.run(["umount", mountpoint], check=False)
-        server.join(PATIENCE_S)
+        subprocess.run(["umount", "--lazy", mountpoint], check=False)
+        server.join(LEAVE_S)
         server.kill()
-
-
-def _output(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"faults: {' '.join(command)}: {done.stderr.strip()}")
-    return done.stdout.strip()
+        server.join()

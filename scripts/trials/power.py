@@ -7,7 +7,6 @@ which repairs it as at boot, and the real keeper starts on it.
 
 import argparse
 import logging
-import multiprocessing
 import os
 import random
 import shutil
@@ -16,9 +15,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from scripts.benches.processes import shared
 from scripts.trials.block_log import DISCARD, FLUSH, FUA, MARK, Entry, entries, logged_disk
+from scripts.trials.fresh_disk import MOUNT, CannotMount, attached, command, mounted
 from scripts.trials.plants import PLANTS
 from scripts.trials.promises import Promises, verdict
 from scripts.trials.simulate import Tally, ram, say
@@ -29,7 +31,6 @@ TORN_BYTES = 4096
 """Flash programs whole pages, and ext4 takes its blocks for whole; `simulate` tears files finer."""
 START = "start"
 """The mark behind which the empty file system is whole."""
-MOUNT = ("-t", "ext4", "-o", "noatime,commit=5")
 
 
 def record(plant: str | None, log_path: Path) -> None:
@@ -39,48 +40,37 @@ def record(plant: str | None, log_path: Path) -> None:
     with tempfile.TemporaryDirectory() as place, logged_disk(Path(place), log_path, DISK_BYTES) as disk:
         mountpoint = Path(place, "mnt")
         mountpoint.mkdir()
-        _do("mkfs.ext4", "-q", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", disk.device)
-        _do("mount", *MOUNT, disk.device, str(mountpoint))
+        command("mkfs.ext4", "-q", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", disk.device)
+        command("mount", *MOUNT, disk.device, str(mountpoint))
         try:
             os.sync()
             with disk.marks.open("ab", buffering=0) as marks:
                 marks.write(f"{START}\n".encode())
-            command = [
-                sys.executable,
-                "-m",
-                "scripts.trials.workload",
-                str(mountpoint / "state"),
-                str(disk.marks),
-            ]
+            lives = [sys.executable, "-m", "scripts.trials.lives", str(mountpoint / "state"), str(disk.marks)]
             done = subprocess.run(
-                [*command, *([plant] if plant else [])], stderr=subprocess.PIPE, text=True, check=False
+                [*lives, *([plant] if plant else [])], stderr=subprocess.PIPE, text=True, check=False
             )
             if done.returncode:
                 raise SystemExit(f"faults: the workload failed: {done.stderr[-2000:]}")
         finally:
-            _do("umount", str(mountpoint))
-
-
-def _do(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"faults: {' '.join(command)}: {done.stderr.strip()}")
+            command("umount", str(mountpoint))
 
 
 def replay(log_path: Path, *, between: int, every: int, seed: int, jobs: int) -> Tally:
     """Cut at each `every`-th flush and `between` times before it; check what is left."""
-    context = multiprocessing.get_context("fork")
     tally = Tally(operations=sum(1 for _ in entries(log_path)))
-    with context.Pool(jobs) as pool:
-        for found in pool.starmap(
-            _replay_part, [(log_path, between, every, seed, part, jobs) for part in range(jobs)]
-        ):
-            tally.add(found)
+    parts = [(log_path, between, every, seed, part, jobs) for part in range(jobs)]
+    for found in shared(replay_part, parts, jobs, begin=_quiet):
+        tally.add(found)
     return tally
 
 
-def _replay_part(log_path: Path, between: int, every: int, seed: int, part: int, parts: int) -> Tally:
+def _quiet() -> None:
     logging.disable(logging.CRITICAL)  # what is mended is the keeper's daily work here
+
+
+def replay_part(log_path: Path, between: int, every: int, seed: int, part: int, parts: int) -> Tally:
+    """Cut at each `parts`-th of these flushes."""
     with tempfile.TemporaryDirectory(dir=ram()) as place, log_path.open("rb") as log:
         disk = _Disk(Path(place), log.fileno())
         cached: list[Entry] = []
@@ -127,29 +117,27 @@ class _Disk:
 
     def cut(self, where: str, cached: Sequence[Entry], dice: random.Random) -> None:
         """Cut the power now, with some of the disk's cache written; start on what is left."""
-        image = self._place / "cut"
+        self.tally.drawn += 1
+        image = self._place / f"cut-{self.tally.drawn}"
         shutil.copyfile(self._image, image)
         kept = [entry for entry in cached if dice.random() < 0.5]  # noqa: PLR2004  (a coin)
         for entry in kept[:-1]:
             self.lay(entry, image)
         for entry in kept[-1:]:
             self.lay(entry, image, TORN_BYTES * dice.randint(0, entry.length // TORN_BYTES))
-        self.tally.drawn += 1
         self.tally.count(where, self._start_on(image))
+        image.unlink()
 
     def _start_on(self, image: Path) -> list[str]:
-        mountpoint = self._place / "mnt"
-        mountpoint.mkdir(exist_ok=True)
-        done = subprocess.run(
-            ["mount", MOUNT[0], MOUNT[1], "-o", f"loop,{MOUNT[3]}", image, mountpoint],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            return [f"the file system cannot be mounted: {done.stderr.strip()}"]
+        mountpoint = image.with_name(f"{image.name}.mnt")
+        mountpoint.mkdir()
         try:
-            return verdict(mountpoint / "state", self.promises)
+            with attached(image) as device, mounted(image, device, mountpoint):
+                return verdict(mountpoint / "state", self.promises)
+        except CannotMount as error:
+            return [str(error)]
         finally:
-            _do("umount", str(mountpoint))
+            mountpoint.rmdir()
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -166,6 +154,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--plants", action="store_true", help="also plant each known bug: each must be found")
     parser.add_argument("--plant", choices=PLANTS, help="plant this bug alone")
     parser.add_argument("--log", type=Path, help="cut this log of dm-log-writes instead of recording one")
+    parser.add_argument("--repeat", type=int, default=0, metavar="N", help="so often, each recorded anew")
+    parser.add_argument(
+        "--at-once", type=int, default=1, metavar="M", help="of --repeat, so many side by side"
+    )
     parser.set_defaults(run=run)
 
 
@@ -173,6 +165,8 @@ def run(given: argparse.Namespace) -> int:
     """Print what was found; 1 if a promise was broken, or a planted bug was not found."""
     seed = random.SystemRandom().randrange(1 << 20) if given.seed is None else given.seed
     print(f"seed {seed}")
+    if given.repeat:
+        return int(_repeat(given, seed))
     how = {"seed": seed, "jobs": given.jobs}
     tally = trial(given.plant, given.log, between=given.between, every=given.every, **how)
     say(given.plant or "as it is, on ext4", tally)
@@ -187,13 +181,54 @@ def run(given: argparse.Namespace) -> int:
     return int(status)
 
 
+def _repeat(given: argparse.Namespace, seed: int) -> bool:
+    """Print a line for each run, and their sum; return whether one failed."""
+
+    def once(number: int) -> Tally | str:
+        try:
+            return trial(
+                given.plant,
+                given.log,
+                between=given.between,
+                every=given.every,
+                seed=seed + number,
+                jobs=given.jobs,
+            )
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (the other runs go on; it is said)
+            return f"{type(error).__name__}: {error}"
+
+    began_s, states, broken, failed, loads = time.monotonic(), 0, 0, 0, list[float]()
+    with ThreadPoolExecutor(given.at_once) as side_by_side:
+        for number, found in enumerate(side_by_side.map(once, range(given.repeat))):
+            loads.append(os.getloadavg()[0])
+            where = f"run {number + 1} of {given.repeat}, seed {seed + number}, load {loads[-1]:.0f}"
+            if isinstance(found, str):
+                failed += 1
+                print(f"{where}: could not be judged: {found}", flush=True)
+                continue
+            states, broken = states + found.states, broken + (found.broken > 0)
+            print(
+                f"{where}: {found.states} states in {found.seconds:.0f} s, {found.broken} break a promise",
+                *found.examples, sep="\n  ", flush=True,
+            )  # fmt: skip
+    print(
+        f"{given.repeat} runs, {states:,} states in {time.monotonic() - began_s:.0f} s at a load of"
+        f" {min(loads):.0f} to {max(loads):.0f}: {broken} broke a promise, {failed} could not be judged"
+    )
+    return broken + failed > 0
+
+
 def trial(plant: str | None, log: Path | None, *, between: int, every: int, seed: int, jobs: int) -> Tally:
-    """Record, unless there is a log, and replay."""
+    """Record, unless there is a log, and replay. A log on which a promise was broken is kept and named."""
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(dir=ram()) as place:
+        recorded = log or Path(place, "log")
         if log is None:
-            log = Path(place, "log")
-            record(plant, log)
-        tally = replay(log, between=between, every=every, seed=seed, jobs=jobs)
+            record(plant, recorded)
+        tally = replay(recorded, between=between, every=every, seed=seed, jobs=jobs)
+        if tally.broken and log is None and plant is None:  # the seed alone does not bring it back
+            kept = Path(tempfile.mkdtemp(prefix="doorbelld-power-"), "log")
+            shutil.copyfile(recorded, kept)
+            tally.examples.append(f"to see it again: scripts/faults power --log {kept} --seed {seed}")
     tally.seconds = time.monotonic() - began_s
     return tally

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import multiprocessing
 import os
 import random
 import shutil
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.benches.processes import shared
 from scripts.trials.crash_states import CrashState, Disk
 from scripts.trials.plants import PLANTS
 from scripts.trials.promises import Promises, verdict
@@ -68,7 +68,7 @@ def record_workload(plant: str | None) -> list[Operation]:
     with tempfile.TemporaryDirectory(dir=ram()) as place:
         state_dir, marks = Path(place, "state"), Path(place, "marks")
         state_dir.mkdir()
-        command = [sys.executable, "-m", "scripts.trials.workload", str(state_dir), str(marks)]
+        command = [sys.executable, "-m", "scripts.trials.lives", str(state_dir), str(marks)]
         return record([*command, *([plant] if plant else [])], state_dir, marks)
 
 
@@ -80,11 +80,9 @@ def simulate(plant: str | None, *, states: int | None, seed: int, jobs: int) -> 
     # Marks change no disk; each other operation is followed by a cut, drawn so many times.
     cuts = sum(not isinstance(o, Mark) for o in operations)
     draws = None if states is None else states / cuts
-    context = multiprocessing.get_context("fork")
-    with context.Pool(jobs) as pool:
-        parts = [(operations, draws, seed, part, jobs) for part in range(jobs)]
-        for found in pool.starmap(_check_part, parts):
-            tally.add(found)
+    parts = [(operations, draws, seed, part, jobs) for part in range(jobs)]
+    for found in shared(_check_part, parts, jobs):
+        tally.add(found)
     tally.seconds = time.monotonic() - began_s
     return tally
 

@@ -1,9 +1,10 @@
 """The real store, worked hard for some simulated minutes: clips, stars, deletions, log, settings, kills.
 
-    python -m scripts.trials.workload STATE MARKS [PLANT]
+    python -m scripts.trials.workload STATE MARKS LIFE [PLANT]
 
-Writes what the store has promised to MARKS (see promises.py). Time is handed in, so nothing waits. PLANT
-breaks one rule of docs/storage.md, to show that a cut finds it (see plants.py).
+Lives one of its lives; lives.py lives them all. Writes what the store has promised to MARKS (promises.py).
+Time is handed in, so nothing waits. PLANT breaks one rule of docs/storage.md, to show that a cut finds it
+(plants.py).
 """
 
 import json
@@ -223,76 +224,71 @@ def _grown(part_path: Path) -> dict[str, Any] | None:
     return {"grown": [name.clip_id, whole_bytes, grown_sha256(part_path.read_bytes()[:whole_bytes])]}
 
 
-def in_a_process(work: Callable[[], None]) -> None:
-    """Do it in a child that ends without cleaning up, like a killed daemon; its end closes its files."""
-    pid = os.fork()
-    if not pid:
-        try:
-            work()
-        except BaseException:  # noqa: BLE001  (whatever it is, the child must not go on as its parent)
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    if status:
-        raise SystemExit(f"workload: a life ended with {status}")
+def killed(state_dir: Path, mark: Callable[..., None]) -> None:
+    """The first life: it is killed in mid-clip."""
+    life = Life(state_dir, mark, Time(100_000_000), event=0)
+    life.skip_to_now()
+    life.pass_s(4)
+    for number in range(3):
+        life.visit(5, raised=True)
+        life.settle(number + 1)
+    life.star(life.clips[1])
+    life.delete(life.clips[0])
+    for number in range(40):
+        life.visit(1, raised=number % 3 == 0)
+        for _ in range(2):
+            life.order(life.fact())
+            life.pass_s(STEP_US / 1e6)
+    life.star(life.clips[1], on=False)
+    life.star(life.clips[-1])
+    life.settle(4)
+    event_id = life.event_id()
+    life.order(OpenClip(event_id=event_id, cause="motion", from_us=life.time.now_us - 1_000_000))
+    life.pass_s(6)
+
+
+def mended(state_dir: Path, mark: Callable[..., None]) -> None:
+    """The second: it mends, and stops in order."""
+    life = Life(state_dir, mark, Time(400_000_000), event=1000)
+    life.skip_to_now()
+    life.pass_s(2)
+    life.visit(4, raised=True)
+    life.settle(5)
+    life.delete(life.clips[-1])
+    life.visit(2)
+    life.order(OpenClip(event_id=life.event_id(), cause="press", from_us=life.time.now_us))
+    life.pass_s(3)
+    life.keeper.close()
+
+
+def again(state_dir: Path, mark: Callable[..., None]) -> None:
+    """The third: one more."""
+    life = Life(state_dir, mark, Time(500_000_000), event=2000)
+    life.skip_to_now()
+    life.pass_s(2)
+    for _ in range(6):
+        life.visit(3, raised=True)
+    life.keeper.close()
 
 
 def main() -> None:
-    """Three lives: one that is killed in mid-clip, one that mends and stops in order, one more."""
-    state_dir, marks_path, *plants = sys.argv[1:]
+    """Live one life, and end without cleaning up, like a killed daemon; the end closes its files."""
+    state_dir, marks_path, name, *plants = sys.argv[1:]
     marks_fd = os.open(marks_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def mark(**marks: Any) -> None:
         os.write(marks_fd, json.dumps(marks).encode() + b"\n")
 
-    for name in plants:
-        PLANTS[name].plant()
+    for plant in plants:
+        PLANTS[plant].plant()
     tell_promises(mark)
-
-    def killed() -> None:
-        life = Life(Path(state_dir), mark, Time(100_000_000), event=0)
-        life.skip_to_now()
-        life.pass_s(4)
-        for number in range(3):
-            life.visit(5, raised=True)
-            life.settle(number + 1)
-        life.star(life.clips[1])
-        life.delete(life.clips[0])
-        for number in range(40):
-            life.visit(1, raised=number % 3 == 0)
-            for _ in range(2):
-                life.order(life.fact())
-                life.pass_s(STEP_US / 1e6)
-        life.star(life.clips[1], on=False)
-        life.star(life.clips[-1])
-        life.settle(4)
-        event_id = life.event_id()
-        life.order(OpenClip(event_id=event_id, cause="motion", from_us=life.time.now_us - 1_000_000))
-        life.pass_s(6)
-
-    def mended() -> None:
-        life = Life(Path(state_dir), mark, Time(400_000_000), event=1000)
-        life.skip_to_now()
-        life.pass_s(2)
-        life.visit(4, raised=True)
-        life.settle(5)
-        life.delete(life.clips[-1])
-        life.visit(2)
-        life.order(OpenClip(event_id=life.event_id(), cause="press", from_us=life.time.now_us))
-        life.pass_s(3)
-        life.keeper.close()
-
-    def again() -> None:
-        life = Life(Path(state_dir), mark, Time(500_000_000), event=2000)
-        life.skip_to_now()
-        life.pass_s(2)
-        for _ in range(6):
-            life.visit(3, raised=True)
-        life.keeper.close()
-
-    for life in (killed, mended, again):
-        in_a_process(life)
+    life = {life.__name__: life for life in (killed, mended, again)}[name]
+    try:
+        life(Path(state_dir), mark)
+    except BaseException:  # noqa: BLE001  (whatever it is, nothing may be cleaned up)
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
 
 
 if __name__ == "__main__":

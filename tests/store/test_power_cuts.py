@@ -1,12 +1,18 @@
 """The power is cut at every step of the real store, and at each the disk keeps as little as it may."""
 
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from scripts.trials import power
+from scripts.trials.block_log import MARK, entries, logged_disk
 from scripts.trials.crash_states import Disk
+from scripts.trials.fresh_disk import NotThisDisk, attached, mounted
 from scripts.trials.plants import PLANTS
-from scripts.trials.power import trial
+from scripts.trials.promises import Promises, verdict
 from scripts.trials.simulate import lay_out, simulate
 from scripts.trials.syscalls import Enter, Move, Operation, Sync, SyncFolder, Write
 
@@ -79,15 +85,83 @@ def test_every_planted_bug_is_found(name: str) -> None:
     assert simulate(name, states=4000, seed=SEED, jobs=2).broken > 0
 
 
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the workload wrote to an ext4."""
+    log = tmp_path_factory.mktemp("recorded") / "log"
+    power.record(None, log)
+    return log
+
+
+@contextmanager
+def mounts_copied() -> Iterator[None]:
+    """Somebody makes a mount namespace: it holds all that is mounted now."""
+    hold = ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo held; exec sleep 600"]
+    with subprocess.Popen(hold, stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout
+            assert holder.stdout.readline() == b"held\n"
+            yield
+        finally:
+            holder.kill()
+
+
 @pytest.mark.fuse
 @pytest.mark.mount
-def test_the_store_keeps_its_promises_on_ext4(tmp_path: Path) -> None:
-    tally = trial(None, None, between=2, every=30, seed=SEED, jobs=2)
+def test_the_store_keeps_its_promises_on_ext4(recorded: Path) -> None:
+    tally = power.trial(None, recorded, between=2, every=30, seed=SEED, jobs=2)
     assert tally.states > 50
     assert tally.examples == []
 
 
 @pytest.mark.fuse
 @pytest.mark.mount
+def test_a_disk_that_somebody_still_holds_is_not_taken_for_the_next(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each mount is copied while it is looked at, and the copy lives until the next one is looked at.
+    copies = [ExitStack()]
+
+    def looked_at(state_dir: Path, promises: Promises) -> list[str]:
+        copies.append(ExitStack())
+        copies[-1].enter_context(mounts_copied())
+        copies[-2].close()
+        return verdict(state_dir, promises)
+
+    monkeypatch.setattr(power, "verdict", looked_at)
+    try:
+        tally = power.replay_part(recorded, 1, 90, SEED, 0, 1)
+    finally:
+        copies[-1].close()
+    assert tally.states > 15
+    assert tally.examples == []
+
+
+@pytest.mark.mount
+def test_a_mount_that_did_not_read_the_disk_is_an_error_and_no_verdict(tmp_path: Path) -> None:
+    image, first, second = (tmp_path / name for name in ("image", "first", "second"))
+    image.write_bytes(bytes(power.DISK_BYTES))
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    first.mkdir()
+    second.mkdir()
+    with attached(image) as device, mounted(image, device, first):
+        with pytest.raises(NotThisDisk), mounted(image, device, second):
+            pass
+        assert not second.is_mount()
+
+
+@pytest.mark.fuse
+@pytest.mark.mount
+def test_a_log_is_whole_though_somebody_still_holds_the_disk(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with ExitStack() as copies, logged_disk(tmp_path, log, 1 << 20) as disk:
+        copies.enter_context(mounts_copied())
+        with disk.marks.open("ab", buffering=0) as marks:
+            marks.write(b"one\n")
+    assert [entry.text for entry in entries(log) if entry.flags & MARK] == ["one"]
+
+
+@pytest.mark.fuse
+@pytest.mark.mount
 def test_a_planted_bug_is_found_on_ext4(tmp_path: Path) -> None:
-    assert trial("log-normal", None, between=2, every=30, seed=SEED, jobs=2).broken > 0
+    assert power.trial("log-normal", None, between=2, every=30, seed=SEED, jobs=2).broken > 0

@@ -1,0 +1,41 @@
+"""Processes that share out a task. Each begins anew (spawn), none is a fork.
+
+A fork copies the locks that the threads of PyAV, OpenCV and NumPy hold at that moment, and not the threads,
+so that the child may wait for ever. Ruff refuses the ways to fork elsewhere (`banned-api`, pyproject.toml).
+"""
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor  # noqa: TID251  (the one place)
+from multiprocessing.context import SpawnContext
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def anew() -> SpawnContext:
+    """Return what makes processes that begin anew: what they are to do is pickled, modules are imported."""
+    return multiprocessing.get_context("spawn")  # noqa: TID251  (the one place)
+
+
+def shared(
+    work: Callable[..., Result],
+    shares: Iterable[tuple[object, ...]],
+    jobs: int,
+    *,
+    begin: Callable[[], object] | None = None,
+) -> Iterator[Result]:
+    """Yield `work(*share)` of each share, in order, done by at most `jobs` processes.
+
+    `begin` is called in each of them first. Raises what `work` raises, SystemExit too, and BrokenProcessPool
+    if a process dies (multiprocessing's own Pool would wait for ever).
+    """
+    told = list(shares)
+    with ProcessPoolExecutor(max(1, min(jobs, len(told))), mp_context=anew(), initializer=begin) as pool:
+        waiting = [pool.submit(work, *share) for share in told]
+        try:
+            for each in waiting:
+                yield each.result()
+        finally:
+            for each in waiting:
+                each.cancel()
