@@ -17,7 +17,7 @@ import numpy as np
 import paho.mqtt.client as mqtt
 import pytest
 
-from device.config import dump_config
+from device.config import config_below, dump_config
 from tests import needs
 
 BIN = Path(sys.executable).parent
@@ -147,11 +147,7 @@ class Doorbell:
         self.config = state / "doorbelld.toml"
         state.mkdir(parents=True, exist_ok=True)
         values: dict[str, Any] = {
-            "device": {
-                "id": "porch",
-                "state_dir": str(state / "state"),
-                "runtime_dir": str(state / "run"),
-            },
+            "device": {"id": "porch"},
             "button": {"kind": "simulated"},
             "camera": camera,
             "motion": {"enabled": False},
@@ -162,7 +158,7 @@ class Doorbell:
         }
         for name, table in tables.items():
             values[name] = {**values.get(name, {}), **table} if isinstance(table, dict) else table
-        self.config.write_text(dump_config(values))
+        self.config.write_text(dump_config(config_below(state, values)))
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, camera: bool = True) -> "Doorbell":

@@ -104,7 +104,6 @@ class House(Doorbell):
             "broker_host": "localhost",
             "broker_port": town.mqtts if town else 8883,
             "broker_ca_file": str(town.ca) if town else "",
-            "letterbox_dir": str(self.letterbox),
         }
         camera = tables.pop("camera", SCENE)
         super().__init__(state, port, camera, neighbourhood=neighbourhood, **tables)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from device.config import Config, MaskConfig, ZoneConfig, dump_config, load_config
+from device.config import Config, MaskConfig, ZoneConfig, config_below, dump_config, load_config
 from device.config.mistakes import allowed_range
 from device.errors import ConfigError
 
@@ -119,6 +119,15 @@ def test_every_default_in_the_reference_is_the_default() -> None:
     assert defaults.pop("masks") == []
     paths = {"device.state_dir", "device.runtime_dir", "neighbourhood.letterbox_dir"}
     assert {k: str(v) if k in paths else v for k, v in defaults.items()} == written
+
+
+def test_no_folder_of_a_generated_configuration_is_the_system_s(tmp_path: Path) -> None:
+    folders = [key for key, field in fields().items() if isinstance(field.default, Path)]
+    assert len(folders) > 2
+    made = config_below(tmp_path, {"device": {"id": "porch"}})
+    assert made["device"]["id"] == "porch"
+    for table, name in (key.split(".") for key in folders):
+        assert made[table][name].startswith(f"{tmp_path}/"), f"{table}.{name}"
 
 
 @pytest.mark.parametrize("key", sorted(fields()))

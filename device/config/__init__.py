@@ -20,6 +20,7 @@ from device.config.model import (
     StreamCameraConfig,
     ZoneConfig,
 )
+from device.config.paths import config_below
 from device.config.sources import GRAVE_KEYS, PAGE_FILE, PAGE_KEYS, Sources, load_config, read_sources
 from device.config.toml import dump_config
 
@@ -42,6 +43,7 @@ __all__ = [
     "StorageConfig",
     "StreamCameraConfig",
     "ZoneConfig",
+    "config_below",
     "dump_config",
     "load_config",
     "read_sources",

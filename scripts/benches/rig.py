@@ -17,7 +17,7 @@ from typing import Any
 import av
 
 from device.cli.client import Connection
-from device.config import dump_config
+from device.config import config_below, dump_config
 from device.hw.porch import Porch
 
 BIN = Path(sys.executable).parent
@@ -120,19 +120,18 @@ class Daemon:
         config = self.state / "doorbelld.toml"
         config.write_text(
             dump_config(
-                {
-                    "device": {
-                        "id": "bench",
-                        "state_dir": str(self.state / "state"),
-                        "runtime_dir": str(self.state / "run"),
+                config_below(
+                    self.state,
+                    {
+                        "device": {"id": "bench"},
+                        "button": {"kind": "simulated"},
+                        "camera": camera,
+                        "storage": {"reserve_bytes": 0},
+                        "mqtt": {"host": "127.0.0.1", "port": port},
+                        "page": {"enabled": False},
+                        **tables,
                     },
-                    "button": {"kind": "simulated"},
-                    "camera": camera,
-                    "storage": {"reserve_bytes": 0},
-                    "mqtt": {"host": "127.0.0.1", "port": port},
-                    "page": {"enabled": False},
-                    **tables,
-                }
+                )
             )
         )
         self.log = self.state / "log"

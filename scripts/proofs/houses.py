@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from device.cli.client import ask
-from device.config import dump_config
+from device.config import config_below, dump_config
 from device.consent import keys
 from device.consent.area import circle
 from device.consent.models import time_text
@@ -122,11 +122,7 @@ class House:
         for name in ("in", "out"):
             (self.letterbox / name).mkdir(parents=True)
         values: dict[str, Any] = {
-            "device": {
-                "id": folder.name,
-                "state_dir": str(folder / "state"),
-                "runtime_dir": str(folder / "run"),
-            },
+            "device": {"id": folder.name},
             "button": {"kind": "simulated"},
             "camera": camera,
             "motion": {"enabled": False},
@@ -140,10 +136,9 @@ class House:
                 "broker_host": "localhost",
                 "broker_port": town.mqtts,
                 "broker_ca_file": str(town.ca),
-                "letterbox_dir": str(self.letterbox),
             },
         }
-        (folder / "doorbelld.toml").write_text(dump_config({**values, **tables}))
+        (folder / "doorbelld.toml").write_text(dump_config(config_below(folder, {**values, **tables})))
         self.doorbell: subprocess.Popen[bytes] | None = None
         self.courier: subprocess.Popen[bytes] | None = None
 
