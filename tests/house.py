@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Callable
 from fractions import Fraction
@@ -20,21 +19,20 @@ import paho.mqtt.client as mqtt
 import pytest
 
 from device.config import dump_config
+from town import processes
+from town.processes import PATIENCE_S, Process, user_name
 
 BIN = Path(sys.executable).parent
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
 ROOT = "doorbelld/porch"
 
 
-def wait_for(what: str, check: Callable[[], Any], timeout_s: float = 20.0) -> Any:
-    """Return the first true result of `check`; a disaster's bound, not a promise about time."""
-    until = time.monotonic() + timeout_s
-    while time.monotonic() < until:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.05)
-    pytest.fail(f"waited {timeout_s} s in vain for {what}")
+def wait_for(what: str, check: Callable[[], Any]) -> Any:
+    """Return the first true result of `check`; fail if none comes, or as soon as a process died."""
+    try:
+        return processes.wait_for(check, what)
+    except processes.GaveUp as error:
+        pytest.fail(str(error))
 
 
 def free_port() -> int:
@@ -79,18 +77,14 @@ class Broker:
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
-            f"persistence true\npersistence_location {folder}/\nuser root\n"
+            f"persistence true\npersistence_location {folder}/\nuser {user_name()}\n"
         )
         self.start()
 
     def start(self) -> None:
         if MOSQUITTO is None:
             pytest.skip("mosquitto is not installed")
-        self._process = subprocess.Popen(
-            [MOSQUITTO, "-c", str(self._config)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        self._process = Process([MOSQUITTO, "-c", self._config], log=self._config.with_suffix(".log"))
 
         def listens() -> bool:
             with socket.socket() as probe:
@@ -99,8 +93,7 @@ class Broker:
         wait_for("mosquitto", listens)
 
     def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(10)
+        self._process.end()
 
 
 class Listener:
@@ -135,7 +128,7 @@ class Listener:
         return [row for row in rows if kind in (None, row["kind"])]
 
     def say(self, topic: str, payload: bytes | str, *, retain: bool = False) -> None:
-        self._client.publish(f"{ROOT}/{topic}", payload, qos=1, retain=retain).wait_for_publish(10)
+        self._client.publish(f"{ROOT}/{topic}", payload, qos=1, retain=retain).wait_for_publish(PATIENCE_S)
 
     def close(self) -> None:
         self._client.disconnect()
@@ -166,14 +159,11 @@ class Doorbell:
         for name, table in tables.items():
             values[name] = {**values.get(name, {}), **table} if isinstance(table, dict) else table
         self.config.write_text(dump_config(values))
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
 
     def start(self, *, camera: bool = True) -> "Doorbell":
         self.log_path = self.state / "log"
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [BIN / "doorbelld", "--config", self.config], stderr=log, stdout=log
-            )
+        self.process = Process([BIN / "doorbelld", "--config", self.config], log=self.log_path)
         wait_for("the socket", lambda: self.run("status").returncode == 0)
         if camera:
             wait_for("the camera", lambda: self.status()["camera"]["state"] == "live")
@@ -182,7 +172,7 @@ class Doorbell:
     def run(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [BIN / "doorbell", "--state", self.state, *words],
-            capture_output=True, text=True, check=False, timeout=30, input=typed,
+            capture_output=True, text=True, check=False, timeout=PATIENCE_S, input=typed,
         )  # fmt: skip
 
     def json(self, *words: str) -> Any:
@@ -201,7 +191,7 @@ class Doorbell:
             clips = self.json("clips", "list")
             return clips if len(clips) >= count else None
 
-        found: list[dict[str, Any]] = wait_for(f"{count} clips", enough, 40)
+        found: list[dict[str, Any]] = wait_for(f"{count} clips", enough)
         return found
 
     @property
@@ -215,8 +205,7 @@ class Doorbell:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None
-        self.process.send_signal(number)
-        status = self.process.wait(10)
+        status = self.process.end(number)
         self.process = None
         return status
 

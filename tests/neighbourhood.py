@@ -1,6 +1,5 @@
 """A town, senders and houses for tests: the real commands, real nginx and mosquitto, real couriers."""
 
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from device.consent.models import time_text
 from scripts.requester.paper import Folder, fresh_id
 from tests.house import BIN, Doorbell, wait_for
 from town.laptop import Town
+from town.processes import Process
 
 TOWER = (2.2945, 48.8584)
 """Longitude and latitude of the Eiffel tower."""
@@ -106,19 +106,16 @@ class House(Doorbell):
         }
         camera = tables.pop("camera", SCENE)
         super().__init__(state, port, camera, neighbourhood=neighbourhood, **tables)
-        self._courier: subprocess.Popen[bytes] | None = None
+        self._courier: Process | None = None
 
     def start_courier(self) -> None:
-        with (self.state / "courier.log").open("ab") as log:
-            self._courier = subprocess.Popen(
-                [BIN / "doorbelld-courier", "--letterbox", self.letterbox], stderr=log, stdout=log
-            )
+        words = [BIN / "doorbelld-courier", "--letterbox", self.letterbox]
+        self._courier = Process(words, log=self.state / "courier.log")
         wait_for("the courier", lambda: b"town up" in (self.state / "courier.log").read_bytes())
 
     def stop_courier(self) -> int:
         assert self._courier is not None
-        self._courier.terminate()
-        status = self._courier.wait(10)
+        status = self._courier.end()
         self._courier = None
         return status
 

@@ -23,6 +23,7 @@ from tests.courier import liar
 from tests.courier.box import Box
 from tests.house import wait_for
 from town.laptop import make_certificates
+from town.processes import Process
 
 pytestmark = pytest.mark.island
 
@@ -329,7 +330,7 @@ class Liar:
         self.log.touch()
         self.origin = f"https://{LYING}:{port}"
         words = [what, port, cert / "server.pem", cert / "server-key.pem", self.log]
-        self.process = subprocess.Popen(
+        self.process = Process(
             island.command(sys.executable, "-m", "tests.courier.liar", *map(str, words)),
             stdout=subprocess.PIPE,
             cwd=ROOT,
@@ -341,8 +342,7 @@ class Liar:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        self.process.end(signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -413,7 +413,7 @@ def test_a_store_that_has_it_after_all_is_believed_once_it_says_so(
 def test_a_store_that_stalls_is_left_after_a_while(lie: Callable[[str], tuple[Liar, Box]]) -> None:
     told, box = lie("stalls")
     box.parcel(told.origin, 20_000_000)
-    wait_for("the courier's word", lambda: LYING in box.status(), 60)
+    wait_for("the courier's word", lambda: LYING in box.status())
 
 
 @pytest.mark.parametrize("number", range(len(PRIVATE)))
@@ -426,7 +426,7 @@ def test_a_store_at_an_address_of_the_home_is_never_connected_to(
     log = folder / "requests"
     log.touch()
     words = ["honest", 8500 + number, folder / "server.pem", folder / "server-key.pem", log]
-    process = subprocess.Popen(
+    process = Process(
         island.command(sys.executable, "-m", "tests.courier.liar", *map(str, words)),
         stdout=subprocess.PIPE,
         cwd=ROOT,
@@ -441,8 +441,7 @@ def test_a_store_at_an_address_of_the_home_is_never_connected_to(
         assert box.report(digest) is None
         assert log.read_text() == ""
     finally:
-        process.kill()
-        process.wait()
+        process.end(signal.SIGKILL)
 
 
 def folder_made(folder: Path) -> Path:

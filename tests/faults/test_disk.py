@@ -86,9 +86,9 @@ def test_while_every_fsync_takes_five_seconds_a_press_waits_for_none_and_what_is
     assert max(took_s) < 1
     assert max(asked_s) < 1
     assert grown_kb < 20_000
-    told = wait_for("the loss in the log", lambda: listener.log("clip_dropped"), 40)
+    told = wait_for("the loss in the log", lambda: listener.log("clip_dropped"))
     assert all("the disk was too slow" in row["reason"] for row in told)
-    wait_for("the end of the visit", lambda: not list((door.state / "state" / "clips").glob("*.part")), 40)
+    wait_for("the end of the visit", lambda: not list((door.state / "state" / "clips").glob("*.part")))
     clips = door.clips(1)
     assert sum(clip["lost_packets"] for clip in clips) > 0, "a clip says what is missing in it"
     press_s(door, listener)
@@ -117,7 +117,7 @@ def test_a_clip_is_not_told_as_kept_while_the_disk_fails_and_is_saved_afterwards
     assert ask(door.state, "GET", "/status")["storage"]["clips"] == 0
     assert listener.log("clip_kept") == []
     disk.be()
-    kept = wait_for("what could be saved", lambda: listener.log("clip_kept"), 40)[0]
+    kept = wait_for("what could be saved", lambda: listener.log("clip_kept"))[0]
     assert kept["adopted"]
     assert frames_of(door.clips(1)[0]["file"]) > 10
     wait_for("the loss in the log", lambda: listener.log("clip_dropped"))
@@ -144,6 +144,6 @@ def test_a_disk_that_cannot_be_read_leaves_a_ringing_bell(
     press_s(door, listener)
     assert Path(clip["file"]).exists()
     disk.be()
-    wait_for("the fault to go", lambda: not faults(door), 40)
+    wait_for("the fault to go", lambda: not faults(door))
     assert door.clips(1)[0] == clip, "nothing was taken for broken"
     assert door.stop() == 0

@@ -147,7 +147,7 @@ def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: P
     assert entry["data"]["offer"]["clips"][0]["blur"]
 
     # How far it is, without a reload; there is no courier here, so it waits.
-    expect(page.get_by_role("progressbar", name="Waiting for the courier")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("progressbar", name="Waiting for the courier")).to_be_visible()
     accessible(page)
     picture(page, "release")
 

@@ -20,6 +20,7 @@ from device.store.reconcile import row_for
 from device.store.ring import Ring
 from device.worker import Worker
 from tests.house import wait_for
+from town.processes import PATIENCE_S
 
 CLIPS, CLIP_BYTES, KEPT = 20, 1_000_000, 4
 
@@ -96,7 +97,7 @@ def test_a_lowered_limit_is_reached_without_a_rest(
     wait_for("the limit", lambda: len(left(layout)) <= KEPT)
     thread.stopping.set()
     orders.put(Flush())
-    assert thread.stop(20)
+    assert thread.stop(PATIENCE_S)
     assert len(left(layout)) == KEPT
 
 
