@@ -245,23 +245,25 @@ def test_a_killed_courier_goes_on_with_the_next_part(s3_box: Box, bucket: S3Stor
 
 
 def test_a_withdrawn_part_of_a_parcel_is_aborted(lie: Callable[[str], tuple["Liar", Box]]) -> None:
-    told, box = lie("s3-honest")
+    told, box = lie("s3-honest", kbps=MIDWAY_KBPS)
     report = withdrawn_midway(box, told.origin)
     assert "deleted" in report.why
     assert told.requests()[-1]["method"] == "DELETE"
 
 
 def test_a_store_that_cannot_abort_is_quoted(s3_box: Box, bucket: S3Store) -> None:
+    s3_box.limits(kbps=MIDWAY_KBPS)
+    s3_box.start()
     report = withdrawn_midway(s3_box, bucket.origin)
     assert "did not delete what it had: it answered 405" in report.why  # s3rver knows no abort
     assert [path for path in bucket.objects() if report.sha256 in path.name] == []
 
 
+MIDWAY_KBPS = 24_000
+"""30 MB take ten seconds."""
+
+
 def withdrawn_midway(box: Box, origin: str) -> Report:
-    box.limits(kbps=24_000)
-    if box.process is None:
-        box.start()
-    time.sleep(1.5)  # until the limit is known
     digest = box.parcel(origin, 30_000_000, kind="s3")
 
     def begun() -> bool:
@@ -269,7 +271,6 @@ def withdrawn_midway(box: Box, origin: str) -> Report:
         return report is not None and report.left_bytes > 0
 
     wait_for("a beginning", begun)
-    time.sleep(0.5)
     box.withdraw(digest)
     report = box.ends(digest, "ended")
     assert 0 < report.left_bytes < 30_000_000
@@ -357,12 +358,14 @@ def lie(tmp_path: Path, island: Island, certificates: Path) -> Iterator[Callable
     island.names(NAMES)
     made: list[Liar | Box] = []
 
-    def start(what: str) -> tuple[Liar, Box]:
+    def start(what: str, *, kbps: int = 0) -> tuple[Liar, Box]:
         assert what in liar.LIES
         told = Liar(tmp_path, island, what, certificates, 8400 + liar.LIES.index(what))
         box = Box(tmp_path / "box", island, certificates / "ca.pem")
-        box.start()
         made.extend((told, box))
+        if kbps:
+            box.limits(kbps=kbps)
+        box.start()
         return told, box
 
     yield start

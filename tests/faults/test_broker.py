@@ -105,10 +105,10 @@ def test_a_broker_that_takes_the_connection_and_says_nothing_holds_up_nothing(do
         took_s.append(answered_s(door))
         wait_for("the second press", lambda: presses_in_log(door) == [True, True])
         assert door.clips(1)[0]["cause"] == "press"
-        assert max(took_s) < 1
+        assert max(took_s) < 4, "it waits for no broker, however busy the machine is"
         from_s = time.monotonic()
         assert door.stop() == 0
-        assert time.monotonic() - from_s < 6
+        assert time.monotonic() - from_s < 20, "aim: 5 s; the bound is a busy machine's"
 
 
 def test_on_a_wire_that_is_cut_without_a_word_a_press_is_late_and_told_once_when_it_is_mended(
@@ -122,15 +122,17 @@ def test_on_a_wire_that_is_cut_without_a_word_a_press_is_late_and_told_once_when
     wait_for("its PUBACK", lambda: presses_in_log(door) == [False])
     wire.cut.set()
     took_s = answered_s(door)
-    assert took_s < 1
+    assert took_s < 4, "less than the wire needs to be given up, however busy the machine is"
     wait_for("the link to be given up", lambda: door.status()["mqtt"]["state"] == "down")
     wait_for("the press to be settled", lambda: presses_in_log(door) == [False, True])
     wire.cut.clear()
     rows = wait_for("both rows", lambda: r if len(r := listener.log("press")) >= 2 else None)
-    time.sleep(1)
-    assert [row["late"] for row in listener.log("press")] == [False, True]
     assert rows[0]["event_id"] == first["event_id"]
-    assert len(listener.of("press")) == 1, "what was not delivered in time is never live again"
+    last = ask(door.state, "POST", "/ring")  # behind which nothing of before can come any more
+    wait_for("the last press", lambda: len(listener.log("press")) > 2 and len(listener.of("press")) > 1)
+    assert [row["late"] for row in listener.log("press")] == [False, True, False]
+    live = [json.loads(press)["event_id"] for press in listener.of("press")]
+    assert live == [first["event_id"], last["event_id"]], "what was late is never live again"
 
 
 @pytest.mark.long

@@ -237,7 +237,7 @@ def test_the_contract_of_every_camera(kind: str, camera: Camera) -> None:
     running = Running(camera).until(packets=40)
     assert running.beats > 3
     took_s = running.stop()
-    assert took_s < 5, "aim: 2 s; the bound is a busy machine's"
+    assert took_s < 20, "aim: 2 s; the bound is a busy machine's"
     packets, lumas = running.seen.packets, running.seen.lumas
 
     video = packets[0].format
@@ -251,6 +251,7 @@ def test_the_contract_of_every_camera(kind: str, camera: Camera) -> None:
 
     steps_us = np.diff([p.dts_us for p in packets])
     assert steps_us.min() >= 1000, "decoding times grow"
+    assert len(packets) > 2
     assert all(p.pts_us >= p.dts_us for p in packets)
     assert all(10_000 < p.duration_us < 200_000 for p in packets)
     assert all(p.size_bytes == len(bytes(p.data)) for p in packets)

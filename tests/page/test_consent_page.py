@@ -1,6 +1,5 @@
 """Requests and notices on the page, in a real browser: what an owner sees before anything could leave."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -205,7 +204,5 @@ def test_an_alert_is_there_at_once_on_whatever_view(
     accessible(page)
     picture(page, "notices")
     hear(house, "notice", content)  # the feed repeats itself
-    wait_for(
-        "it to be read", lambda: not list((house.letterbox / "in").glob("*.in")) or time.sleep(1) or True
-    )
+    wait_for("it to be read", lambda: not list((house.letterbox / "in").glob("*.in")))
     assert len(house.notices()) == 1

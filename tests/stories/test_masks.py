@@ -28,7 +28,9 @@ MASK = {"name": "window", "points": [list(corner) for corner in WINDOW]}
 
 
 def inside(picture: NDArray[Any], polygon: Any = WINDOW) -> NDArray[Any]:
-    return picture[filled(polygon, picture.shape[1], picture.shape[0]) > 0]
+    found = picture[filled(polygon, picture.shape[1], picture.shape[0]) > 0]
+    assert found.size
+    return found
 
 
 def deep_inside(picture: NDArray[Any]) -> NDArray[Any]:
@@ -44,6 +46,7 @@ def test_every_pixel_that_the_polygon_touches_is_covered(size: tuple[int, int]) 
     masks.burn(plane)
     fine = filled(WINDOW, width * 16, height * 16).reshape(height, 16, width, 16)
     touched = fine.any(axis=(1, 3))
+    assert touched.any()
     assert (plane[touched] == GREY).all()
     assert (plane == 255).any()
 

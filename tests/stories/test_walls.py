@@ -86,7 +86,7 @@ def test_a_doorbell_that_reaches_the_internet_is_told_and_one_that_cannot_is_bel
         Island(tmp_path / "island", {"store.example": STORE_ADDRESS}) as island,
         Island(tmp_path / "walled", {}) as walled,
     ):
-        serve = f"import socket,time; s=socket.create_server(('{STORE_ADDRESS}', 8443)); time.sleep(60)"
+        serve = f"import signal,socket; s=socket.create_server(('{STORE_ADDRESS}', 8443)); signal.pause()"
         listener = Process(island.command("python3", "-c", serve))
         for name, where in (("inside", island.command), ("outside", walled.command)):
             made = House(tmp_path / name, broker.port, mqtt={"enabled": False})
@@ -102,4 +102,5 @@ def test_a_doorbell_that_reaches_the_internet_is_told_and_one_that_cannot_is_bel
         listener.end(signal.SIGKILL)
     assert [row["said"] for row in told["inside"]] == ["connected: there is no wall"]
     assert not told["inside"][0]["holds"]
+    assert told["outside"]
     assert all(row["holds"] for row in told["outside"])

@@ -74,7 +74,7 @@ def test_hostile_mqtt_changes_nothing(doorbell: Make, listener: Listener) -> Non
 def test_two_doorbells_of_one_name_are_told_and_do_not_fight_without_pause(doorbell: Make) -> None:
     one, two = doorbell().start(), doorbell(name="e").start()
     wait_for("the hint", lambda: "Each needs a device.id of its own" in one.log_path.read_text())
-    time.sleep(4)
+    time.sleep(4)  # what must not happen is a matter of time: without a pause it would be some hundred
     ups = [door.log_path.read_text().count("mqtt state=up") for door in (one, two)]
     assert sum(ups) < 10
 
