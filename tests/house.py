@@ -20,7 +20,7 @@ import pytest
 
 from device.config import dump_config
 from town import processes
-from town.processes import PATIENCE_S, Process, user_name
+from town.processes import PATIENCE_S, Process, free_port, user_name
 
 BIN = Path(sys.executable).parent
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
@@ -33,13 +33,6 @@ def wait_for(what: str, check: Callable[[], Any]) -> Any:
         return processes.wait_for(check, what)
     except processes.GaveUp as error:
         pytest.fail(str(error))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def make_video(

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from town.processes import GaveUp, Process, user_name, wait_for
+from town.processes import GaveUp, Process, free_port, user_name, wait_for
 from town.render import write_all
 
 TURN_S = 0.2
@@ -126,14 +126,6 @@ class Town:
         if name == "nginx":
             return [found, "-e", "stderr", "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
         return [found, "-c", str(self.folder / "mosquitto.conf")]
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _answers(port: int) -> bool:

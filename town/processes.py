@@ -6,7 +6,9 @@ bound, which is for disasters; it ends at once when what is waited for holds, or
 
 import os
 import pwd
+import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -32,6 +34,8 @@ for group in left:
         pass
 """
 _watched: set["Process"] = set()
+_PORTS = range(20_000, 32_000)
+_given: set[int] = set()
 
 
 class GaveUp(Exception):
@@ -145,6 +149,20 @@ def wait_for(check: Callable[[], Any], what: str | Callable[[], str]) -> Any:
             raise GaveUp("\n".join([f"{why} for {named}", *logs]))
         time.sleep(_LOOK_S)
     return found
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody uses, and that was not returned before.
+
+    None of those that clients are given (from 32,768 on): one of these may be taken when a server wants it.
+    """
+    while True:
+        port = _PORTS.start + secrets.randbelow(len(_PORTS))  # `random` is seeded by tests
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 def user_name() -> str:

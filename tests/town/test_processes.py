@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from town.processes import GaveUp, Process, forget_the_ended, wait_for
+from town.processes import GaveUp, Process, forget_the_ended, free_port, wait_for
 
 FAMILY = ["sh", "-c", "sleep 1000 & echo $!; exec sleep 1000"]
 
@@ -69,3 +69,9 @@ def test_what_ended_before_is_forgotten() -> None:
     forget_the_ended()
     looks = iter(range(3))
     assert wait_for(lambda: next(looks) == 2, "the third look")
+
+
+def test_no_port_is_given_twice_and_none_that_a_client_may_have() -> None:
+    ports = [free_port() for _ in range(200)]
+    assert len(set(ports)) == 200
+    assert max(ports) < int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
