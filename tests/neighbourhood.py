@@ -131,7 +131,7 @@ class House(Doorbell):
         assert done.returncode == 0, done.stderr + done.stdout
 
     def requests(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.json("requests", "list")
+        found: list[dict[str, Any]] = self.ask("GET", "/requests")
         return found
 
     def request_in(self, state: str) -> dict[str, Any]:
@@ -144,9 +144,9 @@ class House(Doorbell):
         return row
 
     def notices(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.json("notices")["notices"]
+        found: list[dict[str, Any]] = self.ask("GET", "/notices")["notices"]
         return found
 
     def ledger(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.json("ledger", "show", "--last", "1000")["entries"]
+        found: list[dict[str, Any]] = self.ask("GET", "/ledger", newest=1000)["entries"]
         return found

@@ -35,6 +35,8 @@ def test_a_press_rings_once_and_makes_a_clip_that_starts_before_it(
     kept = wait_for("clip_kept in log", lambda: listener.log("clip_kept"))[0]
     assert (kept["clip_id"], kept["sha256"]) == (clip["id"], clip["sha256"])
     assert door.run("check").returncode == 0
+    assert door.json("status").keys() == door.status().keys()
+    assert "live" in door.run("status").stdout
 
 
 @pytest.mark.parametrize("keyframe_every_s", [1, 2, 4])
