@@ -91,7 +91,7 @@ def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: P
     accessible(page)
     picture(page, "senders")
 
-    page.wait_for_timeout(3_000)  # somebody comes to the door
+    wait_for("some pre-roll", lambda: house.status()["uptime_s"] > 4)
     house.run("record")
     house.clips(1)
     page.goto(f"{house.page}/#/requests")
