@@ -1,14 +1,27 @@
 """Fixtures that every room may use."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests import needs
 from tests.house import Broker, Doorbell, Listener, make_video
+from town.processes import forget_the_ended
+
+# An example's time says how loaded a machine is. Seeds stay random; a failure says how to have it again.
+settings.register_profile("doorbelld", deadline=None, print_blob=True)
+settings.load_profile("doorbelld")
+
+
+@pytest.fixture(autouse=True)
+def _no_wait_fails_for_what_ended_in_another_test() -> Iterator[None]:
+    yield
+    forget_the_ended()
 
 
 @pytest.fixture
@@ -35,8 +48,7 @@ def doorbell(tmp_path: Path, broker: Broker, video: Path) -> Iterator[Callable[.
     yield make
     for one in made:
         if one.process:
-            one.process.kill()
-            one.process.wait(10)
+            one.process.end(signal.SIGKILL)
 
 
 @pytest.fixture

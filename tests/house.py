@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Callable
 from fractions import Fraction
@@ -17,29 +16,22 @@ import numpy as np
 import paho.mqtt.client as mqtt
 import pytest
 
+from device.cli.client import NoDaemon, ask
 from device.config import config_below, dump_config
 from tests import needs
+from town import processes
+from town.processes import PATIENCE_S, Process, free_port, user_name
 
 BIN = Path(sys.executable).parent
 ROOT = "doorbelld/porch"
 
 
-def wait_for(what: str, check: Callable[[], Any], timeout_s: float = 20.0) -> Any:
-    """Return the first true result of `check`; a disaster's bound, not a promise about time."""
-    until = time.monotonic() + timeout_s
-    while time.monotonic() < until:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.05)
-    pytest.fail(f"waited {timeout_s} s in vain for {what}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def wait_for(what: str, check: Callable[[], Any]) -> Any:
+    """Return the first true result of `check`; fail if none comes, or as soon as a process died."""
+    try:
+        return processes.wait_for(check, what)
+    except processes.GaveUp as error:
+        pytest.fail(str(error))
 
 
 def make_video(
@@ -77,17 +69,13 @@ class Broker:
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
-            f"persistence true\npersistence_location {folder}/\nuser root\n"
+            f"persistence true\npersistence_location {folder}/\nuser {user_name()}\n"
         )
         self.start()
 
     def start(self) -> None:
         needs.require("broker")
-        self._process = subprocess.Popen(
-            ["mosquitto", "-c", str(self._config)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        self._process = Process(["mosquitto", "-c", self._config], log=self._config.with_suffix(".log"))
 
         def listens() -> bool:
             with socket.socket() as probe:
@@ -96,8 +84,7 @@ class Broker:
         wait_for("mosquitto", listens)
 
     def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(10)
+        self._process.end()
 
 
 class Listener:
@@ -132,7 +119,7 @@ class Listener:
         return [row for row in rows if kind in (None, row["kind"])]
 
     def say(self, topic: str, payload: bytes | str, *, retain: bool = False) -> None:
-        self._client.publish(f"{ROOT}/{topic}", payload, qos=1, retain=retain).wait_for_publish(10)
+        self._client.publish(f"{ROOT}/{topic}", payload, qos=1, retain=retain).wait_for_publish(PATIENCE_S)
 
     def close(self) -> None:
         self._client.disconnect()
@@ -159,15 +146,12 @@ class Doorbell:
         for name, table in tables.items():
             values[name] = {**values.get(name, {}), **table} if isinstance(table, dict) else table
         self.config.write_text(dump_config(config_below(state, values)))
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
 
     def start(self, *, camera: bool = True) -> "Doorbell":
         self.log_path = self.state / "log"
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [BIN / "doorbelld", "--config", self.config], stderr=log, stdout=log
-            )
-        wait_for("the socket", lambda: self.run("status").returncode == 0)
+        self.process = Process([BIN / "doorbelld", "--config", self.config], log=self.log_path)
+        wait_for("the socket", self.answers)
         if camera:
             wait_for("the camera", lambda: self.status()["camera"]["state"] == "live")
         return self
@@ -175,7 +159,7 @@ class Doorbell:
     def run(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [BIN / "doorbell", "--state", self.state, *words],
-            capture_output=True, text=True, check=False, timeout=30, input=typed,
+            capture_output=True, text=True, check=False, timeout=PATIENCE_S, input=typed,
         )  # fmt: skip
 
     def json(self, *words: str) -> Any:
@@ -183,18 +167,29 @@ class Doorbell:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def ask(self, method: str, path: str, **query: Any) -> Any:
+        """Ask as a command does, without starting one: to look again and again costs next to nothing."""
+        return ask(self.state, method, path, None, **query)
+
+    def answers(self) -> bool:
+        try:
+            self.status()
+        except NoDaemon:
+            return False
+        return True
+
     def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.json("status")
+        found: dict[str, Any] = self.ask("GET", "/status")
         return found
 
     def clips(self, count: int) -> list[dict[str, Any]]:
         """Wait until there are so many clips."""
 
         def enough() -> Any:
-            clips = self.json("clips", "list")
+            clips = self.ask("GET", "/clips")
             return clips if len(clips) >= count else None
 
-        found: list[dict[str, Any]] = wait_for(f"{count} clips", enough, 40)
+        found: list[dict[str, Any]] = wait_for(f"{count} clips", enough)
         return found
 
     @property
@@ -208,8 +203,7 @@ class Doorbell:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None
-        self.process.send_signal(number)
-        status = self.process.wait(10)
+        status = self.process.end(number)
         self.process = None
         return status
 

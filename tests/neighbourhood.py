@@ -1,6 +1,5 @@
 """A town, senders and houses for tests: the real commands, real nginx and mosquitto, real couriers."""
 
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from scripts.requester.paper import Folder, fresh_id
 from tests import needs
 from tests.house import BIN, Doorbell, wait_for
 from town.laptop import Town
+from town.processes import Process
 
 TOWER = (2.2945, 48.8584)
 """Longitude and latitude of the Eiffel tower."""
@@ -107,19 +107,16 @@ class House(Doorbell):
         }
         camera = tables.pop("camera", SCENE)
         super().__init__(state, port, camera, neighbourhood=neighbourhood, **tables)
-        self._courier: subprocess.Popen[bytes] | None = None
+        self._courier: Process | None = None
 
     def start_courier(self) -> None:
-        with (self.state / "courier.log").open("ab") as log:
-            self._courier = subprocess.Popen(
-                [BIN / "doorbelld-courier", "--letterbox", self.letterbox], stderr=log, stdout=log
-            )
+        words = [BIN / "doorbelld-courier", "--letterbox", self.letterbox]
+        self._courier = Process(words, log=self.state / "courier.log")
         wait_for("the courier", lambda: b"town up" in (self.state / "courier.log").read_bytes())
 
     def stop_courier(self) -> int:
         assert self._courier is not None
-        self._courier.terminate()
-        status = self._courier.wait(10)
+        status = self._courier.end()
         self._courier = None
         return status
 
@@ -135,7 +132,7 @@ class House(Doorbell):
         assert done.returncode == 0, done.stderr + done.stdout
 
     def requests(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.json("requests", "list")
+        found: list[dict[str, Any]] = self.ask("GET", "/requests")
         return found
 
     def request_in(self, state: str) -> dict[str, Any]:
@@ -148,9 +145,9 @@ class House(Doorbell):
         return row
 
     def notices(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.json("notices")["notices"]
+        found: list[dict[str, Any]] = self.ask("GET", "/notices")["notices"]
         return found
 
     def ledger(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.json("ledger", "show", "--last", "1000")["entries"]
+        found: list[dict[str, Any]] = self.ask("GET", "/ledger", newest=1000)["entries"]
         return found

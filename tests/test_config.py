@@ -674,6 +674,7 @@ def load_or_refuse(content: bytes) -> None:
             load_config(Path(file.name))
         except ConfigError as error:
             lines = str(error).splitlines()
+            assert lines
             assert all(file.name in line and re.search(r": .+", line) for line in lines), lines
 
 

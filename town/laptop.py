@@ -6,7 +6,6 @@ systemd would.
 
 import argparse
 import datetime as dt
-import getpass
 import ipaddress
 import json
 import os
@@ -16,7 +15,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,9 +23,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from town.processes import GaveUp, Process, free_port, user_name, wait_for
 from town.render import write_all
 
-READY_S = 20.0
 TURN_S = 0.2
 SBIN = ":/usr/sbin:/usr/local/sbin"
 
@@ -47,7 +45,7 @@ class Town:
         self.ca = self.folder / "ca.pem"
         self.senders = self.folder / "senders"
         self.socket = self.folder / "run/broker.sock"
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, Process] = {}
 
     @property
     def address(self) -> str:
@@ -59,8 +57,8 @@ class Town:
         make_certificates(self.folder)
         values = {
             "host": "localhost",
-            "nginx_user": getpass.getuser(),  # counts only for root
-            "broker_user": getpass.getuser(),
+            "nginx_user": user_name(),  # counts only for root
+            "broker_user": user_name(),
             "bind": "127.0.0.1",
             "https": f"127.0.0.1:{self.https}",
             "mqtts": self.mqtts,
@@ -77,7 +75,10 @@ class Town:
         try:
             for name in ("mosquitto", "nginx", "clerk"):
                 self.start(name)
-            _wait_for(lambda: _answers(self.https) and _answers(self.mqtts), "nginx and mosquitto")
+            wait_for(lambda: _answers(self.https) and _answers(self.mqtts), "nginx and mosquitto")
+        except GaveUp as error:
+            self.__exit__()
+            raise Missing(str(error)) from error
         except BaseException:
             self.__exit__()
             raise
@@ -89,19 +90,12 @@ class Town:
 
     def start(self, name: str) -> None:
         """Start one of the three."""
-        self.processes[name] = subprocess.Popen(
-            self._command(name), stdin=subprocess.DEVNULL, stdout=self._log(name), stderr=self._log(name),
-        )  # fmt: skip
+        log = self.folder / f"{name}.log" if self._quiet or name != "clerk" else None
+        self.processes[name] = Process(self._command(name), log=log, stdin=subprocess.DEVNULL)
 
     def stop(self, name: str, signal_number: int = signal.SIGTERM) -> None:
         """End one of the three."""
-        process = self.processes[name]
-        process.send_signal(signal_number)
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        self.processes[name].end(signal_number)
 
     def enrol(self, record: Path) -> None:
         """Let a sender's envelopes be published; the clerk reads the folder when it starts."""
@@ -115,9 +109,6 @@ class Town:
         for name, process in list(self.processes.items()):
             if process.poll() is not None:
                 self.start(name)
-
-    def _log(self, name: str) -> Any:
-        return (self.folder / f"{name}.log").open("ab") if self._quiet or name != "clerk" else None
 
     def _command(self, name: str) -> list[str]:
         if name == "clerk":
@@ -137,28 +128,12 @@ class Town:
         return [found, "-c", str(self.folder / "mosquitto.conf")]
 
 
-def free_port() -> int:
-    """Return a port of loopback that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _answers(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
     except OSError:
         return False
     return True
-
-
-def _wait_for(check: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + READY_S
-    while not check():
-        if time.monotonic() > until:
-            raise Missing(f"{what} did not start within {READY_S:g} s; see the logs in the town's folder")
-        time.sleep(0.05)
 
 
 def make_certificates(folder: Path, host: str = "localhost") -> None:

@@ -35,6 +35,7 @@ from scripts.benches.rig import Broker
 from scripts.proofs.houses import PLACE, House, Sender, wait_for
 from town.cells import topic
 from town.laptop import Town
+from town.processes import PATIENCE_S
 
 EVERY_VALID_S = 2.0
 PRESS_EVERY_S = 0.25
@@ -91,7 +92,7 @@ def run(
                 time.sleep(PRESS_EVERY_S / 2)
             peak_bytes = max(peak_bytes, letterbox_bytes(flooded))
         seconds = time.monotonic() - began_s
-        wait_for(lambda: letterbox_waits(flooded) == 0, "the letterbox to be read", 120)
+        wait_for(lambda: letterbox_waits(flooded) == 0, "the letterbox to be read")
         end = usage(flooded)
         known = {row["id"] for row in flooded.requests()}
         known |= {row["id"] for row in flooded.ask("GET", "/notices")["notices"]}
@@ -184,7 +185,7 @@ def name_in(content: bytes) -> str:
 def press(house: House, arrivals: "queue.SimpleQueue[int]") -> float:
     """Press the button; return the milliseconds from the edge to the dashboard."""
     edge_us: int = house.ask("POST", "/ring")["mono_us"]
-    return (arrivals.get(timeout=20) - edge_us) / 1e3
+    return (arrivals.get(timeout=PATIENCE_S) - edge_us) / 1e3
 
 
 def usage(house: House) -> dict[str, tuple[float, float]]:

@@ -3,7 +3,6 @@
 import os
 import secrets
 import ssl
-import subprocess
 import sys
 import time
 import urllib.request
@@ -18,7 +17,9 @@ from device.consent.area import circle
 from device.consent.models import time_text
 from device.errors import DoorbellError
 from scripts.requester.paper import Folder, fresh_id
+from town import processes
 from town.laptop import Town
+from town.processes import Process
 
 BIN = Path(sys.executable).parent
 PLACE = (2.2945, 48.8584)
@@ -27,20 +28,16 @@ SCENE: dict[str, Any] = {
     "kind": "scene",
     "scene": {"width_px": 320, "height_px": 180, "fps": 5, "visitor_presses": False},
 }
-READY_S = 60.0
 ORIGIN = "https://evidence.example"
 DAY_S = 86_400
 
 
-def wait_for(check: Callable[[], Any], what: str | Callable[[], str], seconds: float = READY_S) -> Any:
+def wait_for(check: Callable[[], Any], what: str | Callable[[], str]) -> Any:
     """Return the first true answer; SystemExit if none comes, saying `what` was waited for."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise SystemExit(f"waited {seconds:g} s in vain for {what if isinstance(what, str) else what()}")
+    try:
+        return processes.wait_for(check, what)
+    except processes.GaveUp as error:
+        raise SystemExit(str(error)) from error
 
 
 class Sender:
@@ -139,15 +136,13 @@ class House:
             },
         }
         (folder / "doorbelld.toml").write_text(dump_config(config_below(folder, {**values, **tables})))
-        self.doorbell: subprocess.Popen[bytes] | None = None
-        self.courier: subprocess.Popen[bytes] | None = None
+        self.doorbell: Process | None = None
+        self.courier: Process | None = None
 
     def start(self, *, camera: bool = True) -> "House":
         """Start both processes; with a camera, record a clip."""
-        with (self.folder / "log").open("ab") as log:
-            self.doorbell = subprocess.Popen(
-                [BIN / "doorbelld", "--config", self.folder / "doorbelld.toml"], stderr=log
-            )
+        words = [BIN / "doorbelld", "--config", self.folder / "doorbelld.toml"]
+        self.doorbell = Process(words, log=self.folder / "log")
         wait_for(self.answers, f"{self.folder.name}: doorbelld")
         if camera:
             wait_for(lambda: self.ask("GET", "/status")["camera"]["state"] == "live", "the camera")
@@ -158,12 +153,8 @@ class House:
     def start_courier(self) -> None:
         """Start the courier and wait until it listens."""
         heard = (self.folder / "courier.log").read_bytes().count(b"town up") if self.courier else 0
-        with (self.folder / "courier.log").open("ab") as log:
-            self.courier = subprocess.Popen(
-                [BIN / "doorbelld-courier", "--letterbox", self.letterbox],
-                stderr=log,
-                env=self._environment,
-            )
+        words = [BIN / "doorbelld-courier", "--letterbox", self.letterbox]
+        self.courier = Process(words, log=self.folder / "courier.log", env=self._environment)
         wait_for(lambda: (self.folder / "courier.log").read_bytes().count(b"town up") > heard, "a courier")
 
     def answers(self) -> bool:
@@ -195,7 +186,7 @@ class House:
                 process.terminate()
         for process in (self.courier, self.doorbell):
             if process:
-                process.wait(15)
+                process.wait()
 
 
 def put(town: Town, content: bytes) -> tuple[int, int]:
@@ -203,6 +194,6 @@ def put(town: Town, content: bytes) -> tuple[int, int]:
     place = f"{town.address}/in/{secrets.token_hex(16)}"
     request = urllib.request.Request(place, data=content, method="PUT")  # noqa: S310  (https, on this machine)
     context = ssl.create_default_context(cafile=str(town.ca))
-    with urllib.request.urlopen(request, context=context, timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, context=context, timeout=processes.PATIENCE_S) as answer:  # noqa: S310
         head = {name: value for name, value in answer.headers.items() if name not in ("Date", "Location")}
         return answer.status, len(str(head)) + len(answer.read())

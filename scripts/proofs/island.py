@@ -8,9 +8,12 @@ and either root or the right to make user namespaces.
 import ipaddress
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any, Self
+
+from town.processes import Process
 
 HOLD_S = 7200
 """A namespace that nobody takes down ends by itself."""
@@ -29,7 +32,7 @@ class Island:
         folder.mkdir(parents=True, exist_ok=True)
         self._hosts_file = folder / "hosts"
         self._addresses: list[str] = []
-        self._holder: subprocess.Popen[str] | None = None
+        self._holder: Process | None = None
         self.names(hosts)
         self._addresses = sorted(set(hosts.values()))
 
@@ -52,23 +55,21 @@ class Island:
         path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
         if not shutil.which("unshare", path=path) or not shutil.which("ip", path=path):
             raise NoIsland("unshare (util-linux) or ip (iproute2) is missing")
-        self._holder = subprocess.Popen(
+        self._holder = Process(
             ["unshare", "--net", "--mount", *user, "sh", "-c", script],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
             env={**os.environ, "PATH": path},
         )
-        said = self._holder.stdout.readline() if self._holder.stdout else ""
-        if said.strip() != "ready":
+        said = self._holder.stdout.readline().decode().strip() if self._holder.stdout else ""
+        if said != "ready":
             self.__exit__()
-            raise NoIsland(f"a network namespace cannot be made here: {said.strip()}")
+            raise NoIsland(f"a network namespace cannot be made here: {said}")
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._holder:
-            self._holder.kill()
-            self._holder.wait()
+            self._holder.end(signal.SIGKILL)
 
     def command(self, *words: str | Path) -> list[str]:
         """Return the words that run a command in it."""

@@ -159,7 +159,7 @@ def connect_anew(houses: dict[str, House], by_lot: random.Random, broker: int, r
     for house in houses.values():
         if house.courier:
             house.courier.terminate()
-            house.courier.wait(10)
+            house.courier.wait()
     names = by_lot.sample(list(houses), len(houses))
     for name in names:
         houses[name].start_courier()

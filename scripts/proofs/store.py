@@ -2,21 +2,21 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Self
 
 from scripts.proofs.island import Here, Island
 from town.laptop import make_certificates
+from town.processes import GaveUp, Process, wait_for
 from town.render import render
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / "town/store"
 NODE = Path(sys.executable).with_name("node")
 HOST, PORT = "evidence.example", 443
-READY_S = 20.0
 
 
 class NoStore(Exception):
@@ -45,12 +45,13 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         make_certificates(folder, host)
         self.ca = folder / "ca.pem"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     def start(self) -> None:
         """Start it. Raises NoStore."""
         require_node()
-        log = (self._folder / "store.log").open("ab")
+        log = self._folder / "store.log"
+        log.touch()
         told = {
             "port": self._port,
             "folder": self.files,
@@ -58,21 +59,17 @@ class Store:
             "key": self._folder / "server-key.pem",
         }
         words = [word for name, value in told.items() for word in (f"--{name}", str(value))]
-        before = (self._folder / "store.log").read_bytes().count(b"ready")
-        self._process = subprocess.Popen(
-            self._island.command(NODE, SERVER / "server.mjs", *words), stdout=log, stderr=log
-        )
-        until = time.monotonic() + READY_S
-        while (self._folder / "store.log").read_bytes().count(b"ready") == before:
-            if time.monotonic() > until or self._process.poll() is not None:
-                raise NoStore(f"the store did not start: {(self._folder / 'store.log').read_text()[-300:]}")
-            time.sleep(0.05)
+        before = log.read_bytes().count(b"ready")
+        self._process = Process(self._island.command(NODE, SERVER / "server.mjs", *words), log=log)
+        try:
+            wait_for(lambda: log.read_bytes().count(b"ready") > before, "the store")
+        except GaveUp as error:
+            raise NoStore(f"the store did not start: {error}") from error
 
     def stop(self) -> None:
         """End it."""
         if self._process:
-            self._process.kill()
-            self._process.wait()
+            self._process.end(signal.SIGKILL)
             self._process = None
 
     def __enter__(self) -> Self:
@@ -102,7 +99,7 @@ class S3Store:
             (folder / name).mkdir(parents=True, exist_ok=True)
         make_certificates(folder, host)
         self.ca = folder / "ca.pem"
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[Process] = []
 
     def __enter__(self) -> Self:
         require_node()
@@ -129,29 +126,27 @@ class S3Store:
             sys.executable, "-m", "town.s3_desk", *words, "--secret-file", folder / "secret", "--port", desk
         )
         self._start(nginx, "-e", "stderr", "-p", folder, "-c", folder / "nginx.conf")
-        until = time.monotonic() + READY_S
         probe = (
             "import socket,sys; [socket.create_connection(('127.0.0.1', int(p)), 1) for p in sys.argv[1:]]"
         )
         ports = [str(each) for each in (self._port, store, desk)]
-        while subprocess.run(
-            self._island.command(sys.executable, "-c", probe, *ports), capture_output=True, check=False
-        ).returncode:
-            if time.monotonic() > until:
-                self.__exit__()
-                raise NoStore(f"the S3 store did not start: {(folder / 'log').read_text()[-400:]}")
-            time.sleep(0.1)
+        look = self._island.command(sys.executable, "-S", "-c", probe, *ports)
+        try:
+            wait_for(
+                lambda: not subprocess.run(look, capture_output=True, check=False).returncode, "the S3 store"
+            )
+        except GaveUp as error:
+            self.__exit__()
+            raise NoStore(f"the S3 store did not start: {error}") from error
         return self
 
     def _start(self, *words: object) -> None:
-        log = (self._folder / "log").open("ab")
         command = self._island.command(*(str(word) for word in words))
-        self._processes.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT))
+        self._processes.append(Process(command, log=self._folder / "log", cwd=ROOT))
 
     def __exit__(self, *_: object) -> None:
         for process in self._processes:
-            process.kill()
-            process.wait()
+            process.end(signal.SIGKILL)
 
     def objects(self) -> list[Path]:
         """Return the objects that lie in the bucket."""

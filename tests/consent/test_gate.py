@@ -100,13 +100,13 @@ def test_another_jose_library_reads_what_we_sign_and_we_what_it_signs() -> None:
     assert json.loads(ours.payload) == make.REQUEST_SAID
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=400), st.sampled_from(["request", "notice"]))
 def test_bytes_are_refused_and_nothing_else_happens(content: bytes, source: str) -> None:
     assert outcome(source, content) in {str(reason) for reason in Reason}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_changed_envelope_is_never_kept(data: st.DataObject) -> None:
     whole = bytearray(make.ask())
@@ -125,7 +125,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from([*make.REQUEST_SAID, "more"]), JSON)
 def test_a_pinned_agency_can_say_anything_and_breaks_nothing(name: str, value: Any) -> None:
     content = make.raw(json.dumps({**make.REQUEST_SAID, name: value}).encode())
@@ -133,7 +133,7 @@ def test_a_pinned_agency_can_say_anything_and_breaks_nothing(name: str, value: A
     assert told == "kept" or told.removeprefix("rejected: ") in {str(reason) for reason in Reason}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(JSON)
 def test_what_the_gate_lets_through_is_what_every_json_reader_reads(value: Any) -> None:
     payload = json.dumps({"a": value}).encode()

@@ -5,13 +5,13 @@ import json
 import os
 import secrets
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 from device.parcels import Account, Grant, Kind, Report, grant_it, lay_out, report_in, take_away
 from scripts.proofs.island import Island
 from tests.house import BIN, wait_for
+from town.processes import Process
 
 
 class Box:
@@ -21,7 +21,7 @@ class Box:
         self.folder, self.island, self.ca = folder, island, ca
         for name in ("in", "out"):
             (folder / name).mkdir(parents=True)
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
         self.log = folder / "courier.log"
 
     def limits(self, *, kbps: int = 0, hours: str = "") -> None:
@@ -29,17 +29,12 @@ class Box:
         (self.folder / "out/settings.json").write_text(json.dumps(told))
 
     def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.island.command(BIN / "doorbelld-courier", "--letterbox", self.folder),
-                stderr=log,
-                env={**os.environ, "SSL_CERT_FILE": str(self.ca)},
-            )
+        command = self.island.command(BIN / "doorbelld-courier", "--letterbox", self.folder)
+        self.process = Process(command, log=self.log, env={**os.environ, "SSL_CERT_FILE": str(self.ca)})
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self.process:
-            self.process.send_signal(number)
-            self.process.wait(10)
+            self.process.end(number)
             self.process = None
 
     def parcel(
@@ -66,12 +61,12 @@ class Box:
     def report(self, digest: str) -> Report | None:
         return report_in(self.folder / "in", digest)
 
-    def ends(self, digest: str, state: str, timeout_s: float = 30) -> Report:
+    def ends(self, digest: str, state: str) -> Report:
         def found() -> Report | None:
             report = self.report(digest)
             return report if report and report.state == state else None
 
-        told: Report = wait_for(f"{state}: {self.report(digest)}", found, timeout_s)
+        told: Report = wait_for(f"{state}: {self.report(digest)}", found)
         return told
 
     def withdraw(self, digest: str) -> None:

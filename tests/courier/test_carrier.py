@@ -24,6 +24,7 @@ from tests.courier import liar
 from tests.courier.box import Box
 from tests.house import wait_for
 from town.laptop import make_certificates
+from town.processes import Process
 
 pytestmark = [pytest.mark.namespace, pytest.mark.node]
 
@@ -246,23 +247,25 @@ def test_a_killed_courier_goes_on_with_the_next_part(s3_box: Box, bucket: S3Stor
 
 
 def test_a_withdrawn_part_of_a_parcel_is_aborted(lie: Callable[[str], tuple["Liar", Box]]) -> None:
-    told, box = lie("s3-honest")
+    told, box = lie("s3-honest", kbps=MIDWAY_KBPS)
     report = withdrawn_midway(box, told.origin)
     assert "deleted" in report.why
     assert told.requests()[-1]["method"] == "DELETE"
 
 
 def test_a_store_that_cannot_abort_is_quoted(s3_box: Box, bucket: S3Store) -> None:
+    s3_box.limits(kbps=MIDWAY_KBPS)
+    s3_box.start()
     report = withdrawn_midway(s3_box, bucket.origin)
     assert "did not delete what it had: it answered 405" in report.why  # s3rver knows no abort
     assert [path for path in bucket.objects() if report.sha256 in path.name] == []
 
 
+MIDWAY_KBPS = 24_000
+"""30 MB take ten seconds."""
+
+
 def withdrawn_midway(box: Box, origin: str) -> Report:
-    box.limits(kbps=24_000)
-    if box.process is None:
-        box.start()
-    time.sleep(1.5)  # until the limit is known
     digest = box.parcel(origin, 30_000_000, kind="s3")
 
     def begun() -> bool:
@@ -270,7 +273,6 @@ def withdrawn_midway(box: Box, origin: str) -> Report:
         return report is not None and report.left_bytes > 0
 
     wait_for("a beginning", begun)
-    time.sleep(0.5)
     box.withdraw(digest)
     report = box.ends(digest, "ended")
     assert 0 < report.left_bytes < 30_000_000
@@ -331,7 +333,7 @@ class Liar:
         self.log.touch()
         self.origin = f"https://{LYING}:{port}"
         words = [what, port, cert / "server.pem", cert / "server-key.pem", self.log]
-        self.process = subprocess.Popen(
+        self.process = Process(
             island.command(sys.executable, "-m", "tests.courier.liar", *map(str, words)),
             stdout=subprocess.PIPE,
             cwd=ROOT,
@@ -343,8 +345,7 @@ class Liar:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        self.process.end(signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -359,12 +360,14 @@ def lie(tmp_path: Path, island: Island, certificates: Path) -> Iterator[Callable
     island.names(NAMES)
     made: list[Liar | Box] = []
 
-    def start(what: str) -> tuple[Liar, Box]:
+    def start(what: str, *, kbps: int = 0) -> tuple[Liar, Box]:
         assert what in liar.LIES
         told = Liar(tmp_path, island, what, certificates, 8400 + liar.LIES.index(what))
         box = Box(tmp_path / "box", island, certificates / "ca.pem")
-        box.start()
         made.extend((told, box))
+        if kbps:
+            box.limits(kbps=kbps)
+        box.start()
         return told, box
 
     yield start
@@ -415,7 +418,7 @@ def test_a_store_that_has_it_after_all_is_believed_once_it_says_so(
 def test_a_store_that_stalls_is_left_after_a_while(lie: Callable[[str], tuple[Liar, Box]]) -> None:
     told, box = lie("stalls")
     box.parcel(told.origin, 20_000_000)
-    wait_for("the courier's word", lambda: LYING in box.status(), 60)
+    wait_for("the courier's word", lambda: LYING in box.status())
 
 
 @pytest.mark.parametrize("number", range(len(PRIVATE)))
@@ -428,7 +431,7 @@ def test_a_store_at_an_address_of_the_home_is_never_connected_to(
     log = folder / "requests"
     log.touch()
     words = ["honest", 8500 + number, folder / "server.pem", folder / "server-key.pem", log]
-    process = subprocess.Popen(
+    process = Process(
         island.command(sys.executable, "-m", "tests.courier.liar", *map(str, words)),
         stdout=subprocess.PIPE,
         cwd=ROOT,
@@ -443,8 +446,7 @@ def test_a_store_at_an_address_of_the_home_is_never_connected_to(
         assert box.report(digest) is None
         assert log.read_text() == ""
     finally:
-        process.kill()
-        process.wait()
+        process.end(signal.SIGKILL)
 
 
 def folder_made(folder: Path) -> Path:

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import ssl
-import subprocess
 import sys
 import threading
 import time
@@ -25,6 +24,7 @@ from device.registrar.hearing import courier_settings
 from tests.house import BIN, Broker, wait_for
 from tests.neighbourhood import TOWER, House, Sender, a_town
 from town.laptop import make_certificates
+from town.processes import PATIENCE_S, Process
 
 ROOT = Path(__file__).parents[2]
 
@@ -145,7 +145,9 @@ def site(tmp_path: Path) -> Iterator[tuple[type[Site], str, Path]]:
 
 
 def pool(ca: Path | None) -> urllib3.PoolManager:
-    return urllib3.PoolManager(ca_certs=str(ca) if ca else None, cert_reqs="CERT_REQUIRED", timeout=5)
+    return urllib3.PoolManager(
+        ca_certs=str(ca) if ca else None, cert_reqs="CERT_REQUIRED", timeout=PATIENCE_S
+    )
 
 
 def test_a_feed_is_asked_politely_and_handed_on_once(site: tuple[type[Site], str, Path]) -> None:
@@ -308,11 +310,9 @@ def test_as_a_user_of_its_own_it_hears_everything_and_can_read_nothing(
         os.chown(house.letterbox / "out/settings.json", 0, 61235)
         inside = [str(house.state / name) for name in ("state", "state/ledger.db", "run")]
         secrets = [clip, str(house.config), *inside]
-        with (tmp_path / "said").open("wb") as said, (tmp_path / "courier.log").open("wb") as log:
-            courier = subprocess.Popen(
-                [sys.executable, "-c", AS_NOBODY, str(house.letterbox), *secrets],
-                cwd=ROOT, stdout=said, stderr=log,
-            )  # fmt: skip
+        with (tmp_path / "said").open("wb") as said:
+            words = [sys.executable, "-c", AS_NOBODY, house.letterbox, *secrets]
+            courier = Process(words, cwd=ROOT, stdout=said, log=tmp_path / "courier.log")
         try:
             wait_for("the courier", lambda: b"town up" in (tmp_path / "courier.log").read_bytes())
             found = json.loads((tmp_path / "said").read_text())
@@ -320,11 +320,11 @@ def test_as_a_user_of_its_own_it_hears_everything_and_can_read_nothing(
             place = town.folder / "spool/in" / ("0" * 32)
             place.write_bytes(department.notice())
             wait_for("the notice", lambda: [row["headline"] for row in house.notices()])
-            assert (house.letterbox / "in").owner
-            assert all(path.stat().st_uid == 61234 for path in (house.letterbox / "in").iterdir())
+            written = list((house.letterbox / "in").iterdir())
+            assert written
+            assert {path.stat().st_uid for path in written} == {61234}
         finally:
-            courier.terminate()
-            assert courier.wait(10) == 0
+            assert courier.end() == 0
     finally:
         house.stop_all()
         town.__exit__()
@@ -338,15 +338,13 @@ def test_it_opens_no_file_of_the_house_but_the_letterbox(tmp_path: Path, broker:
     calls = tmp_path / "calls"
     try:
         command = ["strace", "-f", "-qq", "-e", "trace=file,connect,bind", "-o", calls]
-        with (tmp_path / "courier.log").open("wb") as log:
-            courier = subprocess.Popen(
-                [*command, BIN / "doorbelld-courier", "--letterbox", house.letterbox], stderr=log
-            )
-        wait_for("the courier", lambda: b"town up" in (tmp_path / "courier.log").read_bytes(), 40)
-        time.sleep(2)
+        words = [*command, BIN / "doorbelld-courier", "--letterbox", house.letterbox]
+        courier = Process(words, log=tmp_path / "courier.log")
+        wait_for("the courier", lambda: b"town up" in (tmp_path / "courier.log").read_bytes())
+        wait_for("its word of itself", (house.letterbox / "in/status.json").exists)
         children = Path(f"/proc/{courier.pid}/task/{courier.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGTERM)
-        courier.wait(20)
+        courier.wait()
     finally:
         house.stop_all()
         town.__exit__()

@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PATIENCE_S = 10
+from town.processes import GaveUp, Process, wait_for
+
 TIMES = ("st_atime_ns", "st_mtime_ns", "st_ctime_ns")
 PLAIN = ("st_mode", "st_nlink", "st_uid", "st_gid", "st_size", "st_blocks", "st_ino")
 
@@ -41,21 +42,19 @@ def slow_disk(folder: Path, mountpoint: Path) -> Iterator[SlowDisk]:
     """Mount `folder` at `mountpoint`; both exist."""
     control = folder.with_suffix(".control")
     disk = SlowDisk(control)
-    server = subprocess.Popen([sys.executable, __file__, folder, mountpoint, control])
+    server = Process([sys.executable, __file__, folder, mountpoint, control])
     try:
-        until_s = time.monotonic() + PATIENCE_S
-        while not os.path.ismount(mountpoint):
-            if server.poll() is not None or time.monotonic() > until_s:
-                raise RuntimeError("no FUSE file system; it needs root and libfuse: apt install fuse3")
-            time.sleep(0.05)
+        try:
+            wait_for(lambda: os.path.ismount(mountpoint), "the mount")
+        except GaveUp as error:
+            raise RuntimeError(
+                f"no FUSE file system; it needs root and libfuse: apt install fuse3: {error}"
+            ) from error
         yield disk
     finally:
         disk.be()
         subprocess.run(["umount", "-l", mountpoint], check=False)
-        try:
-            server.wait(PATIENCE_S)
-        finally:
-            server.kill()
+        server.end()
 
 
 def serve(folder: Path, mountpoint: str, control: Path) -> None:

@@ -25,6 +25,7 @@ from device.store.journal import Journal
 from device.store.orders import NewFact
 from device.worker import Worker
 from tests.house import Broker, Doorbell, Listener, wait_for
+from town.processes import PATIENCE_S
 
 Make = Callable[..., Doorbell]
 
@@ -100,17 +101,16 @@ def test_a_broker_that_takes_the_connection_and_says_nothing_holds_up_nothing(do
         took_s = [answered_s(door)]
         # At once late, although the link is in the middle of connecting.
         wait_for("the press to be settled", lambda: presses_in_log(door) == [True])
-        wait_for("the fault", lambda: "mqtt_down" in {f["code"] for f in door.status()["faults"]}, 40)
+        wait_for("the fault", lambda: "mqtt_down" in {f["code"] for f in door.status()["faults"]})
         took_s.append(answered_s(door))
         wait_for("the second press", lambda: presses_in_log(door) == [True, True])
         assert door.clips(1)[0]["cause"] == "press"
-        assert max(took_s) < 1
+        assert max(took_s) < 4, "it waits for no broker, however busy the machine is"
         from_s = time.monotonic()
         assert door.stop() == 0
-        assert time.monotonic() - from_s < 6
+        assert time.monotonic() - from_s < 20, "aim: 5 s; the bound is a busy machine's"
 
 
-@pytest.mark.timeout(90)
 def test_on_a_wire_that_is_cut_without_a_word_a_press_is_late_and_told_once_when_it_is_mended(
     doorbell: Make, wire: Wire, listener: Listener
 ) -> None:
@@ -122,15 +122,17 @@ def test_on_a_wire_that_is_cut_without_a_word_a_press_is_late_and_told_once_when
     wait_for("its PUBACK", lambda: presses_in_log(door) == [False])
     wire.cut.set()
     took_s = answered_s(door)
-    assert took_s < 1
-    wait_for("the link to be given up", lambda: door.status()["mqtt"]["state"] == "down", 40)
+    assert took_s < 4, "less than the wire needs to be given up, however busy the machine is"
+    wait_for("the link to be given up", lambda: door.status()["mqtt"]["state"] == "down")
     wait_for("the press to be settled", lambda: presses_in_log(door) == [False, True])
     wire.cut.clear()
-    rows = wait_for("both rows", lambda: r if len(r := listener.log("press")) >= 2 else None, 60)
-    time.sleep(1)
-    assert [row["late"] for row in listener.log("press")] == [False, True]
+    rows = wait_for("both rows", lambda: r if len(r := listener.log("press")) >= 2 else None)
     assert rows[0]["event_id"] == first["event_id"]
-    assert len(listener.of("press")) == 1, "what was not delivered in time is never live again"
+    last = ask(door.state, "POST", "/ring")  # behind which nothing of before can come any more
+    wait_for("the last press", lambda: len(listener.log("press")) > 2 and len(listener.of("press")) > 1)
+    assert [row["late"] for row in listener.log("press")] == [False, True, False]
+    live = [json.loads(press)["event_id"] for press in listener.of("press")]
+    assert live == [first["event_id"], last["event_id"]], "what was late is never live again"
 
 
 @pytest.mark.long
@@ -141,7 +143,7 @@ def test_a_broker_that_restarts_at_the_moment_of_a_press_loses_and_doubles_none(
     door = doorbell(mqtt={"port": wire.port, "keepalive_s": 5}).start()
     rung: list[dict[str, Any]] = []
     for number in range(4):
-        wait_for("the link", lambda: door.status()["mqtt"]["state"] == "up", 60)
+        wait_for("the link", lambda: door.status()["mqtt"]["state"] == "up")
         ringing = threading.Thread(target=lambda: rung.append(ask(door.state, "POST", "/ring")))
         if number % 2:  # in the broker's last breath, or just behind it
             ringing.start()
@@ -149,16 +151,16 @@ def test_a_broker_that_restarts_at_the_moment_of_a_press_loses_and_doubles_none(
         else:
             broker.stop()
             ringing.start()
-        ringing.join(5)
+        ringing.join(PATIENCE_S)
         broker.start()
-    wait_for("the link", lambda: door.status()["mqtt"]["state"] == "up", 60)
+    wait_for("the link", lambda: door.status()["mqtt"]["state"] == "up")
     rung.append(ask(door.state, "POST", "/ring"))
 
     def rows() -> dict[int, dict[str, Any]]:
         # The log may repeat a row whose PUBACK was lost; a reader tells it by its number.
         return {row["seq"]: row for row in dashboard.log("press")}
 
-    wait_for("each press in the log", lambda: len(rows()) == 5, 60)
+    wait_for("each press in the log", lambda: len(rows()) == 5)
     assert [row["occurred_at"] for row in rows().values()] == [press["occurred_at"] for press in rung]
     late = [row["late"] for row in rows().values()]
     print(f"5 presses, the broker restarted at 4 of them: late {late}")
@@ -180,7 +182,7 @@ def test_a_press_waits_for_no_log_and_a_log_that_cannot_be_read_is_asked_for_aga
     journal = Journal(tmp_path / "log.db", boot_id="b", keep_rows=100)
 
     def answer(*, readable: bool) -> None:
-        after_seq, limit = asked.get(timeout=20)
+        after_seq, limit = asked.get(timeout=PATIENCE_S)
         rows = journal.pending(after_seq or 0, limit) if readable else []
         texts = [(row.seq, json.dumps(row.payload)) for row in rows]
         page = LogPage(after_seq=after_seq, acked_seq=0 if readable else None, rows=texts)
@@ -206,5 +208,5 @@ def test_a_press_waits_for_no_log_and_a_log_that_cannot_be_read_is_asked_for_aga
     answer(readable=True)
     wait_for("both rows", lambda: len(listener.log()) == 2)
     assert worker.is_healthy()
-    assert worker.stop(5)
+    assert worker.stop(PATIENCE_S)
     journal.close()

@@ -12,6 +12,7 @@ import pytest
 from device.cli.client import ask
 from tests.faults.slow_disk import SlowDisk, slow_disk
 from tests.house import Doorbell, Listener, frames_of, wait_for
+from town.processes import PATIENCE_S
 
 Make = Callable[..., Doorbell]
 
@@ -42,7 +43,7 @@ def press_s(door: Doorbell, listener: Listener) -> float:
     before, from_s = len(listener.of("press")), time.monotonic()
     ask(door.state, "POST", "/ring")
     while len(listener.of("press")) == before:
-        assert time.monotonic() - from_s < 5, "the press never came"
+        assert time.monotonic() - from_s < PATIENCE_S, "the press never came"
         time.sleep(0.002)
     return time.monotonic() - from_s
 
@@ -83,12 +84,13 @@ def test_while_every_fsync_takes_five_seconds_a_press_waits_for_none_and_what_is
     disk.be()
     figures = f"press {max(took_s) * 1e3:.0f} ms, status {max(asked_s) * 1e3:.0f} ms; +{grown_kb} kB"
     print(f"worst of 6: {figures}")
-    assert max(took_s) < 1
-    assert max(asked_s) < 1
+    assert max(took_s) < 4, "less than one fsync, however busy the machine is"
+    assert max(asked_s) < 4
     assert grown_kb < 20_000
-    told = wait_for("the loss in the log", lambda: listener.log("clip_dropped"), 40)
+    told = wait_for("the loss in the log", lambda: listener.log("clip_dropped"))
+    assert told
     assert all("the disk was too slow" in row["reason"] for row in told)
-    wait_for("the end of the visit", lambda: not list((door.state / "state" / "clips").glob("*.part")), 40)
+    wait_for("the end of the visit", lambda: not list((door.state / "state" / "clips").glob("*.part")))
     clips = door.clips(1)
     assert sum(clip["lost_packets"] for clip in clips) > 0, "a clip says what is missing in it"
     press_s(door, listener)
@@ -117,7 +119,7 @@ def test_a_clip_is_not_told_as_kept_while_the_disk_fails_and_is_saved_afterwards
     assert ask(door.state, "GET", "/status")["storage"]["clips"] == 0
     assert listener.log("clip_kept") == []
     disk.be()
-    kept = wait_for("what could be saved", lambda: listener.log("clip_kept"), 40)[0]
+    kept = wait_for("what could be saved", lambda: listener.log("clip_kept"))[0]
     assert kept["adopted"]
     assert frames_of(door.clips(1)[0]["file"]) > 10
     wait_for("the loss in the log", lambda: listener.log("clip_dropped"))
@@ -144,6 +146,6 @@ def test_a_disk_that_cannot_be_read_leaves_a_ringing_bell(
     press_s(door, listener)
     assert Path(clip["file"]).exists()
     disk.be()
-    wait_for("the fault to go", lambda: not faults(door), 40)
+    wait_for("the fault to go", lambda: not faults(door))
     assert door.clips(1)[0] == clip, "nothing was taken for broken"
     assert door.stop() == 0

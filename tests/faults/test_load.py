@@ -62,7 +62,6 @@ def test_five_thousand_rows_that_wait_are_sent_in_order_while_a_press_stays_live
 
 
 @pytest.mark.long
-@pytest.mark.timeout(240)
 def test_the_bell_does_not_wait_for_a_year_of_clips_to_be_looked_through(
     doorbell: Make, listener: Listener
 ) -> None:
@@ -97,7 +96,7 @@ def test_the_bell_does_not_wait_for_a_year_of_clips_to_be_looked_through(
     live_s = time.monotonic() - from_s
     ask(door.state, "POST", "/ring")
     assert ask(door.state, "GET", "/status")["storage"]["clips"] == 0, "the scan goes on meanwhile"
-    wait_for("the scan", lambda: ask(door.state, "GET", "/status")["storage"]["clips"] >= 100_000, 120)
+    wait_for("the scan", lambda: ask(door.state, "GET", "/status")["storage"]["clips"] >= 100_000)
     scanned_s = time.monotonic() - from_s
     print(f"bell live after {live_s:.2f} s, 100,000 clips looked through after {scanned_s:.2f} s")
     assert live_s < 10

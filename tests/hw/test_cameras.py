@@ -31,6 +31,7 @@ from device.policy.masks import Masks
 from device.policy.pace import PICTURES_PER_S, Pace
 from device.worker import Worker
 from tests.house import free_port, make_video, wait_for
+from town.processes import PATIENCE_S, Process
 
 CLOCK = SystemClock()
 FAKES = Path(__file__).parent.parent / "fakes"
@@ -83,11 +84,11 @@ class Running:
             assert self.error is None, self.error
             return len(self.seen.packets) >= packets and len(self.seen.lumas) >= 3
 
-        wait_for("packets", enough, 40)
+        wait_for("packets", enough)
         return self
 
-    def failed(self, timeout_s: float = 30) -> str:
-        wait_for("the camera to fail", lambda: self.error, timeout_s)
+    def failed(self) -> str:
+        wait_for("the camera to fail", lambda: self.error)
         assert isinstance(self.error, CameraError)
         return str(self.error)
 
@@ -95,7 +96,7 @@ class Running:
         """Stop it; return how many seconds that took."""
         from_s = time.monotonic()
         self._stop.set()
-        self._thread.join(10)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
         assert self.error is None
         return time.monotonic() - from_s
@@ -137,25 +138,20 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def serve(videos: dict[str, Path]) -> Iterator[Callable[..., tuple[str, "subprocess.Popen[str]"]]]:
-    started: list[subprocess.Popen[str]] = []
+def serve(videos: dict[str, Path]) -> Iterator[Callable[..., tuple[str, Process]]]:
+    started: list[Process] = []
 
-    def start(codec: str, *options: str) -> tuple[str, "subprocess.Popen[str]"]:
+    def start(codec: str, *options: str) -> tuple[str, Process]:
         command = ["/usr/bin/python3", SERVER, videos[codec], "--codec", codec, "--port", str(free_port())]
-        server = subprocess.Popen(
-            [*command, "--seconds", "60", *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        words = [*command, "--seconds", "600", *options]
+        server = Process(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         started.append(server)
         assert server.stdout
-        return server.stdout.readline().strip(), server
+        return server.stdout.readline().decode().strip(), server
 
     yield start
     for server in started:
-        server.kill()
-        server.wait(10)
+        server.end(signal.SIGKILL)
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -241,7 +237,7 @@ def test_the_contract_of_every_camera(kind: str, camera: Camera) -> None:
     running = Running(camera).until(packets=40)
     assert running.beats > 3
     took_s = running.stop()
-    assert took_s < 5, "aim: 2 s; the bound is a busy machine's"
+    assert took_s < 20, "aim: 2 s; the bound is a busy machine's"
     packets, lumas = running.seen.packets, running.seen.lumas
 
     video = packets[0].format
@@ -255,6 +251,7 @@ def test_the_contract_of_every_camera(kind: str, camera: Camera) -> None:
 
     steps_us = np.diff([p.dts_us for p in packets])
     assert steps_us.min() >= 1000, "decoding times grow"
+    assert len(packets) > 2
     assert all(p.pts_us >= p.dts_us for p in packets)
     assert all(10_000 < p.duration_us < 200_000 for p in packets)
     assert all(p.size_bytes == len(bytes(p.data)) for p in packets)
@@ -364,7 +361,7 @@ def test_another_picture_size_in_one_stream_begins_another_format(
     running = Running(
         ChildCamera(config, clock=CLOCK) if in_child else open_camera(config, clock=CLOCK, masks=Masks())
     )
-    wait_for("the end", lambda: running.error, 40)
+    wait_for("the end", lambda: running.error)
     formats = list(dict.fromkeys(packet.format for packet in running.seen.packets))
     assert [(f.width_px, f.height_px) for f in formats] == [(320, 160), (640, 320)]
     first = next(packet for packet in running.seen.packets if packet.format == formats[1])
@@ -402,7 +399,7 @@ def test_damaged_pictures_do_not_end_a_camera(kind: str, videos: dict[str, Path]
     path = tmp_path / videos[kind].name
     path.write_bytes(whole)
     running = Running(stream(path))
-    wait_for("packets of two turns", lambda: running.error or len(running.seen.packets) > 50, 40)
+    wait_for("packets of two turns", lambda: running.error or len(running.seen.packets) > 50)
     running.stop()
 
 
@@ -431,7 +428,7 @@ def test_a_wifi_webcam_with_broken_pictures_keeps_the_time() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Webcam) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         running = Running(stream(f"http://127.0.0.1:{server.server_port}/live", timeout_s=5))
-        wait_for("packets", lambda: running.error or len(running.seen.packets) >= 30, 40)
+        wait_for("packets", lambda: running.error or len(running.seen.packets) >= 30)
         running.stop()
         server.shutdown()
     lags_us = np.array(running.seen.came_us) - np.array([p.dts_us for p in running.seen.packets])
@@ -505,12 +502,11 @@ def test_a_capture_process_ends_with_its_parent(kind: str, fake_picamera2: Calla
         f"camera = ChildCamera(CameraConfig.model_validate({config!r}), clock=SystemClock())\n"
         "camera.run(Sink(), threading.Event(), lambda: None)\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    parent = Process([sys.executable, "-c", program], stdout=subprocess.PIPE)
     assert parent.stdout
     assert parent.stdout.readline() == b"one\n"
     (child,) = children_of(parent.pid)
-    parent.kill()
-    parent.wait(10)
+    parent.end(signal.SIGKILL)
     wait_for("the child to end", lambda: not Path(f"/proc/{child}").exists())
 
 
@@ -533,8 +529,8 @@ def test_a_camera_that_hangs_is_opened_again(fake_picamera2: Callable[[str], Non
         patience_s=60,
     )
     worker.start()
-    wait_for("two openings", lambda: len({p.format.epoch for p in seen.packets}) >= 2, 60)
-    assert worker.stop(10)
+    wait_for("two openings", lambda: len({p.format.epoch for p in seen.packets}) >= 2)
+    assert worker.stop(PATIENCE_S)
     states = [fact.state for fact in facts if isinstance(fact, CameraReport)]
     assert states[:2] == ["opening", "live"]
     assert "down" in states

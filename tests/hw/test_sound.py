@@ -23,6 +23,7 @@ from device.policy.masks import Masks
 from device.store.recording import Recording
 from device.store.ring import Ring
 from tests.house import flashes_and_beeps, free_port, make_flashing, wait_for
+from town.processes import PATIENCE_S, Process
 
 CLOCK = SystemClock()
 SERVER = Path(__file__).parent.parent / "rtsp_server.py"
@@ -118,15 +119,13 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def heard(videos: Path) -> dict[str, Heard]:
     """Run every camera for some seconds, all at once; `dies` and `ends` end by themselves."""
-    servers: list[subprocess.Popen[str]] = []
+    servers: list[Process] = []
 
     def serve(name: str, sound: str, *more: str) -> str:
         command = ["/usr/bin/python3", SERVER, videos / name, "--audio", sound, "--port", str(free_port())]
-        servers.append(
-            subprocess.Popen([*command, *more], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        )
+        servers.append(Process([*command, *more], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
         assert servers[-1].stdout
-        return servers[-1].stdout.readline().strip()
+        return servers[-1].stdout.readline().decode().strip()
 
     urls = {kind: str(videos / name) for kind, (name, _, _) in FILES.items()}
     urls |= {kind: serve(*served) for kind, served in SERVED.items()}
@@ -165,14 +164,13 @@ def heard(videos: Path) -> dict[str, Heard]:
 
     try:
         for kind in urls:
-            wait_for(f"the camera {kind}", lambda kind=kind: enough(kind), 60)  # type: ignore[misc]
+            wait_for(f"the camera {kind}", lambda kind=kind: enough(kind))  # type: ignore[misc]
     finally:
         stop.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(PATIENCE_S)
         for server in servers:
-            server.kill()
-            server.wait(10)
+            server.end()
     return sinks
 
 

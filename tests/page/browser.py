@@ -4,7 +4,9 @@ import os
 import shutil
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, expect
+
+from town.processes import PATIENCE_S
 
 FLAGS = [
     "--no-sandbox",
@@ -27,6 +29,7 @@ DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 
 def chromium(playwright: Playwright) -> Browser:
     """Start Debian's Chromium."""
+    expect.set_options(timeout=PATIENCE_S * 1000)
     path = shutil.which("chromium", path=os.environ.get("PATH", "") + ":/usr/bin")
     return playwright.chromium.launch(executable_path=path, args=FLAGS)
 
@@ -44,7 +47,7 @@ class Watched:
         self.page.on("pageerror", lambda error: self.trouble.append(f"exception: {error}"))
         self.page.on("request", self._asked)
         self.page.on("response", lambda answer: self._answered(answer.status, answer.url))
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(PATIENCE_S * 1000)
 
     def _heard(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):

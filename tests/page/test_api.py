@@ -17,6 +17,7 @@ from device.config import PAGE_KEYS
 from tests.house import Broker, Doorbell, Listener, free_port, make_video, wait_for
 from tests.page.test_owner import QUIET_SCENE
 from tests.page.visitor import PASSWORD, Visitor
+from town.processes import PATIENCE_S
 
 Make = Callable[..., Doorbell]
 
@@ -41,7 +42,7 @@ def test_a_press_is_told_to_an_open_page_and_then_stands_in_the_day(door: Doorbe
         rung = door.json("ring")
         facts: list[dict[str, Any]] = []
         while not any(fact.get("kind") == "clip_kept" for fact in facts):
-            facts.append(json.loads(events.recv(timeout=20)))
+            facts.append(json.loads(events.recv(timeout=PATIENCE_S)))
     press = next(fact for fact in facts if fact.get("kind") == "press")
     assert press["event_id"] == rung["event_id"]
     table = owner.ask("GET", f"/api/visits?{day()}").told
@@ -103,11 +104,11 @@ def test_a_snapshot_shows_what_the_camera_sees(door: Doorbell, owner: Visitor, t
 
 def test_live_pictures_are_a_file_that_plays(door: Doorbell, owner: Visitor) -> None:
     with owner.socket("/api/live") as live:
-        head = json.loads(live.recv(timeout=20))
+        head = json.loads(live.recv(timeout=PATIENCE_S))
         assert head["codec"].startswith("avc1.")
         assert (head["width"], head["height"]) == (320, 180)
         data = b"".join(
-            part for part in (live.recv(timeout=20) for _ in range(30)) if isinstance(part, bytes)
+            part for part in (live.recv(timeout=PATIENCE_S) for _ in range(30)) if isinstance(part, bytes)
         )
     path = door.state / "live.mp4"
     path.write_bytes(data)
@@ -122,7 +123,7 @@ def test_h265_is_announced_by_its_codec(doorbell: Make, tmp_path: Path) -> None:
     camera = {"kind": "stream", "stream": {"url": str(video)}}
     door = doorbell(camera, page={"enabled": True, "port": 0}).start()
     with Visitor(door.page).claim(door).socket("/api/live") as live:
-        assert json.loads(live.recv(timeout=20))["codec"].startswith("hev1.1.6.L")
+        assert json.loads(live.recv(timeout=PATIENCE_S))["codec"].startswith("hev1.1.6.L")
 
 
 @pytest.mark.curl
@@ -138,6 +139,7 @@ def test_the_same_api_answers_on_the_command_socket(door: Doorbell) -> None:
     )  # fmt: skip
     page = Visitor(door.page).claim(door).ask("GET", "/api/openapi.json").told["paths"]
     only_page = set(page) - set(json.loads(routes.stdout)["paths"])
+    assert only_page
     # Who may come in, and what streams to a browser; all else is on both.
     assert all(
         path.startswith(("/api/live", "/api/log", "/api/s", "/api/claim", "/api/pass")) for path in only_page
@@ -191,7 +193,7 @@ def test_zones_change_what_is_watched_without_a_restart(doorbell: Make) -> None:
     everything = '[{name="all", kind="ignore", points=[[0,0],[1,0],[1,1],[0,1]]}]'
     assert door.run("config", "set", f"zones={everything}").returncode == 0
     wait_for("settling", lambda: door.status()["motion"] == "settling")
-    wait_for("the scene to be learnt", lambda: door.status()["motion"] == "still", 30)
+    wait_for("the scene to be learnt", lambda: door.status()["motion"] == "still")
     part = '[{name="path", kind="include", sensitivity=0.7, points=[[0.1,0.1],[0.9,0.1],[0.9,1],[0.1,1]]}]'
     assert door.run("config", "set", f"zones={part}").returncode == 0
     row = wait_for(
@@ -293,7 +295,9 @@ def test_masked_clips_are_shown_masked_on_the_page(doorbell: Make, tmp_path: Pat
     clip = door.clips(1)[0]["id"]
     (tmp_path / "seen.mp4").write_bytes(owner.ask("GET", f"/api/clips/{clip}/video").body)
     with av.open(str(tmp_path / "seen.mp4")) as file:
-        assert all(frame.to_ndarray(format="gray").std() < 3 for frame in file.decode(video=0))
+        spread = [frame.to_ndarray(format="gray").std() for frame in file.decode(video=0)]
+    assert len(spread) > 10
+    assert max(spread) < 3
     thumbnail = wait_for(
         "the thumbnail",
         lambda: (a := owner.ask("GET", f"/api/clips/{clip}/thumbnail.jpg")).status == 200 and a,
@@ -309,14 +313,18 @@ def test_the_live_view_is_covered_too_also_of_a_mask_drawn_while_somebody_watche
     door = doorbell(camera, page={"enabled": True, "port": 0}).start()
     owner = Visitor(door.page).claim(door).step_up()
     with owner.socket("/api/live") as live:
-        live.recv(timeout=20)
+        live.recv(timeout=PATIENCE_S)
         mask = {"name": "all", "points": [[0, 0], [1, 0], [1, 1], [0, 1]]}
         assert owner.ask("PATCH", "/api/config", {"changes": {"masks": [mask]}}).status == 200
         # A new head begins a new file, of covered pictures alone.
         head = next(
-            m for m in (live.recv(timeout=20) for _ in range(300)) if isinstance(m, str) and "codec" in m
+            m
+            for m in (live.recv(timeout=PATIENCE_S) for _ in range(300))
+            if isinstance(m, str) and "codec" in m
         )
-        parts = [part for part in (live.recv(timeout=20) for _ in range(30)) if isinstance(part, bytes)]
+        parts = [
+            part for part in (live.recv(timeout=PATIENCE_S) for _ in range(30)) if isinstance(part, bytes)
+        ]
     assert json.loads(head)["width"] == 320
     (tmp_path / "live.mp4").write_bytes(b"".join(parts))
     with av.open(str(tmp_path / "live.mp4")) as file:

@@ -58,7 +58,7 @@ def test_an_owner_sends_every_clip_to_a_place_of_his_own_and_opens_it_there(
         assert Axe().run(page).violations_count == 0
         house.run("record")
         clip = house.clips(1)[0]
-        wait_for("the backup", server.stored, 60)
+        wait_for("the backup", server.stored)
         wait_for("its entry", lambda: house.json("backup", "list")[0]["stored"] >= 1)
         kinds = [entry["kind"] for entry in house.ledger()]
         assert kinds[kinds.index("backup") :][:2] == ["backup", "backed_up"]

@@ -1,6 +1,5 @@
 """Requests and notices on the page, in a real browser: what an owner sees before anything could leave."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -92,7 +91,7 @@ def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: P
     accessible(page)
     picture(page, "senders")
 
-    page.wait_for_timeout(3_000)  # somebody comes to the door
+    wait_for("some pre-roll", lambda: house.status()["uptime_s"] > 4)
     house.run("record")
     house.clips(1)
     page.goto(f"{house.page}/#/requests")
@@ -147,7 +146,7 @@ def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: P
     assert entry["data"]["offer"]["clips"][0]["blur"]
 
     # How far it is, without a reload; there is no courier here, so it waits.
-    expect(page.get_by_role("progressbar", name="Waiting for the courier")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("progressbar", name="Waiting for the courier")).to_be_visible()
     accessible(page)
     picture(page, "release")
 
@@ -205,7 +204,5 @@ def test_an_alert_is_there_at_once_on_whatever_view(
     accessible(page)
     picture(page, "notices")
     hear(house, "notice", content)  # the feed repeats itself
-    wait_for(
-        "it to be read", lambda: not list((house.letterbox / "in").glob("*.in")) or time.sleep(1) or True
-    )
+    wait_for("it to be read", lambda: not list((house.letterbox / "in").glob("*.in")))
     assert len(house.notices()) == 1

@@ -3,7 +3,6 @@
 import json
 import stat
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from websockets.sync.client import ClientConnection
 
 from tests.house import Doorbell, free_port, wait_for
 from tests.page.visitor import PASSWORD, Visitor
+from town.processes import PATIENCE_S
 
 Make = Callable[..., Doorbell]
 QUIET_SCENE = {
@@ -35,7 +35,7 @@ def owner(door: Doorbell) -> Visitor:
 def hear_out(socket: ClientConnection) -> None:
     """Receive until the other side ends it, with ConnectionClosed."""
     for _ in range(1000):
-        socket.recv(timeout=10)
+        socket.recv(timeout=PATIENCE_S)
 
 
 def test_nothing_is_told_before_the_page_is_claimed(door: Doorbell) -> None:
@@ -236,7 +236,9 @@ def test_what_does_not_fit_is_told_and_changes_nothing(door: Doorbell, owner: Vi
         assert 400 <= answer.status < 500, path
         assert answer.told["error"]
     assert owner.ask("GET", "/api/config").told == door.json("config", "show")
-    assert all(row["source"] != "page" for row in door.json("config", "show"))
+    rows = door.json("config", "show")
+    assert rows
+    assert all(row["source"] != "page" for row in rows)
 
 
 def test_a_body_without_an_end_is_cut_off(door: Doorbell, owner: Visitor) -> None:
@@ -248,9 +250,7 @@ def test_a_body_without_an_end_is_cut_off(door: Doorbell, owner: Visitor) -> Non
 
 
 def test_who_connects_and_says_nothing_is_shown_out(door: Doorbell) -> None:
-    began = time.monotonic()
-    assert b"(still open)" not in Visitor(door.page).raw(b"GET / HT", timeout_s=25)
-    assert time.monotonic() - began < 20
+    assert b"(still open)" not in Visitor(door.page).raw(b"GET / HT")
 
 
 def test_two_hundred_connections_leave_the_bell_and_others_alone(door: Doorbell, owner: Visitor) -> None:
@@ -261,7 +261,7 @@ def test_two_hundred_connections_leave_the_bell_and_others_alone(door: Doorbell,
     try:
         for _ in range(200):
             each = socket.socket()
-            each.settimeout(5)
+            each.settimeout(PATIENCE_S)
             each.connect((host, int(port)))
             crowd.append(each)
         assert door.run("ring").returncode == 0
@@ -288,11 +288,10 @@ def test_a_crowd_of_guesses_does_not_slow_the_bell(door: Doorbell, owner: Visito
     try:
         for _ in range(5):
             assert door.run("ring").returncode == 0
-            time.sleep(0.2)
     finally:
         over.set()
         for each in crowd:
-            each.join(30)
+            each.join(PATIENCE_S)
     assert door.status()["faults"] == []
 
 

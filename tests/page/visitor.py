@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from websockets.sync.client import ClientConnection, connect
 
 from tests.house import Doorbell
+from town.processes import PATIENCE_S
 
 PASSWORD = "correct horse battery"  # noqa: S105  (of a doorbell that lives for a test)
 
@@ -34,7 +35,7 @@ class Visitor:
         self.token = ""
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        connection = http.client.HTTPConnection(self.host, timeout=20)
+        connection = http.client.HTTPConnection(self.host, timeout=PATIENCE_S)
         sent = {"Origin": self.url, "X-Doorbell-Token": self.token, "Cookie": self.cookie}
         content = None
         if body is not None:
@@ -75,11 +76,11 @@ class Visitor:
             f"ws://{self.host}{path}",
             origin=None if "Origin" in headers else self.url,  # type: ignore[arg-type]
             additional_headers=sent,
-            open_timeout=20,
+            open_timeout=PATIENCE_S,
             proxy=None,
         )
 
-    def raw(self, data: bytes, *, timeout_s: float = 20) -> bytes:
+    def raw(self, data: bytes, *, timeout_s: float = PATIENCE_S) -> bytes:
         """Send bytes and return what comes until the doorbell closes."""
         host, _, port = self.host.partition(":")
         answer = b""

@@ -1,8 +1,8 @@
 """Real servers for backups: wsgidav, OpenSSH's sftp, s3rver; here, or on an island."""
 
-import getpass
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +12,7 @@ from scripts.proofs.island import Here, Island
 from scripts.proofs.store import NODE, SERVER
 from tests import needs
 from tests.house import free_port, wait_for
+from town.processes import Process, user_name
 
 SBIN = "/usr/sbin/sshd"
 PASSWORD = "correct horse"  # noqa: S105  (of a server that lives for a test)
@@ -25,24 +26,26 @@ class Server:
         self.files = folder / "files"
         self.files.mkdir(parents=True)
         self.port = free_port()
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
 
     def run(self, *words: object) -> None:
-        with (self.folder / "log").open("ab") as log:
-            command = self.island.command(*(str(word) for word in words))
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        command = self.island.command(*(str(word) for word in words))
+        self.process = Process(command, log=self.folder / "log")
         probe = f"import socket; socket.create_connection(('{self.address}', {self.port}), 1)"
 
         def answers() -> bool:
-            command = self.island.command(sys.executable, "-c", probe)
+            command = self.island.command(sys.executable, "-S", "-c", probe)
             return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
-        wait_for(f"a server: {(self.folder / 'log').read_text()[-300:]}", answers)
+        try:
+            wait_for("a server", answers)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         if self.process:
-            self.process.kill()
-            self.process.wait()
+            self.process.end(signal.SIGKILL)
 
     def stored(self) -> list[Path]:
         return sorted(path for path in self.files.rglob("*.age*") if path.is_file())
@@ -95,7 +98,7 @@ class Sftp(Server):
 
     @property
     def user(self) -> str:
-        return getpass.getuser()
+        return user_name()
 
     @property
     def key(self) -> str:

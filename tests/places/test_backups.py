@@ -1,7 +1,6 @@
 """Sealed backups to the owner's own S3, WebDAV and SFTP: at home from the daemon, outside by the courier."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from scripts.proofs.island import STORE_ADDRESS, Here, Island
 from scripts.proofs.store import S3Store
 from tests.consent.house import House
 from tests.courier.box import Box
+from tests.house import wait_for
 from tests.places.servers import PASSWORD, Bucket, Sftp, WebDav, opened
 from town.laptop import make_certificates
 
@@ -279,10 +279,7 @@ def test_a_place_that_is_on_somebodys_home_network_is_not_the_couriers(
     box.start()
     origin = "https://home.example"
     digest = carried(box, "webdav", f"{origin}/bell", origin, "anna", PASSWORD)
-    until = time.monotonic() + 20
-    while "not on the internet" not in box.status() and time.monotonic() < until:
-        time.sleep(0.1)
-    assert "not on the internet" in box.status()
+    wait_for("the courier's word", lambda: "not on the internet" in box.status())
     report = box.report(digest)
     assert report is None or report.left_bytes == 0
     box.stop()

@@ -50,7 +50,7 @@ def test_a_planted_violation_is_caught(tmp_path: Path, good: tuple[bytes, Promis
     assert report.wrong
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_changed_byte_outside_the_pictures_goes_unnoticed_unless_it_means_the_same(
     tmp_path: Path, good: tuple[bytes, Promise], data: st.DataObject
@@ -70,7 +70,7 @@ def test_no_changed_byte_outside_the_pictures_goes_unnoticed_unless_it_means_the
         assert len(numbers(path)) == of.frames
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_nothing_can_be_put_in_anywhere(
     tmp_path: Path, good: tuple[bytes, Promise], data: st.DataObject
@@ -83,7 +83,7 @@ def test_nothing_can_be_put_in_anywhere(
     assert not audit(path, of, []).good
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=400))
 def test_what_is_no_clip_is_a_violation_and_never_a_crash(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "clip.mp4"

@@ -20,6 +20,7 @@ from device.store.reconcile import row_for
 from device.store.ring import Ring
 from device.worker import Worker
 from tests.house import wait_for
+from town.processes import PATIENCE_S
 
 CLIPS, CLIP_BYTES, KEPT = 20, 1_000_000, 4
 
@@ -80,6 +81,7 @@ def test_orders_are_answered_between_the_deletions_of_a_lowered_limit(make: Make
         orders.put(StarClip(clip_id="none", on=True, reply=answer))
         one.turn(wait_s=0)
         assert len(answered_at) <= CLIPS
+    assert len(answered_at) > 1
     assert all(before - after <= MOST_A_LOOK for before, after in pairwise(answered_at))
     assert left(layout) == names[-KEPT:]
     one.close()
@@ -96,7 +98,7 @@ def test_a_lowered_limit_is_reached_without_a_rest(
     wait_for("the limit", lambda: len(left(layout)) <= KEPT)
     thread.stopping.set()
     orders.put(Flush())
-    assert thread.stop(20)
+    assert thread.stop(PATIENCE_S)
     assert len(left(layout)) == KEPT
 
 

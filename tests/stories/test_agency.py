@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.proofs.tampering import forged
+from town.processes import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 PATH = {"PYTHONPATH": str(ROOT)}
@@ -29,7 +30,7 @@ class Desk:
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "scripts.requester", "--folder", self.folder / "keys", *words],
-            capture_output=True, text=True, check=False, cwd=self.folder, timeout=30, env=PATH,
+            capture_output=True, text=True, check=False, cwd=self.folder, timeout=PATIENCE_S, env=PATH,
         )  # fmt: skip
 
     def good(self, *words: str) -> str:
@@ -147,7 +148,7 @@ def test_notices_are_written_and_mistakes_are_told(desk: Desk) -> None:
 def test_the_demonstration_comes_about(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "scripts.proofs.demo", "--folder", tmp_path / "d"],
-        capture_output=True, text=True, check=False, cwd=ROOT, timeout=110,
+        capture_output=True, text=True, check=False, cwd=ROOT, timeout=2 * PATIENCE_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "it waits for the owner of: Anna" in done.stdout

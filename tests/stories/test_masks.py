@@ -20,6 +20,7 @@ from device.policy.masks import GREY, Masks
 from device.policy.zones import filled
 from device.worker import Worker
 from tests.house import Doorbell, Listener, flashes_and_beeps, make_flashing, wait_for
+from town.processes import PATIENCE_S
 
 Make = Callable[..., Doorbell]
 WINDOW = ((0.3, 0.2), (0.8, 0.3), (0.6, 0.9))
@@ -27,7 +28,9 @@ MASK = {"name": "window", "points": [list(corner) for corner in WINDOW]}
 
 
 def inside(picture: NDArray[Any], polygon: Any = WINDOW) -> NDArray[Any]:
-    return picture[filled(polygon, picture.shape[1], picture.shape[0]) > 0]
+    found = picture[filled(polygon, picture.shape[1], picture.shape[0]) > 0]
+    assert found.size
+    return found
 
 
 def deep_inside(picture: NDArray[Any]) -> NDArray[Any]:
@@ -43,6 +46,7 @@ def test_every_pixel_that_the_polygon_touches_is_covered(size: tuple[int, int]) 
     masks.burn(plane)
     fine = filled(WINDOW, width * 16, height * 16).reshape(height, 16, width, 16)
     touched = fine.any(axis=(1, 3))
+    assert touched.any()
     assert (plane[touched] == GREY).all()
     assert (plane == 255).any()
 
@@ -103,9 +107,9 @@ def test_motion_never_sees_what_is_covered(kind: str, video: Path) -> None:
     worker = Worker("camera", work, inbox=lambda _: None, patience_s=60)
     worker.start()
     try:
-        wait_for("pictures", lambda: len(seen.lumas) >= 5 and len(seen.packets) >= 20, 30)
+        wait_for("pictures", lambda: len(seen.lumas) >= 5 and len(seen.packets) >= 20)
     finally:
-        assert worker.stop(10)
+        assert worker.stop(PATIENCE_S)
     for frame in seen.lumas:
         assert (inside(frame.luma) == GREY).all()
         assert frame.luma.std() > 1
@@ -163,7 +167,7 @@ def test_nobody_is_told_who_moves_behind_a_mask(doorbell: Make, listener: Listen
     everything = {"name": "all", "points": [[0, 0], [1, 0], [1, 1], [0, 1]]}
     camera = {"kind": "scene", "scene": scene}
     doorbell(camera, motion={"enabled": True, "quiet_s": 1}, masks=[everything]).start()
-    wait_for("the visitor's press", lambda: listener.of("press"), 30)
+    wait_for("the visitor's press", lambda: listener.of("press"))
     assert "ON" not in listener.of("motion")
 
 

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from tests.house import Broker, Listener, wait_for
 from tests.neighbourhood import TOWER, House, Sender, a_town
 from town.laptop import Town
+from town.processes import PATIENCE_S
 
 pytestmark = pytest.mark.server
 
@@ -56,7 +57,7 @@ def put(town: Town, content: bytes) -> int:
     place = f"{town.address}/in/{secrets.token_hex(16)}"
     request = urllib.request.Request(place, data=content, method="PUT")  # noqa: S310  (https, ours)
     context = ssl.create_default_context(cafile=str(town.ca))
-    with urllib.request.urlopen(request, context=context, timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, context=context, timeout=PATIENCE_S) as answer:  # noqa: S310
         status: int = answer.status
         return status
 
@@ -252,7 +253,7 @@ def test_the_spool_takes_and_gives_nothing(town: Town) -> None:
     ):
         request = urllib.request.Request(town.address + path, data=data, method=method)  # noqa: S310
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(request, context=context, timeout=10)  # noqa: S310
+            urllib.request.urlopen(request, context=context, timeout=PATIENCE_S)  # noqa: S310
         assert 400 <= refused.value.code < 500, (method, path)
 
 

@@ -25,7 +25,7 @@ def test_every_message_of_a_visit_fits_its_schema(
     door = doorbell({"kind": "scene", "scene": scene}, motion={"enabled": True}).start()
     listener.say("chime_muted/set", "ON")
     listener.say("chime_muted/set", "perhaps")
-    wait_for("the visitor's press", lambda: listener.of("press"), 30)
+    wait_for("the visitor's press", lambda: listener.of("press"))
     door.stop()
     wait_for("the stop", lambda: listener.log("stopped"))
     seen = {row["kind"] for row in listener.log()}

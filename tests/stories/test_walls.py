@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-import subprocess
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +13,7 @@ import pytest
 from scripts.proofs.island import STORE_ADDRESS, Island
 from tests.house import BIN, Broker, wait_for
 from tests.neighbourhood import House, Sender
+from town.processes import Process
 
 pytestmark = pytest.mark.namespace
 NOBODY = 65_534
@@ -27,13 +28,12 @@ def house(tmp_path: Path, broker: Broker) -> Iterator[House]:
     made.stop_all()
 
 
-def courier(house: House, uid: int) -> subprocess.Popen[bytes]:
+def courier(house: House, uid: int) -> Process:
     """Start a courier that becomes another user once it has loaded what it is made of."""
     drop = f"os.setgroups([]); os.setgid({uid}); os.setuid({uid})"
     program = f"import os; from device.courier.main import main; {drop}; main()"
     words = [sys.executable, "-c", program, "--letterbox", house.letterbox]
-    with (house.state / "courier.log").open("ab") as log:
-        made = subprocess.Popen(words, stderr=log, cwd=ROOT)
+    made = Process(words, log=house.state / "courier.log", cwd=ROOT)
     wait_for("the courier", (house.letterbox / "in/status.json").exists)
     return made
 
@@ -64,8 +64,7 @@ def test_walls_that_stand_hold_and_a_courier_of_the_same_user_is_told(house: Hou
         assert all(row["holds"] for row in told), told
         assert {row["said"] for row in told} == {"Permission denied"}
     finally:
-        apart.terminate()
-        apart.wait(10)
+        apart.end()
     for path in (house.letterbox / "in").iterdir():
         path.unlink()
     shutil.chown(house.letterbox / "in", os.geteuid())
@@ -76,8 +75,7 @@ def test_walls_that_stand_hold_and_a_courier_of_the_same_user_is_told(house: Hou
         assert "OPEN" in done.stdout
         assert "are both units installed?" in done.stdout
     finally:
-        same.terminate()
-        same.wait(10)
+        same.end()
 
 
 def test_a_doorbell_that_reaches_the_internet_is_told_and_one_that_cannot_is_believed(
@@ -88,12 +86,12 @@ def test_a_doorbell_that_reaches_the_internet_is_told_and_one_that_cannot_is_bel
         Island(tmp_path / "island", {"store.example": STORE_ADDRESS}) as island,
         Island(tmp_path / "walled", {}) as walled,
     ):
-        serve = f"import socket,time; s=socket.create_server(('{STORE_ADDRESS}', 8443)); time.sleep(60)"
-        listener = subprocess.Popen(island.command("python3", "-c", serve))
+        serve = f"import signal,socket; s=socket.create_server(('{STORE_ADDRESS}', 8443)); signal.pause()"
+        listener = Process(island.command("python3", "-c", serve))
         for name, where in (("inside", island.command), ("outside", walled.command)):
             made = House(tmp_path / name, broker.port, mqtt={"enabled": False})
-            with (made.state / "log").open("ab") as log:
-                made.process = subprocess.Popen(where(BIN / "doorbelld", "--config", made.config), stderr=log)
+            words = where(BIN / "doorbelld", "--config", made.config)
+            made.process = Process(words, log=made.state / "log")
             wait_for("the socket", lambda made=made: made.run("ledger", "show").returncode == 0)  # type: ignore[misc]
             sender = Sender(tmp_path / f"dep-{name}")
             origin = f"https://{STORE_ADDRESS}:8443"
@@ -101,8 +99,8 @@ def test_a_doorbell_that_reaches_the_internet_is_told_and_one_that_cannot_is_bel
             made.pin(sender)
             told[name] = [row for row in rows(made) if row["who"] == "doorbelld"]
             made.stop_all()
-        listener.kill()
-        listener.wait()
+        listener.end(signal.SIGKILL)
     assert [row["said"] for row in told["inside"]] == ["connected: there is no wall"]
     assert not told["inside"][0]["holds"]
+    assert told["outside"]
     assert all(row["holds"] for row in told["outside"])

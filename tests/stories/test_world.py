@@ -1,6 +1,7 @@
 """Stories of what the world does to a doorbell: brokers, disks, cameras, strangers."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.house import Doorbell, Listener, frames_of, free_port, make_video, wait_for
+from town.processes import PATIENCE_S, Process
 
 Make = Callable[..., Doorbell]
 
@@ -42,7 +44,7 @@ def test_a_second_daemon_on_the_same_state_refuses_and_names_the_first(doorbell:
     assert door.process is not None
     second = subprocess.run(
         [Path(sys.executable).parent / "doorbelld", "--config", door.config],
-        capture_output=True, text=True, check=False, timeout=20,
+        capture_output=True, text=True, check=False, timeout=PATIENCE_S,
     )  # fmt: skip
     assert second.returncode == 1
     assert f"another doorbelld (pid {door.process.pid}) runs on the state directory" in second.stderr
@@ -71,8 +73,8 @@ def test_hostile_mqtt_changes_nothing(doorbell: Make, listener: Listener) -> Non
 
 def test_two_doorbells_of_one_name_are_told_and_do_not_fight_without_pause(doorbell: Make) -> None:
     one, two = doorbell().start(), doorbell(name="e").start()
-    wait_for("the hint", lambda: "Each needs a device.id of its own" in one.log_path.read_text(), 40)
-    time.sleep(4)
+    wait_for("the hint", lambda: "Each needs a device.id of its own" in one.log_path.read_text())
+    time.sleep(4)  # what must not happen is a matter of time: without a pause it would be some hundred
     ups = [door.log_path.read_text().count("mqtt state=up") for door in (one, two)]
     assert sum(ups) < 10
 
@@ -117,7 +119,7 @@ def test_privacy_closes_the_camera_and_the_bell_still_rings(doorbell: Make, list
 
 def test_a_file_that_ends_is_said_and_the_bell_rings_on(doorbell: Make, video: Path) -> None:
     door = doorbell({"kind": "stream", "stream": {"url": str(video), "loop": False}}).start()
-    fault = wait_for("the fault", lambda: door.status()["faults"], 30)[0]
+    fault = wait_for("the fault", lambda: door.status()["faults"])[0]
     assert fault["code"] == "camera_down"
     assert "the stream ended" in fault["text"]
     assert door.json("ring")["event_type"] == "ring"
@@ -140,10 +142,10 @@ def test_an_rtsp_camera_dies_in_mid_clip_and_comes_back(
 ) -> None:
     port = free_port()
 
-    def serve() -> subprocess.Popen[bytes]:
+    def serve() -> Process:
         script = Path(__file__).parent.parent / "rtsp_server.py"
         command = ["/usr/bin/python3", str(script), str(video), "--port", str(port), "--seconds", "90"]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return Process(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     server = serve()
     try:
@@ -158,28 +160,26 @@ def test_an_rtsp_camera_dies_in_mid_clip_and_comes_back(
 
         door.json("ring")
         wait_for("a clip to grow", growing)
-        server.kill()
-        server.wait(10)
-        wait_for("the fault", lambda: door.status()["faults"], 30)
+        server.end(signal.SIGKILL)
+        wait_for("the fault", lambda: door.status()["faults"])
         first = door.clips(1)[0]
         assert frames_of(first["file"]) > 5
         server = serve()
-        wait_for("the camera", lambda: door.status()["camera"]["state"] == "live", 60)
+        wait_for("the camera", lambda: door.status()["camera"]["state"] == "live")
         wait_for("the visit to go on", growing)
         door.stop()
         names = sorted((door.state / "state" / "clips").iterdir())
         assert len(names) == 2, "the same event goes on in a second clip"
         assert frames_of(str(names[1])) > 5
     finally:
-        server.kill()
-        server.wait(10)
+        server.end(signal.SIGKILL)
 
 
 def test_without_a_daemon_the_command_says_so(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     done = subprocess.run(
         [Path(sys.executable).parent / "doorbell", "--state", tmp_path, "ring"],
-        capture_output=True, text=True, check=False, timeout=20,
+        capture_output=True, text=True, check=False, timeout=PATIENCE_S,
     )  # fmt: skip
     assert done.returncode == 3
     assert done.stderr.startswith("doorbell: no doorbelld is running here")
@@ -203,15 +203,12 @@ def test_the_embedded_broker_speaks_3_1_1_and_a_press_gets_through(tmp_path: Pat
         f"listeners:\n  default:\n    type: tcp\n    bind: 127.0.0.1:{port}\n"
         "plugins:\n  amqtt.plugins.authentication.AnonymousAuthPlugin:\n    allow_anonymous: true\n"
     )
-    broker = subprocess.Popen(
-        [Path(sys.executable).parent / "amqtt", "-c", config],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    words = [Path(sys.executable).parent / "amqtt", "-c", config]
+    broker = Process(words, log=tmp_path / "amqtt.log")
     door = Doorbell(tmp_path / "d", port, {"kind": "pi"})
     try:
         door.start(camera=False)
-        mqtt = wait_for("the link", lambda: m if (m := door.status()["mqtt"])["state"] == "up" else None, 60)
+        mqtt = wait_for("the link", lambda: m if (m := door.status()["mqtt"])["state"] == "up" else None)
         assert mqtt["protocol"] == "3.1.1"
         listener = Listener(port)
         door.json("ring")
@@ -220,7 +217,5 @@ def test_the_embedded_broker_speaks_3_1_1_and_a_press_gets_through(tmp_path: Pat
         assert door.stop() == 0
     finally:
         if door.process:
-            door.process.kill()
-            door.process.wait(10)
-        broker.terminate()
-        broker.wait(10)
+            door.process.end(signal.SIGKILL)
+        broker.end()
