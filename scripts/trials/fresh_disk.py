@@ -94,7 +94,16 @@ def mounted(image: Path, device: str, mountpoint: Path) -> Iterator[None]:
             )
         yield
     finally:
+        unmount(mountpoint)
+
+
+def unmount(mountpoint: Path) -> None:
+    """Unmount; if it is in use, which is an error, at least leave nothing behind."""
+    try:
         command("umount", str(mountpoint))
+    except SystemExit:
+        subprocess.run(["umount", "--lazy", mountpoint], check=False)
+        raise
 
 
 def _mount_count(image: Path) -> int:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from scripts.benches.processes import shared
 from scripts.trials.block_log import DISCARD, FLUSH, FUA, MARK, Entry, entries, logged_disk
-from scripts.trials.fresh_disk import MOUNT, CannotMount, attached, command, mounted
+from scripts.trials.fresh_disk import MOUNT, CannotMount, attached, command, mounted, unmount
 from scripts.trials.plants import PLANTS
 from scripts.trials.promises import Promises, verdict
 from scripts.trials.simulate import Tally, ram, say
@@ -53,7 +53,7 @@ def record(plant: str | None, log_path: Path) -> None:
             if done.returncode:
                 raise SystemExit(f"faults: the workload failed: {done.stderr[-2000:]}")
         finally:
-            command("umount", str(mountpoint))
+            unmount(mountpoint)
 
 
 def replay(log_path: Path, *, between: int, every: int, seed: int, jobs: int) -> Tally:

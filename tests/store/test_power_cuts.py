@@ -17,6 +17,8 @@ from scripts.trials.simulate import lay_out, simulate
 from scripts.trials.syscalls import Enter, Move, Operation, Sync, SyncFolder, Write
 
 SEED = 11
+BUSY_S = 400
+"""Ten seconds of work, beside thirty others on two cores."""
 
 
 def outcomes(disk: Disk, tmp_path: Path) -> set[frozenset[tuple[str, bytes]]]:
@@ -108,6 +110,7 @@ def mounts_copied() -> Iterator[None]:
 
 @pytest.mark.fuse
 @pytest.mark.mount
+@pytest.mark.timeout(BUSY_S)
 def test_the_store_keeps_its_promises_on_ext4(recorded: Path) -> None:
     tally = power.trial(None, recorded, between=2, every=30, seed=SEED, jobs=2)
     assert tally.states > 50
@@ -116,6 +119,7 @@ def test_the_store_keeps_its_promises_on_ext4(recorded: Path) -> None:
 
 @pytest.mark.fuse
 @pytest.mark.mount
+@pytest.mark.timeout(BUSY_S)
 def test_a_disk_that_somebody_still_holds_is_not_taken_for_the_next(
     recorded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,5 +167,6 @@ def test_a_log_is_whole_though_somebody_still_holds_the_disk(tmp_path: Path) -> 
 
 @pytest.mark.fuse
 @pytest.mark.mount
+@pytest.mark.timeout(BUSY_S)
 def test_a_planted_bug_is_found_on_ext4(tmp_path: Path) -> None:
     assert power.trial("log-normal", None, between=2, every=30, seed=SEED, jobs=2).broken > 0
