@@ -29,6 +29,15 @@ def addresses(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
+def home_addresses() -> list[str]:
+    """Return this machine's own addresses in home networks, loopback's included."""
+    import ifaddr  # the bell does not wait for it
+
+    ips = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
+    found = {str(ip[0] if isinstance(ip, tuple) else ip) for ip in ips}
+    return sorted(address for address in found if is_home(address))
+
+
 def is_address(host: str) -> bool:
     """Return whether a host is given as a number and not by name."""
     try:

@@ -4,15 +4,13 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-
-import ifaddr
 
 from device.clock import Clock
 from device.config import PageConfig
 from device.errors import CommandError
-from device.home_network import is_home
+from device.home_network import home_addresses
 from device.page import tls
 
 log = logging.getLogger(__name__)
@@ -67,7 +65,7 @@ class Certificate:
     def _made(self) -> Path:
         """Return the file of a certificate that fits, made anew if need be."""
         now_us = self._clock.wall_us()
-        hosts = [*host_names(self._config), "127.0.0.1", "::1", *_home_addresses()]
+        hosts = [*host_names(self._config), "127.0.0.1", "::1", *home_addresses()]
         cert, ca, ca_key = (self._state_dir / name for name in ("page.pem", "page-ca.pem", "page-ca-key.pem"))
         if not (ca.exists() and ca_key.exists() and tls.authority_good(ca.read_bytes(), now_us)):
             made, key = tls.make_authority(self._name, hosts, now_us)
@@ -78,10 +76,3 @@ class Certificate:
         if not cert.exists() or not tls.still_good(cert.read_bytes(), hosts, now_us):
             self._keep(cert.name, tls.make_certificate(self.authority, ca_key.read_bytes(), hosts, now_us))
         return cert
-
-
-def _home_addresses() -> Sequence[str]:
-    """Return this machine's addresses in the home network."""
-    ips = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
-    found = {str(ip[0] if isinstance(ip, tuple) else ip) for ip in ips}
-    return sorted(address for address in found if is_home(address))

@@ -25,6 +25,7 @@ from scripts.proofs.store import HOST, NoStore, Store, require_node
 from scripts.requester.opening import open_parcel
 from scripts.requester.report import write_report
 from town.laptop import Missing, Town
+from town.processes import GaveUp
 
 FIRST_PORT = 8081
 HOUSES = {"Anna": 0.0, "Bela": 1.2, "Chen": 2.1, "Dora": 3.0, "Emil": -1.4}
@@ -46,22 +47,26 @@ def main() -> int:
     )
     parser.add_argument("--stay", action="store_true", help="let it all run until Enter: look at the pages")
     parser.add_argument(
-        "--folder", type=Path, help="where everything is written (default: a temporary folder)"
+        "--folder",
+        type=Path,
+        help="where everything is written (default: a temporary folder, kept only if something fails)",
     )
     parser.add_argument("--on-the-island", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="n"))
+    status = 1
     try:
         if arguments.on_the_island:
             return tell(folder, stay=arguments.stay)
         require_node()
-        return on_an_island(folder, stay=arguments.stay)
-    except (Missing, NoIsland, NoStore) as error:
+        status = on_an_island(folder, stay=arguments.stay)
+    except (GaveUp, Missing, NoIsland, NoStore) as error:
         print(f"scripts/demo-neighbourhood: {error}", file=sys.stderr)
-        return 1
-    finally:
-        if arguments.folder is None:
-            shutil.rmtree(folder, ignore_errors=True)
+    if status and not arguments.on_the_island:
+        print(f"scripts/demo-neighbourhood: failed; everything that it wrote is in {folder}", file=sys.stderr)
+    elif arguments.folder is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    return status
 
 
 def on_an_island(folder: Path, *, stay: bool) -> int:

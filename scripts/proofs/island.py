@@ -25,6 +25,21 @@ class NoIsland(Exception):
     """Namespaces cannot be made here; the message says what is missing."""
 
 
+def forbidden() -> str:
+    """Return what forbids namespaces to users who are not root, if a setting of this kernel does."""
+    settings = {
+        "kernel/apparmor_restrict_unprivileged_userns": "1",
+        "kernel/unprivileged_userns_clone": "0",
+        "user/max_user_namespaces": "0",
+    }
+    for name, value in settings.items() if os.geteuid() else ():
+        path = Path("/proc/sys", name)
+        if path.exists() and path.read_text().strip() == value:
+            setting = f"{name.replace('/', '.')} = {value}"
+            return f" (this kernel allows them to root alone: {setting}); run this with sudo"
+    return ""
+
+
 class Island:
     """A namespace; a context manager. `hosts` are the names that exist there, with their addresses."""
 
@@ -64,7 +79,7 @@ class Island:
         said = self._holder.stdout.readline().decode().strip() if self._holder.stdout else ""
         if said != "ready":
             self.__exit__()
-            raise NoIsland(f"a network namespace cannot be made here: {said}")
+            raise NoIsland(f"a network namespace cannot be made here: {said}{forbidden()}")
         return self
 
     def __exit__(self, *_: object) -> None:
