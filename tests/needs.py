@@ -91,7 +91,7 @@ def missing(need: str) -> str:
     if is_here():
         return ""
     bring = packages(need)
-    return f"needs {what}" + (f": sudo apt install {bring}" if bring else "")
+    return f"needs {what}" + (f": sudo apt install --no-install-recommends {bring}" if bring else "")
 
 
 def require(need: str) -> None:
