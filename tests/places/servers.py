@@ -1,6 +1,7 @@
 """Real servers for backups: wsgidav, OpenSSH's sftp, s3rver; here, or on an island."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ class Server:
         self.process: Process | None = None
 
     def run(self, *words: object) -> None:
-        command = self.island.command(*(str(word) for word in words))
+        command = self.island.command_as_ourselves(*map(str, words))
         self.process = Process(command, log=self.folder / "log")
         probe = f"import socket; socket.create_connection(('{self.address}', {self.port}), 1)"
 
@@ -83,7 +84,8 @@ class Sftp(Server):
             command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / name)]
             subprocess.run(command, check=True)
         (self.folder / "authorized").write_text((self.folder / "user.pub").read_text())
-        Path("/run/sshd").mkdir(exist_ok=True)
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)
         (self.folder / "config").write_text(
             f"Port {self.port}\nListenAddress {self.address}\nHostKey {self.folder}/host\n"
             f"AuthorizedKeysFile {self.folder}/authorized\nStrictModes no\nUsePAM no\n"
