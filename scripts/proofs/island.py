@@ -93,6 +93,17 @@ class Island:
         target = ["--target", str(self._holder.pid)]
         return ["nsenter", *target, "--net", "--mount", *user, "--", *map(str, words)]
 
+    def command_as_ourselves(self, *words: str | Path) -> list[str]:
+        """Return the words that run a server in it as the user that we are.
+
+        Where the island is not root's, one seems to be root there, and a server would become somebody
+        else, which it cannot: there is nobody else.
+        """
+        if os.geteuid() == 0:
+            return self.command(*words)
+        user = ["--user", f"--map-user={os.geteuid()}", f"--map-group={os.getegid()}"]
+        return self.command("unshare", *user, "--", *words)
+
     def run(self, *words: str | Path, **options: Any) -> "subprocess.CompletedProcess[str]":
         """Run a command in it."""
         return subprocess.run(self.command(*words), capture_output=True, text=True, check=False, **options)
@@ -102,5 +113,9 @@ class Here:
     """Stands for an island that one is on already."""
 
     def command(self, *words: str | Path) -> list[str]:
+        """Return the words as they are."""
+        return [str(word) for word in words]
+
+    def command_as_ourselves(self, *words: str | Path) -> list[str]:
         """Return the words as they are."""
         return [str(word) for word in words]

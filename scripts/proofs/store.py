@@ -141,7 +141,7 @@ class S3Store:
         return self
 
     def _start(self, *words: object) -> None:
-        command = self._island.command(*(str(word) for word in words))
+        command = self._island.command_as_ourselves(*map(str, words))
         self._processes.append(Process(command, log=self._folder / "log", cwd=ROOT))
 
     def __exit__(self, *_: object) -> None:

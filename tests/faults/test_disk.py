@@ -79,7 +79,7 @@ def test_while_every_fsync_takes_five_seconds_a_press_waits_for_none_and_what_is
         from_s = time.monotonic()
         ask(door.state, "GET", "/status")
         asked_s.append(time.monotonic() - from_s)
-        time.sleep(1.2)
+        time.sleep(1.2)  # so that the presses meet the disk at different places of its five seconds
     grown_kb = memory_kb(door) - before_kb
     disk.be()
     figures = f"press {max(took_s) * 1e3:.0f} ms, status {max(asked_s) * 1e3:.0f} ms; +{grown_kb} kB"

@@ -33,10 +33,12 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Watched]]:
 @pytest.fixture
 def picture(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Page, str], None]:
     """Take a screenshot; `scripts/test --keep-pictures` writes those of the README anew."""
-    folder = IMAGES if request.config.getoption("--keep-pictures") else tmp_path
+    kept = request.config.getoption("--keep-pictures")
+    folder = IMAGES if kept else tmp_path
 
     def take(page: Page, name: str) -> None:
-        page.wait_for_timeout(300)  # so that what has just been drawn stands still
+        if kept:
+            page.wait_for_timeout(300)  # so that what has just been drawn stands still
         page.screenshot(path=folder / f"page-{name}.jpg", type="jpeg", quality=80, animations="disabled")
 
     return take

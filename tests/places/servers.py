@@ -29,7 +29,7 @@ class Server:
         self.process: Process | None = None
 
     def run(self, *words: object) -> None:
-        command = self.island.command(*(str(word) for word in words))
+        command = self.island.command_as_ourselves(*map(str, words))
         self.process = Process(command, log=self.folder / "log")
         probe = f"import socket; socket.create_connection(('{self.address}', {self.port}), 1)"
 
