@@ -60,6 +60,16 @@ class Seen:
         self.notes.append(text)
 
 
+RUNNING: list["Running"] = []
+
+
+@pytest.fixture(autouse=True)
+def _no_camera_outlives_its_test() -> Iterator[None]:
+    yield
+    while RUNNING:
+        RUNNING.pop().end()
+
+
 class Running:
     """A camera in a thread, as the house runs it."""
 
@@ -70,6 +80,7 @@ class Running:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(camera,), daemon=True)
         self._thread.start()
+        RUNNING.append(self)
 
     def _run(self, camera: Camera) -> None:
         try:
@@ -93,12 +104,15 @@ class Running:
         assert isinstance(self.error, CameraError)
         return str(self.error)
 
-    def stop(self) -> float:
-        """Stop it; return how many seconds that took."""
-        from_s = time.monotonic()
+    def end(self) -> None:
         self._stop.set()
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
+
+    def stop(self) -> float:
+        """Stop it; return how many seconds that took."""
+        from_s = time.monotonic()
+        self.end()
         assert self.error is None
         return time.monotonic() - from_s
 
