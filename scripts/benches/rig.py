@@ -19,6 +19,7 @@ import av
 from device.cli.client import Connection
 from device.config import config_below, dump_config
 from device.hw.porch import Porch
+from town.processes import user_name
 
 BIN = Path(sys.executable).parent
 KEPT_ALIVE_S = 15
@@ -49,7 +50,7 @@ class Broker:
         config.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
             # What waits for a subscriber outlives an orderly restart. As root it would become another user.
-            f"persistence true\npersistence_location {folder}/\nuser root\n"
+            f"persistence true\npersistence_location {folder}/\nuser {user_name()}\n"
         )
         self._command = [found, "-c", str(config)]
         self.start()

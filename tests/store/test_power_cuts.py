@@ -74,9 +74,8 @@ def test_the_store_keeps_its_promises_whatever_a_power_cut_leaves() -> None:
 
 
 @pytest.mark.strace
-@pytest.mark.parametrize("name", ["log-normal", "rename-first"])
-def test_a_planted_bug_is_found(name: str) -> None:
-    assert simulate(name, states=500, seed=SEED, jobs=2).broken > 0
+def test_a_planted_bug_is_found() -> None:
+    assert simulate("log-normal", states=500, seed=SEED, jobs=2).broken > 0
 
 
 @pytest.mark.long
