@@ -1,6 +1,6 @@
 """Every fact that crosses a thread, and what the camera delivers. Frozen; units in the names.
 
-Facts go into the desk's inbox; nothing else does. Times are CLOCK_MONOTONIC microseconds.
+Facts go into the controller's inbox; nothing else does. Times are CLOCK_MONOTONIC microseconds.
 """
 
 from collections.abc import Callable
@@ -206,12 +206,12 @@ class ClipDropped:
 
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """The keeper has ended every recording; what it kept was told before."""
+    """The storage worker has ended every recording; what it kept was told before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreReport:
-    """What the keeper knows of the disk."""
+    """What the storage worker knows of the disk."""
 
     used_bytes: int
     limit_bytes: int
@@ -313,14 +313,14 @@ class LedgerReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusAsked:
-    """A reader wants the state of the house; the desk calls `reply` and goes on."""
+    """A reader wants the state of the house; the controller calls `reply` and goes on."""
 
     reply: Callable[[dict[str, Any]], None] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigChanged:
-    """The owner changed settings; all but the desk has taken them already. `keys`: which."""
+    """The owner changed settings; all but the controller has taken them already. `keys`: which."""
 
     config: "Config"
     keys: tuple[str, ...]
@@ -367,4 +367,4 @@ Fact = (
     | StopAsked
 )
 Inbox = Callable[[Fact], None]
-"""Puts one fact into the desk's inbox; never blocks."""
+"""Puts one fact into the controller's inbox; never blocks."""

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from server.dev_processes import forget_the_ended
 from tests import needs
-from tests.house import Broker, Doorbell, Listener, make_video
-from town.processes import forget_the_ended
+from tests.support.doorbell import Broker, Doorbell, Listener, make_video
 
 # An example's time says how loaded a machine is. Seeds stay random; a failure says how to have it again.
 settings.register_profile("doorbelld", deadline=None, print_blob=True)
@@ -77,7 +77,7 @@ def browser() -> Iterator[Any]:
     """Debian's Chromium, one for all tests of a process: Playwright allows no second one beside it."""
     from playwright.sync_api import sync_playwright  # brings an event loop with it
 
-    from tests.page.browser import chromium
+    from tests.web.browser import chromium
 
     with sync_playwright() as playwright:
         started = chromium(playwright)

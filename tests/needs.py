@@ -55,7 +55,7 @@ def can_make_namespaces() -> bool:
 
 
 def has_node() -> bool:
-    return (ROOT / "town/store/node_modules/@tus/server").is_dir() and runs(NODE, "--version")
+    return (ROOT / "server/store/node_modules/@tus/server").is_dir() and runs(NODE, "--version")
 
 
 def has_rtsp() -> bool:
@@ -70,7 +70,7 @@ def has_fuse() -> bool:
 CHECKS: dict[str, tuple[Callable[[], bool], str]] = {
     "broker": (program("mosquitto"), "an MQTT broker"),
     "server": (program("nginx"), "nginx"),
-    "node": (has_node, "Node with the packages of town/store: then scripts/setup --dev"),
+    "node": (has_node, "Node with the packages of server/store: then scripts/setup --dev"),
     "namespace": (can_make_namespaces, "root or user namespaces"),
     "chromium": (program("chromium"), "Chromium"),
     "rtsp": (has_rtsp, "an RTSP server"),

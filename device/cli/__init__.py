@@ -13,7 +13,7 @@ from typing import Any
 
 from device import __version__
 from device.cli import clips as of_clips
-from device.cli import house as of_house
+from device.cli import daemon as of_daemon
 from device.cli import motion as of_motion
 from device.cli import page as of_page
 from device.cli.client import FAILED, NO_DAEMON, OK, NoDaemon
@@ -123,9 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    _with_json(_add(commands, "ring", of_house.ring, "ring as if the button was pressed"))
-    _with_json(_add(commands, "status", of_house.status, "how the doorbell is, at a glance"))
-    _with_json(_add(commands, "record", of_house.record, "make a clip of this moment"))
+    _with_json(_add(commands, "ring", of_daemon.ring, "ring as if the button was pressed"))
+    _with_json(_add(commands, "status", of_daemon.status, "how the doorbell is, at a glance"))
+    _with_json(_add(commands, "record", of_daemon.record, "make a clip of this moment"))
     clips = commands.add_parser(
         "clips", help="list, export, star or delete what was recorded"
     ).add_subparsers(metavar="COMMAND", required=True)
@@ -155,10 +155,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_motion(commands)
     _add_owner(commands)
     add_consent(commands, _add, _with_json)
-    log = _add(commands, "log", of_house.log, "what happened, oldest first")
+    log = _add(commands, "log", of_daemon.log, "what happened, oldest first")
     _with_json(log)
     log.add_argument("--last", type=_count, default=50, metavar="N", help="so many rows (default: 50)")
-    prove = _add(commands, "check", of_house.check, "prove that clips and index agree")
+    prove = _add(commands, "check", of_daemon.check, "prove that clips and index agree")
     _with_json(prove)
     prove.add_argument("--deep", action="store_true", help="read every clip and compare its SHA-256")
     prove.add_argument(
@@ -168,9 +168,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="COMMAND", required=True
     )
     _with_json(
-        _add(doctor, "walls", of_house.walls, "try to reach the internet, and the house from the courier")
+        _add(
+            doctor,
+            "isolation",
+            of_daemon.isolation,
+            "try to reach the internet, and the house from the courier",
+        )
     )
-    check = _add(commands, "check-config", of_house.check_config, "read a configuration, say what is wrong")
+    check = _add(commands, "check-config", of_daemon.check_config, "read a configuration, say what is wrong")
     check.add_argument("file", metavar="FILE", type=Path)
     return parser
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
-from device.cli.bar import Bar
 from device.cli.client import FAILED, OK, ask, print_json
-from device.cli.words import bytes_text
+from device.cli.formatting import bytes_text
+from device.cli.progress_bar import Bar
 from device.errors import CommandError
 
 GB = 1_000_000_000

@@ -1,4 +1,4 @@
-"""Asking the daemon: its API (device/page/api.py), as HTTP over the command socket."""
+"""Asking the daemon: its API (device/web/routes_device.py), as HTTP over the command socket."""
 
 import http.client
 import json
@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from device.errors import CommandError, DoorbellError
-from device.page.socket_address import SOCKET_NAME, short_address
+from device.web.socket_address import SOCKET_NAME, short_address
 
 OK, FAILED, USAGE, NO_DAEMON = 0, 1, 2, 3
 TIMEOUT_S = 10.0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from device.cli.client import FAILED, OK, ask, clip_path, print_json
-from device.cli.words import bytes_text, clips_text
+from device.cli.formatting import bytes_text, clips_text
 from device.errors import CommandError
 from device.store.files import open_plain, sha256_of
 
@@ -92,8 +92,8 @@ def _copied(clip: dict[str, Any], target: Path) -> tuple[str, int]:
 
 
 def _masked(clip: dict[str, Any], target: Path) -> tuple[str, int]:
-    from device.policy.masks import Masks  # loads OpenCV and PyAV, for this only
-    from device.store.masked import masked_copy
+    from device.media.masks import Masks  # loads OpenCV and PyAV, for this only
+    from device.store.masked_export import masked_copy
 
     growing = target.with_name(f".{target.name}.growing")
     if target.exists():

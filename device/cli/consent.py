@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from device.cli.bar import Bar
 from device.cli.client import FAILED, OK, ask, ask_raw, print_json
-from device.cli.words import save
+from device.cli.formatting import save
+from device.cli.progress_bar import Bar
 from device.consent.keys import spoken
 from device.errors import CommandError
 

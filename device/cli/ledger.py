@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from device.cli.client import FAILED, OK, ask, ask_raw, print_json, state_dir
-from device.cli.words import save
+from device.cli.formatting import save
 from device.consent.keys import spoken
 from device.errors import CommandError
 
@@ -28,7 +28,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 def verify(arguments: argparse.Namespace) -> int:
     """Prove that the ledger is what was written; needs no daemon."""
-    from device.registrar.ledger import Ledger, LedgerBroken
+    from device.consent_service.ledger import Ledger, LedgerBroken
 
     path = arguments.file or state_dir(arguments.state) / "ledger.db"
     if not path.exists():

@@ -13,10 +13,10 @@ from device.config import Config, load_config
 from device.errors import CommandError
 
 if TYPE_CHECKING:
-    from device.cli.motion_story import Luma, Settings, Story
-    from device.policy.masks import Masks
-    from device.policy.motion import Tuning
-    from device.policy.visit import VisitEnded
+    from device.cli.motion_analysis import DetectorSettings, Luma, Story
+    from device.media.masks import Masks
+    from device.motion.detector import Tuning
+    from device.motion.visit import VisitEnded
 
 WHERE = {
     "nearer": "came nearer",
@@ -25,7 +25,7 @@ WHERE = {
     "right": "went to the right",
     "none": "stayed about where it was",
 }
-MOST_MOMENTS = 8
+MAX_MOMENTS = 8
 
 
 def why(arguments: argparse.Namespace) -> int:
@@ -91,8 +91,8 @@ def _draw(arguments: argparse.Namespace, visit: dict[str, Any]) -> None:
 
 def _behind(state: Path | None, visit: dict[str, Any]) -> "Luma | None":
     """Return the picture of the event's clip at the surest moment, or None without a clip."""
-    from device.cli.motion_story import pictures_at
-    from device.policy.masks import Masks
+    from device.cli.motion_analysis import pictures_at
+    from device.media.masks import Masks
 
     best = max(visit["why"], key=lambda glimpse: float(glimpse["score"]))
     at = datetime.fromisoformat(visit["started_at"]).timestamp() + best["s"]
@@ -110,7 +110,7 @@ def _behind(state: Path | None, visit: dict[str, Any]) -> "Luma | None":
 def tune(arguments: argparse.Namespace) -> int:
     """Replay a recording with other settings; print and plot what would change."""
     from device.cli import motion_plot
-    from device.cli.motion_story import pictures_at, stories
+    from device.cli.motion_analysis import pictures_at, stories
 
     config = load_config(arguments.config) if arguments.config else Config()
     path, masks = _recording(arguments, config)
@@ -145,7 +145,7 @@ def tune(arguments: argparse.Namespace) -> int:
 
 def _recording(arguments: argparse.Namespace, config: Config) -> "tuple[Path, Masks]":
     """Return the file meant and what is covered in it: one that is there, or the clip of that id."""
-    from device.policy.masks import Masks
+    from device.media.masks import Masks
 
     path = Path(arguments.recording)
     polygons = [mask.points for mask in config.masks]
@@ -158,16 +158,16 @@ def _recording(arguments: argparse.Namespace, config: Config) -> "tuple[Path, Ma
     return Path(clip["file"]), Masks([*polygons, *clip["masks"]])
 
 
-def _settings(config: Config, arguments: argparse.Namespace, *, changed: bool) -> "Settings":
-    from device.cli.motion_story import Settings
-    from device.policy.motion import Tuning
-    from device.policy.zones import Zones
+def _settings(config: Config, arguments: argparse.Namespace, *, changed: bool) -> "DetectorSettings":
+    from device.cli.motion_analysis import DetectorSettings
+    from device.motion.detector import Tuning
+    from device.motion.zones import Zones
 
     tuning = Tuning()
     for text in arguments.set if changed else ():
         tuning = _with(tuning, text)
     sensitivity = arguments.sensitivity if changed else None
-    return Settings(
+    return DetectorSettings(
         zones=Zones.configured(config.zones, config.motion, sensitivity=sensitivity),
         tuning=tuning,
         quiet_us=int(config.motion.quiet_s * 1e6),
@@ -194,7 +194,7 @@ def _asked(arguments: argparse.Namespace) -> str:
 
 
 def _span(visit: "VisitEnded") -> tuple[float, float]:
-    from device.cli.motion_story import Story
+    from device.cli.motion_analysis import Story
 
     return Story.at_s(visit.started_us), Story.at_s(visit.last_us)
 
@@ -235,7 +235,7 @@ def _difference(now: "Story", changed: "Story") -> str:
 
 def _moments(told: "list[Story]") -> list[float]:
     """Return the seconds worth a look: where the stories differ most, the peaks, and the highest rest."""
-    from device.policy.motion import THRESHOLD
+    from device.motion.detector import THRESHOLD
 
     chosen: list[float] = []
     peaks = [story.at_s(visit.peak_us) for story in told for visit in story.visits]
@@ -248,10 +248,10 @@ def _moments(told: "list[Story]") -> list[float]:
         key=lambda s: -abs(told[-1].look_at(s).score - told[0].look_at(s).score),
     )
     rest = sorted((s for s, look in told[-1].looks if look.movers), key=lambda s: -told[-1].look_at(s).score)
-    even = [told[0].seconds * part / MOST_MOMENTS for part in range(1, MOST_MOMENTS)]
+    even = [told[0].seconds * part / MAX_MOMENTS for part in range(1, MAX_MOMENTS)]
     for s in [*peaks, *differ, *rest, *even]:
         if all(abs(s - other) > told[0].seconds / 20 for other in chosen):
             chosen.append(s)
-        if len(chosen) == MOST_MOMENTS:
+        if len(chosen) == MAX_MOMENTS:
             break
     return sorted(chosen)

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.cli.motion_story import Luma, Story
+from device.cli.motion_analysis import Luma, Story
 from device.errors import CommandError
-from device.policy.motion import THRESHOLD
+from device.motion.detector import THRESHOLD
 
 Canvas = NDArray[np.uint8]
 Colour = tuple[int, int, int]

@@ -11,7 +11,7 @@ def audit(arguments: argparse.Namespace) -> int:
     """Audit a clip as it is audited before it is released."""
     from device.release.audit import Promise
     from device.release.audit import audit as audited  # loads PyAV
-    from device.release.canary import patterns
+    from device.release.leak_scan import patterns
 
     given = (arguments.frames, arguments.length_us)
     if (given[0] is None) != (given[1] is None):

@@ -21,13 +21,13 @@ from device.config.model import (
     ZoneConfig,
 )
 from device.config.paths import config_below
-from device.config.sources import GRAVE_KEYS, PAGE_FILE, PAGE_KEYS, Sources, load_config, read_sources
+from device.config.sources import PAGE_FILE, PAGE_KEYS, RECENT_AUTH_KEYS, Sources, load_config, read_sources
 from device.config.toml import dump_config
 
 __all__ = [
-    "GRAVE_KEYS",
     "PAGE_FILE",
     "PAGE_KEYS",
+    "RECENT_AUTH_KEYS",
     "ButtonConfig",
     "CameraConfig",
     "ChimeConfig",

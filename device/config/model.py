@@ -19,10 +19,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from device.config.file_reading import open_once
 from device.config.polygon import Point, polygon_mistakes
-from device.config.reading import open_once
 from device.config.toml import number_text, quoted
-from device.home_network import is_address, is_home
+from device.system.local_network import is_address, is_home
 
 
 def _at(key: str, sentence: str) -> PydanticCustomError:
@@ -369,14 +369,14 @@ class NeighbourhoodConfig(Table):
     broker_ca_file: str = ""
     upload_kbps: int = Field(0, ge=0, le=1_000_000)
     upload_hours: str = ""
-    letterbox_dir: AbsolutePath = Field(Path("/var/lib/doorbelld-letterbox"), validate_default=True)
+    spool_dir: AbsolutePath = Field(Path("/var/lib/doorbelld-spool"), validate_default=True)
 
     _hours = field_validator("upload_hours")(_two_times)
     _readable = field_validator("broker_ca_file")(_readable_file)
 
-    @field_validator("letterbox_dir")
+    @field_validator("spool_dir")
     @classmethod
-    def _is_whole(cls, letterbox_dir: Path, info: ValidationInfo) -> Path:
+    def _is_whole(cls, spool_dir: Path, info: ValidationInfo) -> Path:
         told = info.data
         if told.get("enabled") and told.get("broker_host") == "":
             raise _at("broker_host", "is empty; name the town's broker, or set enabled = false")
@@ -385,7 +385,7 @@ class NeighbourhoodConfig(Table):
                 "latitude",
                 "and longitude are 0: say where the house stands (it is compared with here, and never told)",
             )
-        return letterbox_dir
+        return spool_dir
 
 
 class Config(Table):
@@ -421,7 +421,7 @@ class Config(Table):
     @field_validator("clips")
     @classmethod
     def _ring_holds_pre_roll(cls, clips: ClipsConfig, info: ValidationInfo) -> ClipsConfig:
-        # A network stream's rate is not ours to know; the keeper measures it.
+        # A network stream's rate is not ours to know; the storage worker measures it.
         camera = info.data.get("camera")
         if not isinstance(camera, CameraConfig) or camera.kind == "stream":
             return clips

@@ -6,14 +6,14 @@ from itertools import pairwise
 Point = tuple[float, float]
 """(x, y) as shares of the picture, 0..1, origin top left."""
 
-_FEWEST_POINTS, _MOST_POINTS = 3, 32
+_FEWEST_POINTS, _MAX_POINTS = 3, 32
 
 
 def polygon_mistakes(points: list[Point]) -> Iterator[str]:
     """Yield what keeps the points from being a simple polygon; the first is the one to tell."""
-    if not _FEWEST_POINTS <= len(points) <= _MOST_POINTS:
+    if not _FEWEST_POINTS <= len(points) <= _MAX_POINTS:
         fewer = len(points) < _FEWEST_POINTS
-        need = f"needs {_FEWEST_POINTS}" if fewer else f"has {_MOST_POINTS} at most"
+        need = f"needs {_FEWEST_POINTS}" if fewer else f"has {_MAX_POINTS} at most"
         count = f"{len(points)} point{'s' * (len(points) != 1)}"
         yield f"{count}, a polygon {need}; {'add the missing' if fewer else 'leave some out'}"
     for number, (x, y) in enumerate(points, 1):

@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from device.config.mistakes import line_of, sentence
+from device.config.diagnostics import line_of, sentence
+from device.config.file_reading import read_text
 from device.config.model import Config
-from device.config.reading import read_text
 from device.config.toml import line_numbers, syntax_mistake
 from device.errors import ConfigError
 
@@ -45,9 +45,9 @@ PAGE_KEYS = (
     "neighbourhood.upload_hours",
 )
 """What the page may change: all of it takes effect without a restart."""
-GRAVE_KEYS = ("mqtt.", "masks", "neighbourhood.")
+RECENT_AUTH_KEYS = ("mqtt.", "masks", "neighbourhood.")
 """What says where data goes, and what nobody shall see: the password is asked again."""
-MOST_UNDO = 20
+MAX_UNDO = 20
 _SECRET_KEYS = ("camera.stream.url", "camera.stream.substream_url")
 
 Values = dict[str, Any]
@@ -85,7 +85,7 @@ class Sources:
         page = {key: page[key] for key in PAGE_KEYS if page.get(key) is not None}
         if page == self.page:
             return self
-        after = replace(self, page=page, before=(*self.before, self.page)[-MOST_UNDO:])
+        after = replace(self, page=page, before=(*self.before, self.page)[-MAX_UNDO:])
         try:
             replace(after, text="").config()  # without lines: these values stand in no file
         except ConfigError as error:

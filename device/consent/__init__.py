@@ -1,1 +1,1 @@
-"""Rules of consent: what may come in, what it means, what would leave. Pure: the registrar has the ledger."""
+"""Rules of consent: what may come in, what it means, what would leave. Pure: the consent service has the ledger."""

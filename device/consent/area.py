@@ -21,7 +21,7 @@ EARTH_RADIUS_KM = 6371.0088
 FEWEST_CORNERS = 3
 WIDEST_DEG = 20.0
 """No polygon here is wider: so none reaches over the 180th meridian without our seeing it."""
-SMALLEST_KM2, LARGEST_KM2 = 0.065, 1.295
+MIN_KM2, MAX_KM2 = 0.065, 1.295
 """What a request may ask for: a fortieth of a square mile to half of one."""
 
 

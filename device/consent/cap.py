@@ -22,15 +22,15 @@ from device.consent import area
 from device.consent.models import Severity
 from device.consent.reasons import Reason, Refused
 
-LARGEST_BYTES = 1_048_576
-LARGEST_ALERT_BYTES = 65_536
-MOST_ALERTS = 500
+MAX_BYTES = 1_048_576
+MAX_ALERT_BYTES = 65_536
+MAX_ALERTS = 500
 _PIECE_BYTES = 8_192
-LONGEST_HEADLINE, LONGEST_TEXT, LONGEST_ID = 160, 2000, 400
+MAX_HEADLINE, MAX_TEXT, MAX_ID = 160, 2000, 400
 DAY_S = 86_400
 """How long an alert holds that does not say so itself."""
 NEWS_S = 7 * DAY_S
-_LONGEST_S = 30 * DAY_S
+_MAX_S = 30 * DAY_S
 
 _ATOM = "{http://www.w3.org/2005/Atom}"
 _CAP = tuple(f"{{urn:oasis:names:tc:emergency:cap:1.{minor}}}" for minor in (2, 1))
@@ -42,7 +42,7 @@ _SEVERITIES: dict[str, Severity] = {
 }
 _TAG = re.compile(r"<[^>]*>")
 _SPACE = re.compile(r"[ \t\r\n]+")
-_MOST_POLYGON_CORNERS = 2000
+_MAX_POLYGON_CORNERS = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class Alert:
 
 def alerts_of(document: bytes) -> list[Alert]:
     """Return what a document says, in its order; what is broken in it is left out. Raises Refused."""
-    if len(document) > LARGEST_BYTES:
+    if len(document) > MAX_BYTES:
         raise Refused(Reason.TOO_LARGE)
     try:
         root = _parsed(document)
@@ -97,12 +97,12 @@ def alerts_of(document: bytes) -> list[Alert]:
     if not elements and root.tag != f"{_ATOM}feed":
         raise Refused(Reason.NOT_A_FEED)
     alerts = []
-    for element in elements[:MOST_ALERTS]:
+    for element in elements[:MAX_ALERTS]:
         try:
             alert = _atom(element) if element.tag == f"{_ATOM}entry" else _cap(element)
         except (ValueError, OverflowError, KeyError):
             continue
-        if alert and len(alert.body) <= LARGEST_ALERT_BYTES:
+        if alert and len(alert.body) <= MAX_ALERT_BYTES:
             alerts.append(alert)
     return alerts
 
@@ -149,8 +149,8 @@ def _cap(alert: Element) -> Alert | None:
         replaces=tuple(_id(each) for each in _find(alert, "references").split()) if kind != "Alert" else (),
         series="",
         severity=_SEVERITIES.get(_find(info, "severity"), "unknown"),
-        headline=_text(_find(info, "headline") or _find(info, "event"), LONGEST_HEADLINE) or "(no headline)",
-        text=_text(text, LONGEST_TEXT),
+        headline=_text(_find(info, "headline") or _find(info, "event"), MAX_HEADLINE) or "(no headline)",
+        text=_text(text, MAX_TEXT),
         sent=sent_s,
         expires=_end(sent_s, expires, DAY_S),
         polygons=tuple(
@@ -159,7 +159,7 @@ def _cap(alert: Element) -> Alert | None:
         circles=tuple(
             _circle(found.text) for each in areas for cap in _CAP for found in each.findall(f"{cap}circle")
         ),
-        area_text=_text("; ".join(_find(each, "areaDesc") for each in areas), LONGEST_HEADLINE),
+        area_text=_text("; ".join(_find(each, "areaDesc") for each in areas), MAX_HEADLINE),
         body=tostring(alert),
     )
 
@@ -182,14 +182,14 @@ def _atom(entry: Element) -> Alert | None:
         replaces=(),
         series=series,
         severity=_SEVERITIES.get(severity, "unknown"),
-        headline=_text(_find(entry, "headline") or _words(entry.find(f"{_ATOM}title")), LONGEST_HEADLINE)
+        headline=_text(_find(entry, "headline") or _words(entry.find(f"{_ATOM}title")), MAX_HEADLINE)
         or "(no headline)",
-        text=_text(_words(told), LONGEST_TEXT),
+        text=_text(_words(told), MAX_TEXT),
         sent=sent,
         expires=_end(sent, _find(entry, "expires"), DAY_S if severity else NEWS_S),
         polygons=(_ring(polygon),) if polygon else (),
         circles=(),
-        area_text=_text(_find(entry, "areaDesc"), LONGEST_HEADLINE),
+        area_text=_text(_find(entry, "areaDesc"), MAX_HEADLINE),
         body=tostring(entry),
     )
 
@@ -222,7 +222,7 @@ def _text(text: str, longest: int) -> str:
 
 
 def _id(text: str) -> str:
-    if len(text) > LONGEST_ID or not text.isprintable():
+    if len(text) > MAX_ID or not text.isprintable():
         raise ValueError(text[:40])
     return text
 
@@ -233,14 +233,14 @@ def _time(text: str) -> int:
 
 
 def _end(sent: int, expires: str, otherwise_s: int) -> int:
-    return min(_time(expires) if expires else sent + otherwise_s, sent + _LONGEST_S)
+    return min(_time(expires) if expires else sent + otherwise_s, sent + _MAX_S)
 
 
 def _ring(text: str | None) -> list[list[float]]:
     """Return a CAP polygon ("latitude,longitude …", closed) as a ring of GeoJSON's order."""
     pairs = [pair.split(",") for pair in (text or "").split()]
     ring = [[float(longitude), float(latitude)] for latitude, longitude in pairs]
-    if not area.FEWEST_CORNERS < len(ring) <= _MOST_POLYGON_CORNERS or ring[0] != ring[-1]:
+    if not area.FEWEST_CORNERS < len(ring) <= _MAX_POLYGON_CORNERS or ring[0] != ring[-1]:
         raise ValueError("a CAP polygon has four pairs at least, and ends where it began")
     if not all(abs(longitude) <= 180 and abs(latitude) <= 90 for longitude, latitude in ring):  # noqa: PLR2004
         raise ValueError("a CAP polygon is in degrees")

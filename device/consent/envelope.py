@@ -20,14 +20,14 @@ REQUEST = "footage-request+jws"
 NOTICE = "region-notice+jws"
 RECORD = "sender-record+jws"
 
-LARGEST_BYTES = 32_768
+MAX_BYTES = 32_768
 DEEPEST = 8
-MOST_VALUES = {REQUEST: 400, NOTICE: 400, RECORD: 1_000}
+MAX_VALUES = {REQUEST: 400, NOTICE: 400, RECORD: 1_000}
 """Commas and colons outside texts: twice what the largest polygon of each makes."""
-LARGEST_INTEGER = 2**53 - 1
+MAX_INTEGER = 2**53 - 1
 """What every JSON reader can hold (RFC 8259, section 6)."""
-LONGEST_NUMBER = 25
-MOST_ESCAPES = 4_000
+MAX_NUMBER = 25
+MAX_ESCAPES = 4_000
 """A notice of 2,000 letters that are all escaped has half of it."""
 SIGNATURE_BYTES = 64
 
@@ -35,7 +35,7 @@ _COMPACT = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _HEADER = re.compile(rb'\{"alg":"EdDSA","typ":"([a-z-]{1,40}\+jws)","kid":"([a-z2-7]{26})"\}')
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NUMBER = re.compile(rb"-?[0-9][0-9.eE+-]*")
-_LONG = len(str(LARGEST_INTEGER))
+_LONG = len(str(MAX_INTEGER))
 _BRACKETS = re.compile(rb"[\[\]{}]")
 
 
@@ -59,7 +59,7 @@ def header(data: bytes, types: Collection[str]) -> tuple[str, str, list[bytes]]:
     """
     if not data:
         raise Refused(Reason.EMPTY)
-    if len(data) > LARGEST_BYTES:
+    if len(data) > MAX_BYTES:
         raise Refused(Reason.TOO_LARGE)
     if not _COMPACT.fullmatch(data):
         raise Refused(Reason.NOT_COMPACT)
@@ -84,7 +84,7 @@ def read(data: bytes, *, types: Collection[str], kids: Collection[str] | None) -
     return Envelope(
         typ=typ,
         kid=kid,
-        payload=_payload(_decoded(parts[1], "payload"), MOST_VALUES[typ]),
+        payload=_payload(_decoded(parts[1], "payload"), MAX_VALUES[typ]),
         signing_input=parts[0] + b"." + parts[1],
         signature=signature,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -121,7 +121,7 @@ def _payload(raw: bytes, most_values: int) -> dict[str, Any]:
     if text.startswith("\ufeff"):
         raise Refused(Reason.NOT_JSON, "it begins with a byte order mark")
     # Escapes are what makes strings dear to skip; whoever needs so many has other plans than to be read.
-    if raw.count(b"\\") > MOST_ESCAPES:
+    if raw.count(b"\\") > MAX_ESCAPES:
         raise Refused(Reason.TOO_MANY_VALUES, "escapes")
     bare = _STRING.sub(b"", raw)
     if bare.count(b",") + bare.count(b":") > most_values:
@@ -164,7 +164,7 @@ def _refuse_numbers(bare: bytes) -> None:
         b"e" in together
         or b"E" in together
         or b"-0" in numbers
-        or max(map(len, numbers), default=0) > LONGEST_NUMBER
+        or max(map(len, numbers), default=0) > MAX_NUMBER
         or any(len(text) >= _LONG and _is_too_large(text) for text in numbers)
     )
     if odd:
@@ -174,7 +174,7 @@ def _refuse_numbers(bare: bytes) -> None:
 def _is_too_large(text: bytes) -> bool:
     """Return whether a whole number is out of range; what is no number is for the JSON reader to refuse."""
     digits = text.removeprefix(b"-")
-    return digits.isdigit() and int(digits) > LARGEST_INTEGER
+    return digits.isdigit() and int(digits) > MAX_INTEGER
 
 
 def _no_constant(text: str) -> NoReturn:

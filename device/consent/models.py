@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from device.consent.area import Corners, corners_of
 from device.consent.reasons import Reason, Refused
 
-MOST_AREA_CORNERS = 64
-MOST_JURISDICTION_CORNERS = 256
+MAX_AREA_CORNERS = 64
+MAX_JURISDICTION_CORNERS = 256
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _ALLOWED = "\n\u200c\u200d"
@@ -207,7 +207,7 @@ def request_of(payload: dict[str, Any]) -> Requests:
     if payload.get("op") == "cancel":
         return _model(RequestCancellation, payload)
     request = _model(FootageRequest, payload)
-    request.area.corners(MOST_AREA_CORNERS)
+    request.area.corners(MAX_AREA_CORNERS)
     return request
 
 
@@ -216,14 +216,14 @@ def notice_of(payload: dict[str, Any]) -> Notices:
     if payload.get("op") == "cancel":
         return _model(NoticeCancellation, payload)
     notice = _model(Notice, payload)
-    notice.area.corners(MOST_AREA_CORNERS)
+    notice.area.corners(MAX_AREA_CORNERS)
     return notice
 
 
 def record_of(payload: dict[str, Any]) -> SenderRecord:
     """Return what a sender-record says. Raises Refused."""
     record = _model(SenderRecord, payload)
-    record.jurisdiction.corners(MOST_JURISDICTION_CORNERS)
+    record.jurisdiction.corners(MAX_JURISDICTION_CORNERS)
     for names in (
         [key.kid for key in record.keys],
         [each.name for each in record.recipients],

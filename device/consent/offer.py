@@ -11,9 +11,9 @@ from typing import Any
 
 import rfc8785
 
-from device.clock import rfc3339_us
-from device.consent.book import Sender
+from device.consent.ledger_state import Sender
 from device.consent.models import FootageRequest, time_text
+from device.system.clock import rfc3339_us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

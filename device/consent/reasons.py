@@ -57,7 +57,7 @@ class Reason(StrEnum):
     MISTAKE = "mistake"
     # A bug of ours: what a hostile sender finds must not end the bell.
     GATE_FAILED = "gate_failed"
-    # The letterbox (F19) and what comes from a feed.
+    # The spool (F19) and what comes from a feed.
     NOT_A_FILE = "not_a_file"
     WRONG_OWNER = "wrong_owner"
     BROKEN_FILE = "broken_file"

@@ -2,10 +2,10 @@
 here.
 """
 
-from device.consent.area import LARGEST_KM2, SMALLEST_KM2, Corners, km2, within
-from device.consent.book import Book, Sender
+from device.consent.area import MAX_KM2, MIN_KM2, Corners, km2, within
+from device.consent.ledger_state import LedgerState, Sender
 from device.consent.models import (
-    MOST_AREA_CORNERS,
+    MAX_AREA_CORNERS,
     FootageRequest,
     Notice,
     SenderRecord,
@@ -16,15 +16,15 @@ from device.consent.reasons import Reason, Refused
 DAY_S = 86_400
 SKEW_S = 300
 """How far a sender's clock may run before ours."""
-LONGEST_REQUEST_S = 14 * DAY_S
-LONGEST_NOTICE_S = 7 * DAY_S
-SHORTEST_WINDOW_S, LONGEST_WINDOW_S = 15 * 60, 12 * 3600
+MAX_REQUEST_S = 14 * DAY_S
+MAX_NOTICE_S = 7 * DAY_S
+MIN_WINDOW_S, MAX_WINDOW_S = 15 * 60, 12 * 3600
 OLDEST_WINDOW_S = 30 * DAY_S
-MOST_REQUESTS_A_CASE = 2
-MOST_OPEN_REQUESTS = 20
-MOST_A_DAY = 20
-MOST_NOTICES_A_DAY = 50
-LONGEST_APPROVAL_S = 72 * 3600
+MAX_REQUESTS_PER_CASE = 2
+MAX_OPEN_REQUESTS = 20
+MAX_PER_DAY = 20
+MAX_NOTICES_PER_DAY = 50
+MAX_APPROVAL_S = 72 * 3600
 
 
 def check_key(key: SigningKey, iat: int) -> None:
@@ -33,50 +33,54 @@ def check_key(key: SigningKey, iat: int) -> None:
         raise Refused(Reason.KEY_NOT_VALID)
 
 
-def check_request(request: FootageRequest, sender: Sender, book: Book, now: int) -> None:
+def check_request(request: FootageRequest, sender: Sender, ledger_state: LedgerState, now: int) -> None:
     """Raise Refused unless a sender may ask this, now."""
     if sender.record.kind != "police":
         raise Refused(Reason.NOT_ALLOWED, f"a {sender.record.kind} source cannot ask for footage")
-    _check_life(request.iat, request.exp, LONGEST_REQUEST_S, now)
+    _check_life(request.iat, request.exp, MAX_REQUEST_S, now)
     window = request.window
     length = window.end - window.start
-    if not SHORTEST_WINDOW_S <= length <= LONGEST_WINDOW_S:
+    if not MIN_WINDOW_S <= length <= MAX_WINDOW_S:
         raise Refused(Reason.BAD_WINDOW, f"it is {length / 60:g} minutes long")
     if window.end > request.iat:
         raise Refused(Reason.BAD_WINDOW, "it ends after it was signed")
     if window.start < request.iat - OLDEST_WINDOW_S:
         raise Refused(Reason.BAD_WINDOW, "it begins more than 30 days before it was signed")
-    area = request.area.corners(MOST_AREA_CORNERS)
+    area = request.area.corners(MAX_AREA_CORNERS)
     size = km2(area)
-    if not SMALLEST_KM2 <= size <= LARGEST_KM2:
-        raise Refused(Reason.AREA_SIZE, f"{size:.3f} km²; allowed are {SMALLEST_KM2} to {LARGEST_KM2}")
+    if not MIN_KM2 <= size <= MAX_KM2:
+        raise Refused(Reason.AREA_SIZE, f"{size:.3f} km²; allowed are {MIN_KM2} to {MAX_KM2}")
     _check_jurisdiction(area, sender)
     if request.upload not in [each.name for each in sender.record.uploads]:
         raise Refused(Reason.UNKNOWN_UPLOAD, request.upload)
     if request.recipient not in [each.name for each in sender.record.recipients]:
         raise Refused(Reason.UNKNOWN_RECIPIENT, request.recipient)
-    if (request.agency, request.id) in book.cancelled:
+    if (request.agency, request.id) in ledger_state.cancelled:
         raise Refused(Reason.OUTDATED, "it was cancelled")
-    heard = [case for case in book.cases.values() if case.request.agency == request.agency and case.admitted]
-    if sum(case.request.case == request.case for case in heard) >= MOST_REQUESTS_A_CASE:
+    heard = [
+        case
+        for case in ledger_state.cases.values()
+        if case.request.agency == request.agency and case.admitted
+    ]
+    if sum(case.request.case == request.case for case in heard) >= MAX_REQUESTS_PER_CASE:
         raise Refused(Reason.CASE_EXHAUSTED)
-    if sum(case.is_open(now) for case in heard) >= MOST_OPEN_REQUESTS:
+    if sum(case.is_open(now) for case in heard) >= MAX_OPEN_REQUESTS:
         raise Refused(Reason.TOO_MANY_OPEN)
-    if sum(case.heard_at > now - DAY_S for case in heard) >= MOST_A_DAY:
+    if sum(case.heard_at > now - DAY_S for case in heard) >= MAX_PER_DAY:
         raise Refused(Reason.TOO_MANY_TODAY)
 
 
-def check_notice(notice: Notice, sender: Sender, book: Book, now: int) -> None:
+def check_notice(notice: Notice, sender: Sender, ledger_state: LedgerState, now: int) -> None:
     """Raise Refused unless a source may say this, now."""
     if notice.kind == "alert" and sender.record.kind == "news":
         raise Refused(Reason.NOT_ALLOWED, "a news source cannot raise an alert")
-    _check_life(notice.iat, notice.exp, LONGEST_NOTICE_S, now)
-    _check_jurisdiction(notice.area.corners(MOST_AREA_CORNERS), sender)
-    if (notice.source, notice.id) in book.cancelled:
+    _check_life(notice.iat, notice.exp, MAX_NOTICE_S, now)
+    _check_jurisdiction(notice.area.corners(MAX_AREA_CORNERS), sender)
+    if (notice.source, notice.id) in ledger_state.cancelled:
         raise Refused(Reason.OUTDATED, "it was cancelled")
-    if (notice.source, notice.id) in book.superseded:
+    if (notice.source, notice.id) in ledger_state.superseded:
         raise Refused(Reason.OUTDATED)
-    if book.count_since("notice", notice.source, now - DAY_S) >= MOST_NOTICES_A_DAY:
+    if ledger_state.count_since("notice", notice.source, now - DAY_S) >= MAX_NOTICES_PER_DAY:
         raise Refused(Reason.TOO_MANY_TODAY)
 
 

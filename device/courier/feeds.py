@@ -13,15 +13,15 @@ import urllib3
 
 log = logging.getLogger(__name__)
 
-SHORTEST_WAIT_S = 60
+MIN_WAIT_S = 60
 JITTER_S = 60
-LONGEST_WAIT_S = 3600
+MAX_WAIT_S = 3600
 TIMEOUT_S = 20.0
-LONGEST_READ_S = 40.0
+MAX_READ_S = 40.0
 """Of a whole body: the timeout is for each read of the socket, and the watchdog waits 90 s."""
 BLOCK_BYTES = 16_384
-LONGEST_REASON = 300
-LARGEST_BYTES = 1_048_576
+MAX_REASON = 300
+MAX_BYTES = 1_048_576
 _NOT_MODIFIED, _OK = 304, 200
 
 
@@ -38,7 +38,7 @@ class Feed:
 
     def fetch(self, pool: urllib3.PoolManager) -> bytes | None:
         """Return the document, None if it is the one we had; sets when to ask again. Raises OSError."""
-        wait_s = min(SHORTEST_WAIT_S * 2**self._failures, LONGEST_WAIT_S)
+        wait_s = min(MIN_WAIT_S * 2**self._failures, MAX_WAIT_S)
         self.due_s = time.monotonic() + wait_s + secrets.randbelow(JITTER_S * 1000) / 1000
         self._failures = min(self._failures + 1, 10)
         document = self._ask(pool)
@@ -69,8 +69,8 @@ class Feed:
                 response.close()
         except urllib3.exceptions.HTTPError as error:
             raise OSError(str(error)) from error
-        if len(document) > LARGEST_BYTES:
-            raise OSError(f"is larger than {LARGEST_BYTES} bytes")
+        if len(document) > MAX_BYTES:
+            raise OSError(f"is larger than {MAX_BYTES} bytes")
         etag = response.headers.get("etag", "")
         self._etag = etag if len(etag) <= 200 and etag.isprintable() else ""  # noqa: PLR2004
         return document
@@ -78,12 +78,12 @@ class Feed:
 
 def _read(response: urllib3.BaseHTTPResponse) -> bytes:
     """Return the body, or a byte too much of it. Raises OSError when it drips for too long."""
-    until_s = time.monotonic() + LONGEST_READ_S
+    until_s = time.monotonic() + MAX_READ_S
     body = b""
-    while len(body) <= LARGEST_BYTES and (part := response.read(BLOCK_BYTES, decode_content=True)):
+    while len(body) <= MAX_BYTES and (part := response.read(BLOCK_BYTES, decode_content=True)):
         body += part
         if time.monotonic() > until_s:
-            raise OSError(f"took longer than {LONGEST_READ_S:g} s")
+            raise OSError(f"took longer than {MAX_READ_S:g} s")
     return body
 
 
@@ -108,7 +108,7 @@ def fetch_all(
                 document = feed.fetch(pool)
             except OSError as error:
                 log.warning("feed name=%s %s", feed.name, error)
-                tell(feed.name, str(error)[:LONGEST_REASON])
+                tell(feed.name, str(error)[:MAX_REASON])
                 continue
             tell(feed.name, "up")
             if document is not None:

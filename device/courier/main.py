@@ -1,6 +1,6 @@
 """`doorbelld-courier`: the process that reaches the internet, and can read nothing of the house.
 
-It follows the settings in the letterbox: when they change it ends what it does and begins anew. Down for a
+It follows the settings in the spool: when they change it ends what it does and begins anew. Down for a
 week, it costs the house nothing but what the town said meanwhile; the house down for a week costs it nothing.
 """
 
@@ -16,38 +16,38 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from device.courier.carrier import Carrier
-from device.courier.doctor import Doctor
+from device.courier.broker import listen
 from device.courier.feeds import fetch_all
+from device.courier.isolation_check import Doctor
 from device.courier.settings import CourierSettings, Limits, settings_in
-from device.courier.town import listen
-from device.courier.writer import Writer
+from device.courier.spool_writer import Writer
+from device.courier.upload_worker import UploadWorker
 from device.errors import DoorbellError, StateError
 from device.events import Fact, WorkerDied
-from device.letterbox import STATUS, Outbox, write_small
-from device.logs import start_logging
-from device.notify import Notifier
-from device.worker import Worker
+from device.spool.folders import STATUS, SpoolWriter, write_small
+from device.system.logs import start_logging
+from device.system.sd_notify import Notifier
+from device.system.worker import Worker
 
 log = logging.getLogger(__name__)
 
-DEFAULT_LETTERBOX = Path("/var/lib/doorbelld-letterbox")
+DEFAULT_SPOOL = Path("/var/lib/doorbelld-spool")
 LOOK_S = 1.0
-WATCHDOG_EVERY_TURNS = 5
+WATCHDOG_EVERY_STEPS = 5
 STATUS_EVERY_S = 300.0
 
 
 class Courier:
     """The four workers, and the settings they follow."""
 
-    def __init__(self, letterbox: Path) -> None:
-        self._house_folder = letterbox / "out"
-        own = letterbox / "in"
+    def __init__(self, spool: Path) -> None:
+        self._house_folder = spool / "out"
+        own = spool / "in"
         try:
-            self._writer = Writer(Outbox(own, self._house_folder))
+            self._writer = Writer(SpoolWriter(own, self._house_folder))
         except OSError as error:
             raise StateError(
-                f"{error.filename or own}: {error.strerror}; in the letterbox, in/ belongs to the courier "
+                f"{error.filename or own}: {error.strerror}; in the spool, in/ belongs to the courier "
                 "and out/ to the house; the installer makes it"
             ) from error
         self.stopping = threading.Event()
@@ -60,8 +60,8 @@ class Courier:
 
     def run(self, notifier: Notifier) -> int:
         """Follow the settings until told to stop; return the exit status."""
-        writer = self._hire("writer", lambda worker: self._writer.run(worker.stopping, worker.beat))
-        carrier = self._hire("carrier", self._carry)
+        writer = self._start_worker("writer", lambda worker: self._writer.run(worker.stopping, worker.beat))
+        carrier = self._start_worker("carrier", self._carry)
         following: list[Worker] = []
         standing: CourierSettings | None = None
         notifier.ready("listening for settings")
@@ -79,9 +79,9 @@ class Courier:
                 following, standing = self._follow(settings), settings
             self._say_how_it_is()
             with suppress(OSError):  # told by whoever waits for the answer
-                doctor.look()
+                doctor.poll()
             turns += 1
-            if turns % WATCHDOG_EVERY_TURNS == 0 and all(
+            if turns % WATCHDOG_EVERY_STEPS == 0 and all(
                 each.is_healthy() for each in (writer, carrier, *following)
             ):
                 notifier.watchdog()
@@ -102,10 +102,10 @@ class Courier:
         try:
             write_small(self._own_folder, STATUS, content)
         except OSError as error:
-            log.warning("letterbox %s: %s", error.filename or "", error.strerror)
+            log.warning("spool %s: %s", error.filename or "", error.strerror)
 
     def _carry(self, worker: Worker) -> None:
-        Carrier(
+        UploadWorker(
             self._house_folder,
             self._own_folder,
             limits=lambda: self._limits,
@@ -118,19 +118,19 @@ class Courier:
         put = self._writer.put
         self._writer.forget()
         carrying = {name: text for name, text in self._how.items() if name == "parcels"}
-        self._how = {**({"town": "connecting"} if settings.broker else {}), **carrying}
+        self._how = {**({"server": "connecting"} if settings.broker else {}), **carrying}
         workers = []
         broker = settings.broker
         if broker and settings.cells:
             workers.append(
-                self._hire(
-                    "town",
+                self._start_worker(
+                    "server",
                     lambda worker: listen(
                         broker,
                         settings.cells,
                         put=put,
                         begin=self._writer.forget,
-                        tell=lambda text: self._how.update(town=text),
+                        tell=lambda text: self._how.update(server=text),
                         stopping=worker.stopping,
                         beat=worker.beat,
                     ),
@@ -138,7 +138,7 @@ class Courier:
             )
         if settings.feeds:
             workers.append(
-                self._hire(
+                self._start_worker(
                     "feeds",
                     lambda worker: fetch_all(
                         settings.feeds,
@@ -154,7 +154,7 @@ class Courier:
         )
         return workers
 
-    def _hire(self, name: str, work: Callable[[Worker], None]) -> Worker:
+    def _start_worker(self, name: str, work: Callable[[Worker], None]) -> Worker:
         worker = Worker(name, work, inbox=self._take, patience_s=90)
         worker.start()
         return worker
@@ -175,13 +175,13 @@ def _stop(workers: list[Worker]) -> None:
 def main() -> int:
     """`doorbelld-courier`: hear the town and fetch feeds for a doorbell."""
     parser = argparse.ArgumentParser(prog="doorbelld-courier", description=main.__doc__)
-    parser.add_argument("--letterbox", type=Path, default=DEFAULT_LETTERBOX, help="default: %(default)s")
+    parser.add_argument("--spool", type=Path, default=DEFAULT_SPOOL, help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="log as JSON, one object a line")
     arguments = parser.parse_args()
     handler = start_logging(as_json=arguments.json)
     os.umask(0o027)
     try:
-        courier = Courier(arguments.letterbox)
+        courier = Courier(arguments.spool)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: courier.stopping.set())
         return courier.run(Notifier())

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
-from device.courier.errand import Answer, Errand, Refusing, trouble
+from device.courier.upload_attempt import Answer, Refusing, UploadAttempt, trouble
 
 PLACE = "/parcels"
-MOST_PARTS = 10_000
-LEAST_PART_BYTES, LARGEST_PART_BYTES = 5 << 20, 64 << 20
+MAX_PARTS = 10_000
+MIN_PART_BYTES, MAX_PART_BYTES = 5 << 20, 64 << 20
 _UPLOAD = re.compile(r"[!-~]{1,1024}")
 _TARGET = re.compile(r"/[!-~]{1,4000}")
 _ETAG = re.compile(r'"?[0-9a-fA-F-]{1,80}"?')
@@ -33,31 +33,31 @@ class _Plan:
     abort: str
 
 
-class S3:
+class S3Uploader:
     """The way to an S3-compatible store."""
 
-    def carry(self, errand: Errand) -> None:
+    def carry(self, attempt: UploadAttempt) -> None:
         """Carry it to the receipt. Raises OSError, Refusing, GrantGone."""
-        errand.prove_parcel()
-        errand.check_grant()
-        plan = _plan(errand)
-        if plan.upload != errand.report.place:  # a new upload begins with no part
-            errand.tell(place=plan.upload, parts=(), sent_bytes=0)
-        size = errand.grant.size_bytes
-        for number in range(len(errand.report.parts), len(plan.parts)):
+        attempt.prove_parcel()
+        attempt.check_grant()
+        plan = _plan(attempt)
+        if plan.upload != attempt.report.place:  # a new upload begins with no part
+            attempt.tell(place=plan.upload, parts=(), sent_bytes=0)
+        size = attempt.grant.size_bytes
+        for number in range(len(attempt.report.parts), len(plan.parts)):
             begin = number * plan.part_bytes
             end = min(size, begin + plan.part_bytes)
             headers = {"content-length": str(end - begin)}
-            answer = errand.ask("PUT", plan.parts[number], headers=headers, body=errand.chunks(begin, end))
+            answer = attempt.ask("PUT", plan.parts[number], headers=headers, body=attempt.chunks(begin, end))
             if answer.status in _GONE:
-                errand.tell(place="", parts=(), sent_bytes=0)
+                attempt.tell(place="", parts=(), sent_bytes=0)
                 raise OSError(f"answered {answer.status}: the upload is gone, and begins anew")
             etag = answer.headers.get("etag", "")
             if answer.status != _OK or not _ETAG.fullmatch(etag):
                 raise _trouble(answer)
-            errand.tell(parts=(*errand.report.parts, etag), sent_bytes=end)
-        errand.check_grant()
-        answer = errand.ask("POST", plan.complete, body=_complete(errand.report.parts))
+            attempt.tell(parts=(*attempt.report.parts, etag), sent_bytes=end)
+        attempt.check_grant()
+        answer = attempt.ask("POST", plan.complete, body=_complete(attempt.report.parts))
         # S3 answers 200 and says later, in the body, that it failed.
         if answer.status != _OK or b"<Error" in answer.body:
             raise _trouble(answer)
@@ -66,13 +66,13 @@ class S3:
         etag_in = re.search(rb"<ETag>([^<]{1,200})</ETag>", answer.body)
         if etag_in:
             said["etag"] = etag_in[1].decode("ascii", "replace").replace("&quot;", "")
-        errand.stored({"upload": plan.upload, "parts": str(len(plan.parts)), **said})
+        attempt.stored({"upload": plan.upload, "parts": str(len(plan.parts)), **said})
 
-    def forget(self, errand: Errand) -> str:
+    def forget(self, attempt: UploadAttempt) -> str:
         """Have the store abort an upload, which deletes its parts."""
-        if not errand.report.place:
+        if not attempt.report.place:
             return "nothing was there to be forgotten"
-        answer = errand.ask("DELETE", _plan(errand).abort)
+        answer = attempt.ask("DELETE", _plan(attempt).abort)
         if answer.status in (_OK, _NO_CONTENT):
             return "the store has deleted what it had"
         if answer.status in _GONE:
@@ -80,31 +80,31 @@ class S3:
         return f"the store did not delete what it had: it answered {answer.status}"
 
 
-def _plan(errand: Errand) -> _Plan:
+def _plan(attempt: UploadAttempt) -> _Plan:
     """Ask for signed addresses, for a new upload or to go on with one."""
     told = {
-        "sha256": errand.grant.sha256,
-        "size": errand.grant.size_bytes,
-        "upload": errand.report.place or None,
+        "sha256": attempt.grant.sha256,
+        "size": attempt.grant.size_bytes,
+        "upload": attempt.report.place or None,
     }
     headers = {"content-type": "application/json"}
-    answer = errand.ask("POST", PLACE, headers=headers, body=json.dumps(told).encode())
+    answer = attempt.ask("POST", PLACE, headers=headers, body=json.dumps(told).encode())
     if answer.status not in (_OK, _CREATED):
         raise _trouble(answer)
     try:
         said: dict[str, Any] = json.loads(answer.body)
-        origin = errand.grant.origin
+        origin = attempt.grant.origin
         plan = _Plan(
             upload=_fit(_UPLOAD, said["upload"]),
             part_bytes=int(said["part_bytes"]),
-            parts=tuple(_target(url, origin) for url in said["parts"][: MOST_PARTS + 1]),
+            parts=tuple(_target(url, origin) for url in said["parts"][: MAX_PARTS + 1]),
             complete=_target(said["complete"], origin),
             abort=_target(said["abort"], origin),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise OSError(f"its plan of an upload cannot be read: {error}") from error
-    wanted = -(-errand.grant.size_bytes // max(1, plan.part_bytes))
-    if not LEAST_PART_BYTES <= plan.part_bytes <= LARGEST_PART_BYTES or len(plan.parts) != wanted:
+    wanted = -(-attempt.grant.size_bytes // max(1, plan.part_bytes))
+    if not MIN_PART_BYTES <= plan.part_bytes <= MAX_PART_BYTES or len(plan.parts) != wanted:
         raise Refusing(f"it plans {len(plan.parts)} parts of {plan.part_bytes} bytes, which do not fit")
     return plan
 

@@ -1,4 +1,4 @@
-"""What the house tells the courier: where to listen, and for what. Read from the letterbox, checked, never
+"""What the house tells the courier: where to listen, and for what. Read from the spool, checked, never
 guessed.
 """
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from device.clock import minute_of_day, within
-from device.letterbox import SETTINGS, Unreadable, read_small
+from device.spool.folders import SETTINGS, Unreadable, read_small
+from device.system.clock import minute_of_day, within
 
-MOST_FEEDS = 20
+MAX_FEEDS = 20
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _CELL = re.compile(r"[0-9b-hjkmnp-z]{4}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}[a-z0-9]")
 _URL = re.compile(r"https://[!-~]{1,1300}")
 _HOURS = re.compile(r"([0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9])?")
-_LARGEST_PORT = 65_535
+_MAX_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +75,11 @@ def _checked(told: dict[str, Any]) -> CourierSettings:
         found = Broker(
             host=_fit(_HOST, broker["host"]), port=int(broker["port"]), ca_pem=str(broker["ca_pem"])
         )
-        if not 0 < found.port <= _LARGEST_PORT:
+        if not 0 < found.port <= _MAX_PORT:
             raise ValueError(f"{found.port} is no port")
     feeds = {_fit(_NAME, name): _fit(_URL, url) for name, url in told["feeds"].items()}
-    if len(feeds) > MOST_FEEDS:
-        raise ValueError(f"more than {MOST_FEEDS} feeds")
+    if len(feeds) > MAX_FEEDS:
+        raise ValueError(f"more than {MAX_FEEDS} feeds")
     cells = tuple(_fit(_CELL, cell) for cell in told["cells"][:9])
     upload = told["upload"]
     limits = Limits(kbps=int(upload["kbps"]), hours=_fit(_HOURS, upload["hours"]))

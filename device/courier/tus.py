@@ -7,85 +7,85 @@ created at `/parcels` of the pinned origin, and its own address has to lie below
 import base64
 import re
 
-from device.courier.errand import SEGMENT_BYTES, Answer, Errand, GrantGone, Refusing, trouble
+from device.courier.upload_attempt import SEGMENT_BYTES, Answer, GrantGone, Refusing, UploadAttempt, trouble
 
 PLACE = "/parcels"
 _VERSION = {"tus-resumable": "1.0.0"}
 _UPLOAD = re.compile(r"/parcels/[A-Za-z0-9._~+=-]{1,200}")
 _CREATED, _OK, _NO_CONTENT = 201, 200, 204
 _GONE = (403, 404, 410)
-MOST_TIMES = 3
+MAX_TIMES = 3
 """So many times as large as the parcel is what may be sent of it: a store that keeps losing is given up."""
 
 
-class Tus:
+class TusUploader:
     """The way to a tus server."""
 
-    def carry(self, errand: Errand) -> None:
+    def carry(self, attempt: UploadAttempt) -> None:
         """Carry it to the receipt. Raises OSError, Refusing, GrantGone."""
-        errand.prove_parcel()
-        size = errand.grant.size_bytes
-        offset = self._offset(errand) if errand.report.place else None
+        attempt.prove_parcel()
+        size = attempt.grant.size_bytes
+        offset = self._offset(attempt) if attempt.report.place else None
         if offset is None:
-            self._create(errand)
+            self._create(attempt)
             offset = 0
-        budget = MOST_TIMES * size
+        budget = MAX_TIMES * size
         while offset < size:
             end = min(size, offset + SEGMENT_BYTES)
             budget -= end - offset
             if budget < 0:
                 raise Refusing("it keeps losing what it was sent")
-            offset = self._send(errand, offset, end)  # told with the next segment: a sync for each is enough
-        errand.check_grant()
-        last = self._ask(errand, "HEAD")
+            offset = self._send(attempt, offset, end)  # told with the next segment: a sync for each is enough
+        attempt.check_grant()
+        last = self._ask(attempt, "HEAD")
         if _number(last, "upload-offset") != size or _number(last, "upload-length") != size:
             raise Refusing("it says that it has another size than it was sent")
-        errand.stored({"upload": errand.report.place, **_said(last)})
+        attempt.stored({"upload": attempt.report.place, **_said(last)})
 
-    def forget(self, errand: Errand) -> str:
+    def forget(self, attempt: UploadAttempt) -> str:
         """Have the server forget an upload (tus: termination)."""
-        if not errand.report.place:
+        if not attempt.report.place:
             return "nothing was there to be forgotten"
-        answer = self._ask(errand, "DELETE")
+        answer = self._ask(attempt, "DELETE")
         if answer.status == _NO_CONTENT:
             return "the store has deleted what it had"
         if answer.status in _GONE:
             return "the store has it no longer"
         return f"the store did not delete what it had: it answered {answer.status}"
 
-    def _create(self, errand: Errand) -> None:
-        errand.check_grant()
-        name = base64.b64encode(errand.grant.sha256.encode()).decode()
+    def _create(self, attempt: UploadAttempt) -> None:
+        attempt.check_grant()
+        name = base64.b64encode(attempt.grant.sha256.encode()).decode()
         headers = {
             **_VERSION,
-            "upload-length": str(errand.grant.size_bytes),
+            "upload-length": str(attempt.grant.size_bytes),
             "upload-metadata": f"sha256 {name}",
             "content-length": "0",
         }
-        answer = errand.ask("POST", PLACE, headers=headers)
+        answer = attempt.ask("POST", PLACE, headers=headers)
         if answer.status != _CREATED:
             raise trouble(answer)
         location = answer.headers.get("location", "")
-        place = location.removeprefix(errand.grant.origin)
+        place = location.removeprefix(attempt.grant.origin)
         if not _UPLOAD.fullmatch(place) or ".." in place:
             raise Refusing(f"it wants the parcel at another place: {location[:100]!r}")
-        errand.tell(place=place, sent_bytes=0)
+        attempt.tell(place=place, sent_bytes=0)
 
-    def _offset(self, errand: Errand) -> int | None:
+    def _offset(self, attempt: UploadAttempt) -> int | None:
         """Return how much the server has; None if it knows nothing of the upload any more."""
-        answer = self._ask(errand, "HEAD")
+        answer = self._ask(attempt, "HEAD")
         if answer.status in _GONE:
             return None
         if answer.status not in (_OK, _NO_CONTENT):
             raise trouble(answer)
         offset, length = _number(answer, "upload-offset"), _number(answer, "upload-length")
-        if length != errand.grant.size_bytes:
+        if length != attempt.grant.size_bytes:
             return None  # another parcel's, or nobody's
-        if not 0 <= offset <= errand.left_bytes:
-            raise Refusing(f"it says that it has {offset} bytes; it was sent at most {errand.left_bytes}")
+        if not 0 <= offset <= attempt.left_bytes:
+            raise Refusing(f"it says that it has {offset} bytes; it was sent at most {attempt.left_bytes}")
         return offset
 
-    def _send(self, errand: Errand, begin: int, end: int) -> int:
+    def _send(self, attempt: UploadAttempt, begin: int, end: int) -> int:
         """Send a segment; return how much the server has after it."""
         headers = {
             **_VERSION,
@@ -94,9 +94,11 @@ class Tus:
             "content-length": str(end - begin),
         }
         try:
-            answer = errand.ask("PATCH", errand.report.place, headers=headers, body=errand.chunks(begin, end))
+            answer = attempt.ask(
+                "PATCH", attempt.report.place, headers=headers, body=attempt.chunks(begin, end)
+            )
         except GrantGone:
-            errand.close()  # in the middle of a request: the server sees it end
+            attempt.close()  # in the middle of a request: the server sees it end
             raise
         if answer.status in (409, 423, *_GONE):  # it stands elsewhere, or the last request still holds it
             raise OSError(f"answered {answer.status}: asked again")
@@ -107,8 +109,8 @@ class Tus:
             raise Refusing(f"it says that it has {offset} bytes; it was sent {end}")
         return offset
 
-    def _ask(self, errand: Errand, method: str) -> Answer:
-        return errand.ask(method, errand.report.place, headers=_VERSION)
+    def _ask(self, attempt: UploadAttempt, method: str) -> Answer:
+        return attempt.ask(method, attempt.report.place, headers=_VERSION)
 
 
 def _number(answer: Answer, name: str) -> int:

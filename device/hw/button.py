@@ -3,10 +3,10 @@
 import threading
 from typing import Any, Literal, Protocol
 
-from device.clock import Clock
 from device.config import ButtonConfig
 from device.events import ButtonState, Inbox, Pressed
 from device.policy.press import PressRule
+from device.system.clock import Clock
 
 
 class Button(Protocol):

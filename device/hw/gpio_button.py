@@ -10,11 +10,11 @@ import os
 import threading
 from typing import Any
 
-from device.clock import Clock
 from device.config import ButtonConfig
 from device.errors import ButtonError
 from device.events import ButtonState, Inbox, Pressed
 from device.policy.press import PressRule
+from device.system.clock import Clock
 
 log = logging.getLogger(__name__)
 

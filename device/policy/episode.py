@@ -52,7 +52,7 @@ class _Episode:
 
 @dataclass(slots=True, kw_only=True)
 class EpisodeRule:
-    """Told triggers and the time; answers with orders for the keeper."""
+    """Told triggers and the time; answers with orders for the storage worker."""
 
     pre_roll_us: int
     post_roll_us: int

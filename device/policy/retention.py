@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class KeptClip:
     """One clip, as retention sees it; `age_us` is None if its wall time cannot be trusted."""
 
     clip_id: str
@@ -15,7 +15,7 @@ class Kept:
 
 
 def to_delete(
-    oldest_first: Iterable[Kept], *, over_bytes: int, longest_age_us: int | None, most: int
+    oldest_first: Iterable[KeptClip], *, over_bytes: int, longest_age_us: int | None, most: int
 ) -> list[str]:
     """Return the ids to delete, in order, `most` of them at most; looks at no clip behind the last.
 

@@ -32,7 +32,7 @@ SWITCHES = ("motion_enabled", "chime_muted", "privacy")
 QUIET_UNTIL, QUIET_UNTIL_US = "quiet_until", "quiet_until_us"
 LATEST_US = 4_102_444_800_000_000
 """The year 2100: later than any clock of this house, and any library can write it."""
-LONGEST_QUIET_US = 31 * 24 * 3600 * 1_000_000
+MAX_QUIET_US = 31 * 24 * 3600 * 1_000_000
 """A month: a typing error must not silence a bell for years."""
 
 
@@ -58,7 +58,7 @@ def changed(
             raise SettingRefused(
                 f"{name} takes a time such as 2026-11-24T22:00:00Z, or nothing to end the quiet"
             ) from None
-        if not 0 <= until_us <= wall_us + LONGEST_QUIET_US:
+        if not 0 <= until_us <= wall_us + MAX_QUIET_US:
             raise SettingRefused(f"{name} may be at most 31 days ahead, and not before 1970")
         return replace(settings, quiet_until_us=until_us)
     raise SettingRefused(f"there is no setting {name!r:.40}")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 JUMP_US = 2_000_000
 """Source and arrival may disagree about one step by this much (network stalls are shorter, clock
 jumps and wraps longer; RTSP over TCP was seen to deliver bursts of up to 1.3 s at its opening)."""
-LEAST_STEP_US = 1000
-LONGEST_LAG_US = 1_500_000
+MIN_STEP_US = 1000
+MAX_LAG_US = 1_500_000
 """A source whose stamps run slower than time falls behind without a jump; from here on it is set anew."""
 PULL, LEAK = 10, 1000
 """The anchor moves back by at most a tenth of a step, forward by a thousandth: crystals drift by 1e-4."""
@@ -44,7 +44,7 @@ class Timeline:
             anchor_us = self._anchored(source_us, arrived_us)
             placed_us = source_us + anchor_us
         if self._last_dts_us is not None:
-            placed_us = max(placed_us, self._last_dts_us + LEAST_STEP_US)
+            placed_us = max(placed_us, self._last_dts_us + MIN_STEP_US)
         self._last_dts_us = placed_us
         self.lag_us = arrived_us - placed_us
         if source_us is None or pts_us is None:
@@ -73,7 +73,7 @@ class Timeline:
         anchor_us = self._anchor_us
         step_us = source_us - self._last_source_us
         jumped = abs(step_us - (arrived_us - self._last_arrived_us)) > JUMP_US
-        lags = anchor_us is not None and arrived_us - source_us - anchor_us > LONGEST_LAG_US
+        lags = anchor_us is not None and arrived_us - source_us - anchor_us > MAX_LAG_US
         if anchor_us is None or jumped or lags:
             anchor_us, self._sound_off_us = arrived_us - source_us, 0
         else:

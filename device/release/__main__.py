@@ -18,17 +18,17 @@ from typing import Any
 
 import av
 
+from device.media.nal_filter import NotAllowed
 from device.release.audit import Promise, audit
-from device.release.canary import Pattern, patterns, place_canaries
-from device.release.cut import Wanted, cut
+from device.release.clip_cutter import Wanted, cut
 from device.release.heat import Heat
 from device.release.job import PARCEL, Job, blurs_of
-from device.release.nal import NotAllowed
+from device.release.leak_scan import Pattern, patterns, place_canaries
 
 NICENESS = 19
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
 TELL_EVERY_S = 0.25
-SHORTEST_LIMIT_S, LIMIT_TIMES = 600.0, 40.0
+MIN_LIMIT_S, LIMIT_TIMES = 600.0, 40.0
 """Work (without waiting for the board to cool) may take so many times as long as the clips last."""
 _US = 1e6
 
@@ -48,7 +48,7 @@ class Release:
         self._began_s = time.monotonic()
         clips = job.offer["clips"]
         self._lengths = [clip["last_us"] - clip["first_us"] for clip in clips]
-        self._limit_s = max(SHORTEST_LIMIT_S, LIMIT_TIMES * sum(self._lengths) / _US)
+        self._limit_s = max(MIN_LIMIT_S, LIMIT_TIMES * sum(self._lengths) / _US)
         texts, numbers = place_canaries(*job.place) if job.place else ([], [])
         self._canaries: list[Pattern] = patterns([*job.canaries, *texts]) + numbers
 

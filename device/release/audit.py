@@ -16,7 +16,7 @@ import av
 
 from device.release.audit_boxes import AuditedFile, AuditedTrack, Violation, read_file
 from device.release.audit_units import avc_header, hevc_header, picture, sound, sound_header
-from device.release.canary import SHORTEST_IN_MEDIA, Pattern, found_in
+from device.release.leak_scan import MIN_IN_MEDIA, Pattern, found_in
 
 _US = 1_000_000
 _SLACK_US = 1000
@@ -47,7 +47,7 @@ class Proof:
 
 
 @dataclass(slots=True)
-class Report:
+class AuditReport:
     """What an audit found."""
 
     proofs: list[Proof] = field(default_factory=list)
@@ -67,9 +67,9 @@ class Report:
         return next((f"{proof.name}: {proof.said}" for proof in self.proofs if not proof.good), "")
 
 
-def audit(path: Path, promise: Promise | None, canaries: Sequence[Pattern]) -> Report:
+def audit(path: Path, promise: Promise | None, canaries: Sequence[Pattern]) -> AuditReport:
     """Audit a clip; without a promise, everything that holds for every clip. Raises OSError."""
-    report = Report()
+    report = AuditReport()
     with path.open("rb") as file:
         _Audit(file, path, promise, canaries, report).run()
     return report
@@ -82,7 +82,7 @@ class _Audit:
         path: Path,
         promise: Promise | None,
         canaries: Sequence[Pattern],
-        report: Report,
+        report: AuditReport,
     ) -> None:
         self._file = file
         self._path = path
@@ -252,7 +252,7 @@ class _Audit:
 
     def _search(self) -> str:
         self._file.seek(0)
-        found = found_in(self._file, self._canaries, shortest=SHORTEST_IN_MEDIA)
+        found = found_in(self._file, self._canaries, shortest=MIN_IN_MEDIA)
         begin, end = self._told.media
         for first, last in ((0, begin), (end, self._told.size)):
             found += found_in(io.BytesIO(self._data(first, last)), self._canaries)

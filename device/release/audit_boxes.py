@@ -116,7 +116,7 @@ _FTYP = b"isom" + (512).to_bytes(4, "big") + b"isom" + b"iso6" + b"mp41"
 _UNITY = b"".join(value.to_bytes(4, "big") for value in (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30))
 _NO_TIMES = bytes(8)
 _DREF = bytes(4) + b"\0\0\0\1" + b"\0\0\0\x0curl \0\0\0\1"
-_LARGEST_MOOV = 64_000_000
+_MAX_MOOV = 64_000_000
 
 
 def read_file(data: Callable[[int, int], bytes], size: int) -> AuditedFile:
@@ -135,7 +135,7 @@ def read_file(data: Callable[[int, int], bytes], size: int) -> AuditedFile:
         if kind == b"mdat":
             told.media = place + 8, place + length
         elif kind in (b"ftyp", b"moov"):
-            if length > _LARGEST_MOOV:
+            if length > _MAX_MOOV:
                 raise Violation(f"box {_name(kind)} is larger than any honest one")
             content = Bytes(data(place + 8, place + length), _name(kind))
             if kind == b"ftyp":
@@ -266,7 +266,7 @@ def _stbl(stbl: Bytes, track: AuditedTrack, told: AuditedFile) -> None:
                 values = track.durations if kind == b"stts" else track.offsets
                 for _ in range(count):
                     repeat, value = content.number(4), content.number(4, signed=kind == b"ctts")
-                    if not repeat or len(values) + repeat > _LARGEST_MOOV:
+                    if not repeat or len(values) + repeat > _MAX_MOOV:
                         raise Violation(f"{content.what}: a run of {repeat} samples")
                     values += [value] * repeat
             case b"stsc":

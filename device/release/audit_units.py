@@ -9,10 +9,10 @@ from device.release.audit_boxes import Bytes, Violation
 
 _AVC_SLICES, _AVC_IDR = {1, 5}, 5
 _HEVC_SLICES, _HEVC_IRAP = {*range(10), *range(16, 22)}, range(16, 22)
-_LARGEST_SET = 256
+_MAX_SET = 256
 """Bytes of a parameter set: an honest one has some dozens."""
 _HIGH = {100, 110, 122, 244, 44, 83, 86, 118, 128}
-_LARGEST_ASC = 8
+_MAX_ASC = 8
 _FILL, _DATA = 6, 4
 """Elements of an AAC packet that hold no sound (ISO/IEC 14496-3, table 4.71)."""
 
@@ -74,7 +74,7 @@ def avc_header(config: bytes) -> None:
             raise Violation("avcC holds no parameter set of a kind")
         for _ in range(count & mask):
             unit = told.take(told.number(2))
-            if not unit or len(unit) > _LARGEST_SET or unit[0] & 0x9F != kind:
+            if not unit or len(unit) > _MAX_SET or unit[0] & 0x9F != kind:
                 raise Violation(f"avcC: {len(unit)} bytes that are no parameter set")
             if kind == 7 and unit[1:4] != profile:  # noqa: PLR2004
                 raise Violation("avcC: its profile is not that of its parameter set")
@@ -198,7 +198,7 @@ def hevc_header(config: bytes) -> None:
             raise Violation(f"hvcC: {count} parameter sets of a kind")
         for _ in range(count):
             unit = told.take(told.number(2))
-            if len(unit) > _LARGEST_SET or len(unit) < 3 or unit[0] >> 1 != kind or unit[-1] == 0:  # noqa: PLR2004
+            if len(unit) > _MAX_SET or len(unit) < 3 or unit[0] >> 1 != kind or unit[-1] == 0:  # noqa: PLR2004
                 raise Violation(f"hvcC: {len(unit)} bytes that are no parameter set")
     told.must_end()
 
@@ -246,7 +246,7 @@ def sound_header(config: bytes) -> None:
     decoder = Bytes(told.take(told.number(1)), "esds")
     decoder.must_be(b"\x40\x15" + bytes(11) + b"\5", "decoder")
     length = decoder.number(1)
-    if not 2 <= length <= _LARGEST_ASC or length != decoder.left:  # noqa: PLR2004
+    if not 2 <= length <= _MAX_ASC or length != decoder.left:  # noqa: PLR2004
         raise Violation("esds: the decoder's own header is too long")
     told.must_be(b"\6\1\2", "layer")
     told.must_end()

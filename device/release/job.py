@@ -1,4 +1,4 @@
-"""What the registrar's side hands to a release, and what comes back: one JSON document in, JSON lines out."""
+"""What the consent service's side hands to a release, and what comes back: one JSON document in, JSON lines out."""
 
 import json
 from collections.abc import Mapping, Sequence

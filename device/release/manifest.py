@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 TYP = "parcel-manifest+jws"
 FILE = "manifest.jws"
 SEED_BYTES = 32
-LARGEST_BYTES = 1_000_000
+MAX_BYTES = 1_000_000
 _INFO = b"doorbelld release key v1 "
 
 
@@ -59,7 +59,7 @@ def raw_of(x: str) -> bytes:
 
 def verified(content: bytes) -> dict[str, Any]:
     """Return what a manifest says, if the key in it has signed it. Raises BadManifest."""
-    if len(content) > LARGEST_BYTES or content.count(b".") != len("..") or not content.isascii():
+    if len(content) > MAX_BYTES or content.count(b".") != len("..") or not content.isascii():
         raise BadManifest("the manifest is not in the compact form of a signed text (JWS)")
     what, _, signature = content.rpartition(b".")
     head, _, body = what.partition(b".")

@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import BinaryIO, Literal
 
-from device.release.nal import NotAllowed
+from device.media.nal_filter import NotAllowed
 
 MOVIE_TICKS = 90_000
-LARGEST_BYTES = 0xFFFF_FFFF
+MAX_BYTES = 0xFFFF_FFFF
 _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _MDAT_HEAD = 8
 _HIGH_PROFILE = 100
 
 
 @dataclass(slots=True)
-class Track:
+class Mp4Track:
     """One track: what it is, and of each sample its length, times and whether a player may begin at it."""
 
     kind: Literal["video", "sound"]
@@ -49,21 +49,23 @@ class Mp4Writer:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._tracks: list[Track] = []
-        self._last: Track | None = None
+        self._tracks: list[Mp4Track] = []
+        self._last: Mp4Track | None = None
         head = _box(b"ftyp", b"isom" + struct.pack(">I", 512) + b"isomiso6mp41")
         self._mdat = len(head)
         self._at = self._mdat + _MDAT_HEAD
         file.write(head + struct.pack(">I", _MDAT_HEAD) + b"mdat")
 
-    def add_track(self, track: Track) -> Track:
+    def add_track(self, track: Mp4Track) -> Mp4Track:
         """Add a track."""
         self._tracks.append(track)
         return track
 
-    def add(self, track: Track, sample: bytes, *, duration: int, offset: int = 0, key: bool = True) -> None:
+    def add(
+        self, track: Mp4Track, sample: bytes, *, duration: int, offset: int = 0, key: bool = True
+    ) -> None:
         """Add a sample to a track."""
-        if self._at + len(sample) > LARGEST_BYTES:
+        if self._at + len(sample) > MAX_BYTES:
             raise NotAllowed("a clip of more than 4 GB cannot be sent; shorten it")
         if self._last is not track:
             track.chunks.append((self._at, 0))
@@ -166,7 +168,7 @@ def _mvhd(duration: int, next_track: int) -> bytes:
     return _full(b"mvhd", told + _MATRIX + bytes(24) + struct.pack(">I", next_track))
 
 
-def _trak(track: Track, number: int) -> bytes:
+def _trak(track: Mp4Track, number: int) -> bytes:
     video = track.kind == "video"
     length = sum(track.durations)
     tkhd = struct.pack(">IIIII", 0, 0, number, 0, length * MOVIE_TICKS // track.ticks) + bytes(8)
@@ -188,7 +190,7 @@ def _trak(track: Track, number: int) -> bytes:
     )
 
 
-def _tables(track: Track) -> Iterable[bytes]:
+def _tables(track: Mp4Track) -> Iterable[bytes]:
     yield _full(b"stsd", struct.pack(">I", 1) + track.entry)
     yield _full(b"stts", _runs(track.durations, ">II"))
     if any(track.offsets):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pyrage
 
-from device.release.canary import SHORTEST_IN_MEDIA, Pattern, found_in
-from device.release.nal import NotAllowed
+from device.media.nal_filter import NotAllowed
+from device.release.leak_scan import MIN_IN_MEDIA, Pattern, found_in
 
 MIB = 1 << 20
 
@@ -45,7 +45,7 @@ def archive(target: Path, files: Iterable[tuple[str, Path]]) -> None:
 def seal(plain: Path, sealed: Path, age: str, canaries: Iterable[Pattern]) -> tuple[str, int]:
     """Seal an archive, durably, after a last look for what must not leave; return SHA-256 (hex) and size."""
     with plain.open("rb") as file:
-        found = found_in(file, canaries, shortest=SHORTEST_IN_MEDIA)
+        found = found_in(file, canaries, shortest=MIN_IN_MEDIA)
         if found:
             raise NotAllowed(f"the parcel holds {', '.join(map(repr, found))}")
         file.seek(0)

@@ -1,1 +1,1 @@
-"""What is kept: the packet ring in memory, clips, their index, the log, and the keeper of the disk."""
+"""What is kept: the packet ring in memory, clips, their index, the log, and the storage worker of the disk."""

@@ -7,9 +7,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from device.clock import rfc3339
 from device.events import Cause
-from device.store.damage import Damaged, look_through
+from device.store.corruption import Damaged, look_through
+from device.system.clock import rfc3339
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM clip"  # noqa: S608  (names of our
 
 
 class Index:
-    """One connection, one thread. `read_only` readers open their own beside the keeper's."""
+    """One connection, one thread. `read_only` readers open their own beside the storage worker's."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open. Raises sqlite3.DatabaseError if the file is not a sound database."""
@@ -171,7 +171,7 @@ class Index:
     def totals(self) -> tuple[int, int, int | None]:
         """Return (clips, bytes on disk, wall time of the oldest in Unix microseconds).
 
-        Counted once and kept up from then on: the keeper asks many times a second, and nobody else writes.
+        Counted once and kept up from then on: the storage worker asks many times a second, and nobody else writes.
         """
         if self._totals is None:
             self._totals = self._db.execute(

@@ -31,7 +31,7 @@ class Layout:
         return self.state_dir / "index.db"
 
     @property
-    def journal(self) -> Path:
+    def event_log(self) -> Path:
         """The log."""
         return self.state_dir / "log.db"
 

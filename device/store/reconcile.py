@@ -20,7 +20,7 @@ from device.store.mp4 import hev1_place, playable_us, whole_fragments
 log = logging.getLogger(__name__)
 
 PART = ".part"
-MOST_HOLES = 8
+MAX_HOLES = 8
 """A file so many times longer than what it takes on the disk is not read: that could take days."""
 
 
@@ -97,7 +97,7 @@ def adopt(path: Path, index: Index, quarantine: Path) -> Mended:
     name = ClipName.parse(final.name)
     if name is None or (path != final and final.exists()):
         return _put_aside(path, quarantine, "no clip of this house has such a name")
-    if path.stat().st_size > MOST_HOLES * max(disk_bytes(path), 4096):
+    if path.stat().st_size > MAX_HOLES * max(disk_bytes(path), 4096):
         return _put_aside(path, quarantine, "it is nearly all holes, which no clip has", name.clip_id)
     # What a power cut left at the end may look whole and not be so; what is in front of it is good.
     fragments = whole_fragments(path) if path != final else [(0, path.stat().st_size)]

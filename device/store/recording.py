@@ -2,7 +2,7 @@
 
 A new file begins when the format changes (the camera came back, other parameters, other sound) or when
 time jumps. The pictures rule: sound opens no file, ends none and keeps none open. Knows nothing of the
-index; the keeper turns what `take` returns into rows.
+index; the storage worker turns what `take` returns into rows.
 """
 
 from collections import deque
@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from device.clock import ClockFlag
 from device.events import Cause, Packet, SoundPacket
 from device.store.clip_file import ClipFile
 from device.store.clip_name import ClipName
 from device.store.ring import Ring
+from device.system.clock import ClockFlag
 
 GAP_US = 2_000_000
 """Packets further apart than this belong to two clips: the camera was away in between."""
@@ -23,7 +23,7 @@ SILENCE_US = 3_000_000
 RESUME_US = 5_000_000
 """From an error of the disk to the next try."""
 SYNC_EVERY_US = 1_500_000
-MOST_EARLY = 64
+MAX_EARLY = 64
 """Packets of sound kept for a keyframe that comes behind them: over a second."""
 
 
@@ -68,7 +68,7 @@ class Recording:
         self._last_sync_us = 0
         self._last_dts_us = 0
         self._seen_us = 0
-        self._early: deque[SoundPacket] = deque(maxlen=MOST_EARLY)
+        self._early: deque[SoundPacket] = deque(maxlen=MAX_EARLY)
         self._resume_us = 0
 
     @property

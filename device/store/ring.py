@@ -13,7 +13,7 @@ from device.events import Packet, SoundPacket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
+class RingRead:
     """`packets` in order, where to go on (`next_seq`), and how many were gone already (`lost`)."""
 
     packets: tuple[Packet | SoundPacket, ...]
@@ -65,12 +65,12 @@ class Ring:
             while self._keyframe_seqs and self._keyframe_seqs[0] < end_seq:
                 self._keyframe_seqs.popleft()
 
-    def since(self, seq: int) -> Read:
+    def since(self, seq: int) -> RingRead:
         """Return what came at or after `seq`, and how many from `seq` on are gone."""
         with self._lock:
             start = max(seq, self._first_seq)
             packets = tuple(islice(self._packets, start - self._first_seq, None))
-        return Read(packets=packets, next_seq=start + len(packets), lost=start - seq)
+        return RingRead(packets=packets, next_seq=start + len(packets), lost=start - seq)
 
     def seq_at(self, mono_us: int) -> int:
         """Return where to read from for the last keyframe shown at or before `mono_us`, or the oldest one.

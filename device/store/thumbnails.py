@@ -1,4 +1,4 @@
-"""Small pictures of clips for the page: made by the keeper when it has nothing better to do, masked.
+"""Small pictures of clips for the page: made by the storage worker when it has nothing better to do, masked.
 
 They are a cache: not synced, counted into what their clip takes on the disk, and gone with it. What is torn
 by a power cut or missing is made again when somebody asks.
@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.policy.jpeg import jpeg_of
-from device.policy.masks import Masks
+from device.media.jpeg import jpeg_of
+from device.media.masks import Masks
 from device.store.index import ClipRow, Index
 from device.store.layout import Layout
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 WIDTH_PX = 320
 QUALITY = 70
-MOST_WISHES = 300
+MAX_WISHES = 300
 LOOKS = (0.0, 0.3, 0.5, 0.7)
 """Parts of a clip at which a keyframe is looked at: each costs some ten milliseconds."""
 LOOKED_AT_US = 40_000_000
@@ -65,12 +65,12 @@ def picture_of(clip: Path, masks: Masks) -> bytes:
 
 
 class Thumbnails:
-    """Wishes for pictures, the newest first; the keeper's thread."""
+    """Wishes for pictures, the newest first; the storage worker's thread."""
 
     def __init__(self, layout: Layout, masks: Masks) -> None:
         self._layout = layout
         self._masks = masks
-        self._wishes: deque[str] = deque(maxlen=MOST_WISHES)
+        self._wishes: deque[str] = deque(maxlen=MAX_WISHES)
         self._hopeless: set[str] = set()
 
     def wish(self, clip_id: str) -> None:

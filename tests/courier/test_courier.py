@@ -16,15 +16,15 @@ import urllib3
 
 from device.config import NeighbourhoodConfig
 from device.consent.geohash import around, bounds, geohash
-from device.courier.feeds import SHORTEST_WAIT_S, Feed
+from device.consent_service.inbox_worker import courier_settings
+from device.courier.feeds import MIN_WAIT_S, Feed
 from device.courier.settings import settings_in
-from device.courier.writer import Writer
-from device.letterbox import Inbox, Outbox, items_of
-from device.registrar.hearing import courier_settings
-from tests.house import BIN, Broker, wait_for
-from tests.neighbourhood import TOWER, House, Sender, a_town
-from town.laptop import make_certificates
-from town.processes import PATIENCE_S, Process
+from device.courier.spool_writer import Writer
+from device.spool.folders import SpoolReader, SpoolWriter, items_of
+from server.dev_processes import PATIENCE_S, Process
+from server.dev_server import make_certificates
+from tests.support.doorbell import BIN, Broker, wait_for
+from tests.support.neighbourhood import TOWER, NeighbourhoodDoorbell, Sender, start_dev_server
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,7 +39,7 @@ def test_it_is_told_nine_whole_cells_and_no_position(tmp_path: Path) -> None:
         latitude=latitude,
         longitude=longitude,
         broker_host="town.example",
-        letterbox_dir=tmp_path,
+        spool_dir=tmp_path,
     )
     content = courier_settings(config, {"weather": "https://weather.example/cap"})
     told = json.loads(content)
@@ -155,7 +155,7 @@ def test_a_feed_is_asked_politely_and_handed_on_once(site: tuple[type[Site], str
     feed = Feed("weather", f"{url}/cap")
     handler.answer = (200, {"ETag": '"1"'}, b"one")
     assert feed.fetch(pool(ca)) == b"one"
-    assert feed.due_s - time.monotonic() >= SHORTEST_WAIT_S - 1
+    assert feed.due_s - time.monotonic() >= MIN_WAIT_S - 1
     assert feed.fetch(pool(ca)) is None  # the same bytes
     assert handler.asked[1]["if-none-match"] == '"1"'
     handler.answer = (304, {}, b"")
@@ -205,13 +205,13 @@ def test_a_feed_that_fails_is_asked_ever_less_often(site: tuple[type[Site], str,
 def test_what_is_heard_in_a_burst_lies_in_few_bundles_and_nothing_twice(tmp_path: Path) -> None:
     for name in ("in", "out"):
         (tmp_path / name).mkdir()
-    writer = Writer(Outbox(tmp_path / "in", tmp_path / "out"))
+    writer = Writer(SpoolWriter(tmp_path / "in", tmp_path / "out"))
     for number in range(3000):
         writer.put("request", b"%d" % (number // 3))
     stopping = threading.Event()
     stopping.set()
     writer.run(stopping, lambda: None)
-    inbox = Inbox(tmp_path / "in", tmp_path / "out")
+    inbox = SpoolReader(tmp_path / "in", tmp_path / "out")
     heard = [item.content for number in inbox.waiting() for item in items_of(inbox.open(number), "")]
     assert heard == [b"%d" % number for number in range(1000)]
     assert len(inbox.waiting()) <= 3
@@ -225,11 +225,11 @@ def test_what_is_heard_in_a_burst_lies_in_few_bundles_and_nothing_twice(tmp_path
 def test_a_house_that_does_not_read_costs_the_newest_and_no_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("device.letterbox.LARGEST_IN_BYTES", 100_000)
-    monkeypatch.setattr("device.courier.writer.MOST_WAITING_BYTES", 50_000)
+    monkeypatch.setattr("device.spool.folders.MAX_IN_BYTES", 100_000)
+    monkeypatch.setattr("device.courier.spool_writer.MAX_WAITING_BYTES", 50_000)
     for name in ("in", "out"):
         (tmp_path / name).mkdir()
-    writer = Writer(Outbox(tmp_path / "in", tmp_path / "out"))
+    writer = Writer(SpoolWriter(tmp_path / "in", tmp_path / "out"))
     stopping = threading.Event()
     stopping.set()
     for number in range(50):
@@ -244,11 +244,11 @@ def test_a_house_that_does_not_read_costs_the_newest_and_no_memory(
 def test_a_flood_that_goes_on_for_days_does_not_wear_the_card_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("device.courier.writer.BURST_BYTES", 20_000)
-    monkeypatch.setattr("device.courier.writer.REFILL_BYTES_A_SECOND", 0)
+    monkeypatch.setattr("device.courier.spool_writer.BURST_BYTES", 20_000)
+    monkeypatch.setattr("device.courier.spool_writer.REFILL_BYTES_A_SECOND", 0)
     for name in ("in", "out"):
         (tmp_path / name).mkdir()
-    writer = Writer(Outbox(tmp_path / "in", tmp_path / "out"))
+    writer = Writer(SpoolWriter(tmp_path / "in", tmp_path / "out"))
     for number in range(100):
         writer.put("request", b"%d " % number + b"x" * 700)
     assert 75 < writer.dropped < 85
@@ -260,7 +260,7 @@ AS_NOBODY = """
 import encodings.idna, os, sys, json
 import device.courier.main as courier
 import paho.mqtt.client, urllib3, ssl, stringprep
-letterbox, *secrets = sys.argv[1:]
+spool, *secrets = sys.argv[1:]
 os.setgroups([61235])
 os.setresgid(61234, 61234, 61234)
 os.setresuid(61234, 61234, 61234)
@@ -272,12 +272,12 @@ for path in secrets:
     except OSError as error:
         found[path] = error.strerror
 try:
-    open(letterbox + "/out/mine", "w")
+    open(spool + "/out/mine", "w")
     found["out"] = "written"
 except OSError as error:
     found["out"] = error.strerror
 print(json.dumps(found), flush=True)
-sys.argv = ["doorbelld-courier", "--letterbox", letterbox]
+sys.argv = ["doorbelld-courier", "--spool", spool]
 sys.exit(courier.main())
 """
 
@@ -287,11 +287,11 @@ sys.exit(courier.main())
 def test_as_a_user_of_its_own_it_hears_everything_and_can_read_nothing(
     tmp_path: Path, broker: Broker
 ) -> None:
-    town = a_town(tmp_path / "t")
-    house = House(tmp_path / "house", broker.port, town=town).start()
+    dev_server = start_dev_server(tmp_path / "t")
+    house = NeighbourhoodDoorbell(tmp_path / "house", broker.port, dev_server=dev_server).start()
     try:
         department = Sender(tmp_path / "department")
-        town.enrol(department.record)
+        dev_server.enrol(department.record)
         house.pin(department)
         house.run("record")
         clip = house.clips(1)[0]["file"]
@@ -302,59 +302,59 @@ def test_as_a_user_of_its_own_it_hears_everything_and_can_read_nothing(
                 folder.chmod(folder.stat().st_mode | 0o011)
         (house.state).chmod(0o711)
         house.config.chmod(0o640)
-        house.letterbox.chmod(0o755)
-        os.chown(house.letterbox / "in", 61234, 61235)
-        os.chown(house.letterbox / "out", 0, 61235)
-        (house.letterbox / "in").chmod(0o2750)
-        (house.letterbox / "out").chmod(0o2750)
-        os.chown(house.letterbox / "out/settings.json", 0, 61235)
+        house.spool.chmod(0o755)
+        os.chown(house.spool / "in", 61234, 61235)
+        os.chown(house.spool / "out", 0, 61235)
+        (house.spool / "in").chmod(0o2750)
+        (house.spool / "out").chmod(0o2750)
+        os.chown(house.spool / "out/settings.json", 0, 61235)
         inside = [str(house.state / name) for name in ("state", "state/ledger.db", "run")]
         secrets = [clip, str(house.config), *inside]
         with (tmp_path / "said").open("wb") as said:
-            words = [sys.executable, "-c", AS_NOBODY, house.letterbox, *secrets]
+            words = [sys.executable, "-c", AS_NOBODY, house.spool, *secrets]
             courier = Process(words, cwd=ROOT, stdout=said, log=tmp_path / "courier.log")
         try:
-            wait_for("the courier", lambda: b"town up" in (tmp_path / "courier.log").read_bytes())
+            wait_for("the courier", lambda: b"server up" in (tmp_path / "courier.log").read_bytes())
             found = json.loads((tmp_path / "said").read_text())
             assert found == {**dict.fromkeys(secrets, "Permission denied"), "out": "Permission denied"}
-            place = town.folder / "spool/in" / ("0" * 32)
+            place = dev_server.folder / "spool/in" / ("0" * 32)
             place.write_bytes(department.notice())
             wait_for("the notice", lambda: [row["headline"] for row in house.notices()])
-            written = list((house.letterbox / "in").iterdir())
+            written = list((house.spool / "in").iterdir())
             assert written
             assert {path.stat().st_uid for path in written} == {61234}
         finally:
             assert courier.end() == 0
     finally:
         house.stop_all()
-        town.__exit__()
+        dev_server.__exit__()
 
 
 @pytest.mark.strace
 @pytest.mark.server
-def test_it_opens_no_file_of_the_house_but_the_letterbox(tmp_path: Path, broker: Broker) -> None:
-    town = a_town(tmp_path / "t")
-    house = House(tmp_path / "house", broker.port, town=town).start()
+def test_it_opens_no_file_of_the_house_but_the_spool(tmp_path: Path, broker: Broker) -> None:
+    dev_server = start_dev_server(tmp_path / "t")
+    house = NeighbourhoodDoorbell(tmp_path / "house", broker.port, dev_server=dev_server).start()
     calls = tmp_path / "calls"
     try:
         command = ["strace", "-f", "-qq", "-e", "trace=file,connect,bind", "-o", calls]
-        words = [*command, BIN / "doorbelld-courier", "--letterbox", house.letterbox]
+        words = [*command, BIN / "doorbelld-courier", "--spool", house.spool]
         courier = Process(words, log=tmp_path / "courier.log")
-        wait_for("the courier", lambda: b"town up" in (tmp_path / "courier.log").read_bytes())
-        wait_for("its word of itself", (house.letterbox / "in/status.json").exists)
+        wait_for("the courier", lambda: b"server up" in (tmp_path / "courier.log").read_bytes())
+        wait_for("its word of itself", (house.spool / "in/status.json").exists)
         children = Path(f"/proc/{courier.pid}/task/{courier.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGTERM)
         courier.wait()
     finally:
         house.stop_all()
-        town.__exit__()
+        dev_server.__exit__()
     lines = calls.read_text().splitlines()
-    of_house = [line for line in lines if f'"{house.state}' in line]
-    assert of_house
-    assert [line for line in of_house if f'"{house.letterbox}' not in line] == []
+    of_daemon = [line for line in lines if f'"{house.state}' in line]
+    assert of_daemon
+    assert [line for line in of_daemon if f'"{house.spool}' not in line] == []
     ports = {
         line.split("htons(")[1].split(")")[0] for line in lines if "htons(" in line and "connect(" in line
     }
-    assert str(town.mqtts) in ports
+    assert str(dev_server.mqtts) in ports
     # What else it connects to: the resolver, and paho's own wake-up pair on loopback.
     assert not any("AF_UNIX" in line and "doorbelld" in line for line in lines)

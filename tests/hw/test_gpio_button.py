@@ -5,11 +5,11 @@ import time
 import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
 
-from device.clock import SystemClock
 from device.config import ButtonConfig
 from device.errors import ButtonError
 from device.events import ButtonState, Fact, Pressed
 from device.hw.gpio_button import GpioButton
+from device.system.clock import SystemClock
 
 CLOCK = SystemClock()
 

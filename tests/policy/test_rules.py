@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.clock import parse_rfc3339
 from device.policy.episode import CloseClip, EpisodeRule, OpenClip, RaiseCause
 from device.policy.press import PressRule
-from device.policy.rate import TokenBucket
-from device.policy.retention import Kept, to_delete
+from device.policy.rate_limit import TokenBucket
+from device.policy.retention import KeptClip, to_delete
 from device.policy.settings import SettingRefused, Settings, changed, settings_from_dict
-from device.policy.timeline import LEAST_STEP_US, Timeline
+from device.policy.timeline import MIN_STEP_US, Timeline
+from device.system.clock import parse_rfc3339
 
 S = 1_000_000
 
@@ -61,7 +61,7 @@ def test_a_long_visit_is_many_clips_and_no_missing_second() -> None:
 
 def test_retention_takes_the_oldest_unprotected_and_no_more_than_needed() -> None:
     clips = [
-        Kept(clip_id=str(n), disk_bytes=10, protected=n == 0, age_us=None if n == 3 else 100 - n)
+        KeptClip(clip_id=str(n), disk_bytes=10, protected=n == 0, age_us=None if n == 3 else 100 - n)
         for n in range(5)
     ]
     assert to_delete(clips, over_bytes=15, longest_age_us=None, most=9) == ["1", "2"]
@@ -140,7 +140,7 @@ def test_decoding_times_always_grow(packets: list[tuple[int | None, int]]) -> No
     for source, step in packets:
         now += step
         pts, dts = timeline.place(pts_us=source, dts_us=source, arrived_us=now)
-        assert dts >= last + LEAST_STEP_US or last == -(10**15)
+        assert dts >= last + MIN_STEP_US or last == -(10**15)
         assert pts >= dts
         last = dts
 

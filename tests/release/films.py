@@ -7,9 +7,9 @@ from typing import Any
 import av
 import numpy as np
 
-from device.policy.inward import Picture, inside, pictures
+from device.media.frame_selection import Picture, inside, pictures
 from device.release.audit import Promise
-from device.release.cut import Wanted, cut
+from device.release.clip_cutter import Wanted, cut
 
 FPS = 15
 US = 1_000_000

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from device.release.audit import Promise, audit
 from device.release.audit_boxes import AuditedFile, read_file
-from device.release.canary import Pattern, found_in, patterns, place_canaries
-from tests.house import BIN
+from device.release.leak_scan import Pattern, found_in, patterns, place_canaries
 from tests.release.films import film, made, numbers, promise, wanted
 from tests.release.violations import VIOLATIONS
+from tests.support.doorbell import BIN
 
 
 @pytest.fixture(scope="module")

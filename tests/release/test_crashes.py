@@ -2,8 +2,8 @@
 
 import pytest
 
-from scripts.proofs.release_crash import WAYS, crash
-from scripts.proofs.release_path import PLANTS
+from scripts.verification.release_crash import WAYS, crash
+from scripts.verification.release_path import PLANTS
 
 pytestmark = pytest.mark.strace
 

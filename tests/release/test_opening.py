@@ -19,14 +19,14 @@ from device.release.heat import Heat
 from device.release.job import PARCEL, Job
 from device.release.manifest import FILE, BadManifest, release_seed, signed, verified
 from device.release.parcel import MIB, size_class
-from scripts.proofs.tampering import changed as changed_byte
-from scripts.proofs.tampering import forged
-from scripts.requester.opening import Opened, open_parcel
-from scripts.requester.paper import SEALING_KEY, Wrong
-from scripts.requester.report import write_report
-from tests.neighbourhood import Sender
+from scripts.agency_tool.opening import Opened, open_parcel
+from scripts.agency_tool.paper import SEALING_KEY, AgencyError
+from scripts.agency_tool.report import write_report
+from scripts.verification.tampering import changed as changed_byte
+from scripts.verification.tampering import forged
 from tests.release.films import film, wanted
 from tests.release.violations import VIOLATIONS
+from tests.support.neighbourhood import Sender
 
 Members = list[tuple[tarfile.TarInfo, bytes]]
 WINDOW = {"start": "2026-11-24T22:00:00Z", "end": "2026-11-24T23:00:00Z"}
@@ -181,14 +181,14 @@ def no_manifest(members: Members) -> None:
 def test_a_parcel_that_is_none_is_not_unpacked(
     agency: Sender, parcel: Path, tmp_path: Path, change: Callable[[Any], None]
 ) -> None:
-    with pytest.raises(Wrong):
+    with pytest.raises(AgencyError):
         opened(agency, changed(agency, parcel, tmp_path / "p", change), tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix == ".mp4"] == []
 
 
 def test_nobody_else_opens_it(parcel: Path, tmp_path: Path) -> None:
     other = Sender(tmp_path / "other")
-    with pytest.raises(Wrong, match="cannot be opened"):
+    with pytest.raises(AgencyError, match="cannot be opened"):
         opened(other, parcel, tmp_path / "out")
 
 

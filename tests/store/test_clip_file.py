@@ -8,10 +8,10 @@ import av
 import pytest
 
 from device.events import Packet, SoundFormat, SoundPacket, VideoFormat
-from device.hw.annex_b import AnnexB
+from device.media.annex_b import AnnexB
 from device.store.clip_file import ClipFile
 from device.store.mp4 import playable_us, whole_fragments
-from tests.house import make_video
+from tests.support.doorbell import make_video
 
 SOUND_US = 64_000
 HEADER = b"\x14\x08"  # AAC-LC, 16 kHz, mono

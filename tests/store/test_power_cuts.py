@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from scripts.trials import power
-from scripts.trials.block_log import MARK, entries, logged_disk
-from scripts.trials.crash_states import Disk
-from scripts.trials.fresh_disk import NotThisDisk, attached, mounted
-from scripts.trials.plants import PLANTS
-from scripts.trials.promises import Promises, verdict
-from scripts.trials.simulate import lay_out, simulate
-from scripts.trials.syscalls import Enter, Move, Operation, Sync, SyncFolder, Write
+from scripts.fault_injection import power
+from scripts.fault_injection.block_log import MARK, entries, logged_disk
+from scripts.fault_injection.crash_states import Disk
+from scripts.fault_injection.fresh_disk import NotThisDisk, attached, mounted
+from scripts.fault_injection.planted_bugs import PLANTS
+from scripts.fault_injection.promises import Promises, verdict
+from scripts.fault_injection.simulate import simulate, write_state
+from scripts.fault_injection.syscalls import Enter, Move, Operation, Sync, SyncFolder, Write
 
 SEED = 11
 BUSY_S = 400
@@ -26,7 +26,7 @@ def outcomes(disk: Disk, tmp_path: Path) -> set[frozenset[tuple[str, bytes]]]:
     found = set()
     for number, state in enumerate(disk.every()):
         folder = tmp_path / str(number)
-        lay_out(disk, state, folder, tmp_path)
+        write_state(disk, state, folder, tmp_path)
         found.add(frozenset((path.name, path.read_bytes()) for path in folder.iterdir()))
     return found
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from device.events import Packet, VideoFormat
-from device.hw.annex_b import AnnexB
+from device.media.annex_b import AnnexB
 from device.store.clip_file import ClipFile
 from device.store.clip_name import ClipName
 from device.store.files import sha256_of
 from device.store.index import Index
 from device.store.mp4 import whole_fragments
 from device.store.reconcile import findings, reconcile, row_for
-from scripts.proofs.tampering import changed
-from tests.house import frames_of, make_video
+from scripts.verification.tampering import changed
+from tests.support.doorbell import frames_of, make_video
 
 
 class Folder:

@@ -9,8 +9,8 @@ import pytest
 
 from device.events import Packet, SoundFormat, SoundPacket, VideoFormat
 from device.store.clip_name import ClipName
-from device.store.journal import Journal, JournalReader
-from device.store.orders import NewFact
+from device.store.event_log import EventLog, EventLogReader
+from device.store.messages import NewFact
 from device.store.ring import Ring
 
 VIDEO = VideoFormat(codec="h264", width_px=2, height_px=2, epoch=1)
@@ -101,24 +101,24 @@ def fact(kind: str, *, late: bool | None = False, press_id: int | None = None) -
 
 
 def test_nothing_behind_an_undecided_press_is_sent_and_a_restart_decides(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "log.db", boot_id="b", keep_rows=100)
-    journal.write([fact("a"), fact("press", late=None, press_id=1), fact("c")], [], None)
-    assert [row.payload["kind"] for row in journal.pending(0, 10)] == ["a"]
-    journal.write([], [(1, False)], None)
-    assert [row.payload["late"] for row in journal.pending(0, 10)] == [False, False, False]
-    journal.write([fact("press", late=None, press_id=2)], [], 3)
-    journal.close()
-    journal = Journal(tmp_path / "log.db", boot_id="b", keep_rows=100)
-    assert [(row.seq, row.payload["late"]) for row in journal.pending(3, 10)] == [(4, True)]
-    assert journal.pending_count() == 1
-    assert journal.acked_seq() == 3
+    event_log = EventLog(tmp_path / "log.db", boot_id="b", keep_rows=100)
+    event_log.write([fact("a"), fact("press", late=None, press_id=1), fact("c")], [], None)
+    assert [row.payload["kind"] for row in event_log.pending(0, 10)] == ["a"]
+    event_log.write([], [(1, False)], None)
+    assert [row.payload["late"] for row in event_log.pending(0, 10)] == [False, False, False]
+    event_log.write([fact("press", late=None, press_id=2)], [], 3)
+    event_log.close()
+    event_log = EventLog(tmp_path / "log.db", boot_id="b", keep_rows=100)
+    assert [(row.seq, row.payload["late"]) for row in event_log.pending(3, 10)] == [(4, True)]
+    assert event_log.pending_count() == 1
+    assert event_log.acked_seq() == 3
 
 
 def test_the_log_keeps_its_newest_rows_and_never_reuses_a_number(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "log.db", boot_id="b", keep_rows=10)
+    event_log = EventLog(tmp_path / "log.db", boot_id="b", keep_rows=10)
     for _ in range(30):
-        journal.write([fact("x")], [], None)
-    rows = JournalReader(tmp_path / "log.db").latest(100)
+        event_log.write([fact("x")], [], None)
+    rows = EventLogReader(tmp_path / "log.db").latest(100)
     assert [row.seq for row in rows] == list(range(21, 31))
 
 

@@ -1,4 +1,4 @@
-"""A FAKE of picamera2, for machines without a Pi: the parts that device/hw/pi_camera.py uses, and no more.
+"""A FAKE of picamera2, for machines without a Pi: the parts that device/camera/pi.py uses, and no more.
 
 What it keeps of the real one: rows of `lores` are longer than the picture is wide, time stamps of packets
 count from the encoder's first picture, the exposure takes a while to settle, packets come from a thread of

@@ -1,0 +1,119 @@
+"""Places of the owner's own that sealed backups may go to: S3, WebDAV, SFTP. One `put` for all of them.
+
+doorbelld serves those on the home network, the courier those outside; which addresses may be connected to
+is said by whoever asks (`AddressOf`), and the connection goes to that very address. Sealed bytes alone come
+here.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+from urllib.parse import unquote, urlsplit
+
+Kind = Literal["s3", "webdav", "sftp"]
+AddressOf = Callable[[str, int], str]
+"""Returns the address to connect to for a host and port. Raises OSError if it is not one that may be used."""
+PORTS = {"https": 443, "http": 80, "sftp": 22}
+SCHEMES = {"s3": ("https", "http"), "webdav": ("https", "http"), "sftp": ("sftp",)}
+TIMEOUT_S = 30.0
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9a-fA-F:]{2,45}\]")
+_PATH = re.compile(r"(/[A-Za-z0-9._~-]{1,100}){0,8}/?")
+
+
+class TargetFull(OSError):
+    """The place has no room for more."""
+
+
+class TargetRejected(Exception):
+    """The place will not take it, however often it is asked: a key, a name or a password is wrong."""
+
+
+class ByteSource(Protocol):
+    """What is sent."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes, none at the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupTarget:
+    """Where, and as whom. `secret` is a password, an S3 secret or an OpenSSH private key."""
+
+    kind: Kind
+    url: str
+    user: str = ""
+    secret: str = ""
+    host_key: str = ""
+    """Of SFTP: the server's fingerprint, as `ssh` shows it (SHA256:…)."""
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        try:
+            port = parts.port
+        except ValueError:
+            port = 0
+        fits = (
+            parts.scheme in SCHEMES.get(self.kind, ())
+            and _HOST.fullmatch(parts.netloc.rpartition("@")[2].removesuffix(f":{port}"))
+            and not parts.username
+            and port != 0
+            and _PATH.fullmatch(parts.path)
+            and not parts.query
+            and not parts.fragment
+            and (self.kind != "s3" or len(parts.path.strip("/")) > 0)
+            and (self.kind != "sftp" or self.host_key.startswith("SHA256:"))
+        )
+        if not fits:
+            raise ValueError(
+                f"{self.url!r} is no place of this kind: s3 is https://host/bucket, webdav is "
+                "https://host/folder, sftp is sftp://host/folder with the server's key (SHA256:…)"
+            )
+
+    @property
+    def scheme(self) -> str:
+        """`https`, `http` or `sftp`."""
+        return urlsplit(self.url).scheme
+
+    @property
+    def host(self) -> str:
+        """The host's name or address."""
+        return str(urlsplit(self.url).hostname)
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        return urlsplit(self.url).port or PORTS[self.scheme]
+
+    @property
+    def path(self) -> str:
+        """The folder, without a slash at its end."""
+        return unquote(urlsplit(self.url).path).rstrip("/")
+
+    @property
+    def netloc(self) -> str:
+        """Host and, if it is not the usual one, port."""
+        return self.host if self.port == PORTS[self.scheme] else f"{self.host}:{self.port}"
+
+
+def put(place: BackupTarget, name: str, content: ByteSource, size: int, address_of: AddressOf) -> None:
+    """Store some bytes under a name in a place's folder. Raises TargetFull, TargetRejected, OSError (retry)."""
+    match place.kind:
+        case "s3":
+            from device.backup_targets.s3 import put_s3 as store
+        case "webdav":
+            from device.backup_targets.webdav import put_webdav as store
+        case "sftp":
+            from device.backup_targets.sftp import put_sftp as store
+    store(place, name, content, size, address_of)
+
+
+def blocks(content: ByteSource, size: int) -> Iterator[bytes]:
+    """Yield what is sent, in pieces."""
+    left = size
+    while left > 0:
+        block = content.read(min(65_536, left))
+        if not block:
+            raise OSError("what was to be sent is shorter than it was")
+        left -= len(block)
+        yield block

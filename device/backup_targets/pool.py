@@ -1,0 +1,47 @@
+"""HTTP to one checked address, whatever the name resolves to a moment later."""
+
+import ssl
+from typing import Any
+
+import urllib3
+
+from device.backup_targets import TIMEOUT_S, AddressOf, BackupTarget
+
+
+class OnePlace(urllib3.PoolManager):
+    """Connections to one place alone: another host or port, by a redirection say, is an error."""
+
+    def __init__(self, place: BackupTarget, address_of: AddressOf) -> None:
+        super().__init__()
+        self._place = place
+        self._address = address_of(place.host, place.port)
+        self._pool: urllib3.HTTPConnectionPool | None = None
+
+    def connection_from_host(
+        self,
+        host: str | None,
+        port: int | None = None,
+        scheme: str | None = "http",
+        pool_kwargs: dict[str, Any] | None = None,  # noqa: ARG002  (urllib3 hands it over)
+    ) -> urllib3.HTTPConnectionPool:
+        """Return the one pool. Raises OSError for anything else."""
+        place = self._place
+        if (
+            (host or "").strip("[]") != place.host
+            or (port or place.port) != place.port
+            or scheme != place.scheme
+        ):
+            raise OSError(f"{place.netloc} sends on to {scheme}://{host}:{port}, which is never followed")
+        if self._pool is None:
+            timeout = urllib3.Timeout(TIMEOUT_S)
+            if scheme == "https":
+                self._pool = urllib3.HTTPSConnectionPool(
+                    self._address,
+                    place.port,
+                    ssl_context=ssl.create_default_context(),
+                    server_hostname=place.host,
+                    timeout=timeout,
+                )
+            else:
+                self._pool = urllib3.HTTPConnectionPool(self._address, place.port, timeout=timeout)
+        return self._pool

@@ -1,0 +1,110 @@
+"""A folder on an SFTP server, by way of paramiko. The server's key is the one that the owner was shown."""
+
+import base64
+import errno
+import hashlib
+import io
+import socket
+from contextlib import suppress
+
+import paramiko
+
+from device.backup_targets import (
+    TIMEOUT_S,
+    AddressOf,
+    BackupTarget,
+    ByteSource,
+    TargetFull,
+    TargetRejected,
+    blocks,
+)
+
+_KEYS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
+
+
+def put_sftp(place: BackupTarget, name: str, content: ByteSource, size: int, address_of: AddressOf) -> None:
+    """Store some bytes, under their name only once they are whole. Raises TargetFull, TargetRejected, OSError."""
+    try:
+        with _transport(place, address_of) as transport:
+            _store(transport, place, name, content, size)
+    except (paramiko.SSHException, EOFError) as error:
+        raise OSError(f"{place.netloc}: {error}") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise TargetFull(f"{place.netloc} has no room") from error
+        raise
+
+
+def _store(
+    transport: paramiko.Transport, place: BackupTarget, name: str, content: ByteSource, size: int
+) -> None:
+    sftp = paramiko.SFTPClient.from_transport(transport)
+    if sftp is None:
+        raise OSError(f"{place.netloc} has no SFTP")
+    sftp.get_channel().settimeout(TIMEOUT_S)
+    _make(sftp, place.path)
+    part = f"{place.path or '.'}/{name}.part"
+    with sftp.open(part, "wb") as file:
+        file.set_pipelined(True)
+        for block in blocks(content, size):
+            file.write(block)
+    if sftp.stat(part).st_size != size:
+        raise OSError(f"{place.netloc} has another size than was sent")
+    sftp.posix_rename(part, part.removesuffix(".part"))
+
+
+def key_of(place_host: str, port: int, address_of: AddressOf) -> str:
+    """Return the fingerprint of a server's key, to be shown to the owner. Raises OSError."""
+    sock = socket.create_connection((address_of(place_host, port), port), TIMEOUT_S)
+    transport = paramiko.Transport(sock)
+    try:
+        transport.start_client(timeout=TIMEOUT_S)
+        return _fingerprint(transport.get_remote_server_key())
+    except paramiko.SSHException as error:
+        raise OSError(f"{place_host}:{port}: {error}") from error
+    finally:
+        transport.close()
+
+
+def _transport(place: BackupTarget, address_of: AddressOf) -> paramiko.Transport:
+    sock = socket.create_connection((address_of(place.host, place.port), place.port), TIMEOUT_S)
+    transport = paramiko.Transport(sock)
+    try:
+        transport.start_client(timeout=TIMEOUT_S)
+        _same_key(transport, place)
+        if "PRIVATE KEY" in place.secret:
+            transport.auth_publickey(place.user, _private_key(place.secret))
+        else:
+            transport.auth_password(place.user, place.secret)
+    except paramiko.AuthenticationException as error:
+        transport.close()
+        raise TargetRejected(f"{place.netloc} refuses user, password or key") from error
+    except BaseException:
+        transport.close()
+        raise
+    return transport
+
+
+def _same_key(transport: paramiko.Transport, place: BackupTarget) -> None:
+    if _fingerprint(transport.get_remote_server_key()) != place.host_key:
+        raise TargetRejected(f"{place.netloc} has another key than you were shown: nothing was sent")
+
+
+def _fingerprint(key: paramiko.PKey) -> str:
+    digest = hashlib.sha256(key.asbytes()).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def _private_key(text: str) -> paramiko.PKey:
+    for kind in _KEYS:
+        with suppress(paramiko.SSHException, ValueError):
+            return kind.from_private_key(io.StringIO(text))
+    raise TargetRejected("the private key cannot be read: it must be an OpenSSH key without a passphrase")
+
+
+def _make(sftp: paramiko.SFTPClient, path: str) -> None:
+    made = ""
+    for part in path.strip("/").split("/") if path else ():
+        made += f"/{part}"
+        with suppress(OSError):  # it is there, or the next step says what is wrong
+            sftp.mkdir(made)

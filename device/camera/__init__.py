@@ -1,0 +1,1 @@
+"""Cameras: each kind behind one small protocol, chosen in the configuration."""

@@ -1,0 +1,126 @@
+"""The thread that keeps a camera alive, and what it reports."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from device.camera.factory import open_here
+from device.camera.interface import Camera
+from device.config import CameraConfig
+from device.errors import CameraError
+from device.events import CameraReport, CameraSink, CameraState, Inbox, LumaFrame, Packet, SoundPacket
+from device.media.masks import Masks
+from device.system.clock import Clock
+from device.system.worker import Worker
+
+FIRST_DELAY_S, MAX_DELAY_S = 1.0, 30.0
+REPORT_EVERY_US = 1_000_000
+STEADY_US = 10_000_000
+"""A camera that lived so long is not blamed for the failures before: the delay starts at 1 s again."""
+FPS_OVER = 75
+"""Frames over which the frame rate is measured."""
+
+
+def open_camera(
+    config: CameraConfig, *, clock: Clock, masks: Masks, press: Callable[[int], None] | None = None
+) -> Camera:
+    """Return the camera of the configured kind; `press` is told when the drawn visitor presses.
+
+    The Pi's own camera runs in a process of its own, since its drivers may hang.
+    """
+    if config.kind == "pi":
+        from device.camera.capture_process import ChildCamera  # only what is used
+
+        return ChildCamera(config, clock=clock)
+    return open_here(config, clock=clock, masks=masks, press=press)
+
+
+class _Counting:
+    """Passes everything on, small pictures masked, and reports about once a second."""
+
+    def __init__(self, sink: CameraSink, kind: str, inbox: Inbox, clock: Clock, masks: Masks) -> None:
+        self._sink = sink
+        self._masks = masks
+        self._kind = kind
+        self._inbox = inbox
+        self._clock = clock
+        self._arrivals: deque[int] = deque(maxlen=FPS_OVER)
+        self._reported_us = 0
+        self.seen = 0
+
+    def packet(self, packet: Packet) -> None:
+        now_us = self._clock.mono_us()
+        self._sink.packet(packet)
+        self.seen += 1
+        self._arrivals.append(now_us)
+        if now_us - self._reported_us >= REPORT_EVERY_US:
+            self._reported_us = now_us
+            span_us = self._arrivals[-1] - self._arrivals[0]
+            fps = (len(self._arrivals) - 1) * 1e6 / span_us if span_us else 0.0
+            self._inbox(
+                CameraReport(mono_us=now_us, kind=self._kind, state="live", fps=fps, last_frame_us=now_us)
+            )
+
+    def sound(self, packet: SoundPacket) -> None:
+        self._sink.sound(packet)  # uncounted: a camera that is only heard is not live
+
+    def luma(self, frame: LumaFrame) -> None:
+        self._masks.burn(frame.luma)  # the one way by which small pictures of any camera come
+        self._sink.luma(frame)
+
+    def note(self, text: str) -> None:
+        self._sink.note(text)
+
+
+class _EitherStop(threading.Event):
+    """Set when the worker stops or the owner wants privacy."""
+
+    def __init__(self, worker: Worker, privacy: Callable[[], bool]) -> None:
+        super().__init__()
+        self._worker = worker
+        self._privacy = privacy
+
+    def is_set(self) -> bool:
+        return self._worker.stopping.is_set() or self._privacy()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self._worker.stopping.wait(timeout) or self.is_set()
+
+
+def capture(
+    worker: Worker,
+    *,
+    camera: Camera,
+    sink: CameraSink,
+    inbox: Inbox,
+    clock: Clock,
+    masks: Masks,
+    privacy: Callable[[], bool],
+) -> None:
+    """Keep the camera running: on CameraError wait 1, 2, 4 … 30 s and open it again."""
+    stop = _EitherStop(worker, privacy)
+    delay_s = FIRST_DELAY_S
+
+    def report(state: CameraState, text: str = "") -> None:
+        inbox(CameraReport(mono_us=clock.mono_us(), kind=camera.kind, state=state, text=text))
+
+    while not worker.stopping.is_set():
+        worker.beat()
+        if privacy():
+            report("private")
+            while privacy() and not worker.stopping.wait(0.5):
+                worker.beat()
+            continue
+        report("opening")
+        opened_us = clock.mono_us()
+        counting = _Counting(sink, camera.kind, inbox, clock, masks)
+        try:
+            camera.run(counting, stop, worker.beat)
+        except CameraError as error:
+            report("down", str(error))
+            if counting.seen and clock.mono_us() - opened_us > STEADY_US:
+                delay_s = FIRST_DELAY_S
+            until_us = clock.mono_us() + int(delay_s * 1e6)
+            while clock.mono_us() < until_us and not stop.wait(0.25):
+                worker.beat()
+            delay_s = min(delay_s * 2, MAX_DELAY_S)

@@ -1,0 +1,114 @@
+"""The live view of a camera that does not cover the masks itself: decoded, covered and encoded anew.
+
+Only while somebody watches: it costs a decoder and an encoder. Smaller than the camera's own picture, so
+that a small board can keep up; one that cannot leaves pictures out.
+"""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from device.camera.decoder import decoded
+from device.camera.interface import next_epoch
+from device.events import Packet, SoundPacket, VideoFormat
+from device.media.encoder import SoftwareEncoder
+from device.media.masks import Masks
+from device.system.clock import Clock
+from device.system.worker import Worker
+
+WIDEST_PX = 960
+BITRATE_KBPS = 1500
+KEYFRAME_EVERY_S = 2.0
+IDLE_S = 0.5
+STEP_S = 0.02
+LATE_US = 1_000_000
+_US = Fraction(1, 1_000_000)
+
+
+class MaskedLive:
+    """Reads the ring and hands on covered pictures, on a thread of its own."""
+
+    def __init__(
+        self,
+        *,
+        since: Callable[[int], Any],
+        seq_at: Callable[[int], int],
+        put: Callable[[Packet], None],
+        masks: Masks,
+        clock: Clock,
+        wanted: Callable[[], bool],
+    ) -> None:
+        """`since` and `seq_at` are the ring's; `put` takes what is covered; `wanted`: does anybody watch?"""
+        self._since = since
+        self._seq_at = seq_at
+        self._put = put
+        self._masks = masks
+        self._clock = clock
+        self._wanted = wanted
+
+    def run(self, worker: Worker) -> None:
+        """Cover while somebody watches, until stopped."""
+        while not worker.stopping.is_set():
+            worker.beat()
+            if self._wanted():
+                self._cover(worker)
+            else:
+                worker.stopping.wait(IDLE_S)
+
+    def _cover(self, worker: Worker) -> None:
+        seq = self._seq_at(self._clock.mono_us())
+        steps: _Steps | None = None
+        while self._wanted() and not worker.stopping.is_set():
+            worker.beat()
+            read = self._since(seq)
+            seq = read.next_seq
+            if read.lost:
+                steps = None
+            for packet in read.packets:
+                if isinstance(packet, SoundPacket):
+                    continue
+                if steps is None or steps.source != packet.format:
+                    if not packet.is_keyframe:
+                        continue
+                    steps = _Steps(packet.format, self._masks)
+                for covered in steps.take(packet, late=self._clock.mono_us() - packet.pts_us > LATE_US):
+                    self._put(covered)
+            if not read.packets:
+                worker.stopping.wait(STEP_S)
+
+
+class _Steps:
+    """Decoder, cover and encoder of one unbroken stream."""
+
+    def __init__(self, source: VideoFormat, masks: Masks) -> None:
+        self.source = source
+        self._decoder: Any = av.CodecContext.create(source.codec, "r")
+        self._decoder.thread_count = 1
+        width_px = min(source.width_px, WIDEST_PX) & ~1
+        height_px = round(source.height_px * width_px / source.width_px) & ~1
+        self._form = VideoFormat(codec="h264", width_px=width_px, height_px=height_px, epoch=next_epoch())
+        self._encoder: SoftwareEncoder | None = None
+        self._masks = masks
+
+    def take(self, packet: Packet, *, late: bool) -> list[Packet]:
+        """Return what comes of a packet; of a late one nothing, it is only decoded."""
+        copy: Any = av.Packet(packet.data)
+        copy.pts, copy.dts, copy.time_base = packet.pts_us, packet.dts_us, _US
+        covered: list[Packet] = []
+        for frame in decoded(self._decoder, copy):
+            if late or frame.pts is None:
+                continue
+            if self._encoder is None:
+                fps = min(30.0, max(1.0, 1e6 / max(packet.duration_us, 1)))
+                self._encoder = SoftwareEncoder(
+                    self._form,
+                    fps=fps,
+                    bitrate_kbps=BITRATE_KBPS,
+                    keyframe_every_s=KEYFRAME_EVERY_S,
+                    masks=self._masks,
+                )
+            small = frame.reformat(self._form.width_px, self._form.height_px, "yuv420p")
+            covered += self._encoder.encode(small, frame.pts)
+        return covered

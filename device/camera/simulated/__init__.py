@@ -1,0 +1,1 @@
+"""The simulated camera: a drawn porch, for a doorbell without a camera."""

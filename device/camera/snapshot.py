@@ -1,0 +1,32 @@
+"""A still picture of this moment, from the packets that are in the ring: nothing is decoded unless asked."""
+
+from collections.abc import Iterable
+
+import av
+
+from device.camera.decoder import decoded
+from device.errors import CameraError
+from device.events import Packet, SoundPacket
+from device.media.jpeg import masked_jpeg
+from device.media.masks import Masks
+
+QUALITY = 85
+
+
+def still(packets: Iterable[Packet | SoundPacket], masks: Masks) -> bytes:
+    """Return JPEG of the last picture of `packets`, which begin at a keyframe; masked. Raises CameraError."""
+    pictures = [packet for packet in packets if isinstance(packet, Packet)]
+    keyframes = [place for place, packet in enumerate(pictures) if packet.is_keyframe]
+    if not keyframes:
+        raise CameraError("there is no picture yet")
+    context = av.CodecContext.create(pictures[-1].format.codec, "r")
+    context.thread_count = 1
+    last = None
+    for packet in pictures[keyframes[-1] :]:
+        for frame in decoded(context, av.Packet(packet.data)):
+            last = frame
+    for frame in decoded(context, None):
+        last = frame
+    if last is None:
+        raise CameraError("the camera's picture cannot be decoded")
+    return masked_jpeg(last, masks, QUALITY)

@@ -1,0 +1,295 @@
+"""What holds now: the ledger read from its first entry to its last. Nothing else decides what is pinned or
+open.
+
+`take` is called with each entry when the house starts, and with each new one once it is durable.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from device.consent import keys
+from device.consent.area import Corners
+from device.consent.cap import Alert, alerts_of
+from device.consent.envelope import NOTICE, RECORD, REQUEST, read
+from device.consent.models import (
+    MAX_JURISDICTION_CORNERS,
+    FootageRequest,
+    Notice,
+    SenderRecord,
+    SigningKey,
+    notice_of,
+    record_of,
+    request_of,
+)
+from device.consent.reasons import Reason, Refused
+from device.consent.states import OPEN, State
+
+KEPT_S = 30 * 86_400
+"""For how long after its end a notice can still be read."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Sender:
+    """A pinned record, ready to be asked."""
+
+    record: SenderRecord
+    envelope_sha256: str
+    pinned_at: int
+    jurisdiction: Corners
+    keys: dict[str, bytes]
+
+
+@dataclass(slots=True, kw_only=True)
+class Case:
+    """One footage request and where it stands."""
+
+    request: FootageRequest
+    envelope_sha256: str
+    heard_at: int
+    state: State = State.RECEIVED
+    since: int = 0
+    why: str = ""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    offer_hash: str = ""
+    ends_at: int = 0
+    """Until when an approval holds, Unix seconds; 0 before."""
+    offer: dict[str, Any] = field(default_factory=dict)
+    """What was approved, word for word."""
+    parcel: dict[str, Any] = field(default_factory=dict)
+    """What was sealed: sha256, bytes, key, clips."""
+    receipt: dict[str, Any] = field(default_factory=dict)
+    left_bytes: int = 0
+    """At most so many bytes of the parcel have left the house, as far as is known."""
+    accounted: bool = False
+    """Whether that is the last word."""
+
+    @property
+    def admitted(self) -> bool:
+        """Whether it passed the rules."""
+        return self.state is not State.REJECTED
+
+    def is_open(self, now: int) -> bool:
+        """Return whether it counts against its sender's limit: whatever the owner did, which is nobody's
+        business.
+        """
+        return self.admitted and self.state is not State.CANCELLED and self.request.exp > now
+
+
+@dataclass(slots=True, kw_only=True)
+class Destination:
+    """A place of the owner's own that sealed backups may go to: a standing grant."""
+
+    name: str
+    kind: str
+    url: str
+    user: str
+    age: str
+    """Whom they are sealed for: the owner's own key."""
+    host_key: str
+    limit_bytes: int
+    """No more than this is ever stored there; 0: as much as there is room."""
+    outside: bool
+    """Served by the courier; else by doorbelld."""
+    added_at: int
+    stored_bytes: int = 0
+    backups: dict[str, "Backup"] = field(default_factory=dict)
+    """By clip."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Backup:
+    """One clip, sealed, on its way or there."""
+
+    clip_id: str
+    sha256: str
+    size_bytes: int
+    done: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class StoredNotice:
+    """One notice, of a pinned source or of a feed."""
+
+    source: str
+    id: str
+    kind: str
+    severity: str
+    headline: str
+    text: str
+    heard_at: int
+    iat: int
+    exp: int
+    signed: bool
+    here: bool
+    """Whether the house lies in its area (or it names none)."""
+    area: list[list[float]] | None = None
+    area_text: str = ""
+    state: str = "current"
+    """current, superseded, cancelled; what is expired is told by `exp`."""
+    body: str = ""
+
+
+class LedgerState:
+    """The state of everything that was ever consented to, from the ledger's entries alone."""
+
+    def __init__(self) -> None:
+        self.senders: dict[str, Sender] = {}
+        self.keys: dict[str, tuple[Sender, SigningKey]] = {}
+        self.feeds: dict[str, str] = {}
+        self.cases: dict[str, Case] = {}
+        self.destinations: dict[str, Destination] = {}
+        self.notices: dict[tuple[str, str], StoredNotice] = {}
+        self.superseded: set[tuple[str, str]] = set()
+        self.cancelled: set[tuple[str, str]] = set()
+        self._times: dict[tuple[str, str], deque[int]] = {}
+
+    def take(self, kind: str, data: Mapping[str, Any], body: bytes | None, at: int) -> None:
+        """Take one entry. Raises Refused if its body cannot be understood: then it changes nothing."""
+        match kind:
+            case "sender_pinned" | "sender_rotated":
+                self._pin(body or b"", at)
+            case "sender_unpinned":
+                del self.senders[data["sender"]]
+                self._name_keys()
+            case "feed_added":
+                self.feeds[data["name"]] = data["url"]
+            case "feed_removed":
+                del self.feeds[data["name"]]
+            case "request":
+                self._request(data, body, at)
+            case "destination_added":
+                self.destinations[data["name"]] = Destination(**data, added_at=at)
+            case "destination_removed":
+                del self.destinations[data["name"]]
+            case "backup":
+                found = Backup(clip_id=data["clip"], sha256=data["sha256"], size_bytes=data["bytes"])
+                self.destinations[data["destination"]].backups[found.clip_id] = found
+            case "backed_up":
+                if place := self.destinations.get(data["destination"]):
+                    place.backups[data["clip"]].done = True
+                    place.stored_bytes += place.backups[data["clip"]].size_bytes
+            case "left":
+                case = self.cases[data["id"]]
+                case.left_bytes, case.accounted = data["left_bytes"], data["final"]
+            case "notice":
+                self._notice(data, body, at)
+            case "cancellation":
+                self._times.setdefault(("cancellation", data["sender"]), deque()).append(at)
+                self.cancelled.add((data["sender"], data["id"]))
+                kept = self.notices.get((data["sender"], data["id"]))
+                if kept:
+                    kept.state = "cancelled"
+
+    def count_since(
+        self, what: Literal["notice", "cancellation", "rejection"], sender: str, since: int
+    ) -> int:
+        """Return how many of a kind were kept of a sender after a time; for limits that look back one span
+        alone.
+        """
+        times = self._times.get((what, sender), deque())
+        while times and times[0] <= since:
+            times.popleft()
+        return len(times)
+
+    def forget(self, now: int) -> list[str]:
+        """Forget notices that ended long ago; return the hashes of what they said."""
+        old = [key for key, kept in self.notices.items() if kept.exp + KEPT_S < now]
+        return [self.notices.pop(key).body for key in old]
+
+    def _pin(self, body: bytes, at: int) -> None:
+        envelope = read(body, types=(RECORD,), kids=None)
+        record = record_of(envelope.payload)
+        self.senders[record.sender] = Sender(
+            record=record,
+            envelope_sha256=envelope.sha256,
+            pinned_at=at,
+            jurisdiction=record.jurisdiction.corners(MAX_JURISDICTION_CORNERS),
+            keys={key.kid: keys.public_key(key.x) for key in record.keys},
+        )
+        self._name_keys()
+
+    def _name_keys(self) -> None:
+        self.keys = {key.kid: (sender, key) for sender in self.senders.values() for key in sender.record.keys}
+
+    def _request(self, data: Mapping[str, Any], body: bytes | None, at: int) -> None:
+        state = State(data["to"])
+        if data["from"] is None:
+            envelope = read(body or b"", types=(REQUEST,), kids=None)
+            request = request_of(envelope.payload)
+            if not isinstance(request, FootageRequest):
+                raise Refused(Reason.BAD_MEMBER, "op")
+            self.cases[request.id] = Case(request=request, envelope_sha256=envelope.sha256, heard_at=at)
+        case = self.cases[data["id"]]
+        if state is State.REJECTED:
+            self._times.setdefault(("rejection", case.request.agency), deque()).append(at)
+        case.state, case.since, case.why = state, at, data.get("why", "")
+        case.history.append({"state": str(state), "at": at, "why": case.why})
+        case.offer_hash = data.get("offer_hash", case.offer_hash)
+        case.ends_at = data.get("ends_at", case.ends_at)
+        case.offer = data.get("offer", case.offer)
+        case.parcel = data.get("parcel", case.parcel)
+        case.receipt = data.get("receipt", case.receipt)
+        if state is State.DELIVERED:
+            case.left_bytes, case.accounted = case.parcel["bytes"], True
+
+    def _notice(self, data: Mapping[str, Any], body: bytes | None, at: int) -> None:
+        source, name, digest = data["source"], data["id"], data["sha256"]
+        self._times.setdefault(("notice", source), deque()).append(at)
+        for other in data["supersedes"]:
+            self.superseded.add((source, other))
+            if kept := self.notices.get((source, other)):
+                kept.state = "superseded"
+        if body is None:
+            return  # erased long after its end
+        if data["signed"]:
+            self.notices[source, name] = _signed(body, digest, at, here=data["here"])
+        else:
+            alerts = {alert.id: alert for alert in alerts_of(body)}
+            if name in alerts:
+                self.notices[source, name] = _fetched(alerts[name], source, digest, at, here=data["here"])
+
+    def open_cases(self) -> list[Case]:
+        """Return the cases that can still change."""
+        return [case for case in self.cases.values() if case.state in OPEN]
+
+
+def _signed(body: bytes, digest: str, at: int, *, here: bool) -> StoredNotice:
+    notice = notice_of(read(body, types=(NOTICE,), kids=None).payload)
+    if not isinstance(notice, Notice):
+        raise Refused(Reason.BAD_MEMBER, "op")
+    return StoredNotice(
+        source=notice.source,
+        id=notice.id,
+        kind=notice.kind,
+        severity=notice.severity,
+        headline=notice.headline,
+        text=notice.text,
+        heard_at=at,
+        iat=notice.iat,
+        exp=notice.exp,
+        signed=True,
+        here=here,
+        area=notice.area.coordinates[0],
+        body=digest,
+    )
+
+
+def _fetched(alert: Alert, source: str, digest: str, at: int, *, here: bool) -> StoredNotice:
+    return StoredNotice(
+        source=source,
+        id=alert.id,
+        kind=alert.kind,
+        severity=alert.severity,
+        headline=alert.headline,
+        text=alert.text,
+        heard_at=at,
+        iat=alert.sent,
+        exp=alert.expires,
+        signed=False,
+        here=here,
+        area=alert.polygons[0] if alert.polygons else None,
+        area_text=alert.area_text,
+        body=digest,
+    )

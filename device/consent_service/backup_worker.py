@@ -1,0 +1,361 @@
+"""Backups of clips to the owner's own places: the only standing grants, off until one is consented to.
+
+Each clip is sealed to the owner's own key, on its own; its entry is durable before the first byte goes. What
+is on the home network goes from here, what is outside by the courier, under a grant like a parcel's. A place
+that is full, wrong or away is told as a fault, and asked again more and more seldom.
+"""
+
+import json
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from device.backup_targets import BackupTarget, Kind, TargetFull, TargetRejected, put
+from device.config import NeighbourhoodConfig
+from device.consent import validation
+from device.consent.ledger_state import Backup, Destination
+from device.consent_service.ledger import LedgerBroken
+from device.consent_service.ledger_store import LedgerStore
+from device.errors import CommandError
+from device.events import Fault
+from device.spool.folders import Unreadable, write_small
+from device.spool.parcels import (
+    Account,
+    Grant,
+    RateLimiter,
+    is_granted,
+    report_in,
+    revoke,
+    stage_parcel,
+    write_grant,
+)
+from device.system.local_network import addresses, is_home
+from device.system.worker import Worker
+
+log = logging.getLogger(__name__)
+
+STEP_S = 2.0
+FIRST_DELAY_S, MAX_DELAY_S = 60.0, 3600.0
+GRANT_S = 7 * 86_400
+SEAL_PATIENCE_S = 600.0
+SECRETS_FILE = "destinations.json"
+KINDS: dict[str, Kind] = {"s3": "s3", "webdav": "webdav", "sftp": "sftp"}
+
+
+class Clips(Protocol):
+    """What is asked of the clips. The composition implements it."""
+
+    def next_clip(self, since_us: int, known: Callable[[str], bool]) -> str | None:
+        """Return the oldest clip that ended since then and is not `known`; None if there is none.
+
+        Raises CommandError.
+        """
+
+    def file_of(self, clip_id: str) -> Path | None:
+        """Return a clip's file, None if it was deleted. Raises CommandError."""
+
+
+class NotHome(OSError):
+    """A place that was on the home network is not any more."""
+
+
+def home_address(host: str, port: int) -> str:
+    """Return the address of a host of the home network. Raises NotHome, OSError."""
+    found = addresses(host, port)
+    if not all(is_home(address) for address in found):
+        raise NotHome(
+            f"{host} resolves to {', '.join(found)}: not on the home network; nothing is sent there"
+        )
+    return found[0]
+
+
+class BackupWorker:
+    """`run` is the thread."""
+
+    def __init__(
+        self,
+        ledger_store: LedgerStore,
+        config: NeighbourhoodConfig,
+        state_dir: Path,
+        folder: Path,
+        clips: Clips,
+    ) -> None:
+        """`folder` holds sealed copies on their way, and nothing else."""
+        self._ledger_store = ledger_store
+        self._spool = config.spool_dir
+        self._kbps = config.upload_kbps
+        self._state_dir = state_dir
+        self._folder = folder
+        self._clips = clips
+        self._due_s: dict[str, float] = {}
+        self._delay_s: dict[str, float] = {}
+        self._beat: Callable[[], None] = lambda: None
+
+    def configure(self, config: NeighbourhoodConfig) -> None:
+        """Take other settings."""
+        with self._ledger_store.lock:
+            self._spool, self._kbps = config.spool_dir, config.upload_kbps
+
+    def run(self, worker: Worker) -> None:
+        """Turn until told to stop."""
+        self._beat = worker.beat
+        while not worker.stopping.is_set():
+            worker.beat()
+            try:
+                self.step()
+            except LedgerBroken as error:
+                self._ledger_store.tell_broken(error)
+            worker.stopping.wait(STEP_S)
+
+    def step(self) -> None:
+        """Send one clip to each destination that is due. Raises LedgerBroken."""
+        with self._ledger_store.lock:
+            if self._ledger_store.ledger is None or not self._ledger_store.clock_is_good():
+                return
+            destinations = list(self._ledger_store.ledger_state.destinations.values())
+        self._sweep(destinations)
+        for destination in destinations:
+            if self._due_s.get(destination.name, 0.0) <= time.monotonic():
+                self._serve(destination)
+
+    def in_flight(self) -> set[str]:
+        """Return the parcels that the courier may have for a destination; the lock is held."""
+        return {
+            backup.sha256
+            for destination in self._ledger_store.ledger_state.destinations.values()
+            for backup in destination.backups.values()
+            if destination.outside and not backup.done
+        }
+
+    def _serve(self, destination: Destination) -> None:
+        waiting = next((each for each in destination.backups.values() if not each.done), None)
+        try:
+            if waiting is None:
+                waiting = self._seal_next(destination)
+            elif not self._path(waiting).exists() and not self._lies_outside(waiting):
+                self._seal(destination, waiting.clip_id)
+                return
+            if waiting is None:
+                return
+            if destination.outside:
+                self._hand_over(destination, waiting)
+            else:
+                place, name = self._place(destination), f"{waiting.sha256}.age"
+                with self._path(waiting).open("rb") as content:
+                    paced = _RateLimited(content, RateLimiter(self._kbps * 125, sleep=self._rest), self._beat)
+                    put(place, name, paced, waiting.size_bytes, home_address)
+                self._done(destination, waiting)
+        except (TargetRejected, CommandError, OSError, subprocess.SubprocessError, ValueError) as error:
+            self._wait(destination, error)
+
+    def _seal_next(self, destination: Destination) -> Backup | None:
+        since_us = destination.added_at * 1_000_000
+        clip_id = self._clips.next_clip(since_us, lambda clip: clip in destination.backups)
+        return self._seal(destination, clip_id) if clip_id else None
+
+    def _seal(self, destination: Destination, clip_id: str) -> Backup | None:
+        """Seal a clip, and write down that it goes, before it does."""
+        clip = self._clips.file_of(clip_id)
+        if clip is None:  # deleted since: nothing to back up
+            if clip_id in destination.backups:
+                with self._ledger_store.lock:
+                    self._ledger_store.write([validation.backed_up(destination.name, clip_id, "")])
+            return None
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        part = self._folder / "sealing"
+        part.unlink(missing_ok=True)
+        words = ["-m", "device.release.backup", str(clip), str(part), destination.age]
+        done = subprocess.run(  # noqa: S603  (this very program)
+            [sys.executable, "-P", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SEAL_PATIENCE_S,
+        )
+        if done.returncode:
+            raise OSError(f"the clip could not be sealed: {done.stderr.strip()[-200:]}")
+        digest, size = done.stdout.split()[0], part.stat().st_size
+        if destination.limit_bytes and destination.stored_bytes + size > destination.limit_bytes:
+            part.unlink()
+            raise TargetFull(f"{destination.limit_bytes} bytes are the most that you gave it")
+        part.rename(self._folder / f"{digest}.age")
+        with self._ledger_store.lock:
+            if destination.name not in self._ledger_store.ledger_state.destinations:
+                return None
+            self._ledger_store.write([validation.backup(destination.name, clip_id, digest, size)])
+            return destination.backups[clip_id]
+
+    def _hand_over(self, destination: Destination, backup: Backup) -> None:
+        """Have the courier carry it, and follow what it says."""
+        out = self._spool / "out"
+        if not self._lies_outside(backup):
+            place = self._place(destination)
+            stage_parcel(out, self._path(backup), backup.sha256)
+            account = Account(url=place.url, user=place.user, secret=place.secret, host_key=place.host_key)
+            grant = Grant(
+                sha256=backup.sha256,
+                size_bytes=backup.size_bytes,
+                kind=place.kind if place.kind != "s3" else "bucket",
+                origin=f"{place.scheme}://{place.netloc}",
+                expires_s=self._ledger_store.now() + GRANT_S,
+                account=account,
+            )
+            with self._ledger_store.lock:
+                if destination.name not in self._ledger_store.ledger_state.destinations:
+                    return
+                write_grant(out, grant)
+            self._path(backup).unlink(missing_ok=True)
+            return
+        try:
+            report = report_in(self._spool / "in", backup.sha256)
+        except Unreadable as error:
+            raise OSError(str(error)) from error
+        if report and report.state == "stored":
+            self._done(destination, backup)
+        elif report and report.state in ("refused", "ended"):
+            revoke(out, backup.sha256)
+            raise TargetRejected(report.why)
+
+    def _lies_outside(self, backup: Backup) -> bool:
+        return is_granted(self._spool / "out", backup.sha256)
+
+    def _done(self, destination: Destination, backup: Backup) -> None:
+        with self._ledger_store.lock:
+            if destination.name in self._ledger_store.ledger_state.destinations:
+                self._ledger_store.write(
+                    [validation.backed_up(destination.name, backup.clip_id, backup.sha256)]
+                )
+        with suppress(OSError):
+            revoke(self._spool / "out", backup.sha256)
+        self._path(backup).unlink(missing_ok=True)
+        self._delay_s.pop(destination.name, None)
+        self._ledger_store.inbox(Fault(code="backup", active=False))
+
+    def _wait(self, destination: Destination, error: Exception) -> None:
+        delay_s = self._delay_s.get(destination.name, FIRST_DELAY_S / 2) * 2
+        self._delay_s[destination.name] = min(MAX_DELAY_S, delay_s)
+        self._due_s[destination.name] = time.monotonic() + self._delay_s[destination.name]
+        what = "is full" if isinstance(error, TargetFull) else "cannot be used"
+        text = f"the backup {destination.name} {what}: {error}"
+        remedy = "what waits is sent later; `doorbell backup list` shows it, `backup remove` ends it"
+        log.warning("%s", text)
+        self._ledger_store.inbox(Fault(code="backup", active=True, text=text[:400], remedy=remedy))
+
+    def _rest(self, seconds: float) -> None:
+        """Wait for the owner's limit of the line; it may be long, and is no hang."""
+        until_s = time.monotonic() + seconds
+        while (left_s := until_s - time.monotonic()) > 0:
+            self._beat()
+            time.sleep(min(STEP_S, left_s))
+
+    def _place(self, destination: Destination) -> BackupTarget:
+        try:
+            secrets = json.loads((self._state_dir / SECRETS_FILE).read_bytes())
+            secret = str(secrets[destination.name])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise OSError("its password is gone from the card; remove it, and add it again") from None
+        return BackupTarget(
+            kind=KINDS[destination.kind],
+            url=destination.url,
+            user=destination.user,
+            secret=secret,
+            host_key=destination.host_key,
+        )
+
+    def _path(self, backup: Backup) -> Path:
+        return self._folder / f"{backup.sha256}.age"
+
+    def _sweep(self, destinations: list[Destination]) -> None:
+        """Erase sealed copies that nobody waits for."""
+        needed = {
+            f"{backup.sha256}.age"
+            for each in destinations
+            for backup in each.backups.values()
+            if not backup.done
+        }
+        with suppress(OSError):
+            for path in list(self._folder.iterdir()):
+                if path.name not in needed:
+                    path.unlink()
+
+
+class _RateLimited:
+    """Reads no faster than the owner's limit, and says each time that the thread turns."""
+
+    def __init__(self, content: BinaryIO, pace: RateLimiter, beat: Callable[[], None]) -> None:
+        self._content = content
+        self._pace = pace
+        self._beat = beat
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes."""
+        self._beat()
+        block = self._content.read(size)
+        self._pace(len(block))
+        return block
+
+
+def looked_at(said: Mapping[str, Any], secret: str) -> dict[str, Any]:
+    """Return a destination as it is written down: where it is, and with SFTP whose key it shows.
+
+    Raises CommandError.
+    """
+    from device.backup_targets.sftp import key_of  # loads paramiko
+
+    host_key = str(said.get("host_key") or "")
+    try:
+        known = host_key or ("SHA256:" if said["kind"] == "sftp" else "")
+        place = BackupTarget(
+            kind=said["kind"], url=said["url"], user=said.get("user", ""), secret=secret, host_key=known
+        )
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    try:
+        found = addresses(place.host, place.port)
+    except OSError as error:
+        raise CommandError(f"{place.host} cannot be found: {error.strerror}") from error
+    home = {is_home(address) for address in found}
+    if home == {True, False}:
+        raise CommandError(f"{place.host} is both on the home network and outside: name one of its addresses")
+    outside = home == {False}
+    if outside and place.scheme == "http":
+        raise CommandError(f"{place.url}: outside the home network only https:// and sftp:// are used")
+    if place.kind == "sftp" and not host_key:
+        if outside:
+            raise CommandError(
+                "name the server's key (SHA256:…), as `ssh-keyscan HOST | ssh-keygen -lf -` does"
+            )
+        try:
+            host_key = key_of(place.host, place.port, home_address)
+        except OSError as error:
+            raise CommandError(f"{place.netloc}: {error}") from error
+    return {
+        "name": said["name"],
+        "kind": place.kind,
+        "url": place.url,
+        "user": place.user,
+        "age": said["age"],
+        "host_key": host_key,
+        "limit_bytes": said.get("limit_bytes", 0),
+        "outside": outside,
+    }
+
+
+def keep_secret(state_dir: Path, name: str, secret: str | None) -> None:
+    """Keep a place's secret in a file that is the daemon's alone; None: forget it. Raises CommandError."""
+    path = state_dir / SECRETS_FILE
+    kept: dict[str, str] = {}
+    with suppress(OSError, ValueError):
+        kept = dict(json.loads(path.read_bytes()))
+    kept.pop(name, None)
+    if secret is not None:
+        kept[name] = secret
+    try:
+        write_small(state_dir, SECRETS_FILE, json.dumps(kept).encode(), mode=0o600)
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from error

@@ -1,0 +1,28 @@
+"""What the consent service asks of the clips. The composition implements it (device/daemon/clip_access.py)."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from device.consent.offer import Cut
+
+
+class ClipSource(Protocol):
+    """What the consent service asks of the clips. Every method may block, and raises CommandError if it cannot
+    tell.
+    """
+
+    def has(self, start_us: int, end_us: int) -> bool:
+        """Return whether a clip overlaps a span of Unix microseconds."""
+
+    def cuts(
+        self,
+        spans: Callable[[str], tuple[int, int] | None],
+        start_us: int,
+        end_us: int,
+        *,
+        exact: bool,
+    ) -> list[Cut]:
+        """Return the inward cuts of the clips that overlap a span; `spans` says what of each clip."""
+
+    def masks(self) -> Sequence[Sequence[tuple[float, float]]]:
+        """Return the privacy masks."""

@@ -1,0 +1,50 @@
+"""What the consent service asks of whoever makes parcels (implemented in device/daemon/release_runner.py)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a release is: `part` 0 to 1 of its stage; `hot`: it waits for the board to cool."""
+
+    stage: str
+    part: float = 0.0
+    hot: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A sealed parcel: sha256, bytes, key, clips."""
+
+    parcel: dict[str, Any]
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """Nothing was made; `why` is for a person."""
+
+    why: str
+
+
+class ReleaseRun(Protocol):
+    """One parcel that is being made."""
+
+    def poll(self) -> Progress | Made | Failed:
+        """Return how it is, without waiting."""
+
+    def stop(self) -> None:
+        """End it at once."""
+
+
+class ReleaseBackend(Protocol):
+    """Makes parcels, one at a time."""
+
+    def begin(self, folder: Path, offer: Mapping[str, Any], offer_hash: str) -> ReleaseRun:
+        """Begin, in an empty folder that is this parcel's alone. Raises CommandError, OSError."""
+
+    def sealed(self, folder: Path) -> Path:
+        """Return where a parcel lies that was made in a folder."""

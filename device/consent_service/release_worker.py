@@ -1,0 +1,351 @@
+"""From an approval to its receipt: has the parcel made, hands it over, follows it, erases what is left.
+
+A thread of its own. It decides nothing: an approval in the ledger is all that begins it, and it looks there
+again before each step. Every entry is durable before what follows from it; whatever a crash leaves is either
+gone on with (a sealed parcel) or erased (anything else), by looking at what there is and at the ledger.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from device.config import NeighbourhoodConfig
+from device.consent import validation
+from device.consent.ledger_state import Case
+from device.consent.states import TABLE, State, Step
+from device.consent_service.ledger import LedgerBroken
+from device.consent_service.ledger_store import LedgerStore
+from device.consent_service.release_protocol import Failed, Made, Progress, ReleaseBackend, ReleaseRun
+from device.errors import CommandError
+from device.events import ConsentStep, Fault
+from device.spool.folders import Unreadable, sync
+from device.spool.parcels import (
+    Grant,
+    UploadReport,
+    is_granted,
+    names_in,
+    report_in,
+    revoke,
+    stage_parcel,
+    write_grant,
+)
+from device.system.worker import Worker
+
+log = logging.getLogger(__name__)
+
+STEP_S, IDLE_S = 0.25, 0.75
+"""Between turns while something is under way, and while nothing is."""
+SILENCE_S = 60.0
+"""So long after a grant is gone, a courier that has reported nothing has sent nothing."""
+TELL_PERCENT = 10
+UNDER_WAY = (State.APPROVED, State.SEALED, State.HANDED_OVER)
+
+
+class ReleaseWorker:
+    """`run` is the thread. `progress` may be asked by others, with the registry's lock held."""
+
+    def __init__(
+        self,
+        ledger_store: LedgerStore,
+        config: NeighbourhoodConfig,
+        folder: Path,
+        release_backend: ReleaseBackend,
+        others: Callable[[], set[str]],
+    ) -> None:
+        """`folder` holds working copies, one folder a request, and nothing else; `others` are the parcels in
+        the spool that are somebody else's.
+        """
+        self._others = others
+        self._ledger_store = ledger_store
+        self._spool = config.spool_dir
+        self._folder = folder
+        self._release_backend = release_backend
+        self._run: tuple[str, ReleaseRun] | None = None
+        self._progress: dict[str, Progress] = {}
+        self._told: dict[str, tuple[str, int]] = {}
+        self._gone_s: dict[str, float] = {}
+
+    def run(self, worker: Worker) -> None:
+        """Turn until told to stop."""
+        while not worker.stopping.is_set():
+            worker.beat()
+            busy = False
+            try:
+                busy = self.step()
+            except LedgerBroken as error:
+                self._ledger_store.tell_broken(error)
+            worker.stopping.wait(STEP_S if busy else IDLE_S)
+        self._stop_run()
+
+    def configure(self, config: NeighbourhoodConfig) -> None:
+        """Take other settings."""
+        with self._ledger_store.lock:
+            self._spool = config.spool_dir
+
+    def progress(self, case: Case) -> dict[str, Any] | None:
+        """Return how far a release is; None if none is under way."""
+        told = self._progress.get(case.request.id)
+        if told is None or case.state not in UNDER_WAY:
+            return None
+        return {"stage": told.stage, "part": told.part, "hot": told.hot}
+
+    def step(self) -> bool:
+        """Do what is due; return whether something is under way. Raises LedgerBroken."""
+        with self._ledger_store.lock:
+            if self._ledger_store.ledger is None:
+                return False
+            cases = list(self._ledger_store.ledger_state.cases.values())
+            clock_is_good = self._ledger_store.clock_is_good()
+        self._continue_run(cases)
+        for case in cases:
+            if clock_is_good:
+                match case.state:
+                    case State.APPROVED:
+                        self._make(case)
+                    case State.SEALED:
+                        self._hand_over(case)
+                    case State.HANDED_OVER:
+                        self._follow(case)
+            if case.state not in UNDER_WAY and case.parcel and not case.accounted:
+                self._account(case)
+        self._sweep(cases)
+        return any(case.state in UNDER_WAY for case in cases)
+
+    # --- approved → sealed ------------------------------------------------------------------------
+
+    def _continue_run(self, cases: list[Case]) -> None:
+        """End the making of what is not approved any more."""
+        if self._run is None:
+            return
+        standing = {case.request.id for case in cases if case.state is State.APPROVED}
+        if self._run[0] not in standing:
+            self._stop_run()
+
+    def _stop_run(self) -> None:
+        if self._run:
+            self._run[1].stop()
+            self._erase(self._folder / self._run[0])
+            self._run = None
+
+    def _make(self, case: Case) -> None:
+        request = case.request.id
+        folder = self._folder / request
+        if self._run is None:
+            try:
+                self._erase(folder)
+                folder.mkdir(parents=True, mode=0o700)
+                self._run = request, self._release_backend.begin(folder, case.offer, case.offer_hash)
+            except (CommandError, OSError) as error:
+                self._step(case, Step.FAIL, why=f"it could not be made: {error}")
+            return
+        if self._run[0] != request:
+            return
+        found = self._run[1].poll()
+        match found:
+            case Progress():
+                self._tell(case, found)
+            case Made():
+                self._run = None
+                for place in (folder, folder.parent, folder.parent.parent):
+                    sync(place)  # the entry says that it is there: so it is, also after a power cut
+                self._step(case, Step.SEAL, parcel=found.parcel)
+            case Failed():
+                self._run = None
+                self._erase(folder)
+                self._step(case, Step.FAIL, why=found.why)
+
+    # --- sealed → handed over → delivered ---------------------------------------------------------
+
+    def _hand_over(self, case: Case) -> None:
+        if not self._sealed(case).exists():
+            self._step(case, Step.FAIL, why="the sealed parcel is gone from the card")
+            return
+        if not self._spool_is_there():
+            return
+        upload = case.offer["upload"]
+        if self._step(
+            case,
+            Step.HAND_OVER,
+            offer_hash=case.offer_hash,
+            sha256=case.parcel["sha256"],
+            destination={"kind": upload["kind"], "origin": upload["origin"]},
+        ):
+            self._lay_out(case)
+
+    def _lay_out(self, case: Case) -> None:
+        """Put parcel and grant into the spool; once they are there, the working copy goes."""
+        upload = case.offer["upload"]
+        grant = Grant(
+            sha256=case.parcel["sha256"],
+            size_bytes=case.parcel["bytes"],
+            kind=upload["kind"],
+            origin=upload["origin"],
+            expires_s=case.ends_at,
+        )
+        out = self._spool / "out"
+        try:
+            stage_parcel(out, self._sealed(case), grant.sha256)
+            with self._ledger_store.lock:  # a withdrawal comes before this, or finds what it has to take away
+                if case.state is not State.HANDED_OVER:
+                    return
+                write_grant(out, grant)
+        except OSError as error:
+            self._tell_spool(error)
+            return
+        self._ledger_store.inbox(Fault(code="spool", active=False))
+        self._erase(self._folder / case.request.id)
+
+    def _follow(self, case: Case) -> None:
+        digest = case.parcel["sha256"]
+        if self._sealed(case).exists():
+            self._lay_out(case)  # a crash came between the entry and this
+            return
+        if not self._spool_is_there():
+            return
+        if not is_granted(self._spool / "out", digest):
+            self._step(case, Step.FAIL, why="the parcel was taken out of the spool by somebody")
+            return
+        report = self._report(digest)
+        if report is None:
+            self._tell(case, Progress(stage="waiting for the courier"))
+            return
+        part = report.sent_bytes / case.parcel["bytes"]
+        self._tell(case, Progress(stage="sending", part=min(1.0, part)))
+        if report.state == "stored":
+            self._deliver(case, report)
+        elif report.state == "refused":
+            self._step(case, Step.FAIL, why=f"the store did not take it: {_plain(report.why)}")
+
+    def _deliver(self, case: Case, report: UploadReport) -> None:
+        """Believe a receipt only if it is this parcel's, at the place that was approved."""
+        receipt, upload = report.receipt or {}, case.offer["upload"]
+        wanted = {
+            "sha256": case.parcel["sha256"],
+            "size_bytes": case.parcel["bytes"],
+            "kind": upload["kind"],
+            "origin": upload["origin"],
+        }
+        if {name: receipt.get(name) for name in wanted} != wanted:
+            self._step(case, Step.FAIL, why="the courier's receipt is not this parcel's")
+            return
+        said = {name: _plain(text) for name, text in dict(receipt.get("said") or {}).items()}
+        self._step(case, Step.DELIVER, receipt={**wanted, "said": said})
+
+    # --- what had left, if it ended before --------------------------------------------------------
+
+    def _account(self, case: Case) -> None:
+        """Write down how much had left; the last word is the courier's, or its silence."""
+        digest = case.parcel["sha256"]
+        report = self._report(digest)
+        if report is None:
+            gone_s = self._gone_s.setdefault(digest, time.monotonic())
+            was_handed_over = any(step["state"] == State.HANDED_OVER for step in case.history)
+            if was_handed_over and time.monotonic() - gone_s < SILENCE_S:
+                return
+            why = "the courier had sent nothing" if was_handed_over else "it never left the house"
+            self._write_left(case, left_bytes=0, final=True, why=why)
+        elif report.state != "sending":
+            self._write_left(case, left_bytes=report.left_bytes, final=True, why=_plain(report.why))
+        elif report.left_bytes > case.left_bytes:
+            self._write_left(case, left_bytes=report.left_bytes, final=False, why="as of now")
+
+    def _write_left(self, case: Case, *, left_bytes: int, final: bool, why: str) -> None:
+        with self._ledger_store.lock:
+            most = min(left_bytes, case.parcel["bytes"])
+            self._ledger_store.write([validation.left(case, left_bytes=most, final=final, why=why)])
+
+    # --- erasing ----------------------------------------------------------------------------------
+
+    def _sweep(self, cases: list[Case]) -> None:
+        """Erase whatever no open approval needs. What a crash, a kill or a withdrawal left, ends here."""
+        with self._ledger_store.lock:
+            needed = {case.request.id for case in cases if case.state in (State.SEALED, State.HANDED_OVER)}
+            if self._run:
+                needed.add(self._run[0])
+            for request in [known for known in self._progress if known not in needed]:
+                del self._progress[request]
+            with suppress(OSError):
+                for folder in list(self._folder.iterdir()):
+                    if folder.name not in needed:
+                        self._erase(folder)
+            self.revoke_unneeded()
+
+    def revoke_unneeded(self) -> None:
+        """Take away every grant and parcel that nothing lets go any more; the lock is held."""
+        cases = self._ledger_store.ledger_state.cases.values()
+        keep = {case.parcel["sha256"] for case in cases if case.state is State.HANDED_OVER} | self._others()
+        folder = self._spool / "out"
+        try:
+            lying = {*names_in(folder, "grant"), *names_in(folder, "parcel")}
+            for digest in lying - keep:
+                revoke(folder, digest)
+        except OSError as error:
+            if self._spool.is_dir():
+                self._tell_spool(error)
+
+    def revoke(self, case: Case) -> None:
+        """Take the grant of a withdrawn approval away now, not at the next turn; the lock is held."""
+        if case.parcel:
+            with suppress(OSError):
+                revoke(self._spool / "out", case.parcel["sha256"])
+
+    def _erase(self, folder: Path) -> None:
+        with suppress(OSError):
+            if folder.is_dir() and not folder.is_symlink():
+                for path in folder.iterdir():
+                    path.unlink()
+                folder.rmdir()
+            else:
+                folder.unlink(missing_ok=True)
+
+    # --- small things -----------------------------------------------------------------------------
+
+    def _step(self, case: Case, step: Step, **told: Any) -> bool:
+        """Write a step, if the case stands where it stood; somebody may have withdrawn meanwhile."""
+        with self._ledger_store.lock:
+            if step not in TABLE[case.state]:
+                return False
+            self._ledger_store.write([validation.step(case.request.id, case.state, step, **told)])
+            return True
+
+    def _tell(self, case: Case, progress: Progress) -> None:
+        """Keep how far it is for whoever asks, and tell the controller now and then."""
+        request = case.request.id
+        self._progress[request] = progress
+        percent = int(progress.part * 100) // TELL_PERCENT * TELL_PERCENT
+        stage = "hot" if progress.hot else progress.stage
+        if self._told.get(request) != (stage, percent):
+            self._told[request] = stage, percent
+            fields = {"request": request, "stage": stage, "percent": percent}
+            mono_us = self._ledger_store.clock.mono_us()
+            self._ledger_store.inbox(ConsentStep(kind="release", mono_us=mono_us, fields=fields))
+
+    def _sealed(self, case: Case) -> Path:
+        return self._release_backend.sealed(self._folder / case.request.id)
+
+    def _report(self, digest: str) -> UploadReport | None:
+        try:
+            return report_in(self._spool / "in", digest)
+        except (OSError, Unreadable) as error:
+            log.warning("spool report %s: %s", digest[:16], error)
+            return None
+
+    def _spool_is_there(self) -> bool:
+        if (self._spool / "out").is_dir():
+            return True
+        self._tell_spool(FileNotFoundError(2, "no such folder", str(self._spool / "out")))
+        return False
+
+    def _tell_spool(self, error: OSError) -> None:
+        text = f"{error.filename or self._spool}: {error.strerror}; what you approved waits here"
+        remedy = "see systemd/README.md, 'The spool'"
+        self._ledger_store.inbox(Fault(code="spool", active=True, text=text, remedy=remedy))
+
+
+def _plain(text: object) -> str:
+    """Return a text of somebody else as one that can be shown."""
+    shown = str(text)[:300]
+    return shown if shown.isprintable() else ascii(shown)

@@ -1,0 +1,111 @@
+"""Shapes: how cases, notices and entries are told to a person, by page and terminal."""
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from device.consent.ledger_state import Case, Destination, LedgerState, StoredNotice
+from device.consent_service.ledger import Entry, Ledger
+
+
+def case_told(case: Case, ledger_state: LedgerState) -> dict[str, Any]:
+    """Return a request, without what would leave."""
+    sender = ledger_state.senders.get(case.request.agency)
+    return {
+        **case.request.model_dump(mode="json"),
+        "agency_name": sender.record.name if sender else case.request.agency,
+        "agency_contact": sender.record.contact if sender else "",
+        "signed_by": sorted(sender.keys) if sender else [],
+        "state": str(case.state),
+        "since": case.since,
+        "heard_at": case.heard_at,
+        "why": case.why,
+        "ends_at": case.ends_at,
+        "approved_hash": case.offer_hash,
+    }
+
+
+def release_told(case: Case, progress: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what became of an approval: how far it is, what was sealed, what left; None before it."""
+    if not case.offer:
+        return None
+    return {
+        "offer": case.offer,
+        "progress": progress,
+        "parcel": case.parcel or None,
+        "receipt": case.receipt or None,
+        "left_bytes": case.left_bytes if case.parcel else 0,
+        "accounted": case.accounted or not case.parcel,
+    }
+
+
+def destination_told(destination: Destination) -> dict[str, Any]:
+    """Return a place for backups and how far it is."""
+    backups = destination.backups.values()
+    return {
+        "name": destination.name,
+        "kind": destination.kind,
+        "url": destination.url,
+        "user": destination.user,
+        "age": destination.age,
+        "outside": destination.outside,
+        "limit_bytes": destination.limit_bytes,
+        "stored_bytes": destination.stored_bytes,
+        "stored": sum(backup.done for backup in backups),
+        "waiting": sum(not backup.done for backup in backups),
+        "added_at": destination.added_at,
+    }
+
+
+def notice_told(kept: StoredNotice, ledger_state: LedgerState, now: int) -> dict[str, Any]:
+    """Return a notice and who said it."""
+    sender = ledger_state.senders.get(kept.source)
+    state = "expired" if kept.state == "current" and kept.exp <= now else kept.state
+    # Who signed it, also if the owner has unpinned him since.
+    signed_by = (sender.record.name if sender else kept.source) if kept.signed else ""
+    return {
+        "source": kept.source,
+        "id": kept.id,
+        "kind": kept.kind,
+        "severity": kept.severity,
+        "headline": kept.headline,
+        "text": kept.text,
+        "sent": kept.iat,
+        "expires": kept.exp,
+        "heard_at": kept.heard_at,
+        "signed_by": signed_by,
+        "sender_kind": sender.record.kind if sender else "feed",
+        "feed": "" if kept.signed else ledger_state.feeds.get(kept.source, ""),
+        "here": kept.here,
+        "area": kept.area,
+        "area_text": kept.area_text,
+        "state": state,
+    }
+
+
+def entry_told(entry: Entry) -> dict[str, Any]:
+    """Return an entry of the ledger."""
+    return {
+        "seq": entry.seq,
+        "at": entry.at,
+        "clock": entry.clock,
+        "kind": entry.kind,
+        "body": entry.body,
+        "data": entry.data,
+        "prev": entry.prev,
+        "hash": entry.hash,
+    }
+
+
+def export_text(ledger: Ledger) -> Iterator[str]:
+    """Yield the whole ledger as JSON lines: entries with their bodies (base64), then what was refused."""
+    for entry in ledger.entries():
+        body = ledger.body(entry.body) if entry.body else None
+        coded = None if body is None else base64.b64encode(body).decode()
+        yield json.dumps({"entry": entry_told(entry), "body_base64": coded}, ensure_ascii=False)
+    for counted in ledger.refused():
+        yield json.dumps({"refused": counted})
+    for kept in ledger.refused_bodies():
+        coded = base64.b64encode(kept.pop("bytes")).decode()
+        yield json.dumps({"refused_body": kept, "body_base64": coded}, ensure_ascii=False)

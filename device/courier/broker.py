@@ -1,0 +1,156 @@
+"""Listening to the town's broker: nine whole cells, as nobody, at most once.
+
+MQTT 5 over TLS, no user, an id that is new at each connection. Quality of service 0, so that nothing is ever
+said back: the broker sees a connection, one subscription and pings, whatever the house has, does or thinks.
+What a lost message costs is mended by the retained copies that come with the next connection, some hours
+later at an hour of chance.
+"""
+
+import logging
+import secrets
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from device.courier.settings import Broker
+
+log = logging.getLogger(__name__)
+
+KINDS = ("request", "notice")
+MAX_MESSAGE_BYTES = 40_960
+"""The broker is told to send nothing larger: an envelope has 32 KiB at most."""
+KEEPALIVE_S = 60
+CONNECT_TIMEOUT_S = 20.0
+MIN_STAY_S, MAX_STAY_S = 4 * 3600, 8 * 3600
+FIRST_DELAY_S, MAX_DELAY_S = 2.0, 300.0
+STEP_S = 0.5
+MAX_REASON = 300
+
+
+def listen(
+    broker: Broker,
+    cells: tuple[str, ...],
+    *,
+    put: Callable[[str, bytes], None],
+    begin: Callable[[], None],
+    tell: Callable[[str], None],
+    stopping: threading.Event,
+    beat: Callable[[], None],
+) -> None:
+    """Listen until told to stop; `put` is given each message's kind and bytes, and never waits.
+
+    `begin` is called with each connection, which begins with all that the broker retains; `tell` with "up",
+    or with why it is not.
+    """
+    delay_s = FIRST_DELAY_S
+    while not stopping.is_set():
+        beat()
+        connection = _Connection(broker, cells, put, tell)
+        try:
+            connection.open()
+            begin()
+            # Some hours, by chance: the same for all houses, and no id lives longer.
+            stay_s = MIN_STAY_S + secrets.randbelow(MAX_STAY_S - MIN_STAY_S)
+            connection.serve(stay_s, stopping, beat)
+            delay_s = FIRST_DELAY_S
+            log.info("server left after_s=%d", stay_s)
+        except (OSError, ValueError) as error:
+            log.warning("server broker=%s:%d down: %s", broker.host, broker.port, error)
+            tell(f"{broker.host}:{broker.port}: {error}"[:MAX_REASON])
+            delay_s = FIRST_DELAY_S if connection.was_up else min(delay_s * 2, MAX_DELAY_S)
+        finally:
+            connection.close()
+        _wait(delay_s * (0.75 + secrets.randbelow(500) / 1000), stopping, beat)
+
+
+def _wait(seconds: float, stopping: threading.Event, beat: Callable[[], None]) -> None:
+    while seconds > 0 and not stopping.is_set():
+        beat()
+        stopping.wait(min(STEP_S, seconds))
+        seconds -= STEP_S
+
+
+class _Connection:
+    def __init__(
+        self,
+        broker: Broker,
+        cells: tuple[str, ...],
+        put: Callable[[str, bytes], None],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._broker = broker
+        self._put = put
+        self._tell = tell
+        self._topics = [f"hood/cell/{cell}/+/{kind}/+" for cell in cells for kind in KINDS]
+        self._ended = ""
+        self.was_up = False
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=secrets.token_hex(10),
+            protocol=MQTTProtocolVersion.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        context = ssl.create_default_context(cadata=broker.ca_pem or None)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        client.tls_set_context(context)
+        client.on_connect = self._connected
+        client.on_disconnect = self._disconnected
+        client.on_subscribe = self._subscribed
+        client.on_message = self._heard
+        self._client = client
+
+    def open(self) -> None:
+        """Connect. Raises OSError."""
+        properties = Properties(PacketTypes.CONNECT)
+        properties.MaximumPacketSize = MAX_MESSAGE_BYTES
+        self._client.connect(
+            self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=True, properties=properties
+        )
+
+    def serve(self, stay_s: float, stopping: threading.Event, beat: Callable[[], None]) -> None:
+        """Listen for so long. Raises OSError when the connection ends before."""
+        turns = 0
+        while not stopping.is_set() and turns * STEP_S < stay_s:
+            beat()
+            code = self._client.loop(STEP_S)
+            if self._ended or code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                raise ConnectionError(self._ended or str(code))
+            turns += 1
+
+    def close(self) -> None:
+        """Leave."""
+        self._client.disconnect()
+
+    # An exception in a callback would end the turn without a word: these only note and return.
+
+    def _connected(self, client: Client, _u: object, _f: object, reason: ReasonCode, _p: object) -> None:
+        if reason.is_failure:
+            self._ended = f"refused: {reason.getName()}"
+            return
+        options = SubscribeOptions(qos=0)
+        client.subscribe([(topic, options) for topic in self._topics])
+
+    def _subscribed(self, _c: Client, _u: object, _mid: int, reasons: list[ReasonCode], _p: object) -> None:
+        if any(reason.is_failure for reason in reasons):
+            self._ended = "the broker refuses the subscription"
+            return
+        self.was_up = True
+        self._tell("up")
+        log.info("server up broker=%s:%d topics=%d", self._broker.host, self._broker.port, len(self._topics))
+
+    def _disconnected(self, _c: Client, _u: object, _f: object, reason: ReasonCode, _p: Any) -> None:
+        self._ended = self._ended or reason.getName()
+
+    def _heard(self, _c: Client, _u: object, message: MQTTMessage) -> None:
+        kind = message.topic.rsplit("/", 2)[-2]
+        if kind in KINDS and message.payload:  # an empty one only takes a retained message away
+            self._put(kind, bytes(message.payload))

@@ -1,0 +1,208 @@
+"""The courier's carrying side: looks for grants, carries what they name, says how it is, forgets what ended.
+
+One parcel at a time, the oldest grant first. It goes on after a kill, a reboot or an outage where the store
+stands, until the grant ends; it looks at the grant before each chunk.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from device.courier.backup_upload import BackupUploader
+from device.courier.pinned_address import NotPublic
+from device.courier.s3 import S3Uploader
+from device.courier.settings import Limits
+from device.courier.tus import TusUploader
+from device.courier.upload_attempt import GrantGone, Refusing, RevocableUploader, UploadAttempt, Uploader
+from device.spool.folders import Unreadable
+from device.spool.parcels import (
+    MAX_WHY,
+    Grant,
+    Kind,
+    RateLimiter,
+    UploadReport,
+    forget_report,
+    grant_in,
+    names_in,
+    report_in,
+    write_report,
+)
+
+log = logging.getLogger(__name__)
+
+STEP_S = 0.5
+FIRST_DELAY_S, MAX_DELAY_S = 2.0, 300.0
+FORGET_TRIES = 8
+KEPT_S = 7 * 86_400
+"""So long after its end a report is kept for the house to read."""
+_OWN = BackupUploader()
+FORGETTING: dict[Kind, RevocableUploader] = {"tus": TusUploader(), "s3": S3Uploader()}
+WAYS: dict[Kind, Uploader] = {**FORGETTING, "bucket": _OWN, "webdav": _OWN, "sftp": _OWN}
+
+
+class UploadWorker:
+    """`run` is the thread's work."""
+
+    def __init__(
+        self,
+        house_folder: Path,
+        own_folder: Path,
+        *,
+        limits: Callable[[], Limits | None],
+        tell: Callable[[str], None],
+        stopping: threading.Event,
+        beat: Callable[[], None],
+    ) -> None:
+        self._house = house_folder
+        self._own = own_folder
+        self._limits = limits
+        self._tell = tell
+        self._stopping = stopping
+        self._beat = beat
+        self._due_s: dict[str, float] = {}
+        self._failures: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Carry until told to stop."""
+        while not self._stopping.is_set():
+            self._beat()
+            try:
+                self._step()
+            except OSError as error:
+                log.warning("spool %s: %s", error.filename or "", error.strerror or error)
+                self._stopping.wait(5.0)
+            self._stopping.wait(STEP_S)
+
+    def _step(self) -> None:
+        granted = sorted(names_in(self._house, "grant"))
+        reported = list(names_in(self._own, "report"))
+        for digest in [*granted, *(each for each in reported if each not in granted)]:
+            if self._stopping.is_set() or self._due_s.get(digest, 0.0) > time.monotonic():
+                continue
+            self._beat()
+            grant, report = self._read(digest)
+            if grant is not None and (report is None or report.state == "sending"):
+                self._carry(grant, report)
+            elif grant is None and report is not None:
+                self._end(report)
+
+    def _read(self, digest: str) -> tuple[Grant | None, UploadReport | None]:
+        try:
+            grant = grant_in(self._house, digest)
+        except Unreadable as error:
+            log.warning("spool %s", error)
+            grant = None
+        if grant is not None and (grant.sha256 != digest or grant.expires_s <= time.time()):
+            grant = None
+        try:
+            return grant, report_in(self._own, digest)
+        except Unreadable:
+            return grant, None
+
+    def _carry(self, grant: Grant, report: UploadReport | None) -> None:
+        limits = self._limits()
+        if limits is None:
+            return
+        if not limits.may_send_now():
+            self._tell(f"waits for the hours that were set ({limits.hours})")
+            return
+        digest = grant.sha256
+        attempt: UploadAttempt | None = None
+        try:
+            attempt = UploadAttempt(
+                grant,
+                self._house,
+                report=report,
+                may_go_on=lambda: self._stands(grant),
+                pace=RateLimiter(limits.bytes_a_second, sleep=self._sleep),
+                save=lambda said: write_report(self._own, said),
+            )
+            WAYS[grant.kind].carry(attempt)
+            log.info("parcel stored sha256=%s", digest[:16])
+            self._tell("up")
+            self._failures.pop(digest, None)
+        except GrantGone:
+            self._due_s.pop(digest, None)
+        except Refusing as error:
+            log.error("parcel refused sha256=%s origin=%s %s", digest[:16], grant.origin, error)
+            if attempt:
+                why = str(error)[:MAX_WHY]
+                left = attempt.left_bytes
+                write_report(self._own, replace(attempt.report, state="refused", left_bytes=left, why=why))
+        except (OSError, Unreadable) as error:
+            self._wait_after(digest, grant, error)
+        finally:
+            if attempt:
+                attempt.close()
+
+    def _wait_after(self, digest: str, grant: Grant, error: Exception) -> None:
+        failures = self._failures[digest] = self._failures.get(digest, 0) + 1
+        delay_s = min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** (failures - 1))
+        self._due_s[digest] = time.monotonic() + delay_s
+        why = str(error) if isinstance(error, NotPublic) else f"{grant.origin}: {error}"
+        log.warning("parcel waits sha256=%s delay_s=%.0f %s", digest[:16], delay_s, why)
+        self._tell(why[:MAX_WHY])
+
+    def _stands(self, grant: Grant) -> bool:
+        """Return whether the grant is what it was, and has not run out."""
+        self._beat()
+        if self._stopping.is_set() or grant.expires_s <= time.time():
+            return False
+        try:
+            return grant_in(self._house, grant.sha256) == grant
+        except (OSError, Unreadable):
+            return False
+
+    def _end(self, report: UploadReport) -> None:
+        """The grant is gone: have the store forget a part, say what had left, and forget it oneself later."""
+        digest = report.sha256
+        if report.state != "sending":
+            if time.time() - (self._own / f"{digest}.report").stat().st_mtime > KEPT_S:
+                forget_report(self._own, digest)
+            self._due_s[digest] = time.monotonic() + 3600
+            return
+        why = "nothing was there to be forgotten"
+        way = FORGETTING.get(report.kind)
+        if way is None and report.left_bytes:
+            why = "what it had been sent may lie there"
+        elif way is not None and report.place:
+            try:
+                why = self._forget(way, report)
+            except (OSError, Refusing, ValueError) as error:
+                failures = self._failures[digest] = self._failures.get(digest, 0) + 1
+                if failures < FORGET_TRIES:
+                    self._due_s[digest] = time.monotonic() + FIRST_DELAY_S * 2 ** (failures - 1)
+                    return
+                why = f"the store could not be asked to delete what it had: {error}"
+        write_report(self._own, replace(report, state="ended", why=why[:MAX_WHY], receipt=None))
+        log.info("parcel ended sha256=%s left_bytes=%d %s", digest[:16], report.left_bytes, why)
+
+    def _forget(self, way: RevocableUploader, report: UploadReport) -> str:
+        grant = Grant(
+            sha256=report.sha256,
+            size_bytes=report.size_bytes,
+            kind=report.kind,
+            origin=report.origin,
+            expires_s=int(time.time()) + 3600,
+        )
+        attempt = UploadAttempt(
+            grant,
+            self._house,
+            report=report,
+            may_go_on=lambda: False,  # not a byte of a parcel
+            pace=lambda _size: None,
+            save=lambda _said: None,
+        )
+        try:
+            return way.forget(attempt)
+        finally:
+            attempt.close()
+
+    def _sleep(self, seconds: float) -> None:
+        until_s = time.monotonic() + seconds
+        while not self._stopping.is_set() and (left := until_s - time.monotonic()) > 0:
+            self._beat()
+            self._stopping.wait(min(STEP_S, left))

@@ -1,0 +1,1 @@
+"""The daemon itself: starts the components, connects them, and decides (controller.py)."""

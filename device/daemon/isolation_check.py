@@ -1,0 +1,117 @@
+"""`doorbell doctor isolation`: do the walls stand? Both sides try to break through, and say what happened.
+
+doorbelld tries to reach the internet (at the town's server, and at the stores of the agencies that are
+pinned: nobody else learns of it), the courier tries to read the house. Where no wall stands (the units are
+not installed, or the kernel cannot do it), this says so.
+"""
+
+import json
+import secrets
+import socket
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from device.daemon.wiring import Daemon
+from device.errors import CommandError
+from device.spool.folders import DOCTOR, Unreadable, read_small, write_small
+from device.system.local_network import addresses, is_home
+
+CONNECT_S, ANSWER_S = 1.5, 4.0
+"""Together less than `doorbell` waits for an answer."""
+HTTPS_PORT = 443
+MAX_TARGETS = 3
+
+
+class IsolationCheck:
+    """Tries both."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    def tried(self) -> dict[str, Any]:
+        """Return what was tried from either side, what was said, and whether the walls hold."""
+        rows = [*self._from_the_house(), *self._from_the_courier()]
+        return {"holds": bool(rows) and all(row["holds"] for row in rows), "tried": rows}
+
+    def _from_the_house(self) -> list[dict[str, Any]]:
+        rows = []
+        for host, port in self._targets():
+            try:
+                address = addresses(host, port)[0]
+            except OSError as error:
+                rows.append(_row("doorbelld", f"{host}:{port}", f"no address: {error.strerror}", holds=True))
+                continue
+            if is_home(address):
+                continue  # the wall lets it through, as it should
+            rows.append(_row("doorbelld", f"{host}:{port} ({address})", *_reach(address, port)))
+        return rows
+
+    def _targets(self) -> list[tuple[str, int]]:
+        config = self._daemon.config.neighbourhood
+        wanted = [(config.broker_host, config.broker_port)] if config.broker_host else []
+        consent_service = self._daemon.consent_service
+        for sender in consent_service.senders() if consent_service else ():
+            for upload in sender["uploads"]:
+                parts = urlsplit(upload["origin"])
+                wanted.append((str(parts.hostname), parts.port or HTTPS_PORT))
+        return list(dict.fromkeys(wanted))[:MAX_TARGETS]
+
+    def _from_the_courier(self) -> list[dict[str, Any]]:
+        config = self._daemon.config
+        state = config.device.state_dir
+        paths = [
+            state / "clips",
+            self._daemon.layout.ledger,
+            self._daemon.layout.release_secret,
+            self._daemon.sources.path,
+            config.device.runtime_dir,
+        ]
+        ports = [config.page.loopback_port] if config.page.enabled else []
+        folder = config.neighbourhood.spool_dir
+        nonce = secrets.token_hex(8)
+        question = {"nonce": nonce, "paths": [str(path) for path in paths], "ports": ports}
+        try:
+            write_small(folder / "out", DOCTOR, json.dumps(question).encode())
+            told = _answer(folder / "in", nonce)
+        except OSError as error:
+            raise CommandError(f"{error.filename or folder}: {error.strerror}; is there a spool?") from error
+        if told is None:
+            return [_row("courier", "everything", "it does not answer: is it running?", holds=False)]
+        return [
+            _row("courier", row["what"], row["said"], holds=row["said"] not in ("read", "connected"))
+            for row in told
+        ]
+
+
+def _answer(folder: Path, nonce: str) -> list[dict[str, str]] | None:
+    """Wait for the courier's answer."""
+    until_s = time.monotonic() + ANSWER_S
+    while time.monotonic() < until_s:
+        try:
+            content = read_small(folder, DOCTOR)
+            told = json.loads(content) if content else {}
+            if told.get("nonce") == nonce:
+                return [
+                    {"what": str(row["what"])[:400], "said": str(row["said"])[:100]} for row in told["tried"]
+                ]
+        except (Unreadable, ValueError, KeyError, TypeError, AttributeError):
+            pass  # half written by somebody: asked again until the time is over
+        time.sleep(0.1)
+    return None
+
+
+def _reach(address: str, port: int) -> tuple[str, bool]:
+    """Return what became of a connection, and whether that is a wall that holds."""
+    try:
+        socket.create_connection((address, port), CONNECT_S).close()
+    except TimeoutError:
+        return "no answer (dropped)", True
+    except OSError as error:
+        return error.strerror or str(error), True
+    return "connected: there is no wall", False
+
+
+def _row(who: str, what: str, said: str, holds: bool) -> dict[str, Any]:  # noqa: FBT001
+    return {"who": who, "what": what, "said": said, "holds": holds}

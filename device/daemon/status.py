@@ -1,0 +1,174 @@
+"""What the controller knows of the house, and how that is told: the `state` topic and `doorbell status`."""
+
+import socket
+from dataclasses import dataclass, field
+from typing import Any
+
+from device import __version__
+from device.config import Config
+from device.events import ButtonState, CameraReport, Fault, LedgerReport, LinkReport, StoreReport
+from device.system.clock import Clock, rfc3339, wall_at_us
+
+
+@dataclass(slots=True, kw_only=True)
+class ActiveFault:
+    """A fault that stands, since when."""
+
+    fault: Fault
+    since_wall_us: int
+
+
+@dataclass(slots=True, kw_only=True)
+class DeviceState:
+    """The newest word of each room. Only the controller writes it."""
+
+    started_us: int
+    ready: bool = False
+    camera: CameraReport | None = None
+    button: ButtonState | None = None
+    button_stuck: bool = False
+    link: LinkReport | None = None
+    store: StoreReport | None = None
+    ledger: LedgerReport | None = None
+    presses: int = 0
+    last_press_us: int | None = None
+    moving: bool = False
+    settling: bool = False
+    faults: dict[str, ActiveFault] = field(default_factory=dict)
+
+    def take_fault(self, fault: Fault, *, wall_us: int) -> bool:
+        """Let a fault stand or go; return whether that is news."""
+        stands = fault.code in self.faults
+        if fault.active and not stands:
+            self.faults[fault.code] = ActiveFault(fault=fault, since_wall_us=wall_us)
+        elif not fault.active and stands:
+            del self.faults[fault.code]
+        return fault.active != stands
+
+
+def page_url(config: Config) -> str | None:
+    """Return where a browser finds the page, None if it is not served."""
+    page = config.page
+    if page.enabled and page.port:
+        host = page.hosts[0] if page.hosts else f"{socket.gethostname().partition('.')[0]}.local"
+        return f"https://{host}:{page.port}/"
+    return f"http://localhost:{page.loopback_port}/" if page.enabled and page.loopback_port else None
+
+
+def motion(device_state: DeviceState, *, enabled: bool) -> str:
+    """Return what motion detection does: off, waiting (no pictures), settling, still, or moving."""
+    if not enabled:
+        return "off"
+    if device_state.camera is None or device_state.camera.state != "live":
+        return "waiting"
+    if device_state.settling:
+        return "settling"
+    return "moving" if device_state.moving else "still"
+
+
+def state(
+    device_state: DeviceState, config: Config, clock: Clock, *, inbox: int, motion_enabled: bool
+) -> dict[str, Any]:
+    """Return the retained `state` of docs/mqtt.md; `inbox`: facts that wait for the controller."""
+    store, camera = device_state.store, device_state.camera
+    oldest = store.oldest_wall_us if store else None
+    return {
+        "version": __version__,
+        "uptime_s": (clock.mono_us() - device_state.started_us) // 1_000_000,
+        "clock": clock.flag(),
+        "camera": camera.state if camera else "opening",
+        "camera_fps": round(camera.fps, 1) if camera else 0.0,
+        "motion": motion(device_state, enabled=motion_enabled),
+        "button": _button(device_state),
+        "storage_used_bytes": store.used_bytes if store else 0,
+        "storage_limit_bytes": config.storage.limit_bytes,
+        "storage_oldest_at": rfc3339(oldest) if oldest is not None else None,
+        "clips": store.clips if store else 0,
+        "log_pending": store.log_pending if store else 0,
+        "inbox": inbox,
+        "temperature_c": store.temperature_c if store else None,
+        "throttling": list(store.throttling) if store and store.throttling is not None else None,
+        "presses": device_state.presses,
+        "ledger_head": device_state.ledger.head if device_state.ledger else None,
+        "ledger_entries": device_state.ledger.length if device_state.ledger else 0,
+        "faults": len(device_state.faults),
+    }
+
+
+def told(notice: dict[str, Any]) -> dict[str, Any]:
+    """Return a notice as the `notices` topic of docs/mqtt.md tells it."""
+    kept = (
+        "source",
+        "id",
+        "kind",
+        "severity",
+        "headline",
+        "text",
+        "signed_by",
+        "sender_kind",
+        "feed",
+        "state",
+    )
+    return {
+        **{name: notice[name] for name in kept},
+        "sent_at": rfc3339(notice["sent"] * 1_000_000),
+        "expires_at": rfc3339(notice["expires"] * 1_000_000),
+        "reminder": "not a replacement for calling the emergency number",
+    }
+
+
+def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str, Any]:
+    """Return what `doorbell status --json` shows, without what only the composition and the controller know."""
+    now_us = clock.mono_us()
+    camera, store, link, mqtt = device_state.camera, device_state.store, device_state.link, config.mqtt
+    last_us, pressed_us = camera.last_frame_us if camera else None, device_state.last_press_us
+    return {
+        "ready": device_state.ready,
+        "version": __version__,
+        "device": config.device.id,
+        "uptime_s": round((now_us - device_state.started_us) / 1e6, 1),
+        "clock": clock.flag(),
+        "camera": {
+            "kind": config.camera.kind,
+            "state": camera.state if camera else "opening",
+            "fps": round(camera.fps, 1) if camera else 0.0,
+            "last_frame_age_s": None if last_us is None else round((now_us - last_us) / 1e6, 2),
+            "text": camera.text if camera else "",
+        },
+        "button": {"kind": config.button.kind, "state": _button(device_state)},
+        "mqtt": {
+            "state": link.state if link else ("connecting" if mqtt.enabled else "off"),
+            "host": mqtt.host,
+            "port": mqtt.port,
+            "topic_root": f"{mqtt.prefix}/{config.device.id}",
+            "protocol": link.protocol if link else "",
+        },
+        "page": {"url": page_url(config)},
+        "storage": {
+            "path": str(config.device.state_dir),
+            "used_bytes": store.used_bytes if store else 0,
+            "limit_bytes": config.storage.limit_bytes,
+            "clips": store.clips if store else 0,
+            "log_pending": store.log_pending if store else 0,
+        },
+        "press": {
+            "count": device_state.presses,
+            "last_at": None if pressed_us is None else rfc3339(wall_at_us(clock, pressed_us)),
+        },
+        "temperature_c": store.temperature_c if store else None,
+        "faults": [
+            {
+                "code": standing.fault.code,
+                "since": rfc3339(standing.since_wall_us),
+                "text": standing.fault.text,
+                "remedy": standing.fault.remedy,
+            }
+            for standing in device_state.faults.values()
+        ],
+    }
+
+
+def _button(device_state: DeviceState) -> str:
+    if device_state.button_stuck:
+        return "stuck"
+    return device_state.button.state if device_state.button else "opening"

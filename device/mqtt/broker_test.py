@@ -1,0 +1,47 @@
+"""One connection to a broker, to see whether it would do; nothing is published, the house's own stays."""
+
+import os
+import time
+
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from device.config import MqttConfig
+from device.errors import CommandError
+from device.mqtt.connection import CONNECT_TIMEOUT_S, BrokerConnection, LinkLost, OldBroker
+from device.mqtt.local_only import refuse_outside, refuse_outside_names
+
+
+def try_broker(config: MqttConfig, device_id: str, password: str | None = None) -> str:
+    """Return what came of it, in words for people; `password` in place of the file's. Raises CommandError."""
+    try:
+        refuse_outside_names(config)
+        try:
+            return _try(config, device_id, password, MQTTProtocolVersion.MQTTv5, "MQTT 5")
+        except OldBroker:
+            return _try(config, device_id, password, MQTTProtocolVersion.MQTTv311, "MQTT 3.1.1")
+    except LinkLost as error:
+        raise CommandError(str(error)) from error
+
+
+def _try(
+    config: MqttConfig, device_id: str, password: str | None, protocol: MQTTProtocolVersion, name: str
+) -> str:
+    # A client id of its own: the broker would end the house's connection for a second one of the same.
+    session = BrokerConnection(
+        config, f"doorbelld-{device_id}-try", "", protocol, lambda _t, _p, _r: None, bare=True
+    )
+    session.password = password
+    never_fd = os.eventfd(0, os.EFD_CLOEXEC)
+    try:
+        session.connect([])
+        refuse_outside(config, session.peer())
+        until = time.monotonic() + CONNECT_TIMEOUT_S
+        while not session.accepted:
+            if time.monotonic() > until:
+                raise LinkLost("the broker does not answer")
+            session.step(never_fd, 0.2, lambda: time.monotonic_ns() // 1000)
+        session.close()
+        return f"the broker at {config.host}:{config.port} takes us ({name})"
+    finally:
+        os.close(never_fd)
+        session.drop()

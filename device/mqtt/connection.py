@@ -1,0 +1,235 @@
+"""One connection to the broker: a client object of its own, driven by our thread, never used again.
+
+paho keeps what was not acknowledged and sends it again after a reconnect; a press that arrives an hour late
+rings the house. So nothing live outlives a session: whatever has no PUBACK when it ends was not delivered.
+paho's own network thread is not used: its callbacks may die in silence there. Here they run on the link's
+thread, inside `turn`, and a bug in one is a loud one.
+"""
+
+import logging
+import select
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from device.config import MqttConfig
+from device.errors import DoorbellError
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 5.0
+ACK_TIMEOUT_US = 10_000_000
+"""A PUBACK that takes longer means a half-open link: believe only what was acknowledged."""
+MAX_INPUT_BYTES = 4096
+MANY_IN_FLIGHT = 1000
+"""paho's own limit (20) would make a press wait behind the log; the log has a window of its own."""
+_UNSUPPORTED_VERSION = {"Unsupported protocol version"}
+
+
+class LinkLost(DoorbellError):
+    """This connection is over; the message says why."""
+
+
+class NoAnswer(LinkLost):
+    """The broker took the connection and never answered CONNECT."""
+
+
+class OldBroker(LinkLost):
+    """The broker does not speak MQTT 5."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    since_us: int
+    done: Callable[[], None]
+
+
+@dataclass(slots=True)
+class BrokerConnection:
+    """Made, connected, turned until LinkLost. Every method belongs to the link's thread."""
+
+    config: MqttConfig
+    client_id: str
+    will_topic: str
+    protocol: MQTTProtocolVersion
+    on_input: Callable[[str, bytes, bool], None]
+    bare: bool = False
+    """Without will and properties: some 3.1.1 brokers refuse such a CONNECT, and hang on a full one."""
+    password: str | None = None
+    """In place of what config.password_file holds."""
+    accepted: bool = False
+    _waiting: dict[int, _Waiting] = field(default_factory=dict)
+    _ended: str = ""
+    _old: bool = False
+    _client: mqtt.Client = field(init=False)
+
+    def connect(self, subscriptions: list[str]) -> None:
+        """Open the connection and say CONNECT; `accepted` is set once the broker agreed. LinkLost."""
+        client = self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=self.client_id, protocol=self.protocol
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(MANY_IN_FLIGHT)
+        if self.config.username:
+            client.username_pw_set(self.config.username, self._password())
+        if self.config.ca_file:
+            client.tls_set_context(self._tls())
+        if not self.bare:
+            client.will_set(self.will_topic, "offline", qos=1, retain=True)
+        client.on_connect = self._connected(subscriptions)
+        client.on_disconnect = self._disconnected
+        client.on_publish = self._published
+        client.on_message = self._heard
+        # A silent peer is noticed after two of paho's intervals: three quarters make 1.5 of ours.
+        keepalive_s = max(2, int(self.config.keepalive_s * 0.75))
+        try:
+            if self.protocol == MQTTProtocolVersion.MQTTv5 and not self.bare:
+                properties = Properties(PacketTypes.CONNECT)
+                properties.MaximumPacketSize = MAX_INPUT_BYTES
+                client.connect(
+                    self.config.host, self.config.port, keepalive_s,
+                    clean_start=True, properties=properties,
+                )  # fmt: skip
+            else:
+                client.connect(self.config.host, self.config.port, keepalive_s)
+        except (OSError, ValueError) as error:
+            raise LinkLost(f"{self.config.host}:{self.config.port}: {error}") from error
+
+    def _password(self) -> str:
+        if self.password is not None:
+            return self.password
+        if not self.config.password_file:
+            return ""
+        try:
+            return Path(self.config.password_file).read_text().strip()
+        except OSError as error:
+            raise LinkLost(f"mqtt.password_file {self.config.password_file}: {error}") from error
+
+    def _tls(self) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self.config.ca_file)
+            if self.config.cert_file:
+                context.load_cert_chain(self.config.cert_file, self.config.key_file or None)
+        except OSError as error:
+            raise LinkLost(f"mqtt.ca_file or cert_file: {error}") from error
+        return context
+
+    def peer(self) -> str:
+        """Return the broker's numeric address."""
+        sock: Any = self._client.socket()
+        try:
+            return str(sock.getpeername()[0])
+        except (OSError, AttributeError) as error:
+            raise LinkLost("the connection closed at once") from error
+
+    # --- callbacks: on our own thread, inside turn() ----------------------------------------------
+
+    def _connected(self, subscriptions: list[str]) -> Callable[..., None]:
+        def connected(
+            client: mqtt.Client, _user: object, _flags: object, reason: ReasonCode, _p: object
+        ) -> None:
+            if reason.is_failure:
+                self._ended = f"the broker refused: {reason.getName()}"
+                self._old = reason.getName() in _UNSUPPORTED_VERSION
+                return
+            self.accepted = True
+            for topic in subscriptions:
+                if self.protocol == MQTTProtocolVersion.MQTTv5:
+                    # 2: no retained message; an old /set must not change the house at each connect.
+                    # As published: one that is sent now with the flag is told apart, and refused.
+                    options = SubscribeOptions(qos=1, retainHandling=2, retainAsPublished=True)
+                    client.subscribe(topic, options=options)
+                else:
+                    client.subscribe(topic, qos=1)
+
+        return connected
+
+    def _disconnected(
+        self, _c: object, _user: object, _flags: object, reason: ReasonCode, _p: object
+    ) -> None:
+        self._ended = self._ended or f"disconnected: {reason.getName()}"
+
+    def _heard(self, _c: object, _user: object, message: mqtt.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return  # no broker in order passes that on; there is nobody to tell
+        self.on_input(topic, bytes(message.payload), message.retain)
+
+    def _published(self, _c: object, _user: object, mid: int, reason: ReasonCode, _p: object) -> None:
+        if reason.is_failure:
+            self._ended = f"the broker refuses our messages: {reason.getName()}"
+            return
+        waiting = self._waiting.pop(mid, None)
+        if waiting:
+            waiting.done()
+
+    # --- use --------------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        topic: str,
+        payload: str | bytes,
+        *,
+        now_us: int,
+        qos: int = 1,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        done: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Send; `done` is called when the PUBACK came. Raises LinkLost."""
+        properties = None
+        if expiry_s is not None and self.protocol == MQTTProtocolVersion.MQTTv5:
+            properties = Properties(PacketTypes.PUBLISH)
+            properties.MessageExpiryInterval = expiry_s
+        info = self._client.publish(topic, payload, qos, retain, properties)
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise LinkLost(mqtt.error_string(info.rc))
+        if qos:
+            self._waiting[info.mid] = _Waiting(now_us, done)
+
+    def step(self, wake_fd: int, timeout_s: float, now_us: Callable[[], int]) -> None:
+        """Wait for the broker or for `wake_fd`, do what there is to do. Raises LinkLost."""
+        sock: Any = self._client.socket()
+        if sock is not None:
+            poll = select.poll()
+            poll.register(wake_fd, select.POLLIN)
+            wants = select.POLLIN | (select.POLLOUT if self._client.want_write() else 0)
+            poll.register(sock, wants)
+            buffered = bool(getattr(sock, "pending", int)())  # TLS may hold bytes back from poll()
+            ready = dict(poll.poll(0 if buffered else timeout_s * 1000))
+            if buffered or ready.get(sock.fileno(), 0) & ~select.POLLOUT:
+                self._client.loop_read()
+            if self._client.want_write():
+                self._client.loop_write()
+            self._client.loop_misc()
+        if self._ended or self._client.socket() is None:
+            raise (OldBroker if self._old else LinkLost)(self._ended or "the connection is gone")
+        oldest_us = min((w.since_us for w in self._waiting.values()), default=None)
+        if oldest_us is not None and now_us() - oldest_us > ACK_TIMEOUT_US:
+            raise LinkLost("the broker acknowledged nothing for 10 s")
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many messages wait for their PUBACK."""
+        return len(self._waiting)
+
+    def close(self) -> None:
+        """Disconnect; with DISCONNECT sent the broker does not publish the last will."""
+        self._client.on_disconnect = None
+        self._client.disconnect()
+
+    def drop(self) -> None:
+        """Close the socket and say nothing, so that the last will speaks."""
+        sock: Any = self._client.socket()
+        if sock is not None:
+            sock.close()

@@ -1,0 +1,26 @@
+"""No connection leaves the home network: a broker's name is looked up, and its address looked at, first."""
+
+import socket
+
+from device.config import MqttConfig
+from device.mqtt.connection import LinkLost
+from device.system.local_network import is_home
+
+
+def refuse_outside(config: MqttConfig, address: str) -> None:
+    """Raises LinkLost if a numeric address is not of the home network."""
+    if not is_home(address):
+        raise LinkLost(
+            f"mqtt.host {config.host} is {address}, outside the home network: refused; "
+            "name a broker at a private address"
+        )
+
+
+def refuse_outside_names(config: MqttConfig) -> None:
+    """Raises LinkLost if the broker's name means an address outside, or none."""
+    try:
+        found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise LinkLost(f"{config.host}: {error.strerror}") from error
+    for *_, address in found:
+        refuse_outside(config, str(address[0]))

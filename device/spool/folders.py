@@ -1,0 +1,237 @@
+"""The folders between the house and its courier: the only thing that both know.
+
+    in/     written by the courier: what it heard, unparsed, in bundles (000000000017.in), how it is
+            (`status.json`)
+    out/    written by the house: settings for the courier, how far it has read (`read`)
+
+Parcels have files of their own in both (device/spool/parcels.py), and `doorbell doctor` asks and is answered in
+`doctor.json`. A bundle is written to a name that nobody reads,
+synced, renamed, and the folder is synced. Its writer prunes it once the reader says, in a file of the
+reader's own, that it has read so far. Nothing in a folder is believed: not that it is a file, nor whose, nor
+its size. Standard library alone: the courier's whole world is built from this.
+"""
+
+import base64
+import binascii
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+MAX_ITEM_BYTES = 1_048_576
+"""A feed's document; what comes over MQTT is cut off far below."""
+MAX_BUNDLE_BYTES = 4_194_304
+MAX_IN_BYTES = 33_554_432
+MAX_BUNDLES = 4_096
+MAX_NAMES = 3 * MAX_BUNDLES
+"""That are looked at in a folder of the other: more than an honest one ever has."""
+SETTINGS, READ, STATUS, DOCTOR = "settings.json", "read", "status.json", "doctor.json"
+_NAME = re.compile(r"([0-9]{12})\.in")
+_REPORT = re.compile(r"[0-9a-f]{64}\.report")  # of device/spool/parcels.py
+_SOURCE = re.compile(rb"[a-z0-9][a-z0-9:-]{0,63}")
+_MAX_SMALL_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One thing that was heard: from where (`request`, `notice`, `feed:NAME`), and its bytes."""
+
+    source: str
+    content: bytes
+
+
+class Unreadable(Exception):
+    """A file in the spool is not what its writer writes; `word` is a reason's (consent/reasons.py)."""
+
+    def __init__(self, word: str, name: str) -> None:
+        super().__init__(f"{name}: {word}")
+        self.word = word
+        self.name = name
+
+
+def size_in_bundle(item: Item) -> int:
+    """Return how many bytes an item takes in a bundle."""
+    return len(item.source) + 2 + (len(item.content) + 2) // 3 * 4
+
+
+def bundle(items: Iterable[Item]) -> bytes:
+    """Return some items as the lines of a file."""
+    return b"".join(item.source.encode() + b" " + base64.b64encode(item.content) + b"\n" for item in items)
+
+
+def items_of(content: bytes, name: str) -> list[Item]:
+    """Return the items of a bundle. Raises Unreadable unless every line is one."""
+    items = []
+    for line in content.splitlines():
+        source, space, coded = line.partition(b" ")
+        try:
+            raw = base64.b64decode(coded, validate=True)
+        except (binascii.Error, ValueError):
+            raise Unreadable("broken_file", name) from None
+        if not space or not _SOURCE.fullmatch(source) or len(raw) > MAX_ITEM_BYTES:
+            raise Unreadable("broken_file", name)
+        items.append(Item(source=source.decode(), content=raw))
+    if content and not content.endswith(b"\n"):
+        raise Unreadable("broken_file", name)
+    return items
+
+
+def write_small(folder: Path, name: str, content: bytes, *, mode: int = 0o640) -> None:
+    """Replace a small file of one's own folder, durably. Raises OSError."""
+    part = folder / f".{name}.{os.getpid()}"
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    with os.fdopen(fd, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(folder / name)
+    sync(folder)
+
+
+def read_small(folder: Path, name: str) -> bytes | None:
+    """Return a small file of the other's folder, None while there is none. Raises Unreadable, OSError."""
+    try:
+        return _read(folder, name, _MAX_SMALL_BYTES)
+    except FileNotFoundError:
+        return None
+
+
+class SpoolWriter:
+    """The writing side of `in/`: the courier's."""
+
+    def __init__(self, folder: Path, reader_folder: Path) -> None:
+        """Take the folder over; what an earlier run half wrote goes. Raises OSError."""
+        self._folder = folder
+        self._reader_folder = reader_folder
+        for left in folder.glob(".*"):
+            left.unlink()
+        self._sizes = {number: (folder / name).lstat().st_size for number, name in _bundles(folder)}
+        self._next = max([self._read_so_far(), *self._sizes]) + 1
+
+    def prune(self) -> None:
+        """Take away what was read. Raises OSError."""
+        read = self._read_so_far()
+        for number in [number for number in self._sizes if number <= read]:
+            (self._folder / _name(number)).unlink(missing_ok=True)
+            del self._sizes[number]
+        self._next = max(self._next, read + 1)
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Return whether so many bytes more may lie in the folder."""
+        return len(self._sizes) < MAX_BUNDLES and sum(self._sizes.values()) + size_bytes <= MAX_IN_BYTES
+
+    def put(self, content: bytes) -> None:
+        """Write a bundle, durably. Raises OSError: then nothing of it is there."""
+        name = _name(self._next)
+        write_small(self._folder, name, content)
+        self._sizes[self._next] = len(content)
+        self._next += 1
+
+    def _read_so_far(self) -> int:
+        try:
+            told = read_small(self._reader_folder, READ)
+        except (OSError, Unreadable):
+            return 0
+        return int(told) if told and told.isdigit() and len(told) <= len(_name(0)) else 0
+
+
+class SpoolReader:
+    """The reading side of `in/`: the house's. It writes nothing there."""
+
+    def __init__(self, folder: Path, own_folder: Path) -> None:
+        self._folder = folder
+        self._own_folder = own_folder
+        self._read = 0
+        with suppress(OSError, Unreadable, ValueError):
+            self._read = int(read_small(own_folder, READ) or b"0")
+
+    def waiting(self) -> list[int]:
+        """Return the numbers of the bundles that wait, oldest first. Raises OSError."""
+        return sorted(number for number, _ in _bundles(self._folder) if number > self._read)
+
+    def open(self, number: int) -> bytes:
+        """Return a bundle's bytes. Raises Unreadable, OSError."""
+        return _read(self._folder, _name(number), MAX_BUNDLE_BYTES)
+
+    def strangers(self) -> Iterator[str]:
+        """Yield names in the folder that no courier writes. Raises OSError."""
+        for entry in islice(os.scandir(self._folder), MAX_NAMES):
+            ours = entry.name in (STATUS, DOCTOR) or _NAME.fullmatch(entry.name)
+            ours = ours or _REPORT.fullmatch(entry.name)
+            if not ours and not entry.name.startswith("."):
+                yield entry.name
+
+    def status(self) -> tuple[float, bytes] | None:
+        """Return when the courier last said how it is (Unix seconds), and what; None if it never did.
+
+        Raises Unreadable, OSError.
+        """
+        told = read_small(self._folder, STATUS)
+        return None if told is None else ((self._folder / STATUS).lstat().st_mtime, told)
+
+    def done(self, number: int) -> None:
+        """Say that everything up to a bundle was read, so that the courier takes it away. Raises OSError."""
+        write_small(self._own_folder, READ, str(number).encode())
+        self._read = number
+
+
+def _name(number: int) -> str:
+    return f"{number:012d}.in"
+
+
+def _bundles(folder: Path) -> Iterator[tuple[int, str]]:
+    with os.scandir(folder) as entries:
+        for entry in islice(entries, MAX_NAMES):
+            if match := _NAME.fullmatch(entry.name):
+                yield int(match[1]), entry.name
+
+
+def open_plain(folder: Path, name: str) -> BinaryIO:
+    """Open an ordinary file of the folder's owner; a link or a pipe is never followed.
+
+    Raises Unreadable, OSError.
+    """
+    path = folder / name
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        raise Unreadable("not_a_file", name)
+    # Meanwhile it may have become another: O_NOFOLLOW, no waiting, and a second look.
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    try:
+        _check(os.fstat(file.fileno()), folder, name)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _check(found: os.stat_result, folder: Path, name: str) -> None:
+    # No link at all: it was replaced since it was opened, and is whole all the same.
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        raise Unreadable("not_a_file", name)
+    if found.st_uid != folder.stat().st_uid:
+        raise Unreadable("wrong_owner", name)
+
+
+def _read(folder: Path, name: str, largest: int) -> bytes:
+    with open_plain(folder, name) as file:
+        if os.fstat(file.fileno()).st_size > largest:
+            raise Unreadable("too_large", name)
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise Unreadable("too_large", name)
+    return content
+
+
+def sync(folder: Path) -> None:
+    """Make what was renamed or deleted in a folder durable. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

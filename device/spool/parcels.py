@@ -1,0 +1,211 @@
+"""Sealed parcels in the spool: what the house hands over, and what the courier says about it.
+
+    out/    SHA256.parcel   the sealed bytes          in/    SHA256.report   how far it is, or how it ended
+            SHA256.grant    where they may go, until when
+
+A parcel may leave while its grant lies there, and not a chunk longer: taking the grant away is how the house
+withdraws. Each folder has one writer. Standard library alone, like the spool.
+"""
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, cast, get_args
+
+from device.spool.folders import MAX_NAMES, Unreadable, open_plain, read_small, sync, write_small
+
+Kind = Literal["tus", "s3", "bucket", "webdav", "sftp"]
+"""The first two take parcels in for an agency; the others are the owner's own places (device/backup_targets/)."""
+MAX_PARCEL_BYTES = 1 << 36
+MAX_WHY = 300
+_FILE = re.compile(r"([0-9a-f]{64})\.(parcel|grant|report)")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_ORIGIN = re.compile(r"(https|sftp)://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[1-9][0-9]{0,4})?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """As whom, at an owner's own place; an agency's store has no accounts."""
+
+    url: str
+    user: str
+    secret: str
+    host_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """One parcel may go to one place, until a time (Unix seconds)."""
+
+    sha256: str
+    size_bytes: int
+    kind: Kind
+    origin: str
+    expires_s: int
+    account: Account | None = None
+
+    def __post_init__(self) -> None:
+        fits = (
+            _SHA256.fullmatch(self.sha256)
+            and (self.account is None) is (self.kind in ("tus", "s3"))
+            and 0 < self.size_bytes <= MAX_PARCEL_BYTES
+            and self.kind in get_args(Kind)
+            and _ORIGIN.fullmatch(self.origin)
+            and self.expires_s > 0
+        )
+        if not fits:
+            raise ValueError("is no grant")
+
+
+State = Literal["sending", "stored", "ended", "refused"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadReport:
+    """What the courier says of a parcel.
+
+    `sent_bytes`: the store has them. `left_bytes`: at most so many have left, whatever became of them; it is
+    written down before they do. `stored`: all of it is there, `receipt` is what the store said. `ended`: the
+    grant was taken away or ran out; `why` says whether the store was told to forget. `refused`: the store
+    does not do what it must, and asking again would not help.
+    """
+
+    sha256: str
+    kind: Kind
+    origin: str
+    size_bytes: int
+    state: State
+    sent_bytes: int = 0
+    left_bytes: int = 0
+    why: str = ""
+    place: str = ""
+    """The upload's own address or name at the store, for going on with it; the courier's business."""
+    parts: tuple[str, ...] = ()
+    """What an S3 store called the parts that it has; the courier's business."""
+    receipt: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        fits = (
+            _SHA256.fullmatch(self.sha256)
+            and self.state in get_args(State)
+            and self.kind in get_args(Kind)
+            and _ORIGIN.fullmatch(self.origin)
+            and all(isinstance(part, str) for part in self.parts)
+            and 0 < self.size_bytes <= MAX_PARCEL_BYTES
+            and 0 <= self.sent_bytes <= MAX_PARCEL_BYTES
+            and 0 <= self.left_bytes <= MAX_PARCEL_BYTES
+            and isinstance(self.why, str)
+            and isinstance(self.place, str)
+            and (self.receipt is None or isinstance(self.receipt, dict))
+        )
+        if not fits:
+            raise ValueError("is no report")
+
+
+def grant_in(folder: Path, sha256: str) -> Grant | None:
+    """Return a parcel's grant, None if there is none. Raises Unreadable, OSError."""
+    return cast("Grant | None", _small(folder, f"{sha256}.grant", Grant))
+
+
+def report_in(folder: Path, sha256: str) -> UploadReport | None:
+    """Return what the courier says of a parcel, None if nothing. Raises Unreadable, OSError."""
+    return cast("UploadReport | None", _small(folder, f"{sha256}.report", UploadReport))
+
+
+def write_report(folder: Path, report: UploadReport) -> None:
+    """Say how a parcel is, durably. Raises OSError."""
+    write_small(folder, f"{report.sha256}.report", json.dumps(asdict(report)).encode())
+
+
+def open_parcel(folder: Path, sha256: str) -> BinaryIO:
+    """Open the sealed bytes. Raises Unreadable, OSError."""
+    return open_plain(folder, f"{sha256}.parcel")
+
+
+def is_granted(folder: Path, sha256: str) -> bool:
+    """Return whether a parcel may go at this moment, as far as its grant's file is there."""
+    return (folder / f"{sha256}.grant").exists()
+
+
+def names_in(folder: Path, suffix: Literal["parcel", "grant", "report"]) -> Iterator[str]:
+    """Yield the SHA-256 of each file of a kind. Raises OSError."""
+    with os.scandir(folder) as entries:
+        for entry in islice(entries, MAX_NAMES):
+            match = _FILE.fullmatch(entry.name)
+            if match and match[2] == suffix:
+                yield match[1]
+
+
+def stage_parcel(folder: Path, parcel: Path, sha256: str) -> None:
+    """Copy a sealed parcel into the spool, durably; without a grant it goes nowhere. Raises OSError."""
+    target = folder / f"{sha256}.parcel"
+    part = folder / f".{sha256}.parcel"
+    with parcel.open("rb") as source, part.open("wb") as copy:
+        os.fchmod(copy.fileno(), 0o640)
+        shutil.copyfileobj(source, copy, 1 << 20)
+        copy.flush()
+        os.fsync(copy.fileno())
+    part.rename(target)
+    sync(folder)
+
+
+def write_grant(folder: Path, grant: Grant) -> None:
+    """Let a parcel that lies there go, durably. Raises OSError."""
+    write_small(folder, f"{grant.sha256}.grant", json.dumps(asdict(grant)).encode())
+
+
+def revoke(folder: Path, sha256: str) -> None:
+    """Take a grant away, durably, then what it was for. Raises OSError."""
+    for name in (f"{sha256}.grant", f"{sha256}.parcel", f".{sha256}.parcel"):
+        (folder / name).unlink(missing_ok=True)
+        if name.endswith(".grant"):
+            sync(folder)
+    sync(folder)
+
+
+def _small(folder: Path, name: str, kind: type[Grant] | type[UploadReport]) -> Grant | UploadReport | None:
+    content = read_small(folder, name)
+    if content is None:
+        return None
+    try:
+        told = json.loads(content)
+        if "parts" in told:
+            told["parts"] = tuple(told["parts"])
+        if told.get("account"):
+            told["account"] = Account(**told["account"])
+        return kind(**told)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise Unreadable("broken_file", name) from None
+
+
+def forget_report(folder: Path, sha256: str) -> None:
+    """Take a report away that nobody needs any more."""
+    with suppress(OSError):
+        (folder / f"{sha256}.report").unlink()
+
+
+class RateLimiter:
+    """The owner's limit: so many bytes a second, on average since it began."""
+
+    def __init__(self, bytes_a_second: int, *, sleep: Callable[[float], None]) -> None:
+        """0: no limit."""
+        self._rate = bytes_a_second
+        self._sleep = sleep
+        self._began_s = time.monotonic()
+        self._sent = 0
+
+    def __call__(self, size: int) -> None:
+        """Wait until so much more may be sent."""
+        if not self._rate:
+            return
+        self._sent += size
+        ahead_s = self._sent / self._rate - (time.monotonic() - self._began_s)
+        if ahead_s > 0:
+            self._sleep(ahead_s)

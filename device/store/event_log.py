@@ -1,0 +1,190 @@
+"""The log on disk: facts with a number that grows by one for ever. See schema_event_log.sql.
+
+The storage worker writes, and reads what is to be sent. The command socket reads through a connection of its own,
+which WAL lets it do without waiting for the writer.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from device.store.corruption import look_through
+from device.store.messages import NewFact
+from device.system.clock import rfc3339
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRow:
+    """One fact as it is told: `seq` and the JSON object of the `log` topic."""
+
+    seq: int
+    payload: dict[str, Any]
+
+
+_SELECT = "SELECT seq, kind, event_id, occurred_wall_us, clock, late, fields FROM fact"
+
+
+class EventLogReader:
+    """Reads the log; one connection, one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+
+    def latest(self, limit: int) -> list[LogRow]:
+        """Return the newest rows, oldest of them first."""
+        rows = self._db.execute(
+            f"{_SELECT} ORDER BY seq DESC LIMIT ?",
+            [limit],
+        ).fetchall()
+        return [_told(row) for row in reversed(rows)]
+
+    def of_event(self, part: str, limit: int) -> list[LogRow]:
+        """Return the rows whose event id begins or ends with `part`, oldest first."""
+        rows = self._db.execute(
+            f"{_SELECT} WHERE substr(event_id, 1, length(?1)) = ?1 OR substr(event_id, -length(?1)) = ?1 "
+            "ORDER BY seq LIMIT ?2",
+            [part, limit],
+        )
+        return [_told(row) for row in rows]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+
+def _told(row: Sequence[Any]) -> LogRow:
+    seq, kind, event_id, wall_us, clock, late, extra = row
+    payload = {
+        "seq": seq,
+        "kind": kind,
+        "event_id": event_id,
+        "occurred_at": rfc3339(wall_us),
+        "clock": clock,
+        "late": None if late is None else bool(late),
+        **json.loads(extra),
+    }
+    return LogRow(seq=seq, payload=payload)
+
+
+MAX_SEQ = 1 << 53
+"""What a JSON reader can take; a number above it is damage."""
+
+
+def last_seq(path: Path) -> int | None:
+    """Return the highest number that can still be read in a damaged log, or None."""
+    found: list[int] = []
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    for question in (
+        "SELECT seq FROM sqlite_sequence WHERE name = 'fact'",
+        "SELECT max(seq) FROM fact",
+        "SELECT acked_seq FROM sent",
+    ):
+        with suppress(sqlite3.Error):
+            found += [seq for (seq,) in db.execute(question) if isinstance(seq, int) and 0 <= seq < MAX_SEQ]
+    db.close()
+    return max(found, default=None)
+
+
+class EventLog:
+    """Writes the log; the storage worker's thread only."""
+
+    def __init__(self, path: Path, *, boot_id: str, keep_rows: int) -> None:
+        """Open and settle what the last run left undecided: nobody knows, so it counts as late.
+
+        Raises sqlite3.DatabaseError if the file is not a sound database.
+        """
+        self._boot_id = boot_id
+        self._keep_rows = keep_rows
+        self._db = sqlite3.connect(path, isolation_level=None)
+        try:
+            self._begin()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _begin(self) -> None:
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        schema = files("device.store").joinpath("schema_event_log.sql").read_text()
+        self._db.executescript(f"BEGIN IMMEDIATE;{schema}COMMIT;")
+        look_through(self._db)
+        self._db.execute("UPDATE fact SET late = 1 WHERE late IS NULL")
+
+    def go_on_above(self, seq: int) -> None:
+        """Let the numbers of a new log begin above `seq`, up to which everything counts as sent."""
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('fact', ?)", [seq])
+        self._db.execute("UPDATE sent SET acked_seq = ?", [seq])
+        self._db.execute("COMMIT")
+
+    def write(
+        self, facts: Sequence[NewFact], settled: Sequence[tuple[int, bool]], acked_seq: int | None
+    ) -> None:
+        """In one transaction: new facts, the fate of presses (press_id, late), the sent mark."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for fact in facts:
+                self._db.execute(
+                    "INSERT INTO fact (kind, event_id, occurred_wall_us, clock, boot_id, mono_us, "
+                    "late, press_id, fields) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [
+                        fact.kind,
+                        fact.event_id,
+                        fact.wall_us,
+                        fact.clock,
+                        self._boot_id,
+                        fact.mono_us,
+                        fact.late,
+                        fact.press_id,
+                        json.dumps(fact.fields, ensure_ascii=False),
+                    ],
+                )
+            self._db.executemany(
+                "UPDATE fact SET late = ? WHERE late IS NULL AND press_id = ?",
+                [(late, press_id) for press_id, late in settled],
+            )
+            if acked_seq is not None:
+                self._db.execute("UPDATE sent SET acked_seq = ?", [acked_seq])
+            if facts:
+                self._db.execute(
+                    "DELETE FROM fact WHERE seq <= (SELECT max(seq) FROM fact) - ?",
+                    [self._keep_rows],
+                )
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):  # on a full disk SQLite has rolled back by itself
+                self._db.execute("ROLLBACK")
+            raise
+
+    def acked_seq(self) -> int:
+        """Return up to which seq the broker is known to have everything."""
+        row = self._db.execute("SELECT acked_seq FROM sent").fetchone()
+        return int(row[0])
+
+    def pending(self, after_seq: int, limit: int) -> list[LogRow]:
+        """Return what may be sent after `after_seq`, in order, up to the first undecided press."""
+        rows = self._db.execute(
+            f"{_SELECT} WHERE seq > ? AND seq < coalesce("  # noqa: S608  (our own columns)
+            "(SELECT min(seq) FROM fact WHERE late IS NULL), 9223372036854775807) "
+            "ORDER BY seq LIMIT ?",
+            [after_seq, limit],
+        )
+        return [_told(row) for row in rows]
+
+    def pending_count(self) -> int:
+        """Return how many rows wait for their PUBACK."""
+        row = self._db.execute(
+            "SELECT coalesce(max(seq), 0) - (SELECT acked_seq FROM sent) FROM fact"
+        ).fetchone()
+        return max(0, int(row[0]))
+
+    def close(self) -> None:
+        """Close the connection; all is in the one file then, so that it can be copied alone."""
+        with suppress(sqlite3.Error):  # a full disk; the -wal beside it holds the rest
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._db.close()

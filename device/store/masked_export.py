@@ -1,0 +1,91 @@
+"""A copy of a clip with the privacy masks burnt in: the video encoded anew, the sound as it is."""
+
+import glob
+import hashlib
+import json
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import av
+
+from device.media.masks import Masks
+from device.motion.zones import Points
+from device.store.ffmpeg_errors import plain_errors
+
+CRF = "20"
+"""x264's quality; 20 is hard to tell from the source."""
+
+
+def masked_copy(source: Path, target: Path, masks: Masks) -> None:
+    """Write `target` (an MP4 that can be played while it is copied) from `source`, masked in every picture.
+
+    Times stay as they are. Raises OSError or ValueError; then `target` is not whole.
+    """
+    with plain_errors():
+        _copy(source, target, masks)
+
+
+def _copy(source: Path, target: Path, masks: Masks) -> None:
+    with (
+        av.open(str(source)) as old,
+        av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as new,
+    ):
+        video = old.streams.video[0]
+        encoder: Any = new.add_stream("libx264", rate=video.average_rate or 15)
+        encoder.width, encoder.height = video.codec_context.width & ~1, video.codec_context.height & ~1
+        encoder.pix_fmt, encoder.time_base = "yuv420p", video.time_base
+        encoder.options = {"preset": "veryfast", "crf": CRF, "bf": "0"}
+        sounds = {stream.index: new.add_stream_from_template(stream) for stream in old.streams.audio[:1]}
+        for packet in old.demux([video, *old.streams.audio[:1]]):
+            sound = sounds.get(packet.stream.index)
+            if sound is not None:
+                if packet.dts is not None:
+                    packet.stream = sound
+                    new.mux(packet)
+                continue
+            frames: Any = packet.decode()
+            for frame in frames:
+                even = frame.reformat(encoder.width, encoder.height, "yuv420p")
+                new.mux(encoder.encode(masks.covered(even)))
+        new.mux(encoder.encode(None))
+
+
+MAX_COPIES = 3
+"""Masked copies that stay for a while, so that a player can seek."""
+
+
+class MaskedCopies:
+    """The newest clips that the page showed masked; a cache, made where somebody waits for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._making = threading.Lock()
+
+    def copy_of(self, clip: Path, polygons: Sequence[Points]) -> Path:
+        """Return a masked copy of a clip, made now if need be. Raises OSError, ValueError."""
+        digest = hashlib.sha256(json.dumps(polygons).encode()).hexdigest()[:12]
+        copy = self._folder / f"{clip.stem}.{digest}.mp4"
+        with self._making:
+            if copy.exists():
+                return copy
+            self._folder.mkdir(exist_ok=True)
+            oldest_first = sorted(self._folder.iterdir(), key=lambda each: each.stat().st_mtime)
+            for old in oldest_first[: max(0, len(oldest_first) - MAX_COPIES + 1)]:
+                old.unlink()
+            growing = copy.with_suffix(".growing")
+            try:
+                masked_copy(clip, growing, Masks(polygons))
+                growing.rename(copy)
+            finally:
+                growing.unlink(missing_ok=True)
+            return copy
+
+
+def forget_copies(folder: Path, file_name: str) -> None:
+    """Delete the masked copies of a clip that is deleted."""
+    for copy in folder.glob(f"{glob.escape(Path(file_name).stem)}.*"):
+        with suppress(OSError):
+            copy.unlink()

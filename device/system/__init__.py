@@ -1,0 +1,1 @@
+"""Small parts that every component may use: clocks, threads, logs, the service manager, local addresses."""

@@ -1,0 +1,38 @@
+"""The service manager's ear: sd_notify(3) without a library, a no-op where nobody listens."""
+
+import os
+import socket
+
+
+class Notifier:
+    """Sends READY=1, WATCHDOG=1, STATUS=… and STOPPING=1 to $NOTIFY_SOCKET."""
+
+    def __init__(self, address: str | None = None) -> None:
+        address = os.environ.get("NOTIFY_SOCKET") if address is None else address
+        self._socket: socket.socket | None = None
+        if address:
+            # A leading @ stands for the abstract namespace (sd_notify(3)).
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            self._socket.setblocking(False)  # noqa: FBT003  (the socket API has no keyword)
+            self._socket.connect("\0" + address[1:] if address.startswith("@") else address)
+
+    def send(self, message: str) -> None:
+        """Send one line; a full or vanished socket is not worth a doorbell."""
+        if self._socket is None:
+            return
+        try:
+            self._socket.send(message.encode())
+        except OSError:
+            return
+
+    def ready(self, status: str) -> None:
+        """Tell that the button is live."""
+        self.send(f"READY=1\nSTATUS={status}")
+
+    def watchdog(self) -> None:
+        """Tell that the controller turned and every worker beat."""
+        self.send("WATCHDOG=1")
+
+    def stopping(self) -> None:
+        """Tell that an orderly stop has begun."""
+        self.send("STOPPING=1")

@@ -1,0 +1,202 @@
+"""The web application: the page's with its gate, and the command socket's without."""
+
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI, HTTPException, Request, WebSocket, WebSocketDisconnect
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException as NotThere
+from starlette.staticfiles import StaticFiles
+
+from device import __version__
+from device.errors import CommandError
+from device.web import auth_routes, routes_consent, routes_device
+from device.web.auth_accounts import AccessRefused, Accounts
+from device.web.auth_middleware import AuthMiddleware
+from device.web.backend import Backend
+from device.web.event_stream import Events
+from device.web.health_history import History
+from device.web.live import Live, stream_mp4
+from device.web.whep import Whep
+
+log = logging.getLogger(__name__)
+
+STATIC = Path(str(files("device.web").joinpath("static")))
+ABOUT = "Everything that the page shows and does. On the command socket the same, without signing in."
+
+
+def socket_app(backend: Backend, accounts: Accounts, history: History) -> Any:
+    """Return the application of the command socket: who may open it may do everything."""
+    app = _app()
+    app.include_router(routes_device.router(backend, require_recent_auth=_anybody, history=history))
+    app.include_router(
+        routes_consent.router(
+            backend, require_recent_auth=_anybody, require_password=lambda _request, _password: None
+        )
+    )
+
+    @app.get("/api/page/code", tags=["owner"])
+    def code() -> dict[str, Any]:
+        """The code that claims the page, while nobody has."""
+        return {"code": accounts.code_text}
+
+    @app.post("/api/page/reset", tags=["owner"])
+    def reset() -> dict[str, Any]:
+        """Forget the owner and end every session; a new code is printed."""
+        accounts.reset()
+        return {"code": accounts.code_text}
+
+    @app.post("/api/page/logout-everywhere", tags=["owner"])
+    def logout_everywhere() -> dict[str, Any]:
+        """Sign out every browser."""
+        accounts.logout_everywhere()
+        return {}
+
+    return app
+
+
+def page_app(
+    backend: Backend,
+    accounts: Accounts,
+    *,
+    name: str,
+    hosts: Iterable[str],
+    live: Live,
+    whep: Whep,
+    events: Events,
+    history: History,
+    ca_cert: Callable[[], bytes | None],
+) -> Any:
+    """Return the page's application, gate and all."""
+    app = _app()
+    app.include_router(
+        routes_device.router(
+            backend, require_recent_auth=auth_routes.require_recent_auth(accounts), history=history
+        )
+    )
+    app.include_router(
+        routes_consent.router(
+            backend,
+            require_recent_auth=auth_routes.require_recent_auth(accounts),
+            require_password=auth_routes.require_password(accounts),
+        )
+    )
+    app.include_router(auth_routes.router(accounts, name))
+    _add_live(app, accounts, live, whep, events)
+    _add_files(app, name, ca_cert)
+    return AuthMiddleware(app, accounts=accounts, hosts=hosts)
+
+
+def _anybody(_: Request) -> None:
+    """The dependency of what is grave, on the command socket: the file system has decided already."""
+
+
+def _app() -> FastAPI:
+    app = FastAPI(
+        title="doorbelld",
+        version=__version__,
+        description=ABOUT,
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # FastAPI's own load their scripts from another origin
+        redoc_url=None,
+    )
+
+    @app.exception_handler(AccessRefused)
+    def refused(_: Request, error: AccessRefused) -> JSONResponse:
+        wait_s = -(-error.wait_us // 1_000_000)
+        headers = {"retry-after": str(wait_s)} if wait_s else {}
+        return JSONResponse({"error": str(error), "code": error.code}, error.status, headers)
+
+    @app.exception_handler(CommandError)
+    def failed(_: Request, error: CommandError) -> JSONResponse:
+        return JSONResponse({"error": str(error), "code": "failed"}, 409)
+
+    @app.exception_handler(RequestValidationError)
+    def unfit(_: Request, error: RequestValidationError) -> JSONResponse:
+        return JSONResponse({"error": routes_device.text_of(error.errors()), "code": "unfit"}, 422)
+
+    @app.exception_handler(NotThere)
+    def not_there(_: Request, error: HTTPException) -> JSONResponse:
+        detail: Any = error.detail
+        told = detail if isinstance(detail, dict) else {"error": detail, "code": "http"}
+        return JSONResponse(told, error.status_code)
+
+    @app.exception_handler(Exception)
+    def bug(request: Request, error: Exception) -> JSONResponse:
+        log.error("page_failed path=%s error=%r", request.url.path, error)
+        return JSONResponse({"error": "the doorbell made a mistake; see its log", "code": "bug"}, 500)
+
+    return app
+
+
+def _add_live(app: FastAPI, accounts: Accounts, live: Live, whep: Whep, events: Events) -> None:
+    def session_valid(token: str) -> Callable[[], bool]:
+        return lambda: accounts.session(token) is not None
+
+    @app.websocket("/api/live")
+    async def watch(socket: WebSocket) -> None:
+        await socket.accept()
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # the viewer is gone
+            await stream_mp4(live, socket, session_valid(socket.state.token))
+            await socket.close(1008)
+
+    @app.websocket("/api/events")
+    async def hear(socket: WebSocket) -> None:
+        await socket.accept()
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            await events.serve(socket, session_valid(socket.state.token))
+            await socket.close(1008)
+
+    @app.post("/api/live/whep", tags=["live"], status_code=201, response_class=Response)
+    async def offer(request: Request) -> Response:
+        """WebRTC (WHEP, draft-ietf-wish-whep): an SDP offer in, the answer out; H.264 as it comes."""
+        offered = (await request.body()).decode(errors="replace")
+        number, answer = await whep.answer(offered, session_valid(request.state.token))
+        return Response(answer, 201, {"location": f"/api/live/whep/{number}"}, media_type="application/sdp")
+
+    @app.delete("/api/live/whep/{number}", tags=["live"])
+    async def leave(number: int) -> dict[str, Any]:
+        """End a WebRTC view."""
+        await whep.end(number)
+        return {}
+
+
+def _add_files(app: FastAPI, name: str, ca_cert: Callable[[], bytes | None]) -> None:
+    app.mount("/static", StaticFiles(directory=STATIC))
+
+    @app.get("/", include_in_schema=False)
+    def index() -> FileResponse:
+        return FileResponse(STATIC / "index.html")
+
+    @app.get("/api/docs", include_in_schema=False)
+    def docs() -> FileResponse:
+        return FileResponse(STATIC / "api.html", headers={"cache-control": "no-cache"})
+
+    @app.get("/sw.js", include_in_schema=False)
+    def service_worker() -> FileResponse:
+        return FileResponse(STATIC / "sw.js", media_type="text/javascript")
+
+    @app.get("/manifest.webmanifest", include_in_schema=False)
+    def manifest() -> Response:
+        told = json.loads((STATIC / "manifest.json").read_text())
+        told |= {"name": name, "short_name": name[:12]}
+        return Response(json.dumps(told), media_type="application/manifest+json")
+
+    @app.get("/ca.crt", include_in_schema=False)
+    def authority() -> Response:
+        found = ca_cert()
+        if found is None:
+            raise HTTPException(404, "this page has no certificate authority of its own")
+        return Response(found, media_type="application/x-x509-ca-cert")
+
+
+def limit_threads(count: int) -> None:
+    """Let at most `count` plain functions run at once in the running loop; its forty are too many here."""
+    anyio.to_thread.current_default_thread_limiter().total_tokens = count

@@ -1,0 +1,318 @@
+"""The one owner: claim, password, sessions. Kept in one small file; who gets in is decided here alone.
+
+A session's token is in the browser's cookie; the file holds only its SHA-256, and of the password an
+Argon2id hash (RFC 9106; parameters of the OWASP Password Storage Cheat Sheet, sized for 512 MB).
+"""
+
+import hashlib
+import hmac
+import json
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+
+from device.errors import CommandError
+from device.policy.login_throttle import Tries
+from device.system.clock import Clock
+
+MIN_PASSWORD, MAX_PASSWORD = 10, 256
+CODE_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Crockford's base 32: nothing in it is taken for something else."""
+CODE_LENGTH = 10
+CODE_TRIES = 20
+"""Of 2**50 codes; then a new one is printed."""
+IDLE_US = 30 * 86_400_000_000
+MAX_US = 180 * 86_400_000_000
+SEEN_EVERY_US = 86_400_000_000
+STEP_UP_US = 300_000_000
+MAX_SESSIONS = 32
+MAX_WAITING = 4
+
+
+class AccessRefused(CommandError):
+    """The password, or the code, was not taken; `wait_us`: how long to wait before the next try."""
+
+    def __init__(self, text: str, *, code: str, status: int, wait_us: int = 0) -> None:
+        super().__init__(text)
+        self.code = code
+        self.status = status
+        self.wait_us = wait_us
+
+
+@dataclass(slots=True, kw_only=True)
+class LoginSession:
+    """One browser that is signed in. Times are Unix microseconds."""
+
+    digest: str
+    agent: str
+    began_us: int
+    seen_us: int
+    stepped_up_us: int | None = None
+    """Monotonic; what is grave is allowed for some minutes from then. Never kept."""
+
+
+def digest_of(token: str) -> str:
+    """Return what is kept of a token."""
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
+
+
+def change_token(token: str) -> str:
+    """Return what a page has to send with every change; who has it has read a page of the session."""
+    return hashlib.sha256(b"doorbelld change " + token.encode(errors="replace")).hexdigest()
+
+
+class Accounts:
+    """Safe to be called from many threads.
+
+    Passwords are hashed one at a time, so that floods cost one core, and outside the lock that `session`
+    takes: the page asks that for each request on its event loop. Nothing is written under that lock either.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        content: bytes | None,
+        save: Callable[[bytes], None],
+        tell_code: Callable[[str | None], None],
+        usable: bool = True,
+    ) -> None:
+        """`content`: of the file, None if there is none. `save` replaces it durably or raises CommandError.
+
+        `tell_code` is told the claim code, or None once there is an owner. Raises ValueError if the file is
+        not one of ours: a page that forgot its owner would be anybody's. Not `usable`: nobody gets in.
+        """
+        self._clock = clock
+        self._save_content = save
+        self._tell_code = tell_code
+        self._hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+        self._lock = threading.Lock()
+        self._saving = threading.Lock()
+        self._hashing = threading.Lock()
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
+        self._unsaved = False
+        self._tries = Tries()
+        self._hash, self._sessions = _read(content)
+        self._code: str | None = None
+        self._code_tries = 0
+        self.usable = usable
+        if self._hash is None and usable:
+            self._new_code()
+
+    @property
+    def claimed(self) -> bool:
+        """Whether there is an owner."""
+        return self._hash is not None
+
+    def claim(self, code: str, password: str, *, peer: str, agent: str) -> str:
+        """Make who knows the code the owner; return a session's token. Raises Refused, CommandError."""
+        with self._one_at_a_time(peer):
+            if self._code is None:
+                raise AccessRefused("this doorbell has an owner; sign in", code="claimed", status=409)
+            if not hmac.compare_digest(_plain(code).encode(), self._code.encode()):
+                self._tries.failed(peer, self._clock.mono_us())
+                self._code_tries += 1
+                if self._code_tries >= CODE_TRIES:
+                    self._new_code()
+                raise AccessRefused(
+                    "that is not the code; `doorbell page code` shows it, and so does the log",
+                    code="wrong_code",
+                    status=403,
+                )
+            self._check_new(password)
+            self._replace(self._hasher.hash(password), {})
+            self._code = None
+            self._tell_code(None)
+            return self._begin(agent)
+
+    def login(self, password: str, *, peer: str, agent: str) -> str:
+        """Return a new session's token. Raises Refused."""
+        with self._one_at_a_time(peer):
+            self._check(password, peer)
+            return self._begin(agent)
+
+    def step_up(self, session: LoginSession, password: str, *, peer: str) -> None:
+        """Allow what is grave for some minutes. Raises Refused."""
+        with self._one_at_a_time(peer):
+            self._check(password, peer)
+            session.stepped_up_us = self._clock.mono_us()
+
+    def change_password(self, session: LoginSession, password: str) -> None:
+        """Change the password and end every other session. Raises Refused, CommandError."""
+        self._check_new(password)
+        with self._hashing:
+            self._replace(self._hasher.hash(password), {session.digest: session})
+
+    def session(self, token: str) -> LoginSession | None:
+        """Return the session of a cookie, if it still holds. Never waits for hashing or the disk."""
+        if not token:
+            return None
+        with self._lock:
+            session = self._sessions.get(digest_of(token))
+            if session is None:
+                return None
+            now_us = self._clock.wall_us()
+            # A clock that was set back makes nobody older: without a battery it begins in the past.
+            if now_us - session.seen_us > IDLE_US or now_us - session.began_us > MAX_US:
+                self._sessions.pop(session.digest, None)
+                return None
+            if now_us - session.seen_us > SEEN_EVERY_US:
+                session.seen_us = now_us
+                self._unsaved = True
+            return session
+
+    def save_if_needed(self) -> None:
+        """Keep what `session` has seen; called now and then, where waiting for the disk is allowed."""
+        if self._unsaved:
+            self._try_save()
+
+    def has_recent_auth(self, session: LoginSession) -> bool:
+        """Return whether the password was given in the last minutes."""
+        began_us = session.stepped_up_us
+        return began_us is not None and self._clock.mono_us() - began_us < STEP_UP_US
+
+    def sessions(self) -> list[LoginSession]:
+        """Return who is signed in, newest first."""
+        with self._lock:
+            return sorted(self._sessions.values(), key=lambda session: -session.began_us)
+
+    def logout(self, session: LoginSession) -> None:
+        """End one session."""
+        with self._lock:
+            self._sessions.pop(session.digest, None)
+        self._try_save()
+
+    def logout_everywhere(self) -> None:
+        """End every session. Raises CommandError if a power cut could bring them back."""
+        with self._lock:
+            self._sessions.clear()
+        self._save(self._hash)
+
+    def reset(self) -> None:
+        """Forget the owner: who is at the machine itself may claim it again. Raises CommandError."""
+        self._replace(None, {})
+        self._new_code()
+
+    def _replace(self, hashed: str | None, sessions: dict[str, LoginSession]) -> None:
+        """Set password and sessions, or nothing if that cannot be kept. Raises CommandError."""
+        with self._lock:
+            before, self._sessions = self._sessions, sessions
+        try:
+            self._save(hashed)
+        except CommandError:
+            with self._lock:
+                self._sessions = before
+            raise
+        self._hash = hashed
+
+    def _one_at_a_time(self, peer: str) -> "_Turn":
+        return _Turn(self._waiting, self._hashing, lambda: self._refuse_early(peer))
+
+    def _refuse_early(self, peer: str) -> None:
+        wait_us = self._tries.wait_us(peer, self._clock.mono_us())
+        if wait_us:
+            text = f"too many tries; wait {-(-wait_us // 1_000_000)} s"
+            raise AccessRefused(text, code="wait", status=429, wait_us=wait_us)
+
+    def _check(self, password: str, peer: str) -> None:
+        if self._hash is None:
+            raise AccessRefused("this doorbell has no owner yet", code="unclaimed", status=409)
+        try:
+            self._hasher.verify(self._hash, password[:MAX_PASSWORD])
+        except (Argon2Error, InvalidHashError):
+            self._tries.failed(peer, self._clock.mono_us())
+            raise AccessRefused("that is not the password", code="wrong_password", status=403) from None
+        self._tries.passed(peer)
+
+    @staticmethod
+    def _check_new(password: str) -> None:
+        if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+            text = f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} characters; take a few words"
+            raise AccessRefused(text, code="weak_password", status=422)
+
+    def _begin(self, agent: str) -> str:
+        token, now_us = secrets.token_urlsafe(32), self._clock.wall_us()
+        session = LoginSession(digest=digest_of(token), agent=agent[:200], began_us=now_us, seen_us=now_us)
+        with self._lock:
+            self._sessions[session.digest] = session
+            if len(self._sessions) > MAX_SESSIONS:
+                oldest = min(self._sessions.values(), key=lambda each: each.seen_us)
+                del self._sessions[oldest.digest]
+        self._try_save()
+        return token
+
+    def _new_code(self) -> None:
+        self._code = "".join(secrets.choice(CODE_LETTERS) for _ in range(CODE_LENGTH))
+        self._code_tries = 0
+        self._tell_code(self.code_text)
+
+    @property
+    def code_text(self) -> str | None:
+        """The claim code as it is shown, in two groups."""
+        return f"{self._code[:5]}-{self._code[5:]}" if self._code else None
+
+    def _try_save(self) -> None:
+        """Keep who is signed in; on a failing disk they sign in again after a restart."""
+        try:
+            self._save(self._hash)
+        except CommandError:
+            return
+
+    def _save(self, hashed: str | None) -> None:
+        with self._saving:
+            self._unsaved = False
+            with self._lock:
+                sessions = [asdict(session) for session in self._sessions.values()]
+            for session in sessions:
+                del session["stepped_up_us"]
+            kept = {"version": 1, "password": hashed, "sessions": sessions}
+            self._save_content(json.dumps(kept).encode())
+
+
+class _Turn:
+    """Waits for the one that checks passwords, but not behind a crowd."""
+
+    def __init__(
+        self, waiting: threading.BoundedSemaphore, lock: threading.Lock, check: Callable[[], None]
+    ) -> None:
+        self._waiting = waiting
+        self._turn = lock
+        self._check = check
+
+    def __enter__(self) -> None:
+        if not self._waiting.acquire(blocking=False):
+            raise AccessRefused("many are signing in; try again", code="busy", status=503)
+        self._turn.acquire()
+        try:
+            self._check()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._turn.release()
+        self._waiting.release()
+
+
+def _plain(code: str) -> str:
+    """Return a code as it was meant: without what people put between, and with Crockford's letters."""
+    letters = "".join(letter for letter in code.upper() if letter.isalnum())
+    return letters.translate(str.maketrans("OIL", "011"))
+
+
+def _read(content: bytes | None) -> tuple[str | None, dict[str, LoginSession]]:
+    if content is None:
+        return None, {}
+    try:
+        values = json.loads(content)
+        hashed, kept = values["password"], values["sessions"]
+        if values["version"] != 1 or not isinstance(hashed, str | None):
+            raise ValueError("another version")  # noqa: TRY301  (told below like all that is wrong with it)
+        sessions = [LoginSession(**each) for each in kept]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"is not what the page wrote ({error})") from error
+    return hashed, {session.digest: session for session in sessions}

@@ -1,0 +1,180 @@
+"""The gate in front of everything: which host, which origin, whose session. Nothing passes that is not named.
+
+Defends against: other sites that make the owner's browser speak (Origin, change token, SameSite), DNS
+rebinding (Host), framing and injected scripts (headers), bodies without an end (size and time). Who connects
+from outside the home network was refused before (`connection_limiter`).
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Iterable
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import urlsplit
+
+from device.system.local_network import is_address, is_home
+from device.web.auth_accounts import Accounts, LoginSession, change_token
+
+OPEN_PATHS = frozenset(
+    {"/", "/sw.js", "/manifest.webmanifest", "/ca.crt", "/api/session", "/api/claim", "/api/login"}
+)
+OPEN_FOLDERS = ("/static/",)
+WITHOUT_TOKEN = frozenset({"/api/claim", "/api/login"})
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+MAX_BODY_BYTES = 262_144
+BODY_S = 10.0
+TOKEN_HEADER = "x-doorbell-token"  # noqa: S105  (a header's name)
+
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
+"""A name or an address, perhaps with a port: it is said again in the policy below."""
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), payment=(), usb=()"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+]
+
+
+def _policy(host: str, *, tls: bool) -> bytes:
+    """Return the Content-Security-Policy. Sockets are named: older Safaris do not count them as 'self'."""
+    sockets = f"{'wss' if tls else 'ws'}://{host}"
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+        "media-src 'self' blob:; "
+        f"connect-src 'self' {sockets}; manifest-src 'self'; worker-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ).encode()
+
+
+def cookie_name(*, tls: bool) -> str:
+    """Return the session cookie's name; `__Host-` binds it to this host and to TLS (RFC 6265bis)."""
+    return "__Host-doorbell" if tls else "doorbell"
+
+
+class AuthMiddleware:
+    """ASGI middleware."""
+
+    def __init__(self, app: Any, *, accounts: Accounts, hosts: Iterable[str]) -> None:
+        """`hosts`: names that the page may be called by, beside addresses of the home network."""
+        self._app = app
+        self._accounts = accounts
+        self._hosts = {host.lower() for host in hosts}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = _headers(scope)
+        host, tls = headers.get("host", ""), scope["scheme"] in ("https", "wss")
+        dressed = _dressed(send, scope["path"], host, tls=tls)
+        refused = self._refusal(scope, headers, host, tls=tls)
+        if refused:
+            await _refuse(scope, receive, dressed, *refused)
+            return
+        await self._app(scope, _bounded(receive) if scope["type"] == "http" else receive, dressed)
+
+    def _refusal(
+        self, scope: Any, headers: dict[str, str], host: str, *, tls: bool
+    ) -> tuple[int, str, str] | None:
+        """Return (status, code, sentence) of what does not pass; else leave the session in the scope."""
+        if not self._is_ours(host):
+            return 421, "host", "the doorbell is not known by this name; add it to page.hosts"
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+            return 413, "large", f"a request holds {MAX_BODY_BYTES} bytes at most"
+        path, changes = scope["path"], scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
+        if changes and urlsplit(headers.get("origin", "")).netloc.lower() != host.lower():
+            return 403, "origin", "this did not come from the doorbell's own page"
+        token = _cookie(headers.get("cookie", ""), cookie_name(tls=tls))
+        session: LoginSession | None = self._accounts.session(token)
+        scope.setdefault("state", {})["session"] = session
+        scope["state"]["token"] = token if session else ""
+        if session is None:
+            if path in OPEN_PATHS or path.startswith(OPEN_FOLDERS):
+                return None
+            return 401, "signed_out", "sign in first"
+        if changes and scope["type"] == "http" and path not in WITHOUT_TOKEN:
+            given = headers.get(TOKEN_HEADER, "")
+            if given != change_token(token):
+                return 403, "token", "the page is out of date; load it again"
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        if not _HOST.fullmatch(host):
+            return False
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        return name in self._hosts or (is_address(name) and is_home(name))
+
+
+def _headers(scope: Any) -> dict[str, str]:
+    """Return the headers; of one that comes twice nothing, for who knows which of them counts."""
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1").lower()
+        found[key] = "" if key in found else value.decode("latin-1")
+    return found
+
+
+def _cookie(header: str, name: str) -> str:
+    try:
+        morsel = SimpleCookie(header).get(name)
+    except CookieError:
+        return ""
+    return morsel.value if morsel else ""
+
+
+def _dressed(send: Any, path: str, host: str, *, tls: bool) -> Any:
+    cache = b"no-store" if path.startswith("/api/") else b"no-cache"
+
+    async def dressed(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            had = {name.lower() for name, _ in message["headers"]}
+            more = [(b"content-security-policy", _policy(host, tls=tls)), *_HEADERS]
+            if b"cache-control" not in had:
+                more.append((b"cache-control", cache))
+            message = {**message, "headers": [*message["headers"], *more]}
+        await send(message)
+
+    return dressed
+
+
+def _bounded(receive: Any) -> Any:
+    """Return `receive` with an end: of bytes, and of time until the body is whole."""
+    size, whole = 0, False
+
+    async def bounded() -> Any:
+        nonlocal size, whole
+        if whole:
+            return await receive()  # only a disconnect comes now
+        try:
+            message = await asyncio.wait_for(receive(), BODY_S)
+        except TimeoutError:
+            return {"type": "http.disconnect"}
+        if message["type"] == "http.request":
+            size += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
+            if size > MAX_BODY_BYTES:
+                return {"type": "http.disconnect"}
+        return message
+
+    return bounded
+
+
+async def _refuse(scope: Any, receive: Any, send: Any, status: int, code: str, text: str) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008, "reason": text})
+        return
+    body = json.dumps({"error": text, "code": code}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status == 413:  # noqa: PLR2004
+        headers.append((b"connection", b"close"))  # what else comes is not read
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

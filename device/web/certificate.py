@@ -1,0 +1,83 @@
+"""The page's certificate: the owner's, or one of the doorbell's own that fits today's names and addresses."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+from device.config import PageConfig
+from device.errors import CommandError
+from device.system.clock import Clock
+from device.system.local_network import home_addresses
+from device.web import certificate_authority
+
+log = logging.getLogger(__name__)
+
+RENEW_EVERY_S = 600
+
+
+def host_names(config: PageConfig) -> list[str]:
+    """Return the names that the page may be called by, beside addresses of the home network."""
+    own = socket.gethostname().lower()
+    names = ["localhost", own, f"{own.partition('.')[0]}.local", *config.hosts]
+    return sorted({name.lower() for name in names if name})
+
+
+class Certificate:
+    """Made and renewed in the state directory; what blocks runs where it may."""
+
+    def __init__(
+        self,
+        config: PageConfig,
+        *,
+        name: str,
+        state_dir: Path,
+        clock: Clock,
+        keep: Callable[[str, bytes], None],
+    ) -> None:
+        """`keep` makes a file of the state directory durable, or raises CommandError."""
+        self._config = config
+        self._name = name
+        self._state_dir = state_dir
+        self._clock = clock
+        self._keep = keep
+        self.authority: bytes | None = None
+        """The doorbell's own authority, PEM; None where the owner's files are used."""
+
+    def context(self) -> ssl.SSLContext:
+        """Return a server's context. Raises OSError, ValueError, CommandError."""
+        if self._config.cert_file:
+            return certificate_authority.context(Path(self._config.cert_file), Path(self._config.key_file))
+        return certificate_authority.context(self._made(), None)
+
+    async def renew(self, context: ssl.SSLContext) -> None:
+        """Keep `context` fitting for ever: a router may give other addresses, and a year goes by."""
+        while not self._config.cert_file:
+            await asyncio.sleep(RENEW_EVERY_S)
+            try:
+                context.load_cert_chain(await asyncio.to_thread(self._made))
+            except (OSError, ValueError, CommandError) as error:
+                log.warning("page_certificate_not_renewed error=%s", error)
+        await asyncio.Event().wait()  # the owner's own files are read at a start
+
+    def _made(self) -> Path:
+        """Return the file of a certificate that fits, made anew if need be."""
+        now_us = self._clock.wall_us()
+        hosts = [*host_names(self._config), "127.0.0.1", "::1", *home_addresses()]
+        cert, ca, ca_key = (self._state_dir / name for name in ("page.pem", "page-ca.pem", "page-ca-key.pem"))
+        if not (
+            ca.exists() and ca_key.exists() and certificate_authority.authority_good(ca.read_bytes(), now_us)
+        ):
+            made, key = certificate_authority.make_authority(self._name, hosts, now_us)
+            self._keep(ca_key.name, key)
+            self._keep(ca.name, made)
+            cert.unlink(missing_ok=True)
+        self.authority = ca.read_bytes()
+        if not cert.exists() or not certificate_authority.still_good(cert.read_bytes(), hosts, now_us):
+            self._keep(
+                cert.name,
+                certificate_authority.make_certificate(self.authority, ca_key.read_bytes(), hosts, now_us),
+            )
+        return cert

@@ -1,0 +1,120 @@
+"""The connection limiter: takes connections, as many as there is room for, from the home network alone.
+
+He stands in front of TLS and of the web server: who comes from outside, or takes all the places, costs one
+accept and one close. Who connects and says nothing is shown out.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections import Counter
+from contextlib import suppress
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from device.system.local_network import is_home
+
+log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 160
+MAX_OF_ONE_PEER = 24
+"""A browser opens six, and a live view, events and a second page come on top."""
+HANDSHAKE_S = 5.0
+SILENCE_S = 10.0
+GOODBYE_S = 0.4
+
+
+class ConnectionLimiter:
+    """Serves an ASGI application on listening sockets, with uvicorn's protocols."""
+
+    def __init__(self, app: Any) -> None:
+        self._config = uvicorn.Config(
+            app,
+            http="h11",
+            ws="websockets-sansio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            ws_max_size=65_536,
+            ws_per_message_deflate=False,
+            timeout_keep_alive=20,
+        )
+        self._config.load()
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # a line for each socket is of use to nobody
+        self._state = ServerState()
+        self._greeting: Counter[str] = Counter()
+        self._greetings: set[asyncio.Task[None]] = set()
+
+    async def serve(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Take connections for ever; a Unix socket's come from whom the file system lets in."""
+        loop = asyncio.get_running_loop()
+        listener.setblocking(False)  # noqa: FBT003  (the socket API has no keyword)
+        while True:
+            try:
+                client, address = await loop.sock_accept(listener)
+            except OSError as error:  # no descriptor left: let some go
+                log.warning("page_accept_failed error=%r", error)
+                await asyncio.sleep(0.5)
+                continue
+            peer = "" if client.family == socket.AF_UNIX else str(address[0])
+            if not self._has_room(peer):
+                client.close()
+                continue
+            greeting = asyncio.create_task(self._greet(client, peer, tls))
+            self._greetings.add(greeting)
+            greeting.add_done_callback(self._greetings.discard)
+
+    def _has_room(self, peer: str) -> bool:
+        if not peer:
+            return True
+        if not is_home(peer):
+            log.warning("page_refused peer=%s: not of the home network", peer)
+            return False
+        clients: list[Any] = [getattr(each, "client", None) for each in self._state.connections]
+        open_now = Counter(str(client[0]) for client in clients if client)
+        open_now.update(self._greeting)
+        return open_now.total() < MAX_CONNECTIONS and open_now[peer] < MAX_OF_ONE_PEER
+
+    async def _greet(self, client: socket.socket, peer: str, tls: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        self._greeting[peer] += 1
+        try:
+            transport, protocol = await loop.connect_accepted_socket(
+                self._protocol, client, ssl=tls, ssl_handshake_timeout=HANDSHAKE_S if tls else None
+            )
+        except (OSError, TimeoutError):  # ssl.SSLError is an OSError
+            client.close()
+            return
+        finally:
+            self._greeting[peer] -= 1
+            self._greeting += Counter()  # lets go of the zeros
+        loop.call_later(SILENCE_S, _show_out_silent, transport, protocol)
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Any = self._config.http_protocol_class
+        protocol: asyncio.Protocol = make(config=self._config, server_state=self._state, app_state={})
+        return protocol
+
+    async def goodbye(self) -> None:
+        """Let answers that are under way be finished, for a moment, and end the rest."""
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        tasks = [*self._state.tasks, *self._greetings]
+        if tasks:
+            await asyncio.wait(tasks, timeout=GOODBYE_S)
+        for task in [*self._state.tasks, *self._greetings]:
+            task.cancel()
+        for connection in list(self._state.connections):
+            with suppress(AttributeError):
+                connection.transport.abort()
+
+
+def _show_out_silent(transport: Any, protocol: Any) -> None:
+    """End a connection that has asked nothing; a WebSocket has another protocol by then."""
+    if transport.get_protocol() is protocol and protocol.cycle is None:
+        transport.abort()

@@ -1,0 +1,152 @@
+"""The live view over WebRTC: the camera's H.264 in RTP, so that a picture is seen as soon as it is there.
+
+aiortc (1.16) is loaded when somebody first asks. It sends H.264 only if that is preferred before the offer is
+set, and asks a public STUN server unless it is given none. Addresses outside the home network are taken out
+of the offer: pictures go to nobody there.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from device.errors import CommandError
+from device.events import Packet
+from device.system.local_network import is_home
+from device.web.live import Live
+
+log = logging.getLogger(__name__)
+
+MAX_OFFER = 64_000
+CONNECT_S = 20.0
+"""A browser that does not come keeps no place."""
+
+
+def home_candidates(sdp: str) -> str:
+    """Return an offer without candidates (RFC 8839, 5.1) outside the home network; mDNS names are in it."""
+    return "".join(line for line in sdp.splitlines(keepends=True) if _is_at_home(line))
+
+
+def _is_at_home(line: str) -> bool:
+    if not line.startswith("a=candidate:"):
+        return True
+    parts = line.split()
+    if len(parts) < 6:  # noqa: PLR2004  (foundation, component, transport, priority, address, port)
+        return False
+    return parts[4].endswith(".local") or is_home(parts[4])
+
+
+class Whep:
+    """The views that are open, by number."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._open: dict[int, Any] = {}
+        self._next = 1
+        self._patience: set[asyncio.Task[None]] = set()
+
+    async def answer(self, offer: str, session_valid: Callable[[], bool]) -> tuple[int, str]:
+        """Return the view's number and the SDP answer. Raises CommandError."""
+        from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+        from aiortc.exceptions import InvalidStateError
+        from aiortc.rtcrtpsender import RTCRtpSender
+
+        _check_memory()
+        admitted = contextlib.ExitStack()
+        if not admitted.enter_context(self._live.admit()):
+            admitted.close()
+            raise CommandError("too many are watching; close another page")
+        peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        number, self._next = self._next, self._next + 1
+        packets = self._live.packets()
+        track = _track(packets, session_valid)
+        try:
+            sending = peer.addTransceiver(track, direction="sendonly")
+            codecs = RTCRtpSender.getCapabilities("video").codecs
+            sending.setCodecPreferences([codec for codec in codecs if codec.mimeType == "video/H264"])
+            description = RTCSessionDescription(sdp=home_candidates(offer[:MAX_OFFER]), type="offer")
+            await peer.setRemoteDescription(description)
+            await peer.setLocalDescription(await peer.createAnswer())
+        except (ValueError, AssertionError, IndexError, KeyError, AttributeError, InvalidStateError) as error:
+            # aiortc finds what is wrong with an offer in many ways.
+            await peer.close()
+            admitted.close()
+            raise CommandError(f"this browser's offer cannot be taken ({error})") from error
+        self._open[number] = (peer, track, packets, admitted)
+
+        async def changed() -> None:
+            if peer.connectionState in ("failed", "closed", "disconnected"):
+                await self.end(number)
+
+        async def ended() -> None:
+            await self.end(number)
+
+        async def give_up() -> None:
+            await asyncio.sleep(CONNECT_S)
+            if peer.connectionState != "connected":
+                await self.end(number)
+
+        self._patience.add(waiting := asyncio.create_task(give_up()))
+        waiting.add_done_callback(self._patience.discard)
+        peer.on("connectionstatechange", changed)
+        track.on("ended", ended)
+        log.info("live_view kind=webrtc number=%d", number)
+        return number, peer.localDescription.sdp
+
+    async def end(self, number: int) -> None:
+        """End a view, if it is open."""
+        found = self._open.pop(number, None)
+        if found is None:
+            return
+        peer, track, packets, admitted = found
+        admitted.close()
+        track.stop()
+        await peer.close()
+        with contextlib.suppress(RuntimeError):  # it is just being asked for a picture, and ends then
+            await packets.aclose()
+
+    async def end_all(self) -> None:
+        """End every view."""
+        for number in list(self._open):
+            await self.end(number)
+
+
+def _check_memory() -> None:
+    """Raises CommandError where no memory may be both written and run: pyOpenSSL's callbacks are in such."""
+    import cffi
+
+    try:
+        cffi.FFI().callback("int(int)", lambda number: number)
+    except MemoryError:
+        raise CommandError(
+            "low delay is not possible here: the service forbids the memory that its encryption needs "
+            "(MemoryDenyWriteExecute=, see systemd/README.md)"
+        ) from None
+
+
+def _track(packets: AsyncIterator[Packet | None], session_valid: Callable[[], bool]) -> Any:
+    """Return a track of aiortc's that hands on packets which are encoded already."""
+    from fractions import Fraction
+
+    import av
+    from aiortc import MediaStreamTrack
+    from aiortc.mediastreams import MediaStreamError
+
+    time_base = Fraction(1, 1_000_000)
+
+    class Pictures(MediaStreamTrack):
+        kind = "video"
+
+        async def recv(self) -> Any:
+            async for packet in packets:
+                if self.readyState != "live" or not session_valid():
+                    break
+                if packet is not None:
+                    copy = av.Packet(packet.data)
+                    copy.pts, copy.dts, copy.time_base = packet.pts_us, packet.dts_us, time_base
+                    return copy
+            self.stop()
+            raise MediaStreamError
+
+    return Pictures()

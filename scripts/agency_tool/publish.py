@@ -1,0 +1,30 @@
+"""Handing something to the town: a PUT to a spool that can be written and not read."""
+
+import argparse
+import secrets
+
+import urllib3
+
+from scripts.agency_tool.paper import AgencyError
+
+TIMEOUT_S = 20.0
+_CREATED = (201, 204)
+
+
+def publish(arguments: argparse.Namespace) -> int:
+    """Hand it to the town."""
+    place = f"{arguments.server.rstrip('/')}/in/{secrets.token_hex(16)}"
+    try:
+        content = arguments.file.read_bytes().strip()
+        pool = urllib3.PoolManager(
+            ca_certs=str(arguments.ca) if arguments.ca else None, cert_reqs="CERT_REQUIRED"
+        )
+        answer = pool.request("PUT", place, body=content, timeout=TIMEOUT_S, redirect=False, retries=False)
+    except OSError as error:
+        raise AgencyError(f"{arguments.file}: {error.strerror}") from error
+    except urllib3.exceptions.HTTPError as error:
+        raise AgencyError(f"{arguments.server}: {error}") from error
+    if answer.status not in _CREATED:
+        raise AgencyError(f"{arguments.server}: answered {answer.status}")
+    print("the town has it. Whether anybody hears it, or has footage, nobody can tell you")
+    return 0

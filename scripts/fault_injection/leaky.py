@@ -1,0 +1,37 @@
+"""doorbelld with a leak planted, to prove that `soak` finds one.
+
+python -m scripts.fault_injection.leaky leak --config FILE
+"""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from device.daemon.main import main
+
+_HOARD: list[bytes] = []
+
+
+def _megabyte() -> None:
+    _HOARD.append(b"\1" * 1_000_000)  # zeros would take no memory
+
+
+def _descriptor() -> None:
+    os.open(os.devnull, os.O_RDONLY)
+
+
+LEAKS: dict[str, Callable[[], None]] = {"leak": _megabyte, "descriptors": _descriptor}
+"""Each is lost once a second."""
+
+
+def _drip(lose: Callable[[], None]) -> None:
+    while True:
+        time.sleep(1)
+        lose()
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_drip, args=(LEAKS[sys.argv.pop(1)],), daemon=True).start()
+    sys.exit(main())

@@ -1,0 +1,255 @@
+"""`scripts/prove flood`: a thousand hostile requests a second do not slow the bell, and lose nothing that is
+valid.
+
+A broker that has gone over to the enemy: it is the town's own, without the publisher, and hands out a thousand
+hostile envelopes a second for a minute, of many kinds, each another one; between them, every two seconds, a
+valid request and a valid notice. Two doorbells with a dashboard each are pressed in turn: one hears it all,
+one has no courier. Printed are the presses' delays side by side, the processor and memory that it cost, what
+lies on the disk after it, and whether what was valid has arrived.
+"""
+
+import argparse
+import base64
+import json
+import os
+import queue
+import secrets
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from device.consent.envelope import NOTICE, REQUEST, encoded
+from device.consent.geohash import geohash
+from device.consent.keys import sealed_envelope
+from scripts.benchmarks.press import subscriber
+from scripts.benchmarks.rig import Broker
+from scripts.verification.doorbells import PLACE, DoorbellPair, Sender, wait_for
+from server.cells import topic
+from server.dev_processes import PATIENCE_S
+from server.dev_server import DevServer
+
+EVERY_VALID_S = 2.0
+PRESS_EVERY_S = 0.25
+SLICE_S = 0.02
+MEGABYTE = 1e6
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Print the figures; exit status 1 if something valid was lost or a bound was broken."""
+    with tempfile.TemporaryDirectory(prefix="f") as place:
+        folder = Path(place)
+        senders = [Sender(folder / f"d{n}", f"department-{n}", f"Department {n}") for n in range(4)]
+        with DevServer(folder / "t", quiet=True) as dev_server:
+            dev_server.stop("publisher")
+            broker = Broker(folder)
+            try:
+                told = run(folder, dev_server, broker.port, senders, arguments)
+            finally:
+                broker.stop()
+    return report(told, arguments)
+
+
+def run(
+    folder: Path, dev_server: DevServer, port: int, senders: Sequence[Sender], arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Flood one of two houses; return what was measured."""
+    mqtt = {"enabled": True, "host": "127.0.0.1", "port": port}
+    flooded = DoorbellPair(folder / "flooded", dev_server, PLACE, mqtt=mqtt)
+    calm = DoorbellPair(folder / "calm", dev_server, PLACE, mqtt=mqtt)
+    try:
+        flooded.start()
+        calm.start()
+        if calm.courier:
+            calm.courier.terminate()
+            calm.courier.wait()
+        for sender in senders:
+            flooded.pin(sender)
+        wait_for(lambda: flooded.ask("GET", "/clips"), "a clip")
+        heard = {
+            house.folder.name: subscriber(port, f"doorbelld/{house.folder.name}/press")
+            for house in (flooded, calm)
+        }
+        begin = usage(flooded)
+        stopping = threading.Event()
+        sent: dict[str, Any] = {"hostile": 0, "valid": []}
+        flooder = threading.Thread(target=flood, args=(dev_server, senders, arguments, stopping, sent))
+        flooder.start()
+        delays: dict[str, list[float]] = {"flooded": [], "calm": []}
+        peak_bytes = 0
+        began_s = time.monotonic()
+        while flooder.is_alive():
+            for house in (flooded, calm):
+                delays[house.folder.name].append(press(house, heard[house.folder.name]))
+                time.sleep(PRESS_EVERY_S / 2)
+            peak_bytes = max(peak_bytes, spool_bytes(flooded))
+        seconds = time.monotonic() - began_s
+        wait_for(lambda: spool_waits(flooded) == 0, "the spool to be read")
+        end = usage(flooded)
+        known = {row["id"] for row in flooded.requests()}
+        known |= {row["id"] for row in flooded.ask("GET", "/notices")["notices"]}
+        ledger = flooded.ask("GET", "/ledger")
+        return {
+            "seconds": seconds,
+            "hostile": sent["hostile"],
+            "valid": len(sent["valid"]),
+            "lost": [name for name in sent["valid"] if name not in known],
+            "delays": delays,
+            "cpu_s": {name: end[name][0] - begin[name][0] for name in begin},
+            "rss_mb": {name: (begin[name][1], end[name][1]) for name in begin},
+            "spool_peak_mb": peak_bytes / MEGABYTE,
+            "ledger_mb": sum(path.stat().st_size for path in (flooded.folder / "state").glob("ledger.db*"))
+            / MEGABYTE,
+            "refused": {row["reason"]: row["count"] for row in ledger["refused"]},
+        }
+    finally:
+        flooded.stop()
+        calm.stop()
+
+
+def flood(
+    dev_server: DevServer,
+    senders: Sequence[Sender],
+    arguments: argparse.Namespace,
+    stopping: threading.Event,
+    sent: dict[str, Any],
+) -> None:
+    """Publish hostile things at a rate, and valid ones between them; over the broker's own socket, as the
+    publisher does.
+    """
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, transport="unix")
+    client.connect(str(dev_server.socket))
+    client.loop_start()
+    cell = geohash(*PLACE, 5)
+    made = hostile(senders[0])
+    began_s = time.monotonic()
+    while not stopping.is_set() and time.monotonic() - began_s < arguments.seconds:
+        due = int((time.monotonic() - began_s) * arguments.rate) - sent["hostile"]
+        for _ in range(due):
+            kind, content = next(made)
+            client.publish(topic(cell, kind, secrets.token_hex(8)), content)
+            sent["hostile"] += 1
+        if (time.monotonic() - began_s) / EVERY_VALID_S > len(sent["valid"]) / 2:
+            number = len(sent["valid"]) // 2
+            sender = senders[number % len(senders)]
+            for kind, content in (
+                ("request", sender.request(PLACE, f"case {number}")),
+                ("notice", sender.notice("alert", "minor", f"Notice {number}", "Nothing.")),
+            ):
+                name = name_in(content)
+                client.publish(topic(cell, kind, name), content, retain=True)
+                sent["valid"].append(name)
+        time.sleep(SLICE_S)
+    client.loop_stop()
+
+
+def hostile(pinned: Sender) -> Any:
+    """Yield (kind, bytes) for ever: junk, other keys, broken signatures, and what a pinned key signed out of
+    bounds.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    stranger = Ed25519PrivateKey.generate()
+    good = pinned.request(PLACE, "base")
+    first, payload, signature = good.split(b".")
+    number = 0
+    while True:
+        number += 1
+        pad = str(number)
+        yield "request", os.urandom(700)
+        yield "request", sealed_envelope(REQUEST, {"v": 1, "id": pad, "text": "x" * 900}, stranger)
+        yield "notice", sealed_envelope(NOTICE, {"v": 1, "id": pad, "text": "x" * 900}, stranger)
+        yield "request", first + b"." + payload + b"." + encoded(os.urandom(64))
+        yield "request", first + b"." + encoded(b'{"a":' * 40 + pad.encode() + b"}" * 40) + b"." + signature
+        yield "request", b"A" * 30_000 + pad.encode() if number % 20 == 0 else pad.encode()
+        yield "request", sealed_envelope(REQUEST, {"v": 1, "op": "request", "id": pad}, pinned.folder.key)
+        yield "notice", encoded(pad.encode()) + b"." + payload + b"." + signature
+
+
+def name_in(content: bytes) -> str:
+    """Return the id in an envelope of our own."""
+    payload = content.split(b".")[1]
+    told = json.loads(base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
+    name: str = told["id"]
+    return name
+
+
+def press(house: DoorbellPair, arrivals: "queue.SimpleQueue[int]") -> float:
+    """Press the button; return the milliseconds from the edge to the dashboard."""
+    edge_us: int = house.ask("POST", "/ring")["mono_us"]
+    return (arrivals.get(timeout=PATIENCE_S) - edge_us) / 1e3
+
+
+def usage(house: DoorbellPair) -> dict[str, tuple[float, float]]:
+    """Return processor seconds and resident megabytes of both processes."""
+    found = {}
+    for name, process in (("doorbelld", house.doorbell), ("courier", house.courier)):
+        if process:
+            fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+            ticks = int(fields[11]) + int(fields[12])
+            pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+            found[name] = (ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / MEGABYTE)
+    return found
+
+
+def spool_bytes(house: DoorbellPair) -> int:
+    """Return how much lies in the spool."""
+    total = 0
+    for path in (house.spool / "in").iterdir():
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def spool_waits(house: DoorbellPair) -> int:
+    """Return how many bundles were not read yet."""
+    told = house.spool / "out/read"
+    read = int(told.read_text()) if told.exists() else 0
+    return sum(
+        path.name.endswith(".in") and int(path.name[:12]) > read for path in (house.spool / "in").iterdir()
+    )
+
+
+def report(told: dict[str, Any], arguments: argparse.Namespace) -> int:
+    """Print the figures; return 1 if something valid was lost."""
+    rate = told["hostile"] / told["seconds"]
+    print(f"{told['hostile']} hostile envelopes in {told['seconds']:.0f} s ({rate:.0f} a second)")
+    print(f"refused, by reason: {told['refused']}")
+    ratio = {}
+    for name, values in told["delays"].items():
+        p50, p99 = statistics.median(values), float(np.quantile(values, 0.99))
+        ratio[name] = p99
+        print(f"  press to dashboard, {name:<8} {len(values)} tries, p50 {p50:.2f} ms, p99 {p99:.2f} ms")
+    print(f"  p99, flooded beside calm: {ratio['flooded'] / ratio['calm']:.2f} (aim 2)")
+    for name in told["cpu_s"]:
+        before, after = told["rss_mb"][name]
+        print(f"  {name}: {told['cpu_s'][name]:.1f} s of processor, {before:.0f} → {after:.0f} MB")
+    peak, ledger = told["spool_peak_mb"], told["ledger_mb"]
+    print(f"  spool at most {peak:.1f} MB (bound 33.6), ledger {ledger:.2f} MB")
+    print(f"  valid: {told['valid']} sent, {len(told['lost'])} lost")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(told, indent=1))
+    return 1 if told["lost"] else 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this proof's own."""
+    parser.add_argument("--seconds", type=float, default=60, help="default: %(default)s")
+    parser.add_argument(
+        "--rate", type=float, default=1000, help="hostile envelopes a second (default: %(default)s)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE")
+
+
+if __name__ == "__main__":
+    sys.exit("see scripts/prove --help")

@@ -1,0 +1,52 @@
+"""Lets a browser out here look at pages in there: `python -m scripts.verification.relay FD=PORT ...`, on an island.
+
+Each FD is a socket that listens out here (a socket belongs to the namespace in which it was made); each PORT
+is one of the island's loopback.
+"""
+
+import socket
+import sys
+import threading
+
+BLOCK_BYTES = 65_536
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    """Copy until the end."""
+    try:
+        while block := source.recv(BLOCK_BYTES):
+            sink.sendall(block)
+    except OSError:
+        pass
+    finally:
+        for each in (source, sink):
+            each.close()
+
+
+def serve(listener: socket.socket, port: int) -> None:
+    """Connect whoever comes."""
+    while True:
+        outside, _ = listener.accept()
+        try:
+            inside = socket.create_connection(("127.0.0.1", port), 5)
+        except OSError:
+            outside.close()
+            continue
+        for pair in ((outside, inside), (inside, outside)):
+            threading.Thread(target=pump, args=pair, daemon=True).start()
+
+
+def main() -> None:
+    """Serve every pair for ever."""
+    threads = []
+    for pair in sys.argv[1:]:
+        fd, port = map(int, pair.split("="))
+        listener = socket.socket(fileno=fd)
+        threads.append(threading.Thread(target=serve, args=(listener, port), daemon=True))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+
+
+if __name__ == "__main__":
+    main()

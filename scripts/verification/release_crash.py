@@ -1,0 +1,177 @@
+"""Kills and power cuts at every step of a release: never a byte without its entry, never an approval twice.
+
+The path is recorded once, call by call. A kill -9 leaves what the calls before it did; what lies between two
+calls that change nothing is the same disk, so each call that changes something is killed behind once. A power
+cut leaves less, and more than one thing (scripts/fault_injection/crash_states.py): of each moment some are drawn. On
+each such disk the house is started, looked at, and let run to the end.
+"""
+
+import logging
+import random
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from device.consent.offer import offer_hash
+from device.consent.states import TABLE, State
+from device.release.leak_scan import found_in, patterns
+from scripts.benchmarks.processes import shared
+from scripts.fault_injection.crash_states import CrashState, Disk
+from scripts.fault_injection.simulate import ram, write_state
+from scripts.fault_injection.syscalls import Mark, Operation, record
+from scripts.verification.release_path import FILM, carried, grants
+from tests.consent_service.harness import ID, ConsentHarness
+from tests.release.release_backend import FakeReleaseBackend
+
+WAYS = ("delivered", "withdrawn", "fails")
+MAX_STEPS = 20
+SAID = 5
+
+
+@dataclass(slots=True)
+class Found:
+    """What the crashes of one path found."""
+
+    way: str
+    calls: int = 0
+    """That change the disk, from the approval on."""
+    kills: int = 0
+    cuts: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def add(self, other: "Found") -> None:
+        """Count what another process found."""
+        self.kills += other.kills
+        self.cuts += other.cuts
+        self.wrong += other.wrong
+
+
+def crash(way: str, *, cuts_a_call: int, seed: int, jobs: int, every: int = 1, plant: str = "") -> Found:
+    """Crash one path at every call (or every so many); `plant` breaks a rule on it."""
+    with tempfile.TemporaryDirectory(dir=ram()) as place:
+        folder, marks = Path(place, "state"), Path(place, "marks")
+        folder.mkdir()
+        command = [sys.executable, "-m", "scripts.verification.release_path", str(folder), str(marks), way]
+        command += [plant] if plant else []
+        operations = record(command, folder, marks)
+    begin = next(
+        n for n, each in enumerate(operations) if isinstance(each, Mark) and each.line == "offered\n"
+    )
+    found = Found(way, calls=sum(not isinstance(each, Mark) for each in operations[begin:]))
+    told = [(way, operations, begin, cuts_a_call, seed, (part, jobs, every)) for part in range(jobs)]
+    for each in shared(_part, told, jobs):
+        found.add(each)
+    return found
+
+
+def _part(
+    way: str,
+    operations: list[Operation],
+    begin: int,
+    cuts_a_call: int,
+    seed: int,
+    share: tuple[int, int, int],
+) -> Found:
+    logging.disable(logging.CRITICAL)
+    part, parts, every = share
+    found, disk, seen, marks = Found(way), Disk(), set[CrashState](), set[str]()
+    with tempfile.TemporaryDirectory(dir=ram()) as place:
+        for number, operation in enumerate(operations):
+            disk.apply(operation)
+            if isinstance(operation, Mark):
+                marks.add(operation.line.strip())
+            elif number > begin and number % (parts * every) == part * every:
+                dice = random.Random(seed * 1_000_003 + number)  # noqa: S311
+                where = f"{way}, call {number - begin} of {len(operations) - begin}"
+                drawn = [("cut", disk.draw(dice)) for _ in range(cuts_a_call)]
+                for kind, state in [("kill", disk.as_it_is()), *drawn]:
+                    if kind == "kill":
+                        found.kills += 1
+                    elif state in seen:
+                        continue
+                    else:
+                        found.cuts += 1
+                    seen.add(state)
+                    write_state(disk, state, Path(place, "state"), Path(place))
+                    wrong = verdict(Path(place, "state"), marks, way)
+                    shutil.rmtree(Path(place, "state"))
+                    found.wrong += [f"{where}, {kind}: {each}" for each in wrong]
+    return found
+
+
+def verdict(folder: Path, marks: set[str], way: str) -> list[str]:
+    """Start a house on what a crash left, let it run, and return what is wrong, in sentences."""
+    release_backend = FakeReleaseBackend()
+    try:
+        house = ConsentHarness(folder, release_backend)
+    except OSError as error:
+        return [f"it cannot be started: {error}"]
+    if house.consent_service.ledger_store.ledger is None:
+        return ["the ledger is broken"]
+    wrong = unproved(house, folder)
+    if wrong or not house.states():
+        return [*wrong, *([] if house.states() else ["the request is gone"])]
+    if "approved" in marks and house.states() == ["offered"]:
+        wrong.append("an approval that was given is gone")
+    gone = "withdrawn" in marks
+    given = {grant.sha256 for grant in grants(folder)}
+    for turn in range(MAX_STEPS):
+        house.consent_service.release_worker.step()
+        wrong += unproved(house, folder)
+        for grant in grants(folder):
+            if gone:
+                wrong.append(f"a grant stands at turn {turn} after the withdrawal")
+            given.add(grant.sha256)
+            carried(folder, grant)
+        if not TABLE[State(house.states()[0])]:
+            house.consent_service.release_worker.step()
+            break
+    entries = house.ledger()
+    handed = [entry["data"] for entry in entries if entry["data"].get("to") == "handed over"]
+    if len(given) > 1 or len(handed) > 1:
+        wrong.append(f"one approval let {len(given)} parcels go, handed over {len(handed)} times")
+    state = house.states()[0]
+    if state != "offered" and TABLE[State(state)]:
+        wrong.append(f"it stays {state}")
+    if way == "delivered" and state not in ("offered", "delivered"):
+        wrong.append(f"an approval came to nothing: {state}, {house.consent_service.request(ID)['why']}")
+    if (f"ended {state}" not in marks) and any(mark.startswith("ended") for mark in marks):
+        wrong.append(f"it had ended, and is {state}")
+    wrong += left_over(folder)
+    house.consent_service.ledger_store.need().close()
+    return wrong
+
+
+def unproved(house: ConsentHarness, folder: Path) -> list[str]:
+    """Return which grants stand without an entry that names approval, offer and destination."""
+    entries = [entry["data"] for entry in house.ledger() if entry["kind"] == "request"]
+    approved = {each["offer_hash"]: each for each in entries if each["to"] == "approved"}
+    wrong = []
+    for grant in grants(folder):
+        named = [each for each in entries if each["to"] == "handed over" and each["sha256"] == grant.sha256]
+        if not named:
+            wrong.append("a grant stands without an entry")
+            continue
+        yes = approved.get(named[0]["offer_hash"])
+        if yes is None or offer_hash(yes["offer"]) != named[0]["offer_hash"]:
+            wrong.append("a grant stands for an offer that was not approved")
+        elif named[0]["destination"] != {"kind": grant.kind, "origin": grant.origin}:
+            wrong.append("a grant goes to another place than its entry says")
+    return wrong
+
+
+def left_over(folder: Path) -> list[str]:
+    """Return what of a parcel is left when all has ended."""
+    out = folder / "spool/out"
+    kept = [path for path in out.iterdir() if path.suffix in (".parcel", ".grant")]
+    releases = folder / "releases"
+    kept += list(releases.iterdir()) if releases.exists() else []
+    wrong = [f"{path.name} is left" for path in kept]
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != FILM and "ledger" not in path.name:
+            with path.open("rb") as file:
+                if found_in(file, patterns(["a face at Anna's door", "avc1"])):
+                    wrong.append(f"{path.relative_to(folder)} holds footage")
+    return wrong

@@ -1,0 +1,233 @@
+"""One release from the offer to its end, in one process, to be recorded: FOLDER MARKS HOW [PLANT]
+
+HOW is `delivered`, `withdrawn` (once it is handed over) or `fails` (the clip was changed). Everything is real
+but the courier, who is a line that writes reports, and the process that makes parcels, which is called here.
+PLANT breaks one rule of docs/decisions/0012, to show that a crash finds it.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from device.consent.ledger_state import Case
+from device.consent.offer import Cut
+from device.consent.states import State
+from device.consent_service.release_protocol import Failed, Made, Progress
+from device.consent_service.release_worker import ReleaseWorker
+from device.media.nal_filter import NotAllowed
+from device.release.__main__ import Release
+from device.release.job import PARCEL, Job
+from device.spool.folders import Unreadable, sync
+from device.spool.parcels import (
+    Grant,
+    UploadReport,
+    grant_in,
+    names_in,
+    stage_parcel,
+    write_grant,
+    write_report,
+)
+from device.store.clip_query import cut_of
+from device.store.files import sha256_of
+from device.store.index import ClipRow
+from scripts.verification.tampering import changed
+from tests.consent_service.harness import ID, US, ConsentHarness
+from tests.protocol_vectors import make
+from tests.release.films import film
+
+FILM = "film.mp4"
+MAX_STEPS = 30
+SEED = bytes(range(32))
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A parcel that was made before anybody looked."""
+
+    found: Made | Failed
+
+    def poll(self) -> Progress | Made | Failed:
+        """Return it."""
+        return self.found
+
+    def stop(self) -> None:
+        """It has ended already."""
+
+
+class ScriptedBackend:
+    """Makes the parcel as the process does, here and at once."""
+
+    def __init__(self, clip: Path) -> None:
+        self._clip = clip
+
+    def begin(self, folder: Path, offer: Mapping[str, Any], offer_hash: str) -> _Done:
+        """Link the clip and make the parcel."""
+        (folder / f"{offer['clips'][0]['id']}.mp4").hardlink_to(self._clip)
+        job = Job(
+            folder=folder,
+            offer=offer,
+            offer_hash=offer_hash,
+            seed=SEED,
+            version="0",
+            canaries=("Anna's door",),
+            place=(48.858, 2.294),
+        )
+        try:
+            return _Done(Made(parcel=Release(job, lambda _line: None).run(), path=folder / PARCEL))
+        except NotAllowed as error:
+            return _Done(Failed(why=str(error)))
+
+    def sealed(self, folder: Path) -> Path:
+        """Return where the parcel lies."""
+        return folder / PARCEL
+
+
+def a_cut(clip: Path) -> Cut:
+    """Return what an offer holds of the film."""
+    row = ClipRow(
+        clip_id="one",
+        event_id="one",
+        cause="press",
+        file_name=clip.name,
+        started_wall_us=(make.NOW - 5 * 3600 + 600) * US,
+        duration_us=2 * US,
+        clock="synchronised",
+        boot_id="one",
+        started_mono_us=0,
+        size_bytes=clip.stat().st_size,
+        disk_bytes=clip.stat().st_size,
+        sha256=sha256_of(clip),
+    )
+    cut = cut_of(clip.parent, row, row.started_wall_us, row.started_wall_us + 2 * US)
+    if cut is None:
+        raise SystemExit("the film has no picture")
+    return cut
+
+
+def grants(folder: Path) -> list[Grant]:
+    """Return what may leave a house at this moment."""
+    out, found = folder / "spool/out", []
+    for digest in names_in(out, "grant"):
+        with suppress(Unreadable):  # torn by a cut: no courier takes it for one
+            found.append(grant_in(out, digest))
+    return [grant for grant in found if grant]
+
+
+def carried(folder: Path, grant: Grant) -> None:
+    """Be the courier of a parcel: say that all of it has arrived."""
+    receipt = {
+        "sha256": grant.sha256,
+        "size_bytes": grant.size_bytes,
+        "kind": grant.kind,
+        "origin": grant.origin,
+        "said": {},
+    }
+    write_report(
+        folder / "spool/in",
+        UploadReport(
+            sha256=grant.sha256,
+            kind=grant.kind,
+            origin=grant.origin,
+            size_bytes=grant.size_bytes,
+            state="stored",
+            sent_bytes=grant.size_bytes,
+            left_bytes=grant.size_bytes,
+            receipt=receipt,
+        ),
+    )
+
+
+def grant_before_the_entry() -> None:
+    """Let a parcel go, and write it down afterwards."""
+    honest = ReleaseWorker._hand_over
+
+    def hasty(self: ReleaseWorker, case: Case) -> None:
+        before, case.state = case.state, State.HANDED_OVER
+        self._lay_out(case)
+        case.state = before
+
+        stage_parcel(self._folder, self._spool / "out" / f"{case.parcel['sha256']}.parcel", "back")
+        (self._folder / case.request.id).mkdir(exist_ok=True)
+        (self._folder / "back.parcel").rename(self._sealed(case))
+        honest(self, case)
+
+    ReleaseWorker._hand_over = hasty  # type: ignore[method-assign]
+
+
+def erase_before_the_grant() -> None:
+    """Give the working copy up before the parcel lies in the spool."""
+
+    def hasty(self: ReleaseWorker, case: Case) -> None:
+        content = self._sealed(case).read_bytes()
+        self._erase(self._folder / case.request.id)
+        kept = self._folder.parent / "kept"
+        kept.write_bytes(content)
+        upload = case.offer["upload"]
+        stage_parcel(self._spool / "out", kept, case.parcel["sha256"])
+        grant = Grant(
+            sha256=case.parcel["sha256"],
+            size_bytes=case.parcel["bytes"],
+            kind=upload["kind"],
+            origin=upload["origin"],
+            expires_s=case.ends_at,
+        )
+        write_grant(self._spool / "out", grant)
+        kept.unlink()
+
+    ReleaseWorker._lay_out = hasty  # type: ignore[method-assign]
+
+
+def never_sync() -> None:
+    """Believe that what was written is there."""
+    os.fsync = lambda _fd: None  # type: ignore[assignment]
+
+
+PLANTS = {plant.__name__: plant for plant in (grant_before_the_entry, erase_before_the_grant, never_sync)}
+
+
+def main() -> int:
+    """Walk the path."""
+    folder, marks, how = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    for plant in sys.argv[4:]:
+        PLANTS[plant]()
+    (folder / "clips").mkdir()
+    clip = folder / "clips" / FILM
+    # FFmpeg writes elsewhere, and the bytes are copied: the disk's model knows no other way.
+    clip.write_bytes(film(marks.with_suffix(".mp4"), seconds=2).read_bytes())
+    house = ConsentHarness(folder, ScriptedBackend(clip))
+    house.clips.kept = [a_cut(clip)]
+    for place in ("", "clips", "spool", "spool/in", "spool/out"):
+        sync(folder / place)  # made when it was installed, long ago
+    house.pin()
+    house.hear(("request", make.ask()))
+
+    def mark(line: str) -> None:
+        with marks.open("a") as file:
+            file.write(line + "\n")
+
+    mark("offered")
+    house.consent_service.approve(ID, house.consent_service.request(ID)["offer_hash"])
+    mark("approved")
+    if how == "fails":
+        clip.write_bytes(changed(clip.read_bytes()))
+    for _ in range(MAX_STEPS):
+        house.consent_service.release_worker.step()
+        for grant in grants(folder):
+            if how == "withdrawn":
+                house.consent_service.withdraw(ID)
+                mark("withdrawn")
+            else:
+                carried(folder, grant)
+        if house.states()[0] in ("delivered", "withdrawn", "failed"):
+            house.consent_service.release_worker.step()
+            break
+    mark(f"ended {house.states()[0]}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,308 @@
+"""`scripts/prove silence`: before an approval, nobody outside can tell one house from another.
+
+Five houses stand around one place, with some departments pinned and one town:
+
+    A, B    match in turn: A every other request, B the ones between C, D    match what A matches; C's owner
+    declines the first of them, D's the second, and so on: the other one ignores it bare    has no camera and
+    no clip
+
+Every packet between them and the town is captured on loopback. Compared are, for each house, what its courier
+sends: how many segments with content, how large, in which order; and when it acknowledges what it heard.
+
+The test of the timing. The requests come in blocks; before each, all couriers connect anew, in an order drawn
+by lot, for a broker serves its readers in turn and the first one waits longest. Of a block counts one figure:
+the median of the differences between the two houses, from the broker's first segment of a request to the
+courier's acknowledgement, each taken as "does something" less "does nothing" (which changes sides within the
+block). If what a house does made no difference, the sign of each such figure would be a coin's toss: all
+tosses are counted, and p is the share of them whose mean lies at least as far from zero. The smallest
+difference that would have been found (two-sided 0.01, power 0.9) is printed beside it.
+"""
+
+import argparse
+import itertools
+import json
+import random
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scripts.verification.capture import Capture, Packet, ports_of
+from scripts.verification.doorbells import PLACE, DoorbellPair, Sender, put, wait_for
+from scripts.verification.positions import north_of
+from server.dev_server import DevServer
+
+SPACING_S = 0.6
+SETTLE_S = 2.0
+QUIET_S = 65.0
+"""Longer than the couriers' keep-alive: the pings of a quiet minute count too."""
+REQUESTS_A_DEPARTMENT = 10
+REQUESTS_A_BLOCK = 20
+ALONE = 5
+"""Requests that are published before there is any house; every house hears them when it comes."""
+ALPHA = 0.01
+DETECTABLE = 2.576 + 1.282
+"""Standard errors: two-sided 0.01, power 0.9 (normal approximation)."""
+OWN_S = 0.25
+"""An acknowledgement comes with the kernel's 40 ms at the latest; what comes later answers something else."""
+BARE_CAMERA: dict[str, Any] = {"kind": "stream", "stream": {"url": "/nowhere/camera.mp4"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some requests in a row: when they began, and each courier's port."""
+
+    begin_ns: int
+    ports: dict[str, int]
+    requests: int
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Print the proof; exit status 1 if a difference was found."""
+    with tempfile.TemporaryDirectory(prefix="s") as place:
+        folder = Path(place)
+        departments = [
+            Sender(folder / f"department-{number}", f"department-{number}", f"Department {number}")
+            for number in range(-(-arguments.requests // REQUESTS_A_DEPARTMENT))
+        ]
+        dev_server = DevServer(folder / "t", quiet=True)
+        dev_server.senders.mkdir(parents=True)
+        for department in departments:
+            dev_server.enrol(department.record)
+        with dev_server:
+            alone = publisher_sees(dev_server, departments[0])
+            told = run(folder, dev_server, departments, arguments.requests)
+        told["publisher, no house there"] = alone
+    return report(told, arguments.json)
+
+
+def publisher_sees(dev_server: DevServer, department: Sender) -> list[tuple[int, int]]:
+    """Return what a publisher is answered: status and size."""
+    far = north_of(PLACE, 8)
+    return [put(dev_server, department.request(far, f"alone {number}")) for number in range(ALONE)]
+
+
+def run(folder: Path, dev_server: DevServer, departments: Sequence[Sender], count: int) -> dict[str, Any]:
+    """Run the five houses; return what was seen outside."""
+    a, b = PLACE, north_of(PLACE, 1.5)
+    houses = {
+        name: DoorbellPair(folder / name.lower(), dev_server, b if name == "B" else a) for name in "ABCD"
+    }
+    houses["bare"] = DoorbellPair(folder / "bare", dev_server, a, camera=BARE_CAMERA)
+    with_camera = [house for name, house in houses.items() if name != "bare"]
+    stopping = threading.Event()
+    decliners = [
+        threading.Thread(target=decline, args=(houses[name], turn, stopping))
+        for turn, name in enumerate("CD")
+    ]
+    blocks: list[Block] = []
+    answers = []
+    by_lot = random.Random(1)  # noqa: S311  (so that a run can be repeated)
+    try:
+        with Capture({dev_server.mqtts, dev_server.https}) as capture:
+            for name, house in houses.items():
+                house.start(camera=name != "bare")
+                for department in departments:
+                    house.pin(department)
+            wait_for(lambda: all(house.ask("GET", "/clips") for house in with_camera), "a clip in each house")
+            doorbells = set().union(
+                *(ports_of(house.doorbell.pid) for house in houses.values() if house.doorbell)
+            )
+            for thread in decliners:
+                thread.start()
+            for number in range(count):
+                if number % REQUESTS_A_BLOCK == 0:
+                    blocks.append(
+                        connect_anew(houses, by_lot, dev_server.mqtts, min(REQUESTS_A_BLOCK, count - number))
+                    )
+                department = departments[number // REQUESTS_A_DEPARTMENT]
+                where = (a, b)[number % 2]
+                answers.append(put(dev_server, department.request(where, case_of(number), radius_m=300)))
+                time.sleep(SPACING_S)
+            awaited = count + ALONE
+            wait_for(
+                lambda: all(len(house.requests()) == awaited for house in houses.values()),
+                lambda: f"{awaited} requests: {[len(house.requests()) for house in houses.values()]}",
+            )
+            time.sleep(QUIET_S)
+            stopping.set()
+            for thread in decliners:
+                thread.join()
+            states = {name: _states(house) for name, house in houses.items()}
+    finally:
+        stopping.set()
+        for house in houses.values():
+            house.stop()
+    return {
+        "requests": count,
+        "states": states,
+        "publisher, five houses there": answers,
+        "packets": capture.packets,
+        "blocks": blocks,
+        "doorbells": doorbells,
+        "broker": dev_server.mqtts,
+    }
+
+
+def case_of(number: int) -> str:
+    """Return a request's case: two in a row have one."""
+    return f"case {number // 2}"
+
+
+def connect_anew(houses: dict[str, DoorbellPair], by_lot: random.Random, broker: int, requests: int) -> Block:
+    """End all couriers, and start them in an order drawn by lot."""
+    for house in houses.values():
+        if house.courier:
+            house.courier.terminate()
+            house.courier.wait()
+    names = by_lot.sample(list(houses), len(houses))
+    for name in names:
+        houses[name].start_courier()
+    time.sleep(SETTLE_S)
+    ports = {
+        name: next(iter(ports_of(house.courier.pid, broker)))
+        for name, house in houses.items()
+        if house.courier
+    }
+    return Block(time.monotonic_ns(), ports, requests)
+
+
+def decline(house: DoorbellPair, turn: int, stopping: threading.Event) -> None:
+    """Be an owner who declines every other case, and ignores the ones between."""
+    while not stopping.is_set():
+        for row in house.requests("offered"):
+            if int(row["case"].split()[1]) % 2 == turn:
+                house.ask("POST", f"/requests/{row['id']}/decline")
+        stopping.wait(0.3)
+
+
+def _states(house: DoorbellPair) -> dict[str, int]:
+    rows = house.requests()
+    return {
+        state: sum(row["state"] == state for row in rows) for state in sorted({row["state"] for row in rows})
+    }
+
+
+def sent(packets: Sequence[Packet], port: int) -> tuple[int, ...]:
+    """Return the sizes of what a courier sent, in order, without bare acknowledgements."""
+    return tuple(packet.size for packet in packets if packet.source == port and packet.size > 0)
+
+
+def delays(packets: Sequence[Packet], port: int, broker: int, begin_ns: int) -> list[float]:
+    """Return, for each request, the milliseconds from its first segment to the courier's acknowledgement."""
+    found: list[float] = []
+    heard_ns: int | None = None
+    last_ns = 0
+    for packet in packets:
+        if packet.ns < begin_ns:
+            continue
+        if packet.source == broker and packet.target == port and packet.size > 0:
+            if packet.ns - last_ns > OWN_S * 1e9:  # the first segment of another request
+                heard_ns = packet.ns
+            last_ns = packet.ns
+        elif packet.source == port and packet.target == broker and heard_ns is not None:
+            found.append((packet.ns - heard_ns) / 1e6)
+            heard_ns = None
+    return found
+
+
+def p_of(figures: Sequence[float]) -> float:
+    """Return p of the sign-flip test over all tosses."""
+    values = np.asarray(figures)
+    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=len(values))))
+    return float((np.abs((signs * values).mean(axis=1)) >= abs(values.mean()) - 1e-12).mean())
+
+
+def report(told: dict[str, Any], file: Path | None) -> int:
+    """Print what was seen; return 1 if something differs."""
+    packets, blocks, broker = told["packets"], told["blocks"], told["broker"]
+    print(f"{told['requests']} requests in {len(blocks)} blocks; what the houses made of them, unseen:")
+    for name, states in told["states"].items():
+        print(f"  {name:<5} {', '.join(f'{number} {state}' for state, number in states.items())}")
+    faults = []
+
+    print("\nsent by each courier, segments with content:")
+    for number, block in enumerate(blocks):
+        kinds = {sent(packets, port) for port in block.ports.values()}
+        if len(kinds) != 1:
+            faults.append(f"in block {number + 1} the couriers sent different segments")
+        if len(kinds) != 1 or number in (0, len(blocks) - 1):
+            print(
+                f"  block {number + 1:>2}, all five: {' or '.join(str(list(kind)) for kind in sorted(kinds))}"
+            )
+    begin_ns = blocks[0].begin_ns
+    inside = told["doorbells"] & {packet.source for packet in packets}
+    print(f"connections of a doorbelld to the town: {len(inside)}")
+    if inside:
+        faults.append("a doorbelld spoke to the town")
+
+    times: dict[str, list[list[float]]] = {
+        name: [
+            delays(packets, block.ports[name], broker, block.begin_ns)[: block.requests] for block in blocks
+        ]
+        for name in blocks[0].ports
+    }
+    print("\nfrom a request's first segment to the courier's acknowledgement, ms:")
+    for name, of_blocks in times.items():
+        flat = [each for block in of_blocks for each in block]
+        print(
+            f"  {name:<5} {len(flat)}, p50 {statistics.median(flat):.4f}, p99 {np.quantile(flat, 0.99):.4f}"
+        )
+        if len(flat) != told["requests"]:
+            faults.append(f"{name} did not acknowledge each request once")
+    figures = {
+        "matches - does not (A, B)": in_turn(times["A"], times["B"], lambda number: number % 2),
+        "declines - ignores (C, D)": in_turn(times["C"], times["D"], lambda number: number // 2 % 2),
+        "camera - none (D, bare)": in_turn(times["D"], times["bare"], lambda _: 0),
+    }
+    for name, values in figures.items():
+        p = p_of(values)
+        least = DETECTABLE * statistics.stdev(values) / len(values) ** 0.5
+        mean = statistics.mean(values)
+        print(
+            f"  {name}: mean {mean * 1e3:+.2f} µs over {len(values)} blocks, p = {p:.3f}; "
+            f"{least * 1e3:.2f} µs would have been found"
+        )
+        if p < ALPHA:
+            faults.append(f"{name}: the timing differs (p = {p:.4f})")
+
+    print("\nwhat the publisher was answered (status, bytes):")
+    for name in ("publisher, no house there", "publisher, five houses there"):
+        print(f"  {name}: {sorted(set(told[name]))}")
+    if set(told["publisher, no house there"]) != set(told["publisher, five houses there"]):
+        faults.append("the publisher was answered differently")
+
+    print("\n" + ("no difference was found" if not faults else "; ".join(faults)))
+    if file:
+        file.write_text(json.dumps({"figures_ms": figures, "begin_ns": begin_ns, "faults": faults}, indent=1))
+    return 1 if faults else 0
+
+
+def in_turn(
+    one: Sequence[Sequence[float]], two: Sequence[Sequence[float]], turn: Callable[[int], int]
+) -> list[float]:
+    """Return the median difference of each block, with the side that `turn` says; requests count from 0 in a
+    block.
+    """
+    figures = []
+    for first, second in zip(one, two, strict=True):
+        pairs = enumerate(zip(first, second, strict=False))
+        figures.append(statistics.median((x - y) * (-1 if turn(number) else 1) for number, (x, y) in pairs))
+    return figures
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this proof's own."""
+    parser.add_argument("--requests", type=int, default=200, help="so many (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+
+
+if __name__ == "__main__":
+    sys.exit("see scripts/prove --help")

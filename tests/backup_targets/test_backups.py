@@ -1,0 +1,293 @@
+"""Sealed backups to the owner's own S3, WebDAV and SFTP: at home from the daemon, outside by the courier."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyrage
+import pytest
+
+from device.consent_service.backup_worker import SECRETS_FILE
+from device.errors import CommandError
+from device.events import Fault
+from device.spool.parcels import Account, UploadReport, names_in, write_report
+from scripts.verification.network_namespace import STORE_ADDRESS, Here, Island
+from scripts.verification.store import S3Store
+from server.dev_server import make_certificates
+from tests.backup_targets.servers import PASSWORD, Bucket, Sftp, WebDav, opened
+from tests.consent_service.harness import ConsentHarness
+from tests.courier.harness import CourierHarness
+from tests.support.doorbell import wait_for
+
+pytestmark = pytest.mark.namespace
+OURS = pyrage.x25519.Identity.generate()
+AGE = str(OURS.to_public())
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> ConsentHarness:
+    made = ConsentHarness(tmp_path / "house")
+    for name in ("one", "two"):
+        made.backups.files[name] = tmp_path / f"{name}.mp4"
+        made.backups.files[name].write_bytes(name.encode() * 1000)
+    return made
+
+
+def webdav(folder: Path) -> tuple[WebDav, dict[str, Any], str]:
+    server = WebDav(folder / "dav", Here()).start()
+    said = {"kind": "webdav", "url": f"http://127.0.0.1:{server.port}/door/bell", "user": "anna"}
+    return server, said, PASSWORD
+
+
+def sftp(folder: Path) -> tuple[Sftp, dict[str, Any], str]:
+    server = Sftp(folder / "ssh", Here()).start()
+    said = {"kind": "sftp", "url": f"sftp://127.0.0.1:{server.port}{server.files}/bell", "user": server.user}
+    return server, said, server.key
+
+
+def bucket(folder: Path) -> tuple[Bucket, dict[str, Any], str]:
+    server = Bucket(folder / "s3", Here()).start()
+    said = {"kind": "s3", "url": f"http://127.0.0.1:{server.port}/clips/bell", "user": "S3RVER"}
+    return server, said, "S3RVER"
+
+
+def added(house: ConsentHarness, said: dict[str, Any], secret: str, **more: Any) -> dict[str, Any]:
+    return house.consent_service.add_destination({"name": "own", "age": AGE, **said, **more}, secret)
+
+
+def turn(house: ConsentHarness, times: int = 1) -> None:
+    for _ in range(times):
+        house.consent_service.backup_worker.step()
+
+
+def kinds(house: ConsentHarness) -> list[str]:
+    return [entry["kind"] for entry in house.ledger()]
+
+
+def fault(house: ConsentHarness) -> str:
+    found = [fact for fact in house.facts if isinstance(fact, Fault) and fact.code == "backup"]
+    return found[-1].text if found and found[-1].active else ""
+
+
+@pytest.mark.parametrize("make_server", [webdav, sftp, bucket])
+def test_clips_go_home_sealed_each_after_its_entry(
+    house: ConsentHarness, tmp_path: Path, make_server: Callable[[Path], tuple[Any, dict[str, Any], str]]
+) -> None:
+    server, said, secret = make_server(tmp_path)
+    try:
+        turn(house)
+        assert server.stored() == []  # off until it is consented to
+        told = added(house, said, secret)
+        assert told["outside"] is False
+        turn(house, 3)
+        assert fault(house) == ""
+        assert kinds(house)[-5:] == ["destination_added", "backup", "backed_up", "backup", "backed_up"]
+        objects = [path for path in server.stored() if "metadata" not in path.name and "md5" not in path.name]
+        assert len(objects) == 2
+        contents = {opened(path, tmp_path, OURS) for path in objects}
+        assert contents == {b"one" * 1000, b"two" * 1000}
+        assert all(b"oneone" not in path.read_bytes() for path in objects)
+        told = house.consent_service.destinations()[0]
+        assert (told["stored"], told["waiting"]) == (2, 0)
+        assert list((house.folder / "backups").iterdir()) == []
+        # Nothing secret is told or written down (s3rver knows one account, whose two words are the same).
+        told_of_it = json.dumps(house.consent_service.destinations()) + json.dumps(house.ledger())
+        assert secret == said["user"] or secret not in told_of_it
+        assert (house.folder / SECRETS_FILE).stat().st_mode & 0o77 == 0
+        # And no more once it is revoked.
+        house.consent_service.remove_destination("own")
+        house.backups.files["three"] = house.backups.files["one"]
+        turn(house, 2)
+        assert len([p for p in server.stored() if "metadata" not in p.name and "md5" not in p.name]) == 2
+        assert secret not in (house.folder / SECRETS_FILE).read_text()
+    finally:
+        server.stop()
+
+
+def test_a_wrong_password_is_a_fault_and_asked_again_more_seldom(
+    house: ConsentHarness, tmp_path: Path
+) -> None:
+    for make_server in (webdav, sftp, bucket):
+        server, said, _ = make_server(tmp_path)
+        try:
+            if said["kind"] == "s3":
+                said["user"] = "somebody"  # s3rver looks at the name alone
+            house.consent_service.add_destination({"name": said["kind"], "age": AGE, **said}, "wrong")
+            turn(house)
+            assert "refuses" in fault(house) or "InvalidAccessKeyId" in fault(house)
+            entries = len(house.ledger())
+            turn(house, 3)
+            assert len(house.ledger()) == entries
+            house.consent_service.remove_destination(said["kind"])
+        finally:
+            server.stop()
+
+
+def test_a_server_whose_key_changed_gets_nothing(house: ConsentHarness, tmp_path: Path) -> None:
+    server, said, secret = sftp(tmp_path)
+    try:
+        added(house, said, secret, host_key="SHA256:" + "A" * 43)
+        turn(house)
+        assert "another key" in fault(house)
+        assert server.stored() == []
+    finally:
+        server.stop()
+
+
+def test_no_more_is_stored_than_was_given(house: ConsentHarness, tmp_path: Path) -> None:
+    server, said, secret = webdav(tmp_path)
+    try:
+        added(house, said, secret, limit_bytes=1_500_000)  # one of a MiB fits
+        turn(house, 3)
+        assert len(server.stored()) == 1
+        assert "is full" in fault(house)
+    finally:
+        server.stop()
+
+
+def test_the_limit_of_the_line_holds_for_backups_at_home(
+    house: ConsentHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, said, secret = webdav(tmp_path)
+    waited: list[float] = []
+    try:
+        house.consent_service.backup_worker.configure(house.config.model_copy(update={"upload_kbps": 4000}))
+        monkeypatch.setattr(house.consent_service.backup_worker, "_rest", waited.append)
+        added(house, said, secret)
+        turn(house)
+        assert len(server.stored()) == 1
+        # A little more than a MiB at half a MB a second, the last wait said from the beginning on.
+        assert 1.5 < max(waited) < 2.2
+    finally:
+        server.stop()
+
+
+def test_a_place_that_is_away_is_waited_for_and_what_was_sealed_is_sent(
+    house: ConsentHarness, tmp_path: Path
+) -> None:
+    server, said, secret = webdav(tmp_path)
+    server.stop()
+    added(house, said, secret)
+    turn(house)
+    assert "cannot be used" in fault(house)
+    assert kinds(house)[-1] == "backup"
+    (sealed,) = (house.folder / "backups").iterdir()
+    server.start()
+    try:
+        house.consent_service.backup_worker._due_s.clear()  # noqa: SLF001  (time passes)
+        turn(house)
+        assert [path.name for path in server.stored()] == [sealed.name]
+        assert fault(house) == ""
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"kind": "webdav", "url": "ftp://192.168.1.2/x"}, "is no place of this kind"),
+        ({"kind": "webdav", "url": "http://anna:pw@192.168.1.2/x"}, "is no place of this kind"),
+        ({"kind": "s3", "url": "https://192.168.1.2"}, "is no place of this kind"),
+        ({"kind": "webdav", "url": "http://5.45.45.45/x"}, "only https:// and sftp://"),
+        ({"kind": "sftp", "url": "sftp://5.45.45.45/x"}, "name the server's key"),
+        ({"kind": "webdav", "url": "http://192.168.1.2/x", "name": "NAS"}, "a-z"),
+        ({"kind": "webdav", "url": "http://192.168.1.2/x", "age": "age1" + "q" * 58}, "no age recipient"),
+    ],
+    ids=str,
+)
+def test_what_is_no_place_is_refused_in_plain_words(
+    house: ConsentHarness, changes: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(CommandError, match=text):
+        house.consent_service.add_destination({"name": "own", "age": AGE, **changes}, "x")
+    assert house.consent_service.destinations() == []
+
+
+def test_outside_the_home_the_courier_carries_it_under_a_grant(house: ConsentHarness) -> None:
+    added(house, {"kind": "webdav", "url": "https://5.45.45.45/bell", "user": "anna"}, PASSWORD)
+    assert house.consent_service.destinations()[0]["outside"] is True
+    turn(house, 2)
+    out = house.folder / "spool/out"
+    (digest,) = names_in(out, "grant")
+    told = json.loads((out / f"{digest}.grant").read_text())
+    assert told["account"]["secret"] == PASSWORD
+    house.consent_service.release_worker.step()  # which erases what no approval needs
+    assert list(names_in(out, "grant")) == [digest]
+    report = UploadReport(
+        sha256=digest,
+        kind="webdav",
+        origin=told["origin"],
+        size_bytes=told["size_bytes"],
+        state="stored",
+        receipt={},
+    )
+    write_report(house.folder / "spool/in", report)
+    turn(house)
+    assert kinds(house)[-1] in ("backed_up", "backup")
+    assert house.consent_service.destinations()[0]["stored"] == 1
+    turn(house)
+    house.consent_service.remove_destination("own")
+    assert list(names_in(out, "grant")) == []
+    assert list(names_in(out, "parcel")) == []
+
+
+@pytest.fixture(scope="module")
+def island(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Island]:
+    names = {"bucket.example": STORE_ADDRESS, "dav.example": STORE_ADDRESS, "home.example": "192.168.7.7"}
+    with Island(tmp_path_factory.mktemp("island"), names) as made:
+        yield made
+
+
+def carried(
+    box: CourierHarness, kind: Any, url: str, origin: str, user: str, secret: str, host_key: str = ""
+) -> str:
+    account = Account(url=url, user=user, secret=secret, host_key=host_key)
+    return box.parcel(origin, 12_000_000, kind=kind, account=account)
+
+
+@pytest.mark.server
+@pytest.mark.sftp
+@pytest.mark.node
+def test_the_courier_carries_backups_to_all_three_outside(tmp_path: Path, island: Island) -> None:
+    certificates = tmp_path / "dav-tls"
+    certificates.mkdir()
+    make_certificates(certificates, "dav.example")
+    dav = WebDav(tmp_path / "dav", island, STORE_ADDRESS).start(certificates)
+    ssh = Sftp(tmp_path / "ssh", island, STORE_ADDRESS).start()
+    try:
+        with S3Store(tmp_path / "s3", island) as s3:
+            both = tmp_path / "both.pem"
+            both.write_text((certificates / "ca.pem").read_text() + s3.ca.read_text())
+            box = CourierHarness(tmp_path / "box", island, both)
+            box.start()
+            origin = f"https://dav.example:{dav.port}"
+            first = carried(box, "webdav", f"{origin}/bell", origin, "anna", PASSWORD)
+            box.ends(first, "stored")
+            origin = f"sftp://{STORE_ADDRESS}:{ssh.port}"
+            second = carried(
+                box, "sftp", f"{origin}{ssh.files}/bell", origin, ssh.user, ssh.key, ssh.host_key
+            )
+            box.ends(second, "stored")
+            third = carried(box, "bucket", f"{s3.origin}/parcels/bell", s3.origin, "S3RVER", "S3RVER")
+            box.ends(third, "stored")
+            assert [path.name for path in dav.stored()] == [f"{first}.age"]
+            assert [path.name for path in ssh.stored()] == [f"{second}.age"]
+            assert any(third in str(path) for path in s3.files.rglob("*"))
+            box.stop()
+    finally:
+        dav.stop()
+        ssh.stop()
+
+
+def test_a_place_that_is_on_somebodys_home_network_is_not_the_couriers(
+    tmp_path: Path, island: Island
+) -> None:
+    box = CourierHarness(tmp_path / "box", island, Path("/etc/ssl/certs/ca-certificates.crt"))
+    box.start()
+    origin = "https://home.example"
+    digest = carried(box, "webdav", f"{origin}/bell", origin, "anna", PASSWORD)
+    wait_for("the courier's word", lambda: "not on the internet" in box.status())
+    report = box.report(digest)
+    assert report is None or report.left_bytes == 0
+    box.stop()

@@ -1,0 +1,232 @@
+"""What may come in: the vectors of tests/protocol_vectors/, and what a machine thinks up."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from joserfc import jws
+from joserfc.jwk import OKPKey
+
+import device.web
+from device.consent import keys
+from device.consent.envelope import DEEPEST, MAX_BYTES, encoded, read
+from device.consent.ledger_state import LedgerState
+from device.consent.models import record_of
+from device.consent.reasons import Reason, Refused
+from device.consent.validation import HomePosition, heard, pinned, record_in
+from scripts.verification.tampering import forged
+from tests.protocol_vectors import make
+
+TOLD: dict[str, Any] = json.loads(make.FILE.read_text())
+PLACE = HomePosition(longitude=make.PLACE[0], latitude=make.PLACE[1])
+
+
+def a_ledger_state() -> LedgerState:
+    """Return what a doorbell knows that pinned the two senders of the vectors."""
+    ledger_state = LedgerState()
+    for envelope in TOLD["pinned"]:
+        content = envelope.encode()
+        name = record_in(content)[0].kid
+        draft = pinned(content, keys.spoken(name), ledger_state=ledger_state, now=make.NOW)
+        ledger_state.take(draft.kind, draft.data, draft.body, make.NOW)
+    return ledger_state
+
+
+def outcome(source: str, content: bytes, ledger_state: LedgerState | None = None, now: int = make.NOW) -> str:
+    try:
+        drafts = heard(source, content, ledger_state=ledger_state or a_ledger_state(), place=PLACE, now=now)
+    except Refused as error:
+        return str(error.reason)
+    rejected = [draft.data["why"] for draft in drafts if draft.data.get("to") == "rejected"]
+    return f"rejected: {rejected[0].split(':')[0]}" if rejected else "kept"
+
+
+def content_of(vector: dict[str, str]) -> bytes:
+    if "envelope" in vector:
+        return vector["envelope"].encode()
+    return base64.b64decode(vector["envelope_base64"])
+
+
+@pytest.mark.parametrize("vector", TOLD["vectors"], ids=lambda vector: vector["name"])
+def test_a_vector_ends_as_the_protocol_says(vector: dict[str, str]) -> None:
+    assert outcome(vector["source"], content_of(vector)) == vector["expect"]
+
+
+def test_the_vectors_are_those_that_are_described() -> None:
+    assert make.vectors() == TOLD
+    hostile = [vector for vector in TOLD["vectors"] if vector["expect"] != "kept"]
+    assert len(hostile) >= 100
+    assert len({vector["name"] for vector in TOLD["vectors"]}) == len(TOLD["vectors"])
+
+
+def test_every_reason_of_form_has_a_vector() -> None:
+    shown = {vector["expect"].removeprefix("rejected: ") for vector in TOLD["vectors"]}
+    formal = list(Reason)[: list(Reason).index(Reason.ID_REUSED)]
+    assert {str(reason) for reason in formal} - shown == set()
+
+
+def test_every_reason_is_told_on_the_page_in_its_languages() -> None:
+    folder = Path(device.web.__file__).parent / "static/strings"
+    english, german = (json.loads((folder / f"{name}.json").read_text()) for name in ("en", "de"))
+    for reason in Reason:
+        assert english[f"reason_{reason}"] == reason.sentence
+        assert german[f"reason_{reason}"]
+
+
+def test_every_reason_is_a_sentence() -> None:
+    for reason in Reason:
+        assert reason.sentence
+        assert not reason.sentence.endswith(".")
+
+
+def test_another_jose_library_reads_what_we_sign_and_we_what_it_signs() -> None:
+    seed = bytes([1]) * 32
+    raw = make.AGENCY.public_key().public_bytes_raw()
+    key = OKPKey.import_key(
+        {"kty": "OKP", "crv": "Ed25519", "x": encoded(raw).decode(), "d": encoded(seed).decode()}
+    )
+    theirs = jws.serialize_compact(
+        {"alg": "EdDSA", "typ": make.REQUEST, "kid": make.kid(make.AGENCY)},
+        make.text(make.REQUEST_SAID),
+        key,
+        algorithms=["EdDSA"],
+    )
+    assert outcome("request", theirs.encode()) == "kept"
+    ours = jws.deserialize_compact(make.ask().decode(), key, algorithms=["EdDSA"])
+    assert json.loads(ours.payload) == make.REQUEST_SAID
+
+
+@settings(max_examples=150)
+@given(st.binary(max_size=400), st.sampled_from(["request", "notice"]))
+def test_bytes_are_refused_and_nothing_else_happens(content: bytes, source: str) -> None:
+    assert outcome(source, content) in {str(reason) for reason in Reason}
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_a_changed_envelope_is_never_kept(data: st.DataObject) -> None:
+    whole = bytearray(make.ask())
+    place = data.draw(st.integers(0, len(whole) - 1))
+    byte = data.draw(st.integers(0, 255))
+    if whole[place] == byte:
+        return
+    whole[place] = byte
+    assert outcome("request", bytes(whole)) != "kept"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=30,
+)
+
+
+@settings(max_examples=150)
+@given(st.sampled_from([*make.REQUEST_SAID, "more"]), JSON)
+def test_a_pinned_agency_can_say_anything_and_breaks_nothing(name: str, value: Any) -> None:
+    content = make.raw(json.dumps({**make.REQUEST_SAID, name: value}).encode())
+    told = outcome("request", content)
+    assert told == "kept" or told.removeprefix("rejected: ") in {str(reason) for reason in Reason}
+
+
+@settings(max_examples=150)
+@given(JSON)
+def test_what_the_gate_lets_through_is_what_every_json_reader_reads(value: Any) -> None:
+    payload = json.dumps({"a": value}).encode()
+    content = make.raw(payload)
+    try:
+        envelope = read(content, types=(make.REQUEST,), kids=None)
+    except Refused:
+        return
+    assert len(content) <= MAX_BYTES
+    assert depth(envelope.payload) <= DEEPEST
+    assert envelope.payload == json.loads(payload)
+
+
+def depth(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(depth, value), default=0)
+    return 0
+
+
+# --- pins -----------------------------------------------------------------------------------------
+
+
+def a_record(key: Any = make.AGENCY, **changes: Any) -> bytes:
+    payload = make.text(make.changed(make.RECORD_SAID, changes))
+    return make.signed(make.head(make.RECORD, make.kid(key)), payload, key)
+
+
+def pin_outcome(content: bytes, typed: str | None = None) -> str:
+    try:
+        envelope, _ = record_in(content)
+        pinned(content, envelope.kid if typed is None else typed, ledger_state=LedgerState(), now=make.NOW)
+    except Refused as error:
+        return str(error.reason)
+    return "pinned"
+
+
+def test_a_record_is_pinned_by_its_typed_fingerprint_however_it_is_typed() -> None:
+    name = make.kid(make.AGENCY)
+    for typed in (name, name.upper(), keys.spoken(name), f" {keys.spoken(name).lower().replace('-', ' ')} "):
+        assert pin_outcome(a_record(), typed) == "pinned"
+    for typed in ("", name[:-1], make.kid(make.STRANGER), name + "a"):
+        assert pin_outcome(a_record(), typed) == "mistake"
+
+
+def test_a_record_that_names_a_key_that_is_not_its_fingerprint_is_refused() -> None:
+    swapped = {**make.key_entry(make.STRANGER), "kid": make.kid(make.AGENCY)}
+    assert pin_outcome(a_record(keys=[swapped])) == "bad_key"
+
+
+def test_a_record_signed_by_somebody_else_is_refused() -> None:
+    assert pin_outcome(a_record(make.STRANGER), make.kid(make.STRANGER)) == "bad_key"
+    assert pin_outcome(forged(a_record())) == "bad_signature"
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        bytes(32),
+        bytes([1]) + bytes(31),
+        (2**255 - 19 - 1).to_bytes(32, "little"),
+        (2**255 - 19).to_bytes(32, "little"),
+        bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+        bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+        bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85"),
+    ],
+    ids=lambda x: x.hex()[:8],
+)
+def test_a_key_that_anybody_can_sign_for_is_refused(x: bytes) -> None:
+    entry = {**make.key_entry(make.AGENCY), "x": encoded(x).decode(), "kid": keys.fingerprint(x)}
+    assert pin_outcome(a_record(keys=[make.key_entry(make.AGENCY), entry])) == "bad_key"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"uploads": [{"name": "store", "kind": "tus", "origin": "http://evidence.example"}]},
+        {"uploads": [{"name": "store", "kind": "tus", "origin": "https://evidence.example/path"}]},
+        {"uploads": [{"name": "store", "kind": "tus", "origin": "https://user@evidence.example"}]},
+        {"uploads": [{"name": "store", "kind": "ftp", "origin": "https://evidence.example"}]},
+        {"uploads": [make.RECORD_SAID["uploads"][0]] * 2},
+        {"recipients": [{"name": "evidence", "age": "age1pq"}]},
+        {"keys": []},
+        {"serial": 0},
+        {"kind": "private"},
+    ],
+    ids=str,
+)
+def test_a_record_of_another_form_is_refused(changes: dict[str, Any]) -> None:
+    assert pin_outcome(a_record(**changes)) == "bad_member"
+
+
+def test_a_record_of_another_form_has_no_room_for_orders() -> None:
+    with pytest.raises(Refused):
+        record_of({**make.RECORD_SAID, "auto_approve": True})

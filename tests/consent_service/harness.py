@@ -1,0 +1,167 @@
+"""A consent service with a real ledger and spool on a real disk; its clips and parcels are what a test says."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from device.config import NeighbourhoodConfig
+from device.consent import keys
+from device.consent.offer import Cut
+from device.consent_service.release_protocol import ReleaseBackend, ReleaseRun
+from device.consent_service.service import ConsentService
+from device.errors import CommandError
+from device.events import Fact
+from device.spool.folders import Item, SpoolWriter, bundle
+from device.system.clock import ClockFlag
+from tests.protocol_vectors import make
+
+US = 1_000_000
+ID = make.REQUEST_SAID["id"]
+
+
+class Clock:
+    """Stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.wall_s = make.NOW
+
+    def mono_us(self) -> int:
+        return self.wall_s * US
+
+    def wall_us(self) -> int:
+        return self.wall_s * US
+
+    def flag(self) -> ClockFlag:
+        return "synchronised"
+
+
+class Clips:
+    """Two clips of the hour that is asked about."""
+
+    def __init__(self) -> None:
+        start_us = (make.NOW - 5 * 3600 + 600) * US
+        one = Cut(
+            clip_id="one",
+            sha256="1" * 64,
+            clock="synchronised",
+            start_us=start_us,
+            end_us=start_us + 20 * US,
+            first_us=0,
+            last_us=20 * US,
+            frames=300,
+        )
+        self.kept = [
+            one,
+            replace(
+                one, clip_id="two", sha256="2" * 64, start_us=start_us + 60 * US, end_us=start_us + 80 * US
+            ),
+        ]
+        self.covered: list[list[tuple[float, float]]] = []
+        self.asked = 0
+
+    def has(self, start_us: int, end_us: int) -> bool:
+        self.asked += 1
+        return any(cut.end_us > start_us and cut.start_us < end_us for cut in self.kept)
+
+    def cuts(
+        self, spans: Callable[[str], tuple[int, int] | None], start_us: int, end_us: int, *, exact: bool
+    ) -> list[Cut]:
+        chosen = [(cut, spans(cut.clip_id)) for cut in self.kept]
+        return [
+            replace(cut, start_us=max(cut.start_us, span[0]), end_us=min(cut.end_us, span[1]))
+            for cut, span in chosen
+            if span
+        ]
+
+    def masks(self) -> Sequence[Sequence[tuple[float, float]]]:
+        return self.covered
+
+
+class NoClips:
+    """Nothing is to be backed up, unless a test says so: clip → file."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, Path] = {}
+
+    def next_clip(self, since_us: int, known: Callable[[str], bool]) -> str | None:
+        return next((clip for clip in self.files if not known(clip)), None)
+
+    def file_of(self, clip_id: str) -> Path | None:
+        return self.files.get(clip_id)
+
+
+class NoMaker:
+    """Makes nothing: what comes after an approval is tried in tests/release."""
+
+    def begin(self, folder: Path, offer: Mapping[str, Any], offer_hash: str) -> ReleaseRun:
+        raise CommandError("nothing is made here")
+
+    def sealed(self, folder: Path) -> Path:
+        return folder / "parcel.age"
+
+
+class NeverStopping:
+    """A worker that turns while it is told to."""
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+
+    def beat(self) -> None: ...
+
+
+class ConsentHarness:
+    """A consent service, its spool, and everything that it told anybody."""
+
+    def __init__(self, folder: Path, release_backend: ReleaseBackend | None = None) -> None:
+        self.folder = folder
+        self.release_backend = release_backend or NoMaker()
+        self.backups = NoClips()
+        for name in ("in", "out"):
+            (folder / "spool" / name).mkdir(parents=True, exist_ok=True)
+        self.clock, self.clips = Clock(), Clips()
+        self.facts: list[Fact] = []
+        self.config = NeighbourhoodConfig(
+            enabled=True,
+            longitude=make.PLACE[0],
+            latitude=make.PLACE[1],
+            broker_host="town.example",
+            spool_dir=folder / "spool",
+        )
+        self.open()
+
+    def open(self) -> None:
+        """Start, perhaps again."""
+        self.consent_service = ConsentService(
+            path=self.folder / "ledger.db",
+            working=self.folder / "releases",
+            config=self.config,
+            clock=self.clock,
+            inbox=self.facts.append,
+            footage=self.clips,
+            release_backend=self.release_backend,
+            clips=self.backups,
+        )
+        self.consent_service.ledger_store.open()
+        self.worker: Any = NeverStopping()
+
+    def pin(self) -> None:
+        content = make.signed(make.head(make.RECORD, make.kid(make.AGENCY)), make.text(make.RECORD_SAID))
+        self.consent_service.pin(content, keys.spoken(make.kid(make.AGENCY)))
+
+    def hear(self, *items: tuple[str, bytes]) -> None:
+        outbox = SpoolWriter(self.folder / "spool/in", self.folder / "spool/out")
+        outbox.put(bundle([Item(source=source, content=content) for source, content in items]))
+        self.step()
+
+    def step(self) -> None:
+        for _ in range(3):
+            self.consent_service.inbox_worker.step(self.worker)
+
+    def ledger(self) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = self.consent_service.ledger(1000)["entries"]
+        return entries
+
+    def states(self) -> list[str]:
+        return [row["state"] for row in self.consent_service.requests()]

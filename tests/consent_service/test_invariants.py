@@ -1,0 +1,510 @@
+"""What is promised about consent, each promise attacked (specification: invariants 2 to 5, 8, 9; 10 is
+test_ledger.py).
+
+The consent service as it is, with a real ledger and spool on a real disk; the clips are what a test says they
+are.
+"""
+
+import base64
+import json
+import os
+import re
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import device
+from device.config import NeighbourhoodConfig
+from device.consent import keys
+from device.consent.offer import Choice, offer_hash
+from device.consent.states import State
+from device.consent_service.ledger import Ledger
+from device.consent_service.serializers import export_text
+from device.consent_service.service import ConsentService
+from device.errors import CommandError
+from device.events import Fault, LedgerReport
+from device.web.backend import Consent
+from tests.consent_service.harness import ID, US, ConsentHarness
+from tests.protocol_vectors import make
+
+SOURCE = Path(device.__file__).parent
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> ConsentHarness:
+    made = ConsentHarness(tmp_path)
+    made.pin()
+    return made
+
+
+@pytest.fixture
+def asked(house: ConsentHarness) -> ConsentHarness:
+    house.hear(("request", make.ask()))
+    assert house.states() == ["offered"]
+    return house
+
+
+def shown(house: ConsentHarness, choice: Choice = Choice()) -> str:  # noqa: B008
+    told: str = house.consent_service.request(ID, choice)["offer_hash"]
+    return told
+
+
+# --- 2: an approval covers exactly what the owner was shown ---------------------------------------
+
+
+def delete_a_clip(house: ConsentHarness) -> None:
+    house.clips.kept.pop()
+
+
+def swap_a_clip(house: ConsentHarness) -> None:
+    house.clips.kept[0] = replace(house.clips.kept[0], sha256="3" * 64)
+
+
+def grow_a_clip(house: ConsentHarness) -> None:
+    house.clips.kept[0] = replace(house.clips.kept[0], frames=301)
+
+
+def drop_the_masks(house: ConsentHarness) -> None:
+    house.clips.covered = []
+
+
+def move_the_destination(house: ConsentHarness) -> None:
+    uploads = [{"name": "store", "kind": "tus", "origin": "https://elsewhere.example"}]
+    house.consent_service.rotate(a_record(serial=4, uploads=uploads))
+
+
+def change_the_recipient(house: ConsentHarness) -> None:
+    other = "age145q6qv38ggd9dc5wkcc7uj2x0wy6c2da0kmyhfhydt4et436jajq7smksc"
+    house.consent_service.rotate(a_record(serial=4, recipients=[{"name": "evidence", "age": other}]))
+
+
+def a_record(**changes: Any) -> bytes:
+    return make.signed(
+        make.head(make.RECORD, make.kid(make.AGENCY)), make.text(make.changed(make.RECORD_SAID, changes))
+    )
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [delete_a_clip, swap_a_clip, grow_a_clip, drop_the_masks, move_the_destination, change_the_recipient],
+)
+def test_what_changed_since_it_was_shown_is_not_approved(
+    asked: ConsentHarness, meanwhile: Callable[[ConsentHarness], None]
+) -> None:
+    asked.clips.covered = [[(0.0, 0.0), (0.5, 0.0), (0.5, 0.5)]]
+    hash_shown = shown(asked)
+    meanwhile(asked)
+    with pytest.raises(CommandError, match="not what you were shown"):
+        asked.consent_service.approve(ID, hash_shown)
+    assert asked.states() == ["offered"]
+    asked.consent_service.approve(ID, shown(asked))
+    assert asked.states() == ["approved"]
+
+
+def test_a_yes_to_less_is_no_yes_to_all_and_the_other_way_round(asked: ConsentHarness) -> None:
+    less = Choice(spans={"one": None})
+    with pytest.raises(CommandError):
+        asked.consent_service.approve(ID, shown(asked, less))
+    with pytest.raises(CommandError):
+        asked.consent_service.approve(ID, shown(asked), less)
+    asked.consent_service.approve(ID, shown(asked, less), less)
+    approved = asked.ledger()[-1]["data"]
+    assert [clip["id"] for clip in approved["offer"]["clips"]] == ["one"]
+    assert offer_hash(approved["offer"]) == approved["offer_hash"] == shown_hash(asked)
+
+
+def shown_hash(house: ConsentHarness) -> str:
+    told: str = house.consent_service.request(ID)["approved_hash"]
+    return told
+
+
+def test_a_choice_reaches_no_further_than_the_window(asked: ConsentHarness) -> None:
+    far = Choice(spans={"one": (0, 4_102_444_800 * US), "another": None})
+    clips = asked.consent_service.request(ID, far)["offer"]["clips"]
+    assert [clip["id"] for clip in clips] == ["one"]
+    assert clips == asked.consent_service.request(ID)["offer"]["clips"][:1]
+
+
+def test_nothing_can_be_approved_twice_or_empty_or_late(asked: ConsentHarness) -> None:
+    with pytest.raises(CommandError, match="nothing to share"):
+        asked.consent_service.approve(ID, shown(asked, Choice(spans={})), Choice(spans={}))
+    yes = shown(asked)
+    asked.consent_service.approve(ID, yes)
+    with pytest.raises(CommandError, match="approved"):
+        asked.consent_service.approve(ID, yes)
+    asked.clock.wall_s += 72 * 3600 + 1
+    asked.step()
+    assert asked.states() == ["expired"]
+    with pytest.raises(CommandError):
+        asked.consent_service.approve(ID, yes)
+
+
+LEAVES = [
+    ("clips", 0, "frames"),
+    ("clips", 0, "sha256"),
+    ("clips", 0, "start"),
+    ("clips", 0, "last_us"),
+    ("recipient", "age"),
+    ("upload", "origin"),
+    ("masks",),
+    ("audio",),
+    ("cut",),
+    ("request_sha256",),
+    ("record_sha256",),
+]
+
+
+@pytest.mark.parametrize("place", LEAVES, ids=str)
+def test_the_hash_covers_every_part_of_the_offer(asked: ConsentHarness, place: tuple[Any, ...]) -> None:
+    told = asked.consent_service.request(ID)
+    changed = json.loads(json.dumps(told["offer"]))
+    inner = changed
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = "changed"
+    assert offer_hash(told["offer"]) == told["offer_hash"] != offer_hash(changed)
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers(-(2**50), 2**50) | st.text(max_size=5), max_size=5))
+def test_the_hash_does_not_depend_on_the_order_of_members(what: dict[str, Any]) -> None:
+    assert offer_hash(what) == offer_hash(dict(reversed(what.items())))
+
+
+# --- 3 and 4: nothing can be learnt, and the position stays ---------------------------------------
+
+
+def outside(folder: Path) -> dict[str, bytes]:
+    """Return everything that the courier, and so the world, could ever see of a house."""
+    return {path.name: path.read_bytes() for path in sorted((folder / "spool/out").iterdir())}
+
+
+def test_what_the_outside_sees_is_the_same_whatever_the_house_is_and_does(tmp_path: Path) -> None:
+    def far(house: ConsentHarness) -> None:
+        # Half a kilometre: outside the area, in the same cell.
+        house.config = house.config.model_copy(update={"latitude": house.config.latitude + 0.005})
+        house.consent_service.inbox_worker.configure(house.config)
+
+    def no_camera(house: ConsentHarness) -> None:
+        house.clips.kept = []
+
+    def nothing(house: ConsentHarness) -> None: ...
+
+    seen = []
+    for number, (before, after) in enumerate(
+        [
+            (nothing, nothing),
+            (far, nothing),
+            (no_camera, nothing),
+            (nothing, lambda house: house.consent_service.decline(ID)),
+            (nothing, lambda house: house.consent_service.approve(ID, shown(house))),
+            (nothing, lambda house: house.consent_service.unpin("paris-example")),
+        ]
+    ):
+        house = ConsentHarness(tmp_path / str(number))
+        before(house)
+        house.pin()
+        house.hear(("request", make.ask()), ("notice", make.tell()), ("request", b"junk"))
+        after(house)
+        house.step()
+        told = outside(house.folder)
+        told["settings.json"] = told["settings.json"].replace(str(house.folder).encode(), b"")
+        seen.append(told)
+    assert len(seen) > 3
+    assert all(told == seen[0] for told in seen)
+    assert sorted(seen[0]) == ["read", "settings.json"]
+
+
+def test_the_position_is_nowhere_but_in_the_configuration(asked: ConsentHarness) -> None:
+    asked.hear(("notice", make.tell()))
+    asked.consent_service.approve(ID, shown(asked))
+    asked.step()
+    for digits in (str(make.PLACE[0]), str(make.PLACE[1])):
+        for path in asked.folder.rglob("*"):
+            if path.is_file() and path.suffix != ".in":
+                # What others sent may name the place that they ask about; what the house wrote itself may
+                # not.
+                own = path.read_bytes() if "ledger" not in path.name else own_words(asked)
+                assert digits.encode() not in own, path
+        assert digits not in repr([fact for fact in asked.facts if isinstance(fact, LedgerReport)])
+
+
+def own_words(house: ConsentHarness) -> bytes:
+    return json.dumps(house.ledger()).encode()
+
+
+# --- 5: a request can only choose among what was pinned --------------------------------------------
+
+
+def test_the_destination_is_the_pinned_record_s_and_never_the_request_s(asked: ConsentHarness) -> None:
+    told = asked.consent_service.request(ID)["offer"]
+    assert told["upload"] == make.RECORD_SAID["uploads"][0]
+    assert told["recipient"] == make.RECORD_SAID["recipients"][0]
+    asked.consent_service.rotate(a_record(serial=4, uploads=[]))
+    with pytest.raises(CommandError, match="taken away"):
+        asked.consent_service.request(ID)
+    with pytest.raises(CommandError):
+        asked.consent_service.approve(ID, "0" * 64)
+
+
+def test_a_recipient_that_nothing_can_be_sealed_for_is_not_pinned(tmp_path: Path) -> None:
+    house = ConsentHarness(tmp_path)
+    low_order = "age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z"
+    broken = "age1" + "q" * 58
+    for age in (low_order, broken):
+        content = a_record(recipients=[{"name": "evidence", "age": age}])
+        with pytest.raises(CommandError, match="sealed"):
+            house.consent_service.pin(content, keys.spoken(make.kid(make.AGENCY)))
+    assert house.consent_service.senders() == []
+
+
+# --- 8: nothing approves but the owner ------------------------------------------------------------
+
+
+def test_one_place_in_the_code_approves_and_who_calls_it_has_asked_the_owner() -> None:
+    sources = {path: path.read_text() for path in SOURCE.rglob("*.py")}
+    approving = [str(path.relative_to(SOURCE)) for path, text in sources.items() if "Step.APPROVE" in text]
+    assert sorted(approving) == ["consent/states.py", "consent_service/service.py"]
+    calls = [
+        str(path.relative_to(SOURCE)) for path, text in sources.items() if re.search(r"\.approve\(", text)
+    ]
+    assert calls == ["web/routes_consent.py"]
+    route = sources[SOURCE / "web/routes_consent.py"]
+    body = route[route.index('"/requests/{request_id}/approve"') :]
+    assert body.index("sure(request, body.password)") < body.index("home.consent.approve(")
+    assert "approve" not in sources[SOURCE / "mqtt/publisher.py"]
+    assert "approve" not in sources[SOURCE / "daemon/controller.py"]
+
+
+def test_whatever_is_heard_and_however_long_nothing_is_approved(asked: ConsentHarness) -> None:
+    for name in ("auto_approve", "emergency", "approved", "priority"):
+        asked.hear(
+            ("request", make.ask(id=f"01KA{name.upper():0>22}".replace("_", "0")[:26], **{name: True}))
+        )
+    for _ in range(20):
+        asked.clock.wall_s += 12 * 3600
+        asked.step()
+    assert State.APPROVED not in {entry["data"].get("to") for entry in asked.ledger()}
+    assert asked.states() == ["expired"]
+
+
+def test_the_page_s_protocol_has_no_other_way_to_a_yes() -> None:
+    names = {name for name in vars(Consent) if not name.startswith("_")}
+    assert {name for name in names if re.search("approve|allow|grant|consent|accept", name)} == {"approve"}
+
+
+# --- 9: the owner can see everything --------------------------------------------------------------
+
+
+def test_the_export_holds_what_passed_the_gate_as_it_came_and_what_was_refused(asked: ConsentHarness) -> None:
+    junk = [b"junk %d" % number for number in range(150)]
+    alert = make.tell()
+    asked.hear(
+        ("notice", alert), *(("request", each) for each in junk), ("request", make.ask(agency="x-y-z"))
+    )
+    asked.consent_service.decline(ID)
+    ledger = Ledger(asked.folder / "ledger.db", read_only=True)
+    lines = [json.loads(line) for line in export_text(ledger)]
+    bodies = {base64_of(line["body_base64"]) for line in lines if line.get("body_base64") and "entry" in line}
+    assert {make.ask(), alert} <= bodies
+    steps = [line["entry"]["data"]["to"] for line in lines if line.get("entry", {}).get("kind") == "request"]
+    assert steps == ["received", "offered", "declined"]
+    counted = {line["refused"]["reason"]: line["refused"]["count"] for line in lines if "refused" in line}
+    assert counted == {"not_compact": 150, "wrong_sender": 1}
+    kept = [base64_of(line["body_base64"]) for line in lines if "refused_body" in line]
+    assert kept == junk[:100]
+
+
+def base64_of(text: str) -> bytes:
+    return base64.b64decode(text)
+
+
+def test_each_refusal_has_a_sentence_for_the_owner(asked: ConsentHarness) -> None:
+    asked.hear(("request", b"junk"), ("notice", b"junk"), ("feed:none", b"junk"))
+    for row in asked.consent_service.ledger(10)["refused"]:
+        assert row["sentence"]
+
+
+# --- durability, clocks, trouble ------------------------------------------------------------------
+
+
+def everything(consent_service: ConsentService) -> tuple[Any, ...]:
+    return (
+        consent_service.requests(),
+        consent_service.notices(),
+        consent_service.senders(),
+        consent_service.feeds(),
+    )
+
+
+def test_everything_is_known_again_after_a_restart(asked: ConsentHarness) -> None:
+    asked.hear(("notice", make.tell()))
+    asked.consent_service.add_feed("weather", "https://weather.example/cap")
+    asked.consent_service.approve(ID, shown(asked))
+    before = everything(asked.consent_service)
+    head = asked.consent_service.ledger(1)["head"]
+    asked.open()
+    assert everything(asked.consent_service) == before
+    assert asked.consent_service.ledger(1)["head"] == head
+    asked.hear(("request", make.ask()))
+    assert asked.states() == ["approved"]
+
+
+def test_a_broken_ledger_hears_and_decides_nothing_and_says_so(asked: ConsentHarness) -> None:
+    db = sqlite3.connect(asked.folder / "ledger.db")
+    db.execute("DROP TRIGGER entry_stays")
+    db.execute("UPDATE entry SET text = replace(text, 'offered', 'approved')")
+    db.commit()
+    db.close()
+    asked.facts.clear()
+    asked.open()
+    faults = [fact for fact in asked.facts if isinstance(fact, Fault) and fact.code == "ledger_broken"]
+    assert [fault.active for fault in faults] == [True]
+    asked.hear(("request", make.ask(id="01KA0000000000000000000099")))
+    for call in (
+        asked.consent_service.requests,
+        lambda: asked.consent_service.decline(ID),
+        asked.consent_service.senders,
+    ):
+        with pytest.raises(CommandError, match="ledger"):
+            call()
+    assert list((asked.folder / "spool/in").iterdir())  # it waits for a ledger that can be believed
+
+
+def test_a_clock_that_lags_behind_the_ledger_makes_everything_wait(asked: ConsentHarness) -> None:
+    asked.clock.wall_s = 1_000
+    asked.hear(("request", make.ask(id="01KA0000000000000000000099", case="later")))
+    assert asked.states() == ["offered"]
+    raised = [fact for fact in asked.facts if isinstance(fact, Fault) and fact.code == "clock_behind"]
+    assert raised[-1].active
+    asked.clock.wall_s = make.NOW
+    asked.step()
+    assert sorted(asked.states()) == ["offered", "offered"]
+
+
+def test_a_match_waits_until_the_index_can_be_read(
+    house: ConsentHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_yet(_start_us: int, _end_us: int) -> bool:
+        raise CommandError("the index cannot be read yet")
+
+    with monkeypatch.context() as context:
+        context.setattr(house.clips, "has", not_yet)
+        house.hear(("request", make.ask()))
+        assert house.states() == ["received"]
+    house.step()
+    assert house.states() == ["offered"]
+
+
+def test_every_request_costs_the_same_look_whether_the_house_is_in_its_area_or_not(
+    house: ConsentHarness,
+) -> None:
+    house.hear(("request", make.ask()))
+    inside = house.clips.asked
+    far = make.area.circle(2.2945, 48.8784, 250, 16)
+    house.hear(("request", make.ask(id="01KA0000000000000000000098", area=far, case="far")))
+    assert house.clips.asked == 2 * inside
+
+
+def test_a_gate_that_fails_refuses_and_does_not_end_the_bell(
+    house: ConsentHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> list[Any]:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as context:
+        context.setattr("device.consent_service.inbox_worker.validation.heard", fail)
+        house.hear(("request", make.ask()))
+    assert [row["reason"] for row in house.consent_service.ledger(1)["refused"]] == ["gate_failed"]
+    assert [fact.code for fact in house.facts if isinstance(fact, Fault) and fact.active] == ["gate_failed"]
+    house.hear(("request", make.ask()))
+    assert house.states() == ["offered"]
+
+
+def test_nothing_is_approved_while_the_clock_is_not_set(asked: ConsentHarness) -> None:
+    yes = shown(asked)
+    asked.clock.wall_s = 1_000
+    with pytest.raises(CommandError, match="clock"):
+        asked.consent_service.approve(ID, yes)
+    asked.clock.wall_s = make.NOW
+    asked.consent_service.approve(ID, yes)
+
+
+def test_a_notice_still_says_who_signed_it_when_he_is_unpinned(asked: ConsentHarness) -> None:
+    asked.hear(("notice", make.tell()))
+    asked.consent_service.unpin("paris-example")
+    assert [row["signed_by"] for row in asked.consent_service.notices()] == ["paris-example"]
+
+
+def test_a_ca_file_that_is_gone_is_a_fault_and_no_crash(asked: ConsentHarness) -> None:
+    broken = asked.config.model_copy(update={"broker_ca_file": "/nowhere/ca.pem"})
+    asked.consent_service.inbox_worker.configure(broken)
+    asked.facts.clear()
+    asked.step()
+    raised = [fact for fact in asked.facts if isinstance(fact, Fault) and fact.active]
+    assert {fact.code for fact in raised} == {"spool"}
+    assert "/nowhere/ca.pem" in raised[0].text
+
+
+def standing(house: ConsentHarness) -> set[str]:
+    """Return the faults that stand."""
+    last = {fact.code: fact.active for fact in house.facts if isinstance(fact, Fault)}
+    return {code for code, active in last.items() if active}
+
+
+def says(house: ConsentHarness, how: dict[str, str]) -> None:
+    path = house.folder / "spool/in/status.json"
+    path.write_text(json.dumps({"v": 1, "how": how, "dropped": 0}))
+    os.utime(path, (house.clock.wall_s, house.clock.wall_s))
+
+
+def test_the_owner_is_told_when_nobody_hears_the_neighbourhood_for_him(house: ConsentHarness) -> None:
+    def after(seconds: int, how: dict[str, str] | None) -> set[str]:
+        house.clock.wall_s += seconds
+        if how is not None:
+            says(house, how)
+        house.step()
+        return standing(house)
+
+    house.step()
+    assert after(60, None) == set()  # it may be starting
+    assert after(1000, None) == {"courier_silent"}
+    assert after(10, {"server": "up"}) == set()
+    assert after(600, None) == set()
+    assert after(600, None) == {"courier_silent"}
+    assert after(10, {"server": "town.example:8883: refused"}) == set()
+    assert after(1000, {"server": "town.example:8883: refused"}) == {"server_down"}
+    assert after(10, {"server": "up"}) == set()
+    for hostile in ("[]", "{", '{"how": 1}', '{"how": {"server": "\\u0007"}}'):
+        (house.folder / "spool/in/status.json").write_text(hostile)
+        house.step()
+    house.consent_service.inbox_worker.configure(NeighbourhoodConfig())
+    assert after(10_000, None) == set()
+
+
+def test_of_many_who_say_yes_at_once_one_has_said_it(asked: ConsentHarness) -> None:
+    yes = shown(asked)
+    together = threading.Barrier(8)
+    outcomes: list[str] = []
+
+    def approve() -> None:
+        together.wait()
+        try:
+            asked.consent_service.approve(ID, yes)
+            outcomes.append("approved")
+        except CommandError:
+            outcomes.append("refused")
+
+    threads = [threading.Thread(target=approve) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["approved", *["refused"] * 7]
+    assert [entry["data"].get("to") for entry in asked.ledger()].count("approved") == 1

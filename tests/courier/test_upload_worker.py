@@ -1,0 +1,484 @@
+"""A parcel on its way to its store: real courier, real tus server, real lies, on an island of its own.
+
+Nothing here switches the courier's address check off: the namespace makes the addresses real.
+"""
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from device.courier.upload_attempt import CHUNK_BYTES, SEGMENT_BYTES
+from device.spool.parcels import UploadReport
+from scripts.verification.network_namespace import STORE_ADDRESS, Island
+from scripts.verification.store import HOST, S3Store, Store
+from scripts.verification.tampering import changed
+from server.dev_processes import Process
+from server.dev_server import make_certificates
+from tests import needs
+from tests.courier import hostile_store
+from tests.courier.harness import CourierHarness
+from tests.support.doorbell import wait_for
+
+pytestmark = [pytest.mark.namespace, pytest.mark.node]
+
+OTHER_ADDRESS, V6_ADDRESS = "5.46.46.46", "2a0c:5a00::45"
+PRIVATE = ("127.0.0.1", "10.1.2.3", "192.168.7.7", "169.254.1.1", "100.64.0.9", "fd00::5", "::1")
+LYING = "lying.example"
+ROOT = Path(__file__).parents[2]
+NAMES = {
+    HOST: STORE_ADDRESS,
+    "bucket.example": STORE_ADDRESS,
+    LYING: STORE_ADDRESS,
+    "elsewhere.example": OTHER_ADDRESS,
+    "six.example": V6_ADDRESS,
+    **{f"private{number}.example": address for number, address in enumerate(PRIVATE)},
+}
+
+
+@pytest.fixture(scope="module")
+def island(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Island]:
+    with Island(tmp_path_factory.mktemp("island"), NAMES) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, island: Island) -> Iterator[Store]:
+    with Store(tmp_path_factory.mktemp("store"), island) as made:
+        yield made
+
+
+@pytest.fixture
+def box(tmp_path: Path, island: Island, store: Store) -> Iterator[CourierHarness]:
+    made = CourierHarness(tmp_path / "box", island, store.ca)
+    yield made
+    made.stop()
+
+
+def arrived(store: Store, report: UploadReport) -> str:
+    return hashlib.sha256(store.parcels()[report.place.rsplit("/", 1)[1]].read_bytes()).hexdigest()
+
+
+def in_store(store: Store, report: UploadReport) -> int | None:
+    path = store.files / report.place.rsplit("/", 1)[1]
+    return path.stat().st_size if path.exists() else None
+
+
+def test_a_parcel_arrives_whole_and_the_receipt_is_bound_to_it(box: CourierHarness, store: Store) -> None:
+    box.start()
+    digest = box.parcel(store.origin, 20_000_001)
+    report = box.ends(digest, "stored")
+    assert arrived(store, report) == digest
+    assert report.receipt is not None
+    assert {name: report.receipt[name] for name in ("sha256", "size_bytes", "kind", "origin")} == {
+        "sha256": digest,
+        "size_bytes": 20_000_001,
+        "kind": "tus",
+        "origin": store.origin,
+    }
+    said = report.receipt["said"]
+    assert said["upload-offset"] == "20000001"
+
+
+def test_a_withdrawal_is_honoured_within_a_chunk_and_the_store_is_told_to_forget(
+    box: CourierHarness, store: Store
+) -> None:
+    box.limits(kbps=16_000)
+    box.start()
+    digest = box.parcel(store.origin, 30_000_000)
+    before = wait_for("some of it", lambda: sent(box, store, digest))
+    box.withdraw(digest)
+    report = box.ends(digest, "ended")
+    assert "deleted" in report.why
+    assert in_store(store, report) is None
+    # Known exactly: what was handed to the network, not the segment that might have been.
+    assert before <= report.left_bytes < 30_000_000
+    assert report.left_bytes % CHUNK_BYTES == 0
+    assert report.receipt is None
+
+
+def sent(box: CourierHarness, store: Store, digest: str) -> int:
+    report = box.report(digest)
+    return (in_store(store, report) or 0) if report and report.place else 0
+
+
+def test_a_killed_courier_goes_on_where_the_store_stands(box: CourierHarness, store: Store) -> None:
+    box.limits(kbps=40_000)
+    box.start()
+    digest = box.parcel(store.origin, 20_000_000)
+    for _ in range(3):
+        before = sent(box, store, digest)
+        wait_for("more of it", lambda before=before: sent(box, store, digest) > before)  # type: ignore[misc]
+        box.stop(signal.SIGKILL)
+        box.start()
+    report = box.ends(digest, "stored")
+    assert arrived(store, report) == digest
+    assert len([each for each in store.parcels() if each == report.place.rsplit("/", 1)[1]]) == 1
+
+
+def test_a_courier_killed_at_a_withdrawal_has_the_store_forget_when_it_is_back(
+    box: CourierHarness, store: Store
+) -> None:
+    box.limits(kbps=16_000)
+    box.start()
+    digest = box.parcel(store.origin, 30_000_000)
+    before = wait_for("some of it", lambda: sent(box, store, digest))
+    box.stop(signal.SIGKILL)
+    box.withdraw(digest)
+    box.start()
+    report = box.ends(digest, "ended")
+    assert in_store(store, report) is None
+    # Not known exactly: what may have left was written down before it did.
+    assert before <= report.left_bytes == SEGMENT_BYTES
+
+
+def test_an_outage_is_waited_out(box: CourierHarness, store: Store) -> None:
+    box.limits(kbps=40_000)
+    box.start()
+    digest = box.parcel(store.origin, 20_000_000)
+    wait_for("some of it", lambda: sent(box, store, digest))
+    store.stop()
+    wait_for("the courier's word", lambda: "evidence.example" in box.status())
+    store.start()
+    assert arrived(store, box.ends(digest, "stored")) == digest
+
+
+def test_what_is_not_delivered_when_the_approval_ends_goes_no_further(
+    box: CourierHarness, store: Store
+) -> None:
+    box.limits(kbps=16_000)
+    box.start()
+    digest = box.parcel(store.origin, 60_000_000, lasts_s=10)
+    report = box.ends(digest, "ended")
+    assert in_store(store, report) is None
+    assert 0 < report.left_bytes < 60_000_000
+
+
+def test_outside_the_hours_that_were_set_nothing_is_sent(box: CourierHarness, store: Store) -> None:
+    hour = (time.localtime().tm_hour + 12) % 24
+    box.limits(hours=f"{hour:02d}:00-{(hour + 1) % 24:02d}:00")
+    box.start()
+    digest = box.parcel(store.origin)
+    wait_for("the courier's word", lambda: "waits for the hours" in box.status())
+    assert box.report(digest) is None
+    box.limits()
+    box.ends(digest, "stored")
+
+
+def test_a_parcel_that_is_not_what_its_grant_says_goes_nowhere(box: CourierHarness, store: Store) -> None:
+    digest = box.parcel(store.origin)
+    path = box.folder / f"out/{digest}.parcel"
+    path.write_bytes(changed(path.read_bytes()))
+    box.start()
+    report = box.ends(digest, "refused")
+    assert "not what its grant says" in report.why
+    assert report.left_bytes == 0
+
+
+@pytest.mark.long
+def test_a_store_that_moved_is_found_at_its_new_address(
+    box: CourierHarness, store: Store, island: Island
+) -> None:
+    box.limits(kbps=40_000)
+    box.start()
+    digest = box.parcel(store.origin, 20_000_000)
+    wait_for("some of it", lambda: sent(box, store, digest))
+    try:
+        island.names({HOST: OTHER_ADDRESS})
+        store.stop()
+        store.start()
+        assert arrived(store, box.ends(digest, "stored")) == digest
+    finally:
+        island.names(NAMES)
+
+
+# --- the second kind of store -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory, island: Island) -> Iterator[S3Store]:
+    needs.require("server")
+    island.names(NAMES)
+    with S3Store(tmp_path_factory.mktemp("bucket"), island) as made:
+        yield made
+
+
+@pytest.fixture
+def s3_box(tmp_path: Path, island: Island, bucket: S3Store) -> Iterator[CourierHarness]:
+    island.names(NAMES)
+    made = CourierHarness(tmp_path / "box", island, bucket.ca)
+    yield made
+    made.stop()
+
+
+def test_a_parcel_arrives_in_an_s3_store_by_signed_addresses(s3_box: CourierHarness, bucket: S3Store) -> None:
+    s3_box.start()
+    digest = s3_box.parcel(bucket.origin, 20_000_001, kind="s3")
+    report = s3_box.ends(digest, "stored")
+    (kept,) = [path for path in bucket.objects() if digest in path.name]
+    assert hashlib.sha256(kept.read_bytes()).hexdigest() == digest
+    assert report.receipt is not None
+    assert report.receipt["kind"] == "s3"
+    assert report.receipt["said"]["parts"] == "3"
+    assert report.receipt["said"]["etag"]
+
+
+def test_a_killed_courier_goes_on_with_the_next_part(s3_box: CourierHarness, bucket: S3Store) -> None:
+    s3_box.limits(kbps=60_000)
+    s3_box.start()
+    digest = s3_box.parcel(bucket.origin, 30_000_000, kind="s3")
+
+    def parts() -> int:
+        report = s3_box.report(digest)
+        return len(report.parts) if report else 0
+
+    wait_for("a part", lambda: parts() >= 1)
+    s3_box.stop(signal.SIGKILL)
+    before = s3_box.report(digest)
+    assert before
+    s3_box.start()
+    report = s3_box.ends(digest, "stored")
+    assert report.place == before.place
+    assert report.parts[: len(before.parts)] == before.parts
+    (kept,) = [path for path in bucket.objects() if digest in path.name]
+    assert hashlib.sha256(kept.read_bytes()).hexdigest() == digest
+
+
+def test_a_withdrawn_part_of_a_parcel_is_aborted(lie: Callable[[str], tuple["Liar", CourierHarness]]) -> None:
+    told, box = lie("s3-honest", kbps=MIDWAY_KBPS)
+    report = withdrawn_midway(box, told.origin)
+    assert "deleted" in report.why
+    assert told.requests()[-1]["method"] == "DELETE"
+
+
+def test_a_store_that_cannot_abort_is_quoted(s3_box: CourierHarness, bucket: S3Store) -> None:
+    s3_box.limits(kbps=MIDWAY_KBPS)
+    s3_box.start()
+    report = withdrawn_midway(s3_box, bucket.origin)
+    assert "did not delete what it had: it answered 405" in report.why  # s3rver knows no abort
+    assert [path for path in bucket.objects() if report.sha256 in path.name] == []
+
+
+MIDWAY_KBPS = 24_000
+"""30 MB take ten seconds."""
+
+
+def withdrawn_midway(box: CourierHarness, origin: str) -> UploadReport:
+    digest = box.parcel(origin, 30_000_000, kind="s3")
+
+    def begun() -> bool:
+        report = box.report(digest)
+        return report is not None and report.left_bytes > 0
+
+    wait_for("a beginning", begun)
+    box.withdraw(digest)
+    report = box.ends(digest, "ended")
+    assert 0 < report.left_bytes < 30_000_000
+    assert report.receipt is None
+    return report
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [("s3-elsewhere", "another place"), ("s3-prefix", "another place"), ("s3-tiny", "do not fit")],
+)
+def test_signed_addresses_of_another_origin_are_not_followed(
+    what: str, why: str, lie: Callable[[str], tuple["Liar", CourierHarness]]
+) -> None:
+    told, box = lie(what)
+    digest = box.parcel(told.origin, kind="s3")
+    report = box.ends(digest, "refused")
+    assert why in report.why
+    assert (report.left_bytes, report.receipt) == (0, None)
+    assert {request["method"] for request in told.requests()} == {"POST"}
+
+
+def test_an_s3_store_that_fails_after_it_said_yes_is_not_believed(
+    lie: Callable[[str], tuple["Liar", CourierHarness]],
+) -> None:
+    told, box = lie("s3-late-error")
+    digest = box.parcel(told.origin, kind="s3")
+    wait_for("a second try", lambda: len([r for r in told.requests() if r["path"] == "/complete"]) >= 2)
+    report = box.report(digest)
+    assert report
+    assert (report.state, report.receipt) == ("sending", None)
+
+
+# --- stores that lie (specs: F18) -----------------------------------------------------------------
+
+PORT = 8443
+REFUSED = {
+    "redirects-create": "elsewhere",
+    "redirects-patch": "elsewhere",
+    "elsewhere": "another place",
+    "elsewhere-path": "another place",
+    "traversal": "another place",
+    "ahead": "was sent",
+    "behind": "another size",
+    "forgets": "keeps losing",
+    "other-length": "another size",
+    "last-lies": "another size",
+}
+WAITS = ("500", "huge-answer", "garbage")
+MENDS = ("honest", "no-offset", "half-answer", "conflict")
+
+
+class Liar:
+    """A lying store, started with one lie."""
+
+    def __init__(self, folder: Path, island: Island, what: str, cert: Path, port: int) -> None:
+        self.log = folder / "requests"
+        self.log.touch()
+        self.origin = f"https://{LYING}:{port}"
+        words = [what, port, cert / "server.pem", cert / "server-key.pem", self.log]
+        self.process = Process(
+            island.command(sys.executable, "-m", "tests.courier.hostile_store", *map(str, words)),
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+        )
+        assert self.process.stdout
+        assert self.process.stdout.readline() == b"ready\n"
+
+    def requests(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def stop(self) -> None:
+        self.process.end(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lying")
+    make_certificates(folder, LYING)
+    return folder
+
+
+@pytest.fixture
+def lie(
+    tmp_path: Path, island: Island, certificates: Path
+) -> Iterator[Callable[[str], tuple[Liar, CourierHarness]]]:
+    island.names(NAMES)
+    made: list[Liar | CourierHarness] = []
+
+    def start(what: str, *, kbps: int = 0) -> tuple[Liar, CourierHarness]:
+        assert what in hostile_store.LIES
+        told = Liar(tmp_path, island, what, certificates, 8400 + hostile_store.LIES.index(what))
+        box = CourierHarness(tmp_path / "box", island, certificates / "ca.pem")
+        made.extend((told, box))
+        if kbps:
+            box.limits(kbps=kbps)
+        box.start()
+        return told, box
+
+    yield start
+    for each in made:
+        each.stop()
+
+
+@pytest.mark.parametrize("what", list(REFUSED))
+def test_a_store_that_does_what_no_honest_one_does_is_given_up(
+    what: str, lie: Callable[[str], tuple[Liar, CourierHarness]]
+) -> None:
+    told, box = lie(what)
+    digest = box.parcel(told.origin)
+    report = box.ends(digest, "refused")
+    assert REFUSED[what] in report.why
+    assert report.receipt is None
+    # Not a byte elsewhere, and none that was not written down before.
+    assert {request["host"] for request in told.requests()} == {told.origin.removeprefix("https://")}
+    seen = sum(int(str(request["bytes"])) for request in told.requests())
+    assert seen <= 3 * 300_000
+    if what in ("redirects-create", "elsewhere", "elsewhere-path", "traversal"):
+        assert (seen, report.left_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("what", WAITS)
+def test_a_store_that_stumbles_is_asked_again_later(
+    what: str, lie: Callable[[str], tuple[Liar, CourierHarness]]
+) -> None:
+    told, box = lie(what)
+    digest = box.parcel(told.origin)
+    wait_for("a second try", lambda: len(told.requests()) >= 2)
+    report = box.report(digest)
+    assert report is None or (report.state == "sending" and report.left_bytes == 0)
+    assert LYING in box.status()
+
+
+@pytest.mark.parametrize("what", MENDS)
+def test_a_store_that_has_it_after_all_is_believed_once_it_says_so(
+    what: str, lie: Callable[[str], tuple[Liar, CourierHarness]]
+) -> None:
+    told, box = lie(what)
+    digest = box.parcel(told.origin)
+    assert box.ends(digest, "stored").left_bytes == 300_000
+    assert sum(int(str(request["bytes"])) for request in told.requests()) == 300_000
+
+
+@pytest.mark.long
+def test_a_store_that_stalls_is_left_after_a_while(lie: Callable[[str], tuple[Liar, CourierHarness]]) -> None:
+    told, box = lie("stalls")
+    box.parcel(told.origin, 20_000_000)
+    wait_for("the courier's word", lambda: LYING in box.status())
+
+
+@pytest.mark.parametrize("number", range(len(PRIVATE)))
+def test_a_store_at_an_address_of_the_home_is_never_connected_to(
+    number: int, tmp_path: Path, island: Island, box: CourierHarness
+) -> None:
+    island.names(NAMES)
+    folder = tmp_path / "private"
+    make_certificates(folder_made(folder), f"private{number}.example")
+    log = folder / "requests"
+    log.touch()
+    words = ["honest", 8500 + number, folder / "server.pem", folder / "server-key.pem", log]
+    process = Process(
+        island.command(sys.executable, "-m", "tests.courier.hostile_store", *map(str, words)),
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    try:
+        assert process.stdout
+        process.stdout.readline()
+        box.ca = folder / "ca.pem"
+        box.start()
+        digest = box.parcel(f"https://private{number}.example:{8500 + number}")
+        wait_for("the courier's word", lambda: "not on the internet" in box.status())
+        assert box.report(digest) is None
+        assert log.read_text() == ""
+    finally:
+        process.end(signal.SIGKILL)
+
+
+def folder_made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def test_a_store_with_another_certificate_gets_nothing(
+    lie: Callable[[str], tuple[Liar, CourierHarness]], tmp_path: Path
+) -> None:
+    told, box = lie("honest")
+    box.stop()
+    make_certificates(folder_made(tmp_path / "other"), LYING)
+    box.ca = tmp_path / "other/ca.pem"
+    box.start()
+    digest = box.parcel(told.origin)
+    wait_for("the courier's word", lambda: "certificate" in box.status().lower())
+    assert box.report(digest) is None
+    assert told.requests() == []
+
+
+def test_a_store_under_another_name_gets_nothing(
+    lie: Callable[[str], tuple[Liar, CourierHarness]], island: Island
+) -> None:
+    told, box = lie("honest")
+    digest = box.parcel(told.origin.replace(LYING, HOST))
+    wait_for("the courier's word", lambda: "certificate" in box.status().lower())
+    assert box.report(digest) is None
+    assert told.requests() == []

@@ -1,0 +1,275 @@
+"""The controller with time handed in: what stands as a fault, and when."""
+
+import json
+import queue
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device.config import ChimeConfig, Config
+from device.daemon.controller import Controller
+from device.events import (
+    ButtonState,
+    CameraReport,
+    ClipAsked,
+    ConsentStep,
+    Fact,
+    LedgerReport,
+    LinkReport,
+    NoticeHeard,
+    Pressed,
+    SettingAsked,
+    StoreReport,
+)
+from device.policy.episode import ClipOrder, OpenClip
+from device.policy.settings import Settings
+from device.system.board import temperature_c, throttling
+from device.system.clock import ClockFlag
+from device.system.sd_notify import Notifier
+
+
+class Time:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now_us = 1_000_000_000
+
+    def mono_us(self) -> int:
+        return self.now_us
+
+    def wall_us(self) -> int:
+        return 1_790_000_000_000_000 + self.now_us
+
+    def flag(self) -> ClockFlag:
+        return "synchronised"
+
+
+class Told:
+    """A sink that remembers."""
+
+    def __init__(self) -> None:
+        self.retained: dict[str, str] = {}
+        self.facts: list[tuple[str, dict[str, Any]]] = []
+        self.clips: list[ClipOrder] = []
+        self.notices: list[tuple[str, bool]] = []
+
+    def retain(self, subtopic: str, payload: str) -> None:
+        self.retained[subtopic] = payload
+
+    def log_fact(self, kind: str, *, fields: dict[str, Any], **_: object) -> None:
+        self.facts.append((kind, fields))
+
+    def clip(self, order: ClipOrder) -> None:
+        self.clips.append(order)
+
+    def notice(self, notice: dict[str, Any], *, announce: bool) -> None:
+        self.notices.append((notice["severity"], announce))
+
+    def press(self, *_: object) -> None: ...
+    def ring(self) -> None: ...
+    def flush(self) -> None: ...
+    def settle(self, _: int, *, late: bool) -> None: ...
+    def save(self, _: Settings) -> None: ...
+
+
+class HeldButton:
+    held = 0
+
+    def healthy(self) -> bool:
+        return True
+
+    def held_us(self, _: int) -> int:
+        return self.held
+
+
+class ControllerHarness:
+    """A controller, its time, and what it told."""
+
+    def __init__(self) -> None:
+        self.time, self.told, self.button = Time(), Told(), HeldButton()
+        inbox: queue.SimpleQueue[Fact] = queue.SimpleQueue()
+        self.controller = Controller(
+            config=Config(),
+            clock=self.time,
+            sink=self.told,
+            settings=Settings(),
+            notifier=Notifier(""),
+            inbox=inbox,
+        )
+        self.controller.button = self.button
+
+    def after(self, seconds: float) -> list[str]:
+        """Let time pass; return the codes of the faults that stand then."""
+        self.time.now_us += int(seconds * 1e6)
+        self.controller.tick()
+        return [fault["code"] for fault in self.controller.status()["faults"]]
+
+
+@pytest.fixture
+def house() -> ControllerHarness:
+    return ControllerHarness()
+
+
+def live(house: ControllerHarness) -> CameraReport:
+    now_us = house.time.now_us
+    return CameraReport(mono_us=now_us, kind="scene", state="live", fps=15, last_frame_us=now_us)
+
+
+def test_a_camera_that_falls_silent_is_a_fault_within_five_seconds(house: ControllerHarness) -> None:
+    house.controller.take(live(house))
+    assert house.after(3.9) == []
+    assert house.after(0.3) == ["camera_stalled"]
+    house.controller.take(live(house))
+    assert house.after(0.25) == []
+    assert [kind for kind, _ in house.told.facts] == ["fault_raised", "fault_cleared"]
+
+
+def test_a_camera_that_opens_for_ever_is_a_fault(house: ControllerHarness) -> None:
+    house.controller.take(CameraReport(mono_us=house.time.now_us, kind="stream", state="opening"))
+    assert house.after(44) == []
+    assert house.after(2) == ["camera_stalled"]
+
+
+def test_a_camera_that_is_opened_again_is_down_and_no_longer_stalled(house: ControllerHarness) -> None:
+    house.controller.take(live(house))
+    house.after(5)
+    report = CameraReport(mono_us=0, kind="scene", state="down", text="gave no picture for 5 s")
+    house.controller.take(report)
+    assert house.after(0.25) == ["camera_down"]
+
+
+def test_the_first_frame_rate_is_told_at_once(house: ControllerHarness) -> None:
+    house.controller.take(
+        CameraReport(mono_us=0, kind="scene", state="live", last_frame_us=house.time.now_us)
+    )
+    house.after(0.25)
+    assert json.loads(house.told.retained["state"])["camera_fps"] == 0
+    house.controller.take(live(house))
+    house.after(0.25)
+    assert json.loads(house.told.retained["state"])["camera_fps"] == 15
+
+
+def clips_opened(house: ControllerHarness) -> int:
+    return sum(isinstance(order, OpenClip) for order in house.told.clips)
+
+
+def set_privacy(house: ControllerHarness, value: str) -> None:
+    now_us = house.time.now_us
+    house.controller.take(SettingAsked(mono_us=now_us, name="privacy", payload=value, origin="mqtt"))
+
+
+def ring(house: ControllerHarness) -> None:
+    house.controller.take(Pressed(mono_us=house.time.now_us, button="front", source="button"))
+
+
+def test_a_press_in_privacy_does_not_keep_the_next_one_from_being_recorded(house: ControllerHarness) -> None:
+    set_privacy(house, "ON")
+    ring(house)
+    assert clips_opened(house) == 0
+    set_privacy(house, "OFF")
+    house.after(1)
+    ring(house)
+    assert clips_opened(house) == 1
+
+
+def test_a_clip_that_is_asked_for_is_made_or_refused_with_a_reason(house: ControllerHarness) -> None:
+    answers: list[dict[str, Any]] = []
+
+    def ask() -> dict[str, Any]:
+        house.controller.take(ClipAsked(mono_us=house.time.now_us, reply=answers.append))
+        return answers[-1]
+
+    assert ask()["refused"] == "the camera is opening: nothing can be recorded"
+    house.controller.take(CameraReport(mono_us=0, kind="scene", state="down", text="unplugged"))
+    assert ask()["refused"] == "the camera is down: nothing can be recorded (unplugged)"
+    house.controller.take(live(house))
+    set_privacy(house, "ON")
+    assert "privacy is on" in ask()["refused"]
+    assert [fields["clip_id"] for kind, fields in house.told.facts if kind == "clip_dropped"] == [None] * 3
+    set_privacy(house, "OFF")
+    assert (ask()["refused"], answers[-1]["joined"]) == ("", False)
+    assert (ask()["refused"], answers[-1]["joined"]) == ("", True)
+    assert clips_opened(house) == 1
+
+
+def test_a_new_connection_begins_with_the_state_as_it_is_now(house: ControllerHarness) -> None:
+    house.after(0.25)
+    ring(house)
+    assert json.loads(house.told.retained["state"])["presses"] == 0
+    house.controller.take(LinkReport(mono_us=0, state="up"))
+    house.after(0.25)
+    assert json.loads(house.told.retained["state"])["presses"] == 1
+
+
+def test_quiet_hours_let_only_what_is_severe_through(house: ControllerHarness) -> None:
+    def hear(severity: str) -> None:
+        notice = {"source": "s", "id": "1", "kind": "alert", "severity": severity, "state": "current"}
+        house.controller.take(NoticeHeard(mono_us=house.time.now_us, notice=notice))
+
+    severities = ("extreme", "severe", "moderate", "minor", "unknown")
+    for severity in severities:
+        hear(severity)
+    assert house.told.notices == [(severity, True) for severity in severities]
+    house.told.notices.clear()
+    house.controller.config = Config(chime=ChimeConfig(quiet_hours="00:00-00:00"))
+    for severity in severities:
+        hear(severity)
+    assert [severity for severity, announced in house.told.notices if announced] == ["extreme", "severe"]
+    house.told.notices.clear()
+    house.controller.config = Config()
+    house.controller.settings = replace(Settings(), quiet_until_us=house.time.wall_us() + 1)
+    hear("moderate")
+    assert house.told.notices == [("moderate", False)]
+
+
+def test_how_many_requests_wait_is_told_and_what_is_asked_is_not(house: ControllerHarness) -> None:
+    house.controller.take(LedgerReport(head="0" * 64, length=3, pending=2))
+    house.controller.take(ConsentStep(mono_us=0, fields={"request": "01KA", "state": "offered"}))
+    assert house.told.retained["requests/pending"] == "2"
+    house.after(1)
+    state = json.loads(house.told.retained["state"])
+    assert (state["ledger_head"], state["ledger_entries"]) == ("0" * 64, 3)
+    assert ("consent", {"request": "01KA", "state": "offered"}) in house.told.facts
+
+
+def test_a_button_that_is_held_down_is_a_fault_until_it_is_free(house: ControllerHarness) -> None:
+    house.controller.take(ButtonState(kind="gpio", state="live"))
+    house.button.held = 29_000_000
+    assert house.after(2) == []
+    house.button.held = 31_000_000
+    assert house.after(2) == ["button_stuck"]
+    status = house.controller.status()
+    assert status["button"]["state"] == "stuck"
+    assert "more than 30 s" in status["faults"][0]["text"]
+    house.button.held = 0
+    assert house.after(2) == []
+    assert house.controller.status()["button"]["state"] == "live"
+
+
+def store(**more: Any) -> StoreReport:
+    return StoreReport(
+        used_bytes=0, limit_bytes=1, clips=0, oldest_wall_us=None, log_pending=0, behind_packets=0, **more
+    )
+
+
+def test_a_weak_supply_is_a_fault_and_throttling_is_told(house: ControllerHarness) -> None:
+    house.controller.take(store(throttling=("under_voltage", "throttled")))
+    assert house.after(0.25) == ["power_weak"]
+    house.controller.take(store(throttling=("throttled",)))
+    assert house.after(60) == []
+    assert json.loads(house.told.retained["state"])["throttling"] == ["throttled"]
+
+
+def test_what_the_board_says_of_itself(tmp_path: Path) -> None:
+    assert throttling(tmp_path) is None
+    assert temperature_c(tmp_path) is None
+    firmware = tmp_path / "devices/platform/soc/soc:firmware"
+    firmware.mkdir(parents=True)
+    (firmware / "get_throttled").write_text("50005\n")
+    assert throttling(tmp_path) == ("under_voltage", "throttled")
+    zone = tmp_path / "class/thermal/thermal_zone0"
+    zone.mkdir(parents=True)
+    (zone / "temp").write_text("48312\n")
+    assert temperature_c(tmp_path) == 48.312

@@ -1,0 +1,154 @@
+"""What a department does with `scripts/agency`, from its keys to a request that every doorbell would take."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from scripts.verification.tampering import forged
+from server.dev_processes import PATIENCE_S
+
+ROOT = Path(__file__).parents[2]
+PATH = {"PYTHONPATH": str(ROOT)}
+PLACE = "48.8584,2.2945"
+
+
+@pytest.fixture
+def agency(tmp_path: Path) -> "AgencyTool":
+    return AgencyTool(tmp_path)
+
+
+class AgencyTool:
+    """A folder with files, and the tool."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "scripts.agency_tool", "--folder", self.folder / "keys", *words],
+            capture_output=True, text=True, check=False, cwd=self.folder, timeout=PATIENCE_S, env=PATH,
+        )  # fmt: skip
+
+    def good(self, *words: str) -> str:
+        done = self.run(*words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def begin(self, *more: str) -> str:
+        fingerprint = self.good("keygen").split("\n")[0].removeprefix("fingerprint ")
+        self.good(
+            "record", "--id", "paris-example", "--name", "Example Police", "--contact", "desk",
+            "--upload", "https://evidence.example", "--around", PLACE, *more, "record.jws",
+        )  # fmt: skip
+        return fingerprint
+
+    def ask(self, *more: str, hours: float = 2, out: str = "request.jws") -> subprocess.CompletedProcess[str]:
+        now = datetime.now(UTC)
+        times = ["--from", iso(now - timedelta(hours=hours)), "--to", iso(now - timedelta(hours=1))]
+        return self.run("request", "--case", "2026/1", "--purpose", "A bicycle.", *times, *more, out)
+
+
+def iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
+
+
+def test_a_department_makes_keys_a_record_a_request_and_takes_it_back(agency: AgencyTool) -> None:
+    assert len(agency.begin().replace("-", "")) == 26
+    assert (agency.folder / "keys/signing-key.pem").stat().st_mode & 0o777 == 0o600
+    assert (agency.folder / "keys/sealing-key.txt").stat().st_mode & 0o777 == 0o600
+    done = agency.ask("--around", PLACE)
+    assert done.returncode == 0, done.stderr
+    assert "takes it" in agency.good("validate", "request.jws")
+    assert "takes it" in agency.good("validate", "request.jws", "--record", "record.jws")
+    assert "Example Police" in agency.good("validate", "record.jws")
+    agency.good("cancel", "request.jws", "cancel.jws")
+    agency.good("validate", "cancel.jws")
+
+
+def test_an_area_comes_from_a_geojson_file(agency: AgencyTool) -> None:
+    agency.begin()
+    ring = [[2.293, 48.857], [2.298, 48.857], [2.298, 48.861], [2.293, 48.861], [2.293, 48.857]]
+    polygon = {"type": "Polygon", "coordinates": [ring]}
+    feature = {"type": "Feature", "properties": {"name": "the square"}, "geometry": polygon}
+    collection = {"type": "FeatureCollection", "features": [feature]}
+    for name, told in (("polygon", polygon), ("feature", feature), ("all", collection)):
+        (agency.folder / f"{name}.geojson").write_text(json.dumps(told))
+        assert agency.ask("--area", f"{name}.geojson", out=f"{name}.jws").returncode == 0
+    (agency.folder / "line.geojson").write_text('{"type": "LineString", "coordinates": [[1, 2], [3, 4]]}')
+    refused = agency.ask("--area", "line.geojson", out="line.jws")
+    assert (refused.returncode, "no GeoJSON" in refused.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("more", "hours", "said"),
+    [
+        (["--around", "45.7640,4.8357"], 2, "outside_jurisdiction"),
+        (["--around", PLACE, "--radius-m", "1000"], 2, "area_size"),
+        (["--around", PLACE], 20, "bad_window"),
+        (["--around", PLACE, "--days", "30"], 2, "life_too_long"),
+        (["--around", "here"], 2, "LATITUDE,LONGITUDE"),
+    ],
+)
+def test_what_every_doorbell_would_refuse_is_not_even_written(
+    agency: AgencyTool, more: list[str], hours: float, said: str
+) -> None:
+    agency.begin()
+    done = agency.ask(*more, hours=hours)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert not (agency.folder / "request.jws").exists()
+
+
+def test_validate_explains_a_refusal(agency: AgencyTool) -> None:
+    agency.begin()
+    agency.ask("--around", PLACE)
+    content = (agency.folder / "request.jws").read_bytes()
+    (agency.folder / "cut.jws").write_bytes(content[:-20])
+    done = agency.run("validate", "cut.jws")
+    assert done.returncode == 1
+    assert done.stdout.startswith("refused: ")
+    (agency.folder / "forged.jws").write_bytes(forged(content))
+    assert "refused: " in agency.run("validate", "forged.jws").stdout
+
+
+def test_notices_are_written_and_mistakes_are_told(agency: AgencyTool) -> None:
+    assert (
+        "keygen"
+        in agency.run("record", "--id", "x-y", "--name", "X", "--contact", "c", "--around", PLACE, "r").stderr
+    )
+    agency.begin()
+    words = [
+        "notice",
+        "--kind",
+        "alert",
+        "--severity",
+        "severe",
+        "--headline",
+        "Gas leak",
+        "--text",
+        "Stay in.",
+    ]
+    agency.good(*words, "--around", PLACE, "notice.jws")
+    assert "takes it" in agency.good("validate", "notice.jws")
+    again = agency.run(*words, "--around", PLACE, "notice.jws")
+    assert "exists already" in again.stderr
+    twice = agency.run("keygen")
+    assert "made once" in twice.stderr
+    unreachable = agency.run("publish", "notice.jws", "--server", "https://localhost:1")
+    assert unreachable.returncode == 1
+    assert "localhost:1" in unreachable.stderr
+
+
+@pytest.mark.long
+@pytest.mark.server
+def test_the_demonstration_comes_about(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.verification.demo", "--folder", tmp_path / "d"],
+        capture_output=True, text=True, check=False, cwd=ROOT, timeout=2 * PATIENCE_S,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "it waits for the owner of: Anna" in done.stdout

@@ -1,0 +1,85 @@
+"""F19 on a doorbell that runs: hostile files in its spool cost nothing but a count."""
+
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+from device.spool.folders import MAX_BUNDLE_BYTES, Item, bundle
+from tests.support.doorbell import Broker, Listener, wait_for
+from tests.support.neighbourhood import NeighbourhoodDoorbell, Sender
+
+
+def test_hostile_files_in_the_spool_are_refused_the_valid_one_is_heard_and_the_bell_rings(
+    tmp_path: Path, broker: Broker
+) -> None:
+    dashboard = Listener(broker.port)
+    house = NeighbourhoodDoorbell(tmp_path / "house", broker.port).start()
+    try:
+        department = Sender(tmp_path / "department")
+        house.pin(department)
+        inside = house.spool / "in"
+        (inside / "000000000001.in").symlink_to(house.state / "state/ledger.db")
+        os.mkfifo(inside / "000000000002.in")
+        (inside / "000000000003.in").mkdir()
+        with (inside / "000000000004.in").open("wb") as giant:
+            giant.truncate(MAX_BUNDLE_BYTES + 1)
+        (inside / "000000000005.in").write_bytes(os.urandom(5000))
+        (inside / "000000000006.in").write_bytes(b"notice YQ==")  # cut short
+        (inside / "readme.txt").write_text("no courier writes this")
+        (inside / ".000000000007.in.1").write_bytes(b"half")
+        (inside / "000000000008.in").write_bytes(bundle([Item(source="notice", content=department.notice())]))
+        wait_for("the notice", lambda: [row["headline"] for row in house.notices()])
+        counted = {row["reason"]: row["count"] for row in house.json("ledger", "show")["refused"]}
+        assert counted == {"not_a_file": 4, "too_large": 1, "broken_file": 2}
+        assert (house.spool / "out/read").read_text() == "8"
+        house.run("ring")
+        wait_for("the ring", lambda: dashboard.of("press"))
+        assert house.run("ledger", "verify").returncode == 0
+        assert (house.state / "state/ledger.db").stat().st_size > 0
+    finally:
+        house.stop_all()
+        dashboard.close()
+
+
+def test_a_house_without_a_spool_says_so_and_rings(tmp_path: Path, broker: Broker) -> None:
+    house = NeighbourhoodDoorbell(tmp_path / "house", broker.port)
+    shutil.rmtree(house.spool)
+    house.start()
+    try:
+        faults = wait_for("the fault", lambda: house.status()["faults"])
+        assert [fault["code"] for fault in faults] == ["spool"]
+        assert str(house.spool) in faults[0]["text"]
+        assert house.run("ring").returncode == 0
+        for name in ("in", "out"):
+            (house.spool / name).mkdir(parents=True)
+        wait_for("its end", lambda: not house.status()["faults"])
+    finally:
+        house.stop_all()
+
+
+def test_a_ledger_that_was_tampered_with_stops_consent_and_nothing_else(
+    tmp_path: Path, broker: Broker
+) -> None:
+    house = NeighbourhoodDoorbell(tmp_path / "house", broker.port).start()
+    try:
+        house.pin(Sender(tmp_path / "department"))
+        house.stop()
+        ledger = house.state / "state/ledger.db"
+        db = sqlite3.connect(ledger)
+        db.execute("DROP TRIGGER entry_stays")
+        db.execute("UPDATE entry SET text = replace(text, 'paris-example', 'lyon-example') WHERE seq = 2")
+        db.commit()
+        db.close()
+        told = house.run("ledger", "verify")
+        assert told.returncode == 1
+        assert "ledger.db" in told.stdout
+        house.start()
+        faults = wait_for("the fault", lambda: house.status()["faults"])
+        assert "ledger_broken" in [fault["code"] for fault in faults]
+        assert "ledger" in house.run("agency", "list").stderr
+        assert house.run("ring").returncode == 0
+        house.run("record")
+        house.clips(1)
+    finally:
+        house.stop_all()

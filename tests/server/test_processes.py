@@ -1,0 +1,77 @@
+"""Processes that tests, proofs and towns start: none is left, and nobody waits for the dead."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from server.dev_processes import GaveUp, Process, forget_the_ended, free_port, wait_for
+
+FAMILY = ["sh", "-c", "sleep 1000 & echo $!; exec sleep 1000"]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_what_a_process_left_ends_with_it() -> None:
+    process = Process(FAMILY, stdout=subprocess.PIPE)
+    assert process.stdout
+    child = int(process.stdout.readline())
+    assert alive(child)
+    assert process.end() == -signal.SIGTERM
+    wait_for(lambda: not alive(child), "the child's end")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_what_was_started_ends_with_who_started_it(how: signal.Signals) -> None:
+    code = (
+        "import subprocess, sys, time; from server.dev_processes import Process\n"
+        f"process = Process({FAMILY!r}, stdout=subprocess.PIPE)\n"
+        "print(process.pid, process.stdout.readline().decode().strip(), flush=True)\n"
+        "time.sleep(1000)\n"
+    )
+    starter = Process([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    assert starter.stdout
+    started = [int(word) for word in starter.stdout.readline().split()]
+    assert [alive(pid) for pid in started] == [True, True]
+    starter.end(how)
+    wait_for(lambda: not any(alive(pid) for pid in started), "their end")
+
+
+def test_a_wait_ends_when_a_process_dies_and_says_what_it_said(tmp_path: Path) -> None:
+    began_s = time.monotonic()
+    Process(["sh", "-c", "echo no such thing; exit 3"], log=tmp_path / "log")
+    with pytest.raises(
+        GaveUp, match=r"died while we waited for a miracle\nsh -c .* ended with 3\nno such thing"
+    ):
+        wait_for(lambda: False, "a miracle")
+    assert time.monotonic() - began_s < 60
+    assert wait_for(lambda: True, "anything"), "and is told once"
+
+
+def test_a_wait_goes_on_when_a_process_was_told_to_end() -> None:
+    looks = iter(range(3))
+    with Process(["sleep", "1000"]) as process:
+        process.end()
+        assert wait_for(lambda: next(looks) == 2, "the third look")
+
+
+def test_what_ended_before_is_forgotten() -> None:
+    process = Process(["true"])
+    assert process.wait() == 0
+    forget_the_ended()
+    looks = iter(range(3))
+    assert wait_for(lambda: next(looks) == 2, "the third look")
+
+
+def test_no_port_is_given_twice_and_none_that_a_client_may_have() -> None:
+    ports = [free_port() for _ in range(200)]
+    assert len(set(ports)) == 200
+    assert max(ports) < int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])

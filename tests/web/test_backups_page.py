@@ -1,0 +1,81 @@
+"""Backups, from the page and the terminal, to a real WebDAV server, and opened again with the owner's key."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from scripts.verification.network_namespace import Here
+from tests.backup_targets.servers import PASSWORD as SECRET
+from tests.backup_targets.servers import WebDav
+from tests.support.doorbell import Broker, wait_for
+from tests.support.neighbourhood import NeighbourhoodDoorbell
+from tests.web.browser import PHONE, Watched
+from tests.web.conftest import claim
+from tests.web.visitor import PASSWORD
+
+pytestmark = [pytest.mark.chromium, pytest.mark.namespace]
+
+
+@pytest.fixture
+def house(tmp_path: Path, broker: Broker) -> Iterator[NeighbourhoodDoorbell]:
+    quiet = {"kind": "scene", "scene": {"width_px": 320, "height_px": 180, "visitor_presses": False}}
+    made = NeighbourhoodDoorbell(
+        tmp_path / "house", broker.port, camera=quiet, page={"enabled": True, "port": 0}
+    ).start()
+    yield made
+    made.stop_all()
+
+
+def test_an_owner_sends_every_clip_to_a_place_of_his_own_and_opens_it_there(
+    house: NeighbourhoodDoorbell,
+    tmp_path: Path,
+    open_page: Callable[..., Watched],
+    picture: Callable[[Page, str], None],
+) -> None:
+    server = WebDav(tmp_path / "dav", Here()).start()
+    try:
+        page = open_page(house, **PHONE).page
+        claim(page, house)
+        key = tmp_path / "key"
+        age = house.run("backup", "key", str(key)).stdout.strip()
+        assert key.stat().st_mode & 0o77 == 0
+        page.goto(f"{house.page}/#/settings")
+        page.get_by_role("link", name="Backups").click()
+        expect(page.get_by_text("No clip is backed up anywhere.")).to_be_visible()
+        assert Axe().run(page).violations_count == 0
+        page.get_by_label("Name (a-z").fill("nas")
+        page.get_by_label("Address").fill(f"http://127.0.0.1:{server.port}/bell")
+        page.get_by_label("User, or access key").fill("anna")
+        page.get_by_label("Password, secret or private key").fill(SECRET)
+        page.get_by_label("Your key").fill(age)
+        picture(page, "backup")
+        page.get_by_role("button", name="Add a place").click()
+        page.get_by_role("textbox", name="Password", exact=True).fill(PASSWORD)
+        page.get_by_role("button", name="Go on").click()
+        expect(page.get_by_role("heading", name="nas")).to_be_visible()
+        assert Axe().run(page).violations_count == 0
+        house.run("record")
+        clip = house.clips(1)[0]
+        wait_for("the backup", server.stored)
+        wait_for("its entry", lambda: house.json("backup", "list")[0]["stored"] >= 1)
+        kinds = [entry["kind"] for entry in house.ledger()]
+        assert kinds[kinds.index("backup") :][:2] == ["backup", "backed_up"]
+        # A clip's name is nowhere to be seen, and the key brings it back.
+        sealed = server.stored()[0]
+        assert clip["id"][:8] not in sealed.name
+        done = house.run("backup", "open", str(sealed), "--key", str(key), "--out", str(tmp_path / "back"))
+        assert done.returncode == 0, done.stderr
+        (back,) = (tmp_path / "back").iterdir()
+        known = {each["sha256"] for each in house.json("clips", "list")}
+        assert hashlib.sha256(back.read_bytes()).hexdigest() in known
+        page.reload()
+        expect(page.get_by_text("clips, ")).to_be_visible()
+        page.get_by_role("button", name="End it").click()
+        expect(page.get_by_text("Ended: nothing goes there any more.")).to_be_visible()
+        assert house.json("backup", "list") == []
+    finally:
+        server.stop()

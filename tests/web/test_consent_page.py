@@ -1,0 +1,214 @@
+"""Requests and notices on the page, in a real browser: what an owner sees before anything could leave."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from device.spool.folders import Item, SpoolWriter, bundle
+from tests.support.doorbell import Broker, wait_for
+from tests.support.neighbourhood import NeighbourhoodDoorbell, Sender
+from tests.web.browser import DESKTOP, PHONE, Watched
+from tests.web.conftest import claim
+from tests.web.visitor import PASSWORD
+
+pytestmark = pytest.mark.chromium
+
+Open = Callable[..., Watched]
+Take = Callable[[Page, str], None]
+SCENE = {
+    "kind": "scene",
+    "scene": {
+        "width_px": 640,
+        "height_px": 360,
+        "light": "day",
+        "first_visit_s": 2,
+        "visitor_presses": False,
+    },
+}
+
+
+@pytest.fixture
+def house(tmp_path: Path, broker: Broker) -> Iterator[NeighbourhoodDoorbell]:
+    made = NeighbourhoodDoorbell(
+        tmp_path / "house", broker.port, camera=SCENE, page={"enabled": True, "port": 0}
+    ).start()
+    yield made
+    made.stop_all()
+
+
+@pytest.fixture
+def department(tmp_path: Path) -> Sender:
+    return Sender(tmp_path / "department")
+
+
+def hear(house: NeighbourhoodDoorbell, source: str, content: bytes) -> None:
+    """Do what the courier does: lay something into the spool."""
+    SpoolWriter(house.spool / "in", house.spool / "out").put(bundle([Item(source=source, content=content)]))
+
+
+def accessible(page: Page) -> None:
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def pin_by_hand(page: Page, house: NeighbourhoodDoorbell, department: Sender) -> None:
+    page.goto(f"{house.page}/#/senders")
+    expect(page.get_by_text("Nobody can ask you for anything")).to_be_visible()
+    page.get_by_label("Its record (a file)").set_input_files(department.record)
+    expect(page.get_by_role("img", name="The jurisdiction, and your house")).to_be_visible()
+    page.get_by_label("Its fingerprint").fill(department.fingerprint.lower().replace("-", " "))
+    page.get_by_role("button", name="Pin").click()
+    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("Pinned.")).to_be_visible()
+
+
+def blur_by_hand(page: Page) -> None:
+    """Draw a box over the middle of the picture, then move its right side with the keyboard."""
+    page.get_by_text("Blur in the clip").click()
+    board = page.locator(".blur .board")
+    board.scroll_into_view_if_needed()
+    frame = board.bounding_box()
+    assert frame
+    page.mouse.move(frame["x"] + frame["width"] * 0.3, frame["y"] + frame["height"] * 0.3)
+    page.mouse.down()
+    page.mouse.move(frame["x"] + frame["width"] * 0.7, frame["y"] + frame["height"] * 0.8, steps=4)
+    page.mouse.up()
+    assert float(page.get_by_label("Right %").input_value()) == pytest.approx(70, abs=2)
+    page.get_by_label("Right %").fill("75")
+    page.get_by_label("Right %").press("Tab")
+
+
+def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: PLR0915  (a story)
+    house: NeighbourhoodDoorbell, department: Sender, open_page: Open, picture: Take
+) -> None:
+    page = open_page(house, **PHONE).page
+    claim(page, house)
+    pin_by_hand(page, house, department)
+    accessible(page)
+    picture(page, "senders")
+
+    wait_for("some pre-roll", lambda: house.status()["uptime_s"] > 4)
+    house.run("record")
+    house.clips(1)
+    page.goto(f"{house.page}/#/requests")
+    expect(page.get_by_text("Nobody asks you for footage.")).to_be_visible()
+    hear(house, "request", department.request(case="2026/4711"))
+    page.get_by_role("link", name="2026/4711").click()  # it came by itself, the page was open
+    expect(page.get_by_role("heading", name="What would leave")).to_be_visible()
+    expect(page.get_by_text("no replacement for calling the emergency number")).to_be_visible()
+    pictures = page.get_by_role("img", name="picture")
+    assert pictures.count() == 5
+    page.get_by_role("img", name="The last picture").scroll_into_view_if_needed()
+    page.wait_for_function(
+        "() => [...document.images].every((each) => each.complete && each.naturalWidth > 0)"
+    )
+    sizes = [button.bounding_box() for button in page.locator(".three button").all()]
+    assert len({(box["width"], box["height"]) for box in sizes if box}) == 1
+    accessible(page)
+    picture(page, "request")
+
+    # A shorter piece is another offer.
+    hash_before = page.locator("dl").last.locator("dd").last.inner_text()
+    page.get_by_role("button", name="Choose").click()
+    page.get_by_label("From").evaluate(
+        "(slider) => { slider.value = 1; slider.dispatchEvent(new Event('input')); }"
+    )
+    blur_by_hand(page)
+    page.get_by_label("Begin with the very first picture").check()
+    accessible(page)
+    picture(page, "choose")
+    page.get_by_role("button", name="Show what would leave").click()
+    expect(page.get_by_text("This is what would leave.")).to_be_visible()
+    expect(page.get_by_text("encoded anew")).to_be_visible()
+    expect(page.get_by_text("areas: 1")).to_be_visible()
+    page.wait_for_function(
+        "() => [...document.images].every((each) => each.complete && each.naturalWidth > 0)"
+    )
+    picture(page, "blurred")
+    hash_after = page.locator("dl").last.locator("dd").last.inner_text()
+    assert hash_after != hash_before
+
+    # The password is asked again, whenever it was given last.
+    page.get_by_role("button", name="Share these").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("cannot be called back")
+    dialog.get_by_role("textbox", name="Password").fill(PASSWORD)
+    picture(page, "share")
+    dialog.get_by_role("button", name="Share these").click()
+    expect(page.get_by_text("Approved.")).to_be_visible()
+    entry = next(entry for entry in house.ledger() if entry["data"].get("to") == "approved")
+    assert entry["data"]["offer_hash"] == hash_after
+    assert entry["data"]["offer"]["cut"] == "exact"
+    assert entry["data"]["offer"]["clips"][0]["blur"]
+
+    # How far it is, without a reload; there is no courier here, so it waits.
+    expect(page.get_by_role("progressbar", name="Waiting for the courier")).to_be_visible()
+    accessible(page)
+    picture(page, "release")
+
+    page.get_by_role("button", name="Withdraw").click()
+    expect(page.get_by_text("Withdrawn.")).to_be_visible()
+    page.goto(f"{house.page}/#/ledger")
+    expect(page.get_by_role("heading", name="Ledger")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="withdrawn")).to_be_visible()
+    accessible(page)
+    picture(page, "ledger")
+
+
+def test_a_wrong_password_approves_nothing(
+    house: NeighbourhoodDoorbell, department: Sender, open_page: Open
+) -> None:
+    watched = open_page(house, **DESKTOP)
+    watched.expected = ("403", "409", "401")
+    page = watched.page
+    claim(page, house)
+    house.pin(department)
+    house.run("record")
+    house.clips(1)
+    hear(house, "request", department.request())
+    row = house.request_in("offered")
+    page.goto(f"{house.page}/#/request/{row['id']}")
+    page.get_by_role("button", name="Share these").click()
+    page.get_by_role("dialog").get_by_role("textbox", name="Password").fill("not the password")
+    page.get_by_role("dialog").get_by_role("button", name="Share these").click()
+    expect(page.get_by_role("alert")).to_contain_text("password")
+    assert house.requests()[0]["state"] == "offered"
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Decline").click()
+    expect(page.get_by_text("Nobody learns of it")).to_be_visible()
+    assert house.requests()[0]["state"] == "declined"
+
+
+def test_an_alert_is_there_at_once_on_whatever_view(
+    house: NeighbourhoodDoorbell, department: Sender, open_page: Open, picture: Take
+) -> None:
+    page = open_page(house, **PHONE).page
+    claim(page, house)
+    house.pin(department)
+    page.goto(f"{house.page}/#/health")
+    content = department.notice()
+    hear(house, "notice", content)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("Gas leak near the tower")
+    expect(alert).to_contain_text("Signed by Example Police")
+    expect(alert).to_contain_text("emergency number")
+    picture(page, "alert")
+    alert.get_by_role("link", name="Look").click()
+    expect(page.get_by_role("heading", name="Gas leak near the tower")).to_be_visible()
+    page.get_by_text("Where").click()
+    page.wait_for_function(
+        "() => [...document.images].every((each) => each.complete && each.naturalWidth > 0)"
+    )
+    accessible(page)
+    picture(page, "notices")
+    hear(house, "notice", content)  # the feed repeats itself
+    hear(house, "notice", department.notice(headline="The leak is closed"))
+    wait_for(
+        "what came after it", lambda: "The leak is closed" in [row["headline"] for row in house.notices()]
+    )
+    told = sorted(row["headline"] for row in house.notices())
+    assert told == ["Gas leak near the tower", "The leak is closed"], "each once"
