@@ -1,4 +1,4 @@
-"""Fixtures that every room may use."""
+"""Fixtures that every test may use."""
 
 import os
 import signal

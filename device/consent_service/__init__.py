@@ -1,3 +1,3 @@
-"""The consent service's room: the ledger, the spool's inner side, and the one thread that writes what was
+"""The consent service: the ledger, the daemon's side of the spool, and the one thread that writes what was
 consented to.
 """

@@ -173,9 +173,9 @@ class ReleaseWorker:
             sha256=case.parcel["sha256"],
             destination={"kind": upload["kind"], "origin": upload["origin"]},
         ):
-            self._lay_out(case)
+            self._stage_parcel(case)
 
-    def _lay_out(self, case: Case) -> None:
+    def _stage_parcel(self, case: Case) -> None:
         """Put parcel and grant into the spool; once they are there, the working copy goes."""
         upload = case.offer["upload"]
         grant = Grant(
@@ -201,7 +201,7 @@ class ReleaseWorker:
     def _follow(self, case: Case) -> None:
         digest = case.parcel["sha256"]
         if self._sealed(case).exists():
-            self._lay_out(case)  # a crash came between the entry and this
+            self._stage_parcel(case)  # a crash came between the entry and this
             return
         if not self._spool_is_there():
             return

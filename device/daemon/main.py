@@ -1,4 +1,4 @@
-"""The composition: start the house bottom-up, wait, take it down top-down. `run` is the order of everything.
+"""Start the daemon bottom-up, wait, take it down top-down. `run` is the order of everything.
 
 The bell comes first: it waits for no disk scan and for no camera.
 """

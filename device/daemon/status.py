@@ -20,7 +20,7 @@ class ActiveFault:
 
 @dataclass(slots=True, kw_only=True)
 class DeviceState:
-    """The newest word of each room. Only the controller writes it."""
+    """The latest report of each component. Only the controller writes it."""
 
     started_us: int
     ready: bool = False

@@ -1,4 +1,4 @@
-"""The house, built but not started: every room, and what lies between them."""
+"""The daemon, built but not started: every component, and what connects them."""
 
 import json
 import logging
@@ -170,7 +170,7 @@ class FrameFanOut:
 
 
 class Daemon:
-    """Every room, built and connected."""
+    """Every component, built and connected."""
 
     def __init__(self, sources: Sources, clock: Clock, settings: Settings, notifier: Notifier) -> None:
         self.sources = sources

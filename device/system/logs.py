@@ -18,7 +18,7 @@ _MAX_QUEUE = 2000
 
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        line = f"{_time(record)} {record.levelname.lower()} {_room(record)} {record.getMessage()}"
+        line = f"{_time(record)} {record.levelname.lower()} {_module(record)} {record.getMessage()}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line
@@ -29,7 +29,7 @@ class _Json(logging.Formatter):
         fact = {
             "time": _time(record),
             "level": record.levelname.lower(),
-            "room": _room(record),
+            "module": _module(record),
             "message": record.getMessage(),
         }
         if record.exc_info:
@@ -42,7 +42,7 @@ def _time(record: logging.LogRecord) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03d}Z"
 
 
-def _room(record: logging.LogRecord) -> str:
+def _module(record: logging.LogRecord) -> str:
     return record.name.removeprefix("device.")
 
 

@@ -80,7 +80,7 @@ class FeedBody(Body):
     url: str = Field(max_length=1400)
 
 
-class Destination(Body):
+class DestinationBody(Body):
     """A place of the owner's own for sealed backups."""
 
     name: str = Field(max_length=32)
@@ -228,7 +228,7 @@ def _add_destinations(api: APIRouter, backend: Backend, require_recent_auth: Rec
         return backend.consent.destinations()
 
     @api.post("/destinations", tags=["consent"], dependencies=[Depends(require_recent_auth)])
-    def add(body: Destination) -> dict[str, Any]:
+    def add(body: DestinationBody) -> dict[str, Any]:
         """Send every clip from now on to a place of one's own, sealed to one's own key."""
         said = body.model_dump()
         return backend.consent.add_destination(said, said.pop("secret"))

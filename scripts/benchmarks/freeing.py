@@ -23,7 +23,7 @@ PATIENCE_S = 120
 
 
 def measure(place: Path) -> dict[str, Any]:
-    """Let the real keeper go from 110 clips to 10; bare unlink(2) and fsync(2) are the baseline."""
+    """Let the real storage worker go from 110 clips to 10; bare unlink(2) and fsync(2) are the baseline."""
     bare_ms = _bare(place / "bare")
     layout = Layout(place / "freeing")
     layout.make()
@@ -52,7 +52,7 @@ def measure(place: Path) -> dict[str, Any]:
         spent_ms.append((time.perf_counter() - began_s) * 1e3)
 
     room.delete = timed
-    thread = Worker("keeper", store.run, inbox=lambda _fact: None, patience_s=PATIENCE_S)
+    thread = Worker("storage", store.run, inbox=lambda _fact: None, patience_s=PATIENCE_S)
     began_s, waits_ms = time.perf_counter(), []
     try:
         thread.start()

@@ -63,7 +63,7 @@ def _with(clips: int) -> dict[str, float]:
         index.close()
         for path in layout.clips.glob("*.part"):
             path.unlink()
-        found["index and keeper open"] = _ms(lambda: _open(layout), OPENINGS)
+        found["index and storage open"] = _ms(lambda: _open(layout), OPENINGS)
         return found
 
 

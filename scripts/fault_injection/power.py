@@ -2,7 +2,7 @@
 
 Each flush is a cut: what the disk had promised to keep by then. Between two flushes more are drawn: all that
 was flushed, and some of what lay in the disk's cache, one write of it torn. The kernel mounts each such disk,
-which repairs it as at boot, and the real keeper starts on it.
+which repairs it as at boot, and the real storage worker starts on it.
 """
 
 import argparse

@@ -78,7 +78,7 @@ class Promises:
 
 
 def verdict(state_dir: Path, promises: Promises) -> list[str]:
-    """Start and stop the real keeper on what a power cut left; return a sentence for each broken promise."""
+    """Start and stop the real storage worker on what a power cut left; return a sentence for each broken promise."""
     layout = Layout(state_dir)
     state_dir.mkdir(exist_ok=True)
     told: list[Fact] = []

@@ -147,7 +147,7 @@ def grant_before_the_entry() -> None:
 
     def hasty(self: ReleaseWorker, case: Case) -> None:
         before, case.state = case.state, State.HANDED_OVER
-        self._lay_out(case)
+        self._stage_parcel(case)
         case.state = before
 
         stage_parcel(self._folder, self._spool / "out" / f"{case.parcel['sha256']}.parcel", "back")
@@ -178,7 +178,7 @@ def erase_before_the_grant() -> None:
         write_grant(self._spool / "out", grant)
         kept.unlink()
 
-    ReleaseWorker._lay_out = hasty  # type: ignore[method-assign]
+    ReleaseWorker._stage_parcel = hasty  # type: ignore[method-assign]
 
 
 def never_sync() -> None:

@@ -56,7 +56,7 @@ class Liar(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def plan(self) -> None:
-        """Answer as an S3 desk whose parts lie elsewhere, or do not fit."""
+        """Answer as an S3 signer whose parts lie elsewhere, or do not fit."""
         length = int(self.headers.get("content-length") or 0)
         told = json.loads(self.rfile.read(length))
         self.note(0)

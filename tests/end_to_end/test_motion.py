@@ -157,7 +157,7 @@ def test_the_daemon_decides_as_the_bench_does(recording: Path) -> None:
     frames += [
         LumaFrame(luma=frames[-1].luma, mono_us=frames[-1].mono_us + n * 100_000) for n in range(1, 200)
     ]
-    worker = Worker("watch", watch.run, inbox=facts.append, patience_s=60)
+    worker = Worker("motion", watch.run, inbox=facts.append, patience_s=60)
     watch.latest_frame = Showing(frames, worker)  # type: ignore[assignment]
     watch.run(worker)
     settling, settled, started, ended = facts

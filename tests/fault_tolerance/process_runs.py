@@ -1,4 +1,4 @@
-"""The real keeper with time handed in, as the power trials run it; it remembers what it told."""
+"""The real storage worker with time handed in, as the power trials run it; it remembers what it told."""
 
 from collections.abc import Callable
 from pathlib import Path

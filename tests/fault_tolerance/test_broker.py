@@ -197,7 +197,7 @@ def test_a_press_waits_for_no_log_and_a_log_that_cannot_be_read_is_asked_for_aga
         MqttConfig(host="127.0.0.1", port=broker.port), "porch", inbox=facts.append, clock=SystemClock(),
         discovery=None, ask_log=lambda after, limit: asked.put((after, limit)), log_sent=lambda _: None,
     )  # fmt: skip
-    worker = Worker("link", link.run, inbox=facts.append, patience_s=90)
+    worker = Worker("mqtt", link.run, inbox=facts.append, patience_s=90)
     worker.start()
     happen()
     wait_for("the link", lambda: any(isinstance(f, LinkReport) and f.state == "up" for f in list(facts)))

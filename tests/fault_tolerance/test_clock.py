@@ -1,4 +1,4 @@
-"""A wall clock that lies, jumps and comes right in mid-clip (FAULTS F11): the real keeper, time handed in."""
+"""A wall clock that lies, jumps and comes right in mid-clip (FAULTS F11): the real storage worker, time handed in."""
 
 import os
 import time as wall

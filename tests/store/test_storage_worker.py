@@ -93,7 +93,7 @@ def test_a_lowered_limit_is_reached_without_a_rest(
     monkeypatch.setattr(storage_worker, "STEP_S", 3600)
     one, orders = make()
     orders.put(Flush())  # for the first turn
-    thread = Worker("keeper", one.run, inbox=lambda _fact: None, patience_s=60)
+    thread = Worker("storage", one.run, inbox=lambda _fact: None, patience_s=60)
     thread.start()
     wait_for("the limit", lambda: len(left(layout)) <= KEPT)
     thread.stopping.set()
