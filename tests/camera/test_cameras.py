@@ -468,7 +468,7 @@ def captures() -> list[int]:
     words = [
         word for task in Path("/proc/self/task").iterdir() for word in (task / "children").read_text().split()
     ]
-    return [int(word) for word in words if b"capture_child" in Path(f"/proc/{word}/cmdline").read_bytes()]
+    return [int(word) for word in words if b"capture_process" in Path(f"/proc/{word}/cmdline").read_bytes()]
 
 
 def test_a_capture_process_that_freezes_is_killed() -> None:

@@ -468,7 +468,7 @@ def test_it_speaks_german_and_remembers_it(door: Doorbell, open_page: Open) -> N
 def test_the_languages_say_the_same_things() -> None:
     import json
 
-    folder = Path(__file__).parents[2] / "device" / "page" / "static"
+    folder = Path(__file__).parents[2] / "device" / "web" / "static"
     english, german = (json.loads((folder / f"strings/{name}.json").read_text()) for name in ("en", "de"))
     assert english.keys() == german.keys()
     for key, text in english.items():
