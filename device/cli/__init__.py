@@ -54,64 +54,87 @@ def _add(
 
 
 def _with_json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="for machines")
+    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_owner(commands: Any) -> None:
-    page = commands.add_parser("page", help="who may see the page").add_subparsers(
+    page = commands.add_parser("page", help="manage access to the owner's page").add_subparsers(
         metavar="COMMAND", required=True
     )
-    _with_json(_add(page, "code", of_page.code, "the code that makes a browser's user the owner"))
-    _with_json(_add(page, "reset", of_page.reset, "forget the owner, sign everybody out, make a new code"))
-    _with_json(_add(page, "logout-everywhere", of_page.logout_everywhere, "sign every browser out"))
-    snapshot = _add(commands, "snapshot", of_page.snapshot, "save what the camera sees now as JPEG")
+    _with_json(_add(page, "code", of_page.code, "show the claim code for the first visit to the page"))
+    _with_json(
+        _add(
+            page,
+            "reset",
+            of_page.reset,
+            "remove the owner account, sign out every browser, and make a new claim code",
+        )
+    )
+    _with_json(_add(page, "logout-everywhere", of_page.logout_everywhere, "sign out every browser"))
+    snapshot = _add(commands, "snapshot", of_page.snapshot, "save the current camera picture as JPEG")
     snapshot.add_argument("file", metavar="FILE", type=Path)
-    switch = _add(commands, "switch", of_page.switch, "mute the chime, turn motion or privacy on or off")
+    switch = _add(
+        commands, "switch", of_page.switch, "turn the chime, motion detection or privacy mode on or off"
+    )
     switch.add_argument("name", choices=[*SWITCHES, QUIET_UNTIL])
     switch.add_argument("value", help="ON or OFF; for quiet_until a time such as 2026-11-24T22:00:00Z, or ''")
-    config = commands.add_parser("config", help="settings: what holds, and since when").add_subparsers(
+    config = commands.add_parser("config", help="show or change settings").add_subparsers(
         metavar="COMMAND", required=True
     )
     shown = _add(
-        config, "show", of_page.config_show, "every setting, and whether default, file or page says so"
+        config,
+        "show",
+        of_page.config_show,
+        "show every setting and where its value comes from: default, file or page",
     )
     _with_json(shown)
-    shown.add_argument("--changed", action="store_true", help="only what is not the default")
-    setting = _add(config, "set", of_page.config_set, "change a setting as the page does, without a restart")
+    shown.add_argument("--changed", action="store_true", help="only settings that differ from the default")
+    setting = _add(config, "set", of_page.config_set, "change settings at once, as on the page")
     setting.add_argument(
-        "settings", nargs="+", metavar="KEY=VALUE", help="VALUE as in TOML; empty: as the file"
+        "settings",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="VALUE in TOML syntax; an empty VALUE returns to the configuration file",
     )
-    _add(config, "undo", of_page.config_undo, "take the last change of page or `config set` back")
+    _add(config, "undo", of_page.config_undo, "undo the last change made on the page or with `config set`")
 
 
 def _add_motion(commands: Any) -> None:
     motion = commands.add_parser(
-        "motion", help="why something was motion, and what other settings would do"
+        "motion", help="explain motion events; try other settings on a recording"
     ).add_subparsers(metavar="COMMAND", required=True)
     reasons = _add(
-        motion, "why", of_motion.why, "why an event was motion: where somebody was, and how sure it is"
+        motion, "why", of_motion.why, "explain a motion event: what was detected, where, and with which score"
     )
     _with_json(reasons)
-    reasons.add_argument("event", metavar="EVENT", help="an event id, its beginning or end, or `last`")
-    reasons.add_argument("--png", type=Path, metavar="FILE", help="draw the boxes over the clip's picture")
+    reasons.add_argument(
+        "event", metavar="EVENT", help="an event id, the first or last characters of one, or `last`"
+    )
+    reasons.add_argument(
+        "--png", type=Path, metavar="FILE", help="draw the detections over a picture of the clip"
+    )
     tune = _add(
-        motion, "tune", of_motion.tune, "replay a recording with other settings and show what changes"
+        motion, "tune", of_motion.tune, "run motion detection on a recording with other settings, and compare"
     )
     _with_json(tune)
     tune.add_argument("recording", metavar="FILE|CLIP", help="a video file, or a clip's id")
-    tune.add_argument("--config", type=Path, metavar="FILE", help="the zones and settings as they are now")
+    tune.add_argument("--config", type=Path, metavar="FILE", help="the configuration to compare with")
     tune.add_argument("--sensitivity", type=_share, metavar="S", help="0 to 1, for all zones")
     tune.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a number of docs/motion.md"
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter that docs/motion.md lists",
     )
-    tune.add_argument("--png", type=Path, metavar="FILE", help="draw the score over time, with pictures")
+    tune.add_argument("--png", type=Path, metavar="FILE", help="plot the score over time, with pictures")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="doorbell",
         description=__doc__.splitlines()[0],
-        epilog="exit status: 0 done, 1 what was asked for failed, 2 wrong usage, 3 no daemon is running",
+        epilog="exit status: 0 success, 1 failure, 2 wrong usage, 3 doorbelld is not running",
     )
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument(
@@ -123,48 +146,48 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    _with_json(_add(commands, "ring", of_daemon.ring, "ring as if the button was pressed"))
-    _with_json(_add(commands, "status", of_daemon.status, "how the doorbell is, at a glance"))
-    _with_json(_add(commands, "record", of_daemon.record, "make a clip of this moment"))
-    clips = commands.add_parser(
-        "clips", help="list, export, star or delete what was recorded"
-    ).add_subparsers(metavar="COMMAND", required=True)
+    _with_json(_add(commands, "ring", of_daemon.ring, "ring as if the button had been pressed"))
+    _with_json(_add(commands, "status", of_daemon.status, "show the state of the doorbell"))
+    _with_json(_add(commands, "record", of_daemon.record, "record a clip now"))
+    clips = commands.add_parser("clips", help="list, export, star or delete clips").add_subparsers(
+        metavar="COMMAND", required=True
+    )
     listing = _add(
-        clips, "list", of_clips.list_clips, "the clips, oldest first (the newest 1000, or a day's)"
+        clips, "list", of_clips.list_clips, "list clips, oldest first (the newest 1000, or those of a day)"
     )
     _with_json(listing)
-    listing.add_argument("--day", type=_day, metavar="YYYY-MM-DD", help="those that began on this day")
+    listing.add_argument("--day", type=_day, metavar="YYYY-MM-DD", help="only clips that began on this day")
     for name, run, text in (
-        ("show", of_clips.show, "everything that is known of one clip"),
-        ("star", of_clips.star, "keep a clip whatever its age and however full the disk"),
-        ("delete", of_clips.delete, "delete a clip, at once and for good"),
+        ("show", of_clips.show, "show details of a clip"),
+        ("star", of_clips.star, "protect a clip from automatic deletion"),
+        ("delete", of_clips.delete, "delete a clip; this cannot be undone"),
     ):
         one = _add(clips, name, run, text)
         _with_json(one)
-        one.add_argument("id", metavar="ID", help="as `doorbell clips list` shows it")
+        one.add_argument("id", metavar="ID", help="clip id, from `doorbell clips list`")
         if name == "star":
-            one.add_argument("--off", action="store_true", help="take the star away")
-    verify = _add(clips, "verify", of_clips.verify, "compare the files with what was recorded (SHA-256)")
+            one.add_argument("--off", action="store_true", help="remove the star")
+    verify = _add(clips, "verify", of_clips.verify, "compare clip files with their recorded SHA-256")
     _with_json(verify)
     verify.add_argument("ids", metavar="ID", nargs="*", help="these clips (default: all)")
-    export = _add(clips, "export", of_clips.export, "copy a clip to a file of yours")
+    export = _add(clips, "export", of_clips.export, "copy a clip to a file")
     _with_json(export)
-    export.add_argument("id", metavar="ID", help="as `doorbell clips list` shows it")
+    export.add_argument("id", metavar="ID", help="clip id, from `doorbell clips list`")
     export.add_argument("file", metavar="FILE", type=Path)
-    export.add_argument("--unmasked", action="store_true", help="show what the privacy masks cover, too")
+    export.add_argument("--unmasked", action="store_true", help="export without the privacy masks")
     _add_motion(commands)
     _add_owner(commands)
     add_consent(commands, _add, _with_json)
-    log = _add(commands, "log", of_daemon.log, "what happened, oldest first")
+    log = _add(commands, "log", of_daemon.log, "show the event log, oldest first")
     _with_json(log)
-    log.add_argument("--last", type=_count, default=50, metavar="N", help="so many rows (default: 50)")
-    prove = _add(commands, "check", of_daemon.check, "prove that clips and index agree")
+    log.add_argument("--last", type=_count, default=50, metavar="N", help="number of rows (default: 50)")
+    prove = _add(commands, "check", of_daemon.check, "check that clips and index agree")
     _with_json(prove)
-    prove.add_argument("--deep", action="store_true", help="read every clip and compare its SHA-256")
+    prove.add_argument("--deep", action="store_true", help="also read every clip and compare its SHA-256")
     prove.add_argument(
-        "--repair", action="store_true", help="first mend what a start of the daemon would mend"
+        "--repair", action="store_true", help="first repair what a start of doorbelld would repair"
     )
-    doctor = commands.add_parser("doctor", help="prove what this installation promises").add_subparsers(
+    doctor = commands.add_parser("doctor", help="test this installation").add_subparsers(
         metavar="COMMAND", required=True
     )
     _with_json(
@@ -172,10 +195,10 @@ def _parser() -> argparse.ArgumentParser:
             doctor,
             "isolation",
             of_daemon.isolation,
-            "try to reach the internet, and the house from the courier",
+            "check that doorbelld cannot reach the internet, nor the courier the home",
         )
     )
-    check = _add(commands, "check-config", of_daemon.check_config, "read a configuration, say what is wrong")
+    check = _add(commands, "check-config", of_daemon.check_config, "validate a configuration file")
     check.add_argument("file", metavar="FILE", type=Path)
     return parser
 

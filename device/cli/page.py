@@ -106,7 +106,7 @@ def _change(text: str) -> tuple[str, Any]:
 
 
 def config_undo(arguments: argparse.Namespace) -> int:
-    """Take the last change back."""
+    """Undo the last change."""
     ask(arguments.state, "POST", "/config/undo")
     print("taken back")
     return OK

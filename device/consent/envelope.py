@@ -120,7 +120,7 @@ def _payload(raw: bytes, most_values: int) -> dict[str, Any]:
         raise Refused(Reason.NOT_UTF8) from None
     if text.startswith("\ufeff"):
         raise Refused(Reason.NOT_JSON, "it begins with a byte order mark")
-    # Escapes are what makes strings dear to skip; whoever needs so many has other plans than to be read.
+    # Escapes are slow to skip, and valid messages need few.
     if raw.count(b"\\") > MAX_ESCAPES:
         raise Refused(Reason.TOO_MANY_VALUES, "escapes")
     bare = _STRING.sub(b"", raw)

@@ -1,4 +1,4 @@
-"""The ledger: what was heard, decided and sent, in order, each entry sealed by the next. See schema.sql.
+"""The ledger: every request, decision and delivery, in order, each with the hash of the one before. See schema.sql.
 
 An entry is canonical JSON (RFC 8785); its hash is the SHA-256 of that text, and the next entry holds it. So
 one hash, the head's, stands for everything before it. Whoever wrote it down finds out if the past was

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 STEP_S, IDLE_S = 0.25, 0.75
 """Between turns while something is under way, and while nothing is."""
 SILENCE_S = 60.0
-"""So long after a grant is gone, a courier that has reported nothing has sent nothing."""
+"""Timeout after which a silent courier is assumed to have sent nothing."""
 TELL_PERCENT = 10
 UNDER_WAY = (State.APPROVED, State.SEALED, State.HANDED_OVER)
 

@@ -90,7 +90,7 @@ class ConsentService:
         """Approve what the owner was shown, and nothing else. Raises CommandError."""
         with self.ledger_store.asked():
             if not self.ledger_store.clock_is_good():
-                raise CommandError("the clock is not set: nobody can say until when this would hold")
+                raise CommandError("the clock is not set, so the approval could not expire")
             case = self._find(request_id)
         cuts = self._cuts(case, choice) if case.state is State.OFFERED else []
         with self.ledger_store.asked():

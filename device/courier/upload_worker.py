@@ -37,7 +37,7 @@ STEP_S = 0.5
 FIRST_DELAY_S, MAX_DELAY_S = 2.0, 300.0
 FORGET_TRIES = 8
 KEPT_S = 7 * 86_400
-"""So long after its end a report is kept for the house to read."""
+"""How long a report is kept for the daemon to read."""
 _OWN = BackupUploader()
 FORGETTING: dict[Kind, RevocableUploader] = {"tus": TusUploader(), "s3": S3Uploader()}
 WAYS: dict[Kind, Uploader] = {**FORGETTING, "bucket": _OWN, "webdav": _OWN, "sftp": _OWN}

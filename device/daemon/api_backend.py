@@ -239,7 +239,7 @@ class ApiBackend:
             return self._take(lambda sources: sources.changed(self._without_password(sources, changes)))
 
     def undo_config(self) -> dict[str, Any]:
-        """Take the last change back."""
+        """Undo the last change."""
         with self._changing:
             return self._take(lambda sources: sources.undone())
 

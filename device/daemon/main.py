@@ -101,7 +101,7 @@ def _open_button(daemon: Daemon) -> None:
         # A doorbell that rings over MQTT and records is worth more than none; the fault is loud.
         log.error("button_failed %s", error)  # the message says it all
         daemon.inbox(ButtonState(kind=daemon.button.kind, state="failed", text=str(error)))
-        remedy = "mend it, then restart doorbelld"
+        remedy = "fix the button, then restart doorbelld"
         daemon.inbox(Fault(code="button_failed", active=True, text=str(error), remedy=remedy))
 
 

@@ -20,7 +20,7 @@ from device.motion.zones import Zones
 THRESHOLD = 0.5
 """Scores go from 0 to 1; from here on it is somebody."""
 _VISITOR_US = 1_000_000
-"""So long after somebody was seen, a great change of the picture is still taken for his doing."""
+"""How long after a detection a large change of the picture is attributed to that person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ MAX_GLIMPSES = 24
 GLIMPSE_US = 250_000
 
 LINGER_US = 15_000_000
-"""So long the daemon's visits wait for somebody who stands still in view."""
+"""How long a visit stays open while someone stands still in view."""
 MIN_CHANGE = 0.03
 """Less, as a share of the picture, has no direction."""
 

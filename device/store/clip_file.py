@@ -23,7 +23,7 @@ from device.store.files import sha256_of, sync_folder
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_500_000
 _INTERLEAVE_US = 200_000
-"""So long the muxer holds pictures back for the sound of their time; without a bound for ever."""
+"""How long the muxer waits for the sound that belongs to a picture; by default it waits for ever."""
 _SOUND_SLACK_US = 40_000
 """Sound follows the sound before it without a seam; a hole or an overlap larger than this is a real one."""
 _FAILURES = (OSError, ValueError, av.error.FFmpegError)

@@ -95,7 +95,7 @@ def page_app(
 
 
 def _anybody(_: Request) -> None:
-    """The dependency of what is grave, on the command socket: the file system has decided already."""
+    """No-op on the command socket: socket permissions control access."""
 
 
 def _app() -> FastAPI:

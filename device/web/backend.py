@@ -166,7 +166,7 @@ class Backend(Protocol):
         """Change settings (dotted key → value; None: as in the file), all or none."""
 
     def undo_config(self) -> dict[str, Any]:
-        """Take the last change back."""
+        """Undo the last change."""
 
     def try_mqtt(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Connect once to the broker that these settings name."""

@@ -1,7 +1,7 @@
 """The connection limiter: takes connections, as many as there is room for, from the home network alone.
 
 He stands in front of TLS and of the web server: who comes from outside, or takes all the places, costs one
-accept and one close. Who connects and says nothing is shown out.
+accept and one close. Idle connections are closed.
 """
 
 import asyncio

@@ -201,7 +201,7 @@ def _add_settings(api: APIRouter, backend: Backend, require_recent_auth: RecentA
 
     @api.post("/config/undo", tags=["settings"], dependencies=[Depends(require_recent_auth)])
     def undo() -> dict[str, Any]:
-        """Take the last change back."""
+        """Undo the last change."""
         return backend.undo_config()
 
     @api.post("/mqtt/test", tags=["settings"], dependencies=[Depends(require_recent_auth)])

@@ -23,7 +23,7 @@ MAGIC, VERSION, SECTOR_BYTES = 0x6A736677736872, 1, 512
 FLUSH, FUA, DISCARD, MARK = 1, 2, 4, 8
 PATIENCE_S = 60
 LEAVE_S = 2
-"""So long the file system is waited for once its log is whole; then it is killed."""
+"""How long to wait for the file system to end once its log is complete."""
 END = "end of the log"
 """Written to `marks`, it is no mark: the log is whole, whatever still holds the file system."""
 _SUPER, _ENTRY = struct.Struct("<QQQI"), struct.Struct("<QQQQ")

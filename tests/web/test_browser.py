@@ -299,7 +299,7 @@ def test_settings_are_changed_explained_and_taken_back(
     page.locator("dialog input").fill(PASSWORD)
     page.get_by_role("button", name="Go on").click()
     expect(page.locator("#mqtt-said")).to_contain_text("It works")
-    page.get_by_role("button", name="Take the last change back").click()
+    page.get_by_role("button", name="Undo last change").click()
     expect(page.locator("#settings-said")).to_have_text("Taken back.")
     assert setting(door, "motion.sensitivity")["value"] == 0.5
     assert setting(door, "chime.quiet_hours")["value"] == "22:00-06:30"
