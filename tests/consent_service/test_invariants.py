@@ -277,7 +277,7 @@ def test_one_place_in_the_code_approves_and_who_calls_it_has_asked_the_owner() -
     assert calls == ["web/routes_consent.py"]
     route = sources[SOURCE / "web/routes_consent.py"]
     body = route[route.index('"/requests/{request_id}/approve"') :]
-    assert body.index("sure(request, body.password)") < body.index("home.consent.approve(")
+    assert body.index("require_password(request, body.password)") < body.index("backend.consent.approve(")
     assert "approve" not in sources[SOURCE / "mqtt/publisher.py"]
     assert "approve" not in sources[SOURCE / "daemon/controller.py"]
 
