@@ -21,13 +21,12 @@ PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 NODE = Path(sys.executable).with_name("node")
 
 
-def packages(need: str) -> str:
-    """Return the Debian packages of a need, as requirements/debian.txt has them."""
-    for line in (ROOT / "requirements/debian.txt").read_text().splitlines():
-        name, _, names = line.partition(":")
-        if name == need:
-            return names.strip()
-    return ""
+@functools.cache
+def packages() -> dict[str, str]:
+    """Return the Debian packages of each need, as requirements/debian.txt has them."""
+    lines = (ROOT / "requirements/debian.txt").read_text().splitlines()
+    fields = (line.partition(":") for line in lines if not line.startswith("#"))
+    return {need: names.strip() for need, _, names in fields}
 
 
 def program(name: str) -> Callable[[], bool]:
@@ -90,7 +89,7 @@ def missing(need: str) -> str:
     is_here, what = CHECKS[need]
     if is_here():
         return ""
-    bring = packages(need)
+    bring = packages().get(need, "")
     return f"needs {what}" + (f": sudo apt install --no-install-recommends {bring}" if bring else "")
 
 

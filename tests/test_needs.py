@@ -14,13 +14,8 @@ OF_THE_MACHINE = {"mount"}
 """Rights, which no package brings."""
 
 
-def listed() -> set[str]:
-    lines = (needs.ROOT / "requirements/debian.txt").read_text().splitlines()
-    return {line.partition(":")[0] for line in lines if not line.startswith("#")}
-
-
 def test_every_need_of_a_test_has_its_packages_and_its_marker() -> None:
-    assert set(needs.CHECKS) - OF_THE_MACHINE == listed() - OF_COMMANDS
+    assert set(needs.CHECKS) - OF_THE_MACHINE == set(needs.packages()) - OF_COMMANDS
     markers = tomllib.loads((needs.ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"][
         "markers"
     ]
