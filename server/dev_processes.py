@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+"""Where Debian's servers are, which is not in everybody's PATH."""
 PATIENCE_S = 120.0
 """However loaded a machine is, what has not happened by then does not happen."""
 _LOOK_S = 0.05
@@ -135,7 +137,7 @@ def forget_the_ended() -> None:
             _watched.discard(process)
 
 
-def wait_for(check: Callable[[], Any], what: str | Callable[[], str]) -> Any:
+def wait_for(what: str | Callable[[], str], check: Callable[[], Any]) -> Any:
     """Return the first true answer. Raises GaveUp if none comes, or as soon as a process died."""
     until = time.monotonic() + PATIENCE_S
     while not (found := check()):

@@ -75,7 +75,7 @@ class DevServer:
         try:
             for name in ("mosquitto", "nginx", "publisher"):
                 self.start(name)
-            wait_for(lambda: _answers(self.https) and _answers(self.mqtts), "nginx and mosquitto")
+            wait_for("nginx and mosquitto", lambda: _answers(self.https) and _answers(self.mqtts))
         except GaveUp as error:
             self.__exit__()
             raise Missing(str(error)) from error

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from server.dev_processes import forget_the_ended
-from tests import needs
-from tests.support.doorbell import Broker, Doorbell, Listener, make_video
+from server.dev_processes import PATH, forget_the_ended
+from tests.support import needs
+from tests.support.broker import Broker, Listener
+from tests.support.doorbell import Doorbell
+from tests.support.videos import make_video
 
 # An example's time says how loaded a machine is. Seeds stay random; a failure says how to have it again.
 settings.register_profile("doorbelld", deadline=None, print_blob=True)
@@ -26,6 +28,7 @@ def _no_wait_fails_for_what_ended_in_another_test() -> Iterator[None]:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
+    needs.require("broker")
     broker = Broker(tmp_path)
     yield broker
     broker.stop()
@@ -58,7 +61,7 @@ def listener(broker: Broker) -> Iterator[Listener]:
     listener.close()
 
 
-os.environ["PATH"] = needs.PATH  # Debian's servers are in /usr/sbin, which is not in everybody's PATH
+os.environ["PATH"] = PATH  # Debian's servers are in /usr/sbin, which is not in everybody's PATH
 
 
 @pytest.hookimpl(tryfirst=True)

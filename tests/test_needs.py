@@ -3,10 +3,11 @@
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
-from tests import needs
+from tests.support import needs
 
 OF_COMMANDS = {"units"}
 """What scripts/check needs and no test."""
@@ -37,7 +38,7 @@ def test_a_missing_need_is_named_with_the_command_that_brings_it(monkeypatch: py
 
 
 def test_an_unknown_need_is_refused_with_the_known_ones() -> None:
-    command = [sys.executable, needs.ROOT / "scripts/packages", "brokr"]
+    command: list[str | Path] = [sys.executable, needs.ROOT / "scripts/packages", "brokr"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "brokr: no such need; requirements/debian.txt has broker, server" in done.stderr

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.benchmarks import rig
+from tests.support.broker import broker
+from tests.support.videos import draw_video
 
 TRIES = 3
 TITLE = "daemon: processor seconds per minute of 1080p15 with a 360p15 substream"
@@ -44,13 +46,13 @@ look(sys.argv[1], False)
 def measure(tries: int) -> dict[str, Any]:
     """Let both run side by side for `tries` minutes; a visitor comes every 30 s and is recorded."""
     minutes: list[tuple[float, float]] = []
-    with tempfile.TemporaryDirectory() as place, rig.broker(Path(place)) as port:
+    with tempfile.TemporaryDirectory() as place, broker(Path(place)) as port:
         folder = Path(place)
-        main = rig.draw_video(folder / "main.mp4", width_px=1920, seconds=30, keyframe_s=2, kbps=4000)
-        sub = rig.draw_video(folder / "sub.mp4", width_px=640, seconds=30, keyframe_s=2, kbps=500)
+        main = draw_video(folder / "main.mp4", width_px=1920, seconds=30, keyframe_s=2, kbps=4000)
+        sub = draw_video(folder / "sub.mp4", width_px=640, seconds=30, keyframe_s=2, kbps=500)
         floor = subprocess.Popen([sys.executable, "-c", FLOOR, main, sub])
         stream = {"url": str(main), "substream_url": str(sub)}
-        daemon = rig.Daemon(folder, port, {"kind": "stream", "stream": stream}).live()
+        daemon = rig.BenchDoorbell(folder, port, {"kind": "stream", "stream": stream}).live()
         try:
             time.sleep(WARM_UP_S)
             for _ in range(tries):
@@ -60,8 +62,8 @@ def measure(tries: int) -> dict[str, Any]:
                 minutes.append((after[0] - before[0], after[1] - before[1]))
             threads = _by_thread(daemon.process.pid)
             memory = rig.rss_mb(daemon.process.pid), rig.rss_mb(floor.pid)
-            clips = len(daemon.command("clips", "list"))
-            drops = daemon.command("status")["camera_drops"]
+            clips = len(daemon.json("clips", "list"))
+            drops = daemon.json("status")["camera_drops"]
         finally:
             floor.kill()
             floor.wait(10)

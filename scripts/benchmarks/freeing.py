@@ -16,7 +16,7 @@ from device.store.messages import Flush, StarClip, StorageMessage
 from device.store.reconcile import row_for
 from device.system.clock import SystemClock
 from device.system.worker import Worker
-from scripts.benchmarks.by_hand import WALL_US, storage_worker
+from tests.support.storage import WALL_US, storage_worker
 
 CLIP_BYTES, FREED, KEPT = 10_000_000, 100, 10
 PATIENCE_S = 120

@@ -20,8 +20,8 @@ from device.store.recording import Recording
 from device.store.retention import Quota
 from device.store.ring import Ring
 from device.system.clock import SystemClock
-from scripts.benchmarks.by_hand import WALL_US, storage_worker
 from scripts.benchmarks.hours import packets
+from tests.support.storage import WALL_US, storage_worker
 
 CLIPS = (1_000, 10_000, 100_000)
 DAY_US = 86_400_000_000

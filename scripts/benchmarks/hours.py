@@ -24,7 +24,7 @@ from device.policy.episode import CloseClip, OpenClip
 from device.store.messages import NewFact, StorageMessage
 from device.store.ring import Ring
 from device.store.storage_worker import CLOSING_STEP_S, STEP_S
-from scripts.benchmarks.by_hand import Time, storage_worker
+from tests.support.storage import Time, storage_worker
 
 FPS, WIDTH_PX, KBPS, KEYFRAME_S = 15, 1920, 4000, 2
 DRAWN_S = 4

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 from scripts.benchmarks import rig
+from tests.support.broker import broker
+from tests.support.videos import draw_video
 
 PRE_ROLL_S, POST_ROLL_S = 10, 10
 FPS, KBPS, DRAWN_S = 30, 8000, 12
@@ -52,20 +54,20 @@ def ring() -> dict[str, float]:
 
 def daemon() -> dict[str, float]:
     """Record 1080p30 at 8 Mbit/s, 10 s of pre-roll; return the peak (VmHWM) and a bare Python's, MB."""
-    with tempfile.TemporaryDirectory() as place, rig.broker(Path(place)) as port:
+    with tempfile.TemporaryDirectory() as place, broker(Path(place)) as port:
         folder = Path(place)
-        main = rig.draw_video(
+        main = draw_video(
             folder / "main.mp4", width_px=1920, seconds=DRAWN_S, keyframe_s=2, kbps=KBPS, fps=FPS
         )
         clips = {"pre_roll_s": PRE_ROLL_S, "post_roll_s": POST_ROLL_S}
         camera = {"kind": "stream", "stream": {"url": str(main)}}
-        house = rig.Daemon(folder, port, camera, motion={"enabled": False}, clips=clips).live()
+        house = rig.BenchDoorbell(folder, port, camera, motion={"enabled": False}, clips=clips).live()
         try:
             time.sleep(PRE_ROLL_S + 10)  # a full ring
             house.press()
             time.sleep(POST_ROLL_S + 3)
             peak_mb = rig.rss_mb(house.process.pid, "VmHWM")
-            kept = house.command("clips", "list")
+            kept = house.json("clips", "list")
         finally:
             house.stop()
         if [clip["duration_s"] >= PRE_ROLL_S + POST_ROLL_S - 1 for clip in kept] != [True]:

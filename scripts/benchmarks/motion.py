@@ -21,11 +21,12 @@ import cv2
 import numpy as np
 
 from device.motion.detector import Tuning, make
-from scripts.benchmarks import motion_debian, porch
+from scripts.benchmarks import motion_debian
 from scripts.benchmarks.motion_clips import Clip, Luma, clips, pictures
 from scripts.benchmarks.motion_peers import PEERS, Make
 from scripts.benchmarks.motion_rules import Outcome, Span, detections, judge, together
-from scripts.benchmarks.processes import shared
+from tests.support import motion_scenes
+from tests.support.processes import shared
 
 OURS = "doorbelld"
 START_US = 1_000_000_000
@@ -119,8 +120,8 @@ def main(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _drawn(folder: Path, jobs: int) -> Path:
-    print(f"drawing {len(porch.scenes())} clips (seeded), about a minute", flush=True)
-    return porch.draw(folder, jobs=jobs)
+    print(f"drawing {len(motion_scenes.scenes())} clips (seeded), about a minute", flush=True)
+    return motion_scenes.draw(folder, jobs=jobs)
 
 
 def _compare(chosen: list[Clip], shown: Shown, peers: str | None, jobs: int) -> dict[str, Any]:

@@ -28,6 +28,9 @@ from device.store.messages import NewFact
 from device.system.ulid import new_ulid
 from scripts.benchmarks import rig
 from scripts.benchmarks.press import SPACING_S, subscriber
+from server.dev_processes import free_port
+from tests.support.broker import broker
+from tests.support.videos import draw_video
 
 TRIES = 100
 TITLE = "page: Chromium and daemon on one machine"
@@ -79,7 +82,7 @@ with connect(sys.argv[1], origin=sys.argv[2], additional_headers={"Cookie": sys.
 class Owner:
     """Signed in, over HTTP."""
 
-    def __init__(self, daemon: rig.Daemon, port: int) -> None:
+    def __init__(self, daemon: rig.BenchDoorbell, port: int) -> None:
         self.host, self.origin = f"127.0.0.1:{port}", f"http://127.0.0.1:{port}"
         code = daemon.ask("GET", "/page/code")["code"]
         connection = http.client.HTTPConnection(self.host)
@@ -113,21 +116,21 @@ def measure(tries: int) -> dict[str, Any]:
     """Measure everything; `tries`: of presses."""
     with (
         tempfile.TemporaryDirectory() as place,
-        rig.broker(Path(place)) as broker,
+        broker(Path(place)) as port,
         sync_playwright() as playwright,
     ):
         found: dict[str, Any] = {"tries": tries}
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        with _porch(Path(place), broker) as (daemon, owner):
+        with _porch(Path(place), port) as (daemon, owner):
             found["delay_ms"] = {way: _delays(owner, browser, way) for way in ("mse", "webrtc")}
             found["press_to_page_ms"] = _presses(owner, browser, daemon, tries)
             found["first_paint_ms"] = _paints(owner, browser, "/#/")
             browser.close()
-        with _stream(Path(place), broker) as (daemon, owner):
+        with _stream(Path(place), port) as (daemon, owner):
             found["viewers"] = _viewers(daemon, owner)
-            found["press_to_mqtt_ms"] = _mqtt(daemon, owner, broker, tries)
+            found["press_to_mqtt_ms"] = _mqtt(daemon, owner, port, tries)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        found["days"] = {f"{events:,}": _day(Path(place), broker, browser, events) for events in EVENTS}
+        found["days"] = {f"{events:,}": _day(Path(place), port, browser, events) for events in EVENTS}
         browser.close()
     return found
 
@@ -135,13 +138,13 @@ def measure(tries: int) -> dict[str, Any]:
 @contextmanager
 def _doorbell(
     place: Path, broker: int, name: str, camera: dict[str, Any]
-) -> Iterator[tuple[rig.Daemon, Owner]]:
-    port = rig.free_port()
+) -> Iterator[tuple[rig.BenchDoorbell, Owner]]:
+    port = free_port()
     folder = place / name
     folder.mkdir(exist_ok=True)
     page = {"enabled": True, "port": 0, "loopback_port": port}
     storage = {"reserve_bytes": 0, "log_rows": 1_000_000}
-    daemon = rig.Daemon(folder, broker, camera, page=page, storage=storage).live()
+    daemon = rig.BenchDoorbell(folder, broker, camera, page=page, storage=storage).live()
     try:
         yield daemon, Owner(daemon, port)
     finally:
@@ -149,17 +152,17 @@ def _doorbell(
 
 
 @contextmanager
-def _porch(place: Path, broker: int, name: str = "live") -> Iterator[tuple[rig.Daemon, Owner]]:
+def _porch(place: Path, broker: int, name: str = "live") -> Iterator[tuple[rig.BenchDoorbell, Owner]]:
     scene = {"light": "day", "visitor_presses": False, "time_code": True}
     with _doorbell(place, broker, name, {"kind": "scene", "scene": scene}) as found:
         yield found
 
 
 @contextmanager
-def _stream(place: Path, broker: int) -> Iterator[tuple[rig.Daemon, Owner]]:
+def _stream(place: Path, broker: int) -> Iterator[tuple[rig.BenchDoorbell, Owner]]:
     """A camera that sends 1080p15 and a small stream beside it: what a viewer costs shows better."""
-    main = rig.draw_video(place / "main.mp4", width_px=1920, seconds=20, keyframe_s=2, kbps=4000)
-    small = rig.draw_video(place / "sub.mp4", width_px=640, seconds=20, keyframe_s=2, kbps=500)
+    main = draw_video(place / "main.mp4", width_px=1920, seconds=20, keyframe_s=2, kbps=4000)
+    small = draw_video(place / "sub.mp4", width_px=640, seconds=20, keyframe_s=2, kbps=500)
     stream = {"url": str(main), "substream_url": str(small)}
     with _doorbell(place, broker, "stream", {"kind": "stream", "stream": stream}) as found:
         yield found
@@ -191,7 +194,7 @@ def _delays(owner: Owner, browser: Browser, way: str) -> dict[str, float]:
     }
 
 
-def _presses(owner: Owner, browser: Browser, daemon: rig.Daemon, tries: int) -> dict[str, float]:
+def _presses(owner: Owner, browser: Browser, daemon: rig.BenchDoorbell, tries: int) -> dict[str, float]:
     context = owner.browse(browser)
     page = context.new_page()
     page.goto(f"{owner.origin}/#/health")
@@ -248,7 +251,7 @@ def _watching(owner: Owner, count: int) -> Iterator[None]:
             viewer.wait()
 
 
-def _viewers(daemon: rig.Daemon, owner: Owner) -> dict[str, dict[str, float]]:
+def _viewers(daemon: rig.BenchDoorbell, owner: Owner) -> dict[str, dict[str, float]]:
     found = {}
     for count in VIEWERS:
         with _watching(owner, count):
@@ -262,7 +265,7 @@ def _viewers(daemon: rig.Daemon, owner: Owner) -> dict[str, dict[str, float]]:
     return found
 
 
-def _mqtt(daemon: rig.Daemon, owner: Owner, broker: int, tries: int) -> dict[str, Any]:
+def _mqtt(daemon: rig.BenchDoorbell, owner: Owner, broker: int, tries: int) -> dict[str, Any]:
     """Press with and without four viewers, in turns of ten, so that both meet the same machine."""
     arrivals = subscriber(broker, "doorbelld/bench/press")
     latencies: dict[str, list[int]] = {"none": [], "four": []}

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.benchmarks import rig
+from tests.support.broker import broker
+from tests.support.videos import draw_video
 
 TRIES = 6
 TITLE = "preroll: how long before the moment asked for (3 s before the press) a clip begins; s"
@@ -18,10 +20,10 @@ def measure(tries: int) -> dict[str, Any]:
     """Press at `tries` places in the groups of pictures, for each keyframe spacing."""
     rows = {}
     for spacing_s in SPACINGS_S:
-        with tempfile.TemporaryDirectory() as place, rig.broker(Path(place)) as port:
+        with tempfile.TemporaryDirectory() as place, broker(Path(place)) as port:
             folder = Path(place)
-            video = rig.draw_video(folder / "v.mp4", width_px=640, seconds=16, keyframe_s=spacing_s, kbps=500)
-            daemon = rig.Daemon(
+            video = draw_video(folder / "v.mp4", width_px=640, seconds=16, keyframe_s=spacing_s, kbps=500)
+            daemon = rig.BenchDoorbell(
                 folder,
                 port,
                 {"kind": "stream", "stream": {"url": str(video)}},
@@ -35,7 +37,7 @@ def measure(tries: int) -> dict[str, Any]:
                     presses.append(_wall_s(daemon.ask("POST", "/ring")["occurred_at"]))
                     time.sleep(3 + spacing_s * (number + 1) / tries)
                 time.sleep(1)
-                starts = sorted(_wall_s(clip["started_at"]) for clip in daemon.command("clips", "list"))
+                starts = sorted(_wall_s(clip["started_at"]) for clip in daemon.json("clips", "list"))
             finally:
                 daemon.stop()
         margins_s = [press_s - PRE_ROLL_S - start_s for press_s, start_s in zip(presses, starts, strict=True)]

@@ -12,6 +12,8 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from scripts.benchmarks import rig
+from tests.support.broker import broker
+from tests.support.videos import draw_video
 
 TRIES = 500
 TITLE = "press: edge → PUBLISH received, 1080p15 recorded, a loop of fsync beside it; ms"
@@ -74,13 +76,13 @@ def _sync_loop(path: Path, done: threading.Event) -> None:
 
 def measure(tries: int) -> dict[str, Any]:
     """Press both in turn; each press also opens or prolongs a clip, so the daemon records throughout."""
-    with tempfile.TemporaryDirectory() as place, rig.broker(Path(place)) as port:
+    with tempfile.TemporaryDirectory() as place, broker(Path(place)) as port:
         folder = Path(place)
-        main = rig.draw_video(folder / "main.mp4", width_px=1920, seconds=20, keyframe_s=2, kbps=4000)
-        sub = rig.draw_video(folder / "sub.mp4", width_px=640, seconds=20, keyframe_s=2, kbps=500)
+        main = draw_video(folder / "main.mp4", width_px=1920, seconds=20, keyframe_s=2, kbps=4000)
+        sub = draw_video(folder / "sub.mp4", width_px=640, seconds=20, keyframe_s=2, kbps=500)
         ours, bares = subscriber(port, "doorbelld/bench/press"), subscriber(port, "bare/press")
         stream = {"url": str(main), "substream_url": str(sub)}
-        daemon = rig.Daemon(folder, port, {"kind": "stream", "stream": stream}).live()
+        daemon = rig.BenchDoorbell(folder, port, {"kind": "stream", "stream": stream}).live()
         bare, done = Bare(port), threading.Event()
         threading.Thread(target=_sync_loop, args=(folder / "busy", done), daemon=True).start()
         found: dict[str, list[int]] = {"doorbelld": [], "bare": []}

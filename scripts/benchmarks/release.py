@@ -24,10 +24,10 @@ import numpy as np
 import pyrage
 
 from device.release.job import PARCEL, Job
-from scripts.verification.network_namespace import STORE_ADDRESS, Island, NoIsland
-from scripts.verification.store import HOST, NoStore, Store
-from tests.courier.harness import CourierHarness
+from tests.support.courier import CourierHarness
 from tests.support.neighbourhood import NeighbourhoodDoorbell
+from tests.support.network_namespace import STORE_ADDRESS, Island, NoIsland
+from tests.support.stores import HOST, NoStore, Store
 
 TRIES = 3
 TITLE = "release: a minute of 1080p at 15 pictures a second"
@@ -182,7 +182,7 @@ def recorder(folder: Path) -> dict[str, Any]:
             "motion_drops": status.get("camera_drops", 0),
         }
     finally:
-        house.stop_all()
+        house.stop_both()
 
 
 def carried(folder: Path, pairs: int) -> dict[str, Any]:

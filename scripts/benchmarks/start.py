@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.benchmarks import rig
+from server.dev_processes import free_port
+from tests.support.videos import draw_video
 
 TRIES = 20
 TITLE = "start: exec → button live (bare: a Python that only imports the libraries); ms"
@@ -22,7 +24,7 @@ def measure(tries: int) -> dict[str, Any]:
     found: dict[str, list[int]] = {"doorbelld": [], "bare": []}
     clip_lags_us: list[int] = []
     with tempfile.TemporaryDirectory() as place:
-        video = rig.draw_video(Path(place) / "main.mp4", width_px=1280, seconds=10, keyframe_s=2, kbps=2000)
+        video = draw_video(Path(place) / "main.mp4", width_px=1280, seconds=10, keyframe_s=2, kbps=2000)
         for number in range(tries):
             began_us = _now_us()
             subprocess.run([sys.executable, "-c", rig.LIBRARIES], check=True)
@@ -35,7 +37,7 @@ def measure(tries: int) -> dict[str, Any]:
                 os.environ["NOTIFY_SOCKET"] = str(folder / "notify")
                 camera = {"kind": "stream", "stream": {"url": str(video)}}
                 began_us = _now_us()
-                daemon = rig.Daemon(folder, rig.free_port(), camera)
+                daemon = rig.BenchDoorbell(folder, free_port(), camera)
                 while b"READY=1" not in ear.recv(4096):
                     pass
                 found["doorbelld"].append(_now_us() - began_us)
@@ -56,23 +58,23 @@ def measure(tries: int) -> dict[str, Any]:
     }
 
 
-def _press(daemon: rig.Daemon, pressed_us: list[int]) -> None:
+def _press(daemon: rig.BenchDoorbell, pressed_us: list[int]) -> None:
     """Press by the command socket, which is answered once the page's thread is there."""
     pressed_us.append(daemon.press())
 
 
-def _first_clip_us(daemon: rig.Daemon) -> tuple[int, int]:
+def _first_clip_us(daemon: rig.BenchDoorbell) -> tuple[int, int]:
     """Return when the first bytes of a clip were on disk, and when the camera's first picture came."""
     live_us = 0
     for _ in range(4000):
-        if not live_us and b"camera state=live" in daemon.log.read_bytes():
+        if not live_us and b"camera state=live" in daemon.log_path.read_bytes():
             live_us = _now_us()
         if live_us and any(
             part.stat().st_size for part in (daemon.state / "state" / "clips").glob("**/*.part")
         ):
             return _now_us(), live_us
         time.sleep(0.005)
-    raise SystemExit(f"bench: no clip; the daemon's log:\n{daemon.log.read_text()}")
+    raise SystemExit(f"bench: no clip; the daemon's log:\n{daemon.log_path.read_text()}")
 
 
 def _now_us() -> int:

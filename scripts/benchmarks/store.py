@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.benchmarks import block, freeing, growth, memory, rig
+from tests.support.broker import broker
+from tests.support.videos import draw_video
 
 TRIES = 5
 TITLE = "store: 1080p15 at 4 Mbit/s unless said otherwise"
@@ -27,10 +29,10 @@ SPACING_S = 14  # a clip is 5 s before the press and 8 after; the next is anothe
 
 def measure(tries: int) -> dict[str, Any]:
     """Make `tries` clips with the daemon, as many on a disk that is watched; then all the rest."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as place, rig.broker(Path(place)) as port:
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as place, broker(Path(place)) as port:
         folder = Path(place)
-        main = rig.draw_video(folder / "main.mp4", width_px=1920, seconds=20, keyframe_s=2, kbps=4000)
-        daemon = rig.Daemon(
+        main = draw_video(folder / "main.mp4", width_px=1920, seconds=20, keyframe_s=2, kbps=4000)
+        daemon = rig.BenchDoorbell(
             folder,
             port,
             {"kind": "stream", "stream": {"url": str(main)}},
@@ -44,7 +46,7 @@ def measure(tries: int) -> dict[str, Any]:
                 daemon.press()
                 time.sleep(SPACING_S)
             after = _write_bytes(daemon.process.pid)
-            text = daemon.log.read_text()
+            text = daemon.log_path.read_text()
             lines = LINE.findall(text)
             kept = [KEPT.findall(rest)[0] for _, kind, rest in lines if kind == "clip_kept"]
         finally:

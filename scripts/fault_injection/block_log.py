@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from scripts.benchmarks.processes import anew
 from scripts.fault_injection.fresh_disk import attached
+from tests.support.processes import anew
 
 MAGIC, VERSION, SECTOR_BYTES = 0x6A736677736872, 1, 512
 FLUSH, FUA, DISCARD, MARK = 1, 2, 4, 8
@@ -85,7 +85,7 @@ class _Log:
 
 def _serve(mountpoint: Path, log_path: Path, size_bytes: int) -> None:
     """Be the file system until it is unmounted: `disk`, and `marks`, whose lines go into the log."""
-    import mfusepy  # type: ignore[import-untyped]  # needs libfuse at import
+    import mfusepy  # needs libfuse at import
 
     content, line, log = bytearray(size_bytes), bytearray(), _Log(log_path.open("wb"))
 

@@ -18,12 +18,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from scripts.benchmarks.processes import shared
 from scripts.fault_injection.block_log import DISCARD, FLUSH, FUA, MARK, Entry, entries, logged_disk
 from scripts.fault_injection.fresh_disk import MOUNT, CannotMount, attached, command, mounted, unmount
 from scripts.fault_injection.planted_bugs import PLANTS
 from scripts.fault_injection.promises import Promises, verdict
 from scripts.fault_injection.simulate import Tally, ram, say
+from tests.support.processes import shared
 
 DISK_BYTES = 24 << 20
 BETWEEN = 4

@@ -20,8 +20,8 @@ from device.store.layout import Layout
 from device.store.messages import StorageMessage
 from device.store.mp4 import whole_fragments
 from device.store.reconcile import PART, findings
-from scripts.benchmarks import by_hand
-from scripts.benchmarks.by_hand import Time
+from tests.support.storage import Time
+from tests.support.storage import storage_worker as storage_worker_at
 
 PATCHED_BYTES = 64
 """What closing a clip overwrites lies within so many bytes of its beginning: the box header behind `ftyp`."""
@@ -88,7 +88,7 @@ def verdict(state_dir: Path, promises: Promises) -> list[str]:
         wrong.append(f"the settings say {settings.quiet_until_us}, not {sorted(promises.settings)}")
     orders: queue.SimpleQueue[StorageMessage] = queue.SimpleQueue()
     # Power cuts do not depend on time. Room for all: what is told as kept has to be there afterwards.
-    storage_worker = by_hand.storage_worker(
+    storage_worker = storage_worker_at(
         state_dir, Time(), orders, inbox=told.append, limit_bytes=NEVER_FULL, log_rows=NEVER_FULL
     )
     try:

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.benchmarks.processes import shared
 from scripts.fault_injection.crash_states import CrashState, Disk
 from scripts.fault_injection.planted_bugs import PLANTS
 from scripts.fault_injection.promises import Promises, verdict
 from scripts.fault_injection.syscalls import Mark, Operation, record
+from tests.support.processes import shared
 
 STATES = 166_000
 """Drawn; about 100,000 of them differ."""

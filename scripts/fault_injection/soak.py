@@ -37,6 +37,8 @@ from scripts.fault_injection.soak_verdict import (
     judge_log,
     judge_presses,
 )
+from tests.support.broker import Broker
+from tests.support.doorbell import BIN
 
 FASTER = 10
 PRESSES_A_DAY = 2000
@@ -110,9 +112,9 @@ def plan(hours: float) -> list[tuple[float, str]]:
 class World:
     """A broker, a dashboard and the daemon, which looks at a looped video."""
 
-    broker: rig.Broker
+    broker: Broker
     dashboard: soak_world.Dashboard
-    daemon: rig.Daemon
+    daemon: rig.BenchDoorbell
 
     @property
     def layout(self) -> Layout:
@@ -125,21 +127,19 @@ def started(folder: Path, plant: str | None) -> Iterator[World]:
     """Start it; end whatever still runs of it."""
     main = soak_world.draw_visits(folder / "main.mp4", width_px=1280, kbps=1500)
     small = soak_world.draw_visits(folder / "small.mp4", width_px=320, kbps=200)
-    program = (
-        [sys.executable, "-m", "scripts.fault_injection.leaky", plant] if plant else [rig.BIN / "doorbelld"]
-    )
+    program = [sys.executable, "-m", "scripts.fault_injection.leaky", plant] if plant else [BIN / "doorbelld"]
     camera = {"kind": "stream", "stream": {"url": str(main), "substream_url": str(small)}}
     with ExitStack() as stack:
-        broker = rig.Broker(folder)
+        broker = Broker(folder)
         stack.callback(broker.stop)
         dashboard = soak_world.Dashboard(broker.port, ROOT)
         stack.callback(dashboard.close)
-        daemon = rig.Daemon(folder, broker.port, camera, program=program, **TABLES)
+        daemon = rig.BenchDoorbell(folder, broker.port, camera, program=program, **TABLES)
         stack.callback(_end, daemon)
         yield World(broker, dashboard, daemon)
 
 
-def _end(daemon: rig.Daemon) -> None:
+def _end(daemon: rig.BenchDoorbell) -> None:
     if daemon.process.poll() is None:
         daemon.process.kill()
         daemon.process.wait(10)
@@ -233,7 +233,7 @@ def settle(world: World, seen: Seen) -> list[Finding]:
     starts_us = sorted(_wall_us(row["occurred_at"]) for row in rows if row["kind"] == "motion_started")
     faults = Counter(row["code"] for row in rows if row["kind"] == "fault_raised")
     others = sum(faults.values()) - faults["mqtt_down"]
-    tracebacks = world.daemon.log.read_text(errors="replace").count("Traceback")
+    tracebacks = world.daemon.log_path.read_text(errors="replace").count("Traceback")
     return [
         judge_presses(
             sent=seen.sent,
@@ -287,7 +287,7 @@ def _wall_us(rfc3339: str) -> int:
 
 def _check(state: Path) -> Finding:
     """Run `doorbell check --deep` on what the daemon left."""
-    command: list[str | Path] = [rig.BIN / "doorbell", "--state", state, "check", "--deep"]
+    command: list[str | Path] = [BIN / "doorbell", "--state", state, "check", "--deep"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     said = (done.stdout + done.stderr).strip().replace("\n", "; ")
     return Finding(text=f"doorbell check --deep: {said}", wrong=done.returncode != 0)
@@ -344,7 +344,7 @@ def run(given: argparse.Namespace) -> int:
             seen.span_us = began_us, time.time_ns() // 1000
             findings = settle(world, seen)
         finally:
-            shutil.copyfile(world.daemon.log, given.out / "doorbelld.log")
+            shutil.copyfile(world.daemon.log_path, given.out / "doorbelld.log")
     rows = judged(seen)
     title = (
         f"{given.hours:g} h at ten times the daily rate: {deeds[-1][0] / 60:.0f} minutes of wall time, "

@@ -18,14 +18,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from scripts.agency_tool.opening import open_parcel
-from scripts.agency_tool.report import write_report
-from scripts.verification.doorbells import BIN, PLACE, DoorbellPair, Sender, put, wait_for
-from scripts.verification.network_namespace import STORE_ADDRESS, Here, Island, NoIsland
 from scripts.verification.positions import north_of
-from scripts.verification.store import HOST, NoStore, Store, require_node
-from server.dev_processes import GaveUp
+from server.agency.opening import open_parcel
+from server.agency.report import write_report
+from server.dev_processes import GaveUp, wait_for
 from server.dev_server import DevServer, Missing
+from tests.support.doorbell import BIN
+from tests.support.neighbourhood import SLOW_SCENE, TOWER, NeighbourhoodDoorbell, Sender, publish
+from tests.support.network_namespace import STORE_ADDRESS, Here, Island, NoIsland
+from tests.support.stores import HOST, NoStore, Store, require_node
 
 FIRST_PORT = 8081
 HOUSES = {"Anna": 0.0, "Bela": 1.2, "Chen": 2.1, "Dora": 3.0, "Emil": -1.4}
@@ -89,8 +90,8 @@ def on_an_island(folder: Path, *, stay: bool) -> int:
 
 def tell(folder: Path, *, stay: bool) -> int:
     """Tell the story; return the exit status."""
-    department = Sender(folder / "department", "paris-example", "Example Police")
-    paper = Sender(folder / "paper", "courier-example", "The Example Courier", kind="news")
+    department = Sender(folder / "department", "paris-example", title="Example Police")
+    paper = Sender(folder / "paper", "courier-example", "news", title="The Example Courier")
     dev_server = DevServer(folder / "t", quiet=True)
     dev_server.senders.mkdir(parents=True)
     dev_server.enrol(department.record)
@@ -99,10 +100,13 @@ def tell(folder: Path, *, stay: bool) -> int:
         say(f"the town is up: {dev_server.address} takes in, localhost:{dev_server.mqtts} gives out")
         say(f"the department's store is up: {store.origin}, a tus server")
         houses = {
-            name: DoorbellPair(
+            name: NeighbourhoodDoorbell(
                 folder / name.lower(),
-                dev_server,
-                north_of(PLACE, km),
+                None,
+                dev_server=dev_server,
+                place=north_of(TOWER, km),
+                camera=SLOW_SCENE,
+                device={"id": name.lower()},
                 page=page_on(number),
                 store_ca=store.ca,
             )
@@ -117,7 +121,7 @@ def tell(folder: Path, *, stay: bool) -> int:
             return 0 if good else 1
         finally:
             for house in houses.values():
-                house.stop()
+                house.stop_both()
             say("everything has ended")
 
 
@@ -126,23 +130,36 @@ def page_on(number: int) -> dict[str, Any]:
     return {"enabled": True, "port": 0, "loopback_port": FIRST_PORT + number}
 
 
-def story(dev_server: DevServer, houses: dict[str, DoorbellPair], department: Sender, paper: Sender) -> bool:
+def story(
+    dev_server: DevServer, houses: dict[str, NeighbourhoodDoorbell], department: Sender, paper: Sender
+) -> bool:
     """Tell how it comes to an offer; return whether everything came about."""
     for name, house in houses.items():
-        house.start()
+        house.start_both()
         house.pin(department)
         house.pin(paper)
         code = house.ask("GET", "/page/code")["code"]
         port = FIRST_PORT + list(houses).index(name)
         say(f"{name}'s doorbell films; page http://localhost:{port}, claim code {code}")
-    wait_for(lambda: all(house.ask("GET", "/clips") for house in houses.values()), "a clip in every house")
-    say(f"all five pinned the department ({department.spoken}) and the newspaper")
+    wait_for("a clip in every house", lambda: all(house.ask("GET", "/clips") for house in houses.values()))
+    say(f"all five pinned the department ({department.fingerprint}) and the newspaper")
 
-    put(
+    publish(
         dev_server,
-        department.notice("alert", "severe", "Gas leak in Example Street", "Stay in, close the windows."),
+        department.notice(
+            radius_m=5000, headline="Gas leak in Example Street", text="Stay in, close the windows."
+        ),
     )
-    put(dev_server, paper.notice("news", "unknown", "Market moved to Sunday", "Because of the works."))
+    publish(
+        dev_server,
+        paper.notice(
+            radius_m=5000,
+            kind="news",
+            severity="unknown",
+            headline="Market moved to Sunday",
+            text="Because of the works.",
+        ),
+    )
     took = timed(
         lambda: all(len(headlines(house)) == len(("alert", "news")) for house in houses.values()),
         "both notices",
@@ -151,11 +168,11 @@ def story(dev_server: DevServer, houses: dict[str, DoorbellPair], department: Se
     for headline in headlines(houses["Anna"]):
         say(f"  {headline}")
 
-    asked_for = department.request(PLACE, "2026/4711")
+    asked_for = department.request(case="2026/4711")
     (department.record.parent / "request.jws").write_bytes(asked_for)
-    put(dev_server, asked_for)
+    publish(dev_server, asked_for)
     took = timed(lambda: all(house.requests() for house in houses.values()), "the request")
-    wait_for(lambda: not any(house.requests("received") for house in houses.values()), "every match")
+    wait_for("every match", lambda: not any(house.requests("received") for house in houses.values()))
     asked = [name for name, house in houses.items() if house.requests(ASKED)]
     say(f"a request for the square was heard by all five within {took:.1f} s;")
     say(f"  it waits for the owner of: {', '.join(asked) or 'nobody'}")
@@ -178,7 +195,7 @@ def story(dev_server: DevServer, houses: dict[str, DoorbellPair], department: Se
     )
 
 
-def sharing(houses: dict[str, DoorbellPair], department: Sender, store: Store, folder: Path) -> bool:
+def sharing(houses: dict[str, NeighbourhoodDoorbell], department: Sender, store: Store, folder: Path) -> bool:
     """Tell what Anna's yes does, and what the others' silence leaves; return whether that is all right."""
     anna = houses["Anna"]
     place = f"/requests/{anna.requests()[0]['id']}"
@@ -194,7 +211,7 @@ def sharing(houses: dict[str, DoorbellPair], department: Sender, store: Store, f
             say(f"  {row['state']}{': ' + row['why'] if row['why'] else ''}")
         return str(row["state"])
 
-    wait_for(lambda: state() in ("delivered", "failed", "expired"), "a receipt")
+    wait_for("a receipt", lambda: state() in ("delivered", "failed", "expired"))
     receipt = anna.ask("GET", place)["release"]["receipt"]
     parcels = store.parcels()
     say(f"the store has {len(parcels)} parcel; the ledger has its receipt for {receipt['sha256'][:16]}…")
@@ -211,27 +228,27 @@ def sharing(houses: dict[str, DoorbellPair], department: Sender, store: Store, f
     traces = {name: traces_of(house) for name, house in houses.items() if name != "Anna"}
     for name, found in traces.items():
         say(f"{name} left {', '.join(found) or 'no trace'}")
-    left = [str(path.relative_to(anna.folder)) for path in leftovers(anna)]
+    left = [str(path.relative_to(anna.state)) for path in leftovers(anna)]
     say(f"Anna's doorbell keeps no copy of the parcel: {', '.join(left) or 'none found'}")
     return opened.good and offered == got and not any(traces.values()) and not left and len(parcels) == 1
 
 
-def traces_of(house: DoorbellPair) -> list[str]:
+def traces_of(house: NeighbourhoodDoorbell) -> list[str]:
     """Return what would show that a house was asked: nothing, if nobody said yes."""
-    found = [str(path.relative_to(house.folder)) for path in leftovers(house)]
+    found = [str(path.relative_to(house.state)) for path in leftovers(house)]
     found += [path.name for path in (house.spool / "in").glob("*.report")]
     wrong = {row["state"] for row in house.requests()} - {"unmatched", "offered", "declined"}
     return [*found, *wrong]
 
 
-def leftovers(house: DoorbellPair) -> list[Path]:
+def leftovers(house: NeighbourhoodDoorbell) -> list[Path]:
     """Return what is left of parcels in a house."""
-    places = [house.spool / "out", house.folder / "state/releases"]
+    places = [house.spool / "out", house.state / "state/releases"]
     kept = ("settings.json", "read")
     return [path for place in places for path in place.rglob("*") if path.is_file() and path.name not in kept]
 
 
-def headlines(house: DoorbellPair) -> list[str]:
+def headlines(house: NeighbourhoodDoorbell) -> list[str]:
     """Return the notices that a house shows."""
     rows = house.ask("GET", "/notices")["notices"]
     return [row["headline"] for row in rows if row["here"] and row["state"] == READ]
@@ -240,7 +257,7 @@ def headlines(house: DoorbellPair) -> list[str]:
 def timed(check: Callable[[], Any], what: str) -> float:
     """Return the seconds until something holds."""
     began = time.monotonic()
-    wait_for(check, what)
+    wait_for(what, check)
     return time.monotonic() - began
 
 

@@ -31,11 +31,11 @@ from device.consent.envelope import NOTICE, REQUEST, encoded
 from device.consent.geohash import geohash
 from device.consent.keys import sealed_envelope
 from scripts.benchmarks.press import subscriber
-from scripts.benchmarks.rig import Broker
-from scripts.verification.doorbells import PLACE, DoorbellPair, Sender, wait_for
 from server.cells import topic
-from server.dev_processes import PATIENCE_S
+from server.dev_processes import PATIENCE_S, wait_for
 from server.dev_server import DevServer
+from tests.support.broker import Broker
+from tests.support.neighbourhood import SLOW_SCENE, TOWER, NeighbourhoodDoorbell, Sender
 
 EVERY_VALID_S = 2.0
 PRESS_EVERY_S = 0.25
@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Print the figures; exit status 1 if something valid was lost or a bound was broken."""
     with tempfile.TemporaryDirectory(prefix="f") as place:
         folder = Path(place)
-        senders = [Sender(folder / f"d{n}", f"department-{n}", f"Department {n}") for n in range(4)]
+        senders = [Sender(folder / f"d{n}", f"department-{n}") for n in range(4)]
         with DevServer(folder / "t", quiet=True) as dev_server:
             dev_server.stop("publisher")
             broker = Broker(folder)
@@ -62,20 +62,21 @@ def run(
     folder: Path, dev_server: DevServer, port: int, senders: Sequence[Sender], arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """Flood one of two houses; return what was measured."""
-    mqtt = {"enabled": True, "host": "127.0.0.1", "port": port}
-    flooded = DoorbellPair(folder / "flooded", dev_server, PLACE, mqtt=mqtt)
-    calm = DoorbellPair(folder / "calm", dev_server, PLACE, mqtt=mqtt)
+    flooded, calm = (
+        NeighbourhoodDoorbell(
+            folder / name, port, dev_server=dev_server, camera=SLOW_SCENE, device={"id": name}
+        )
+        for name in ("flooded", "calm")
+    )
     try:
-        flooded.start()
-        calm.start()
-        if calm.courier:
-            calm.courier.terminate()
-            calm.courier.wait()
+        flooded.start_both()
+        calm.start_both()
+        calm.stop_courier()
         for sender in senders:
             flooded.pin(sender)
-        wait_for(lambda: flooded.ask("GET", "/clips"), "a clip")
+        wait_for("a clip", lambda: flooded.ask("GET", "/clips"))
         heard = {
-            house.folder.name: subscriber(port, f"doorbelld/{house.folder.name}/press")
+            house.state.name: subscriber(port, f"doorbelld/{house.state.name}/press")
             for house in (flooded, calm)
         }
         begin = usage(flooded)
@@ -88,11 +89,11 @@ def run(
         began_s = time.monotonic()
         while flooder.is_alive():
             for house in (flooded, calm):
-                delays[house.folder.name].append(press(house, heard[house.folder.name]))
+                delays[house.state.name].append(press(house, heard[house.state.name]))
                 time.sleep(PRESS_EVERY_S / 2)
             peak_bytes = max(peak_bytes, spool_bytes(flooded))
         seconds = time.monotonic() - began_s
-        wait_for(lambda: spool_waits(flooded) == 0, "the spool to be read")
+        wait_for("the spool to be read", lambda: spool_waits(flooded) == 0)
         end = usage(flooded)
         known = {row["id"] for row in flooded.requests()}
         known |= {row["id"] for row in flooded.ask("GET", "/notices")["notices"]}
@@ -106,13 +107,13 @@ def run(
             "cpu_s": {name: end[name][0] - begin[name][0] for name in begin},
             "rss_mb": {name: (begin[name][1], end[name][1]) for name in begin},
             "spool_peak_mb": peak_bytes / MEGABYTE,
-            "ledger_mb": sum(path.stat().st_size for path in (flooded.folder / "state").glob("ledger.db*"))
+            "ledger_mb": sum(path.stat().st_size for path in (flooded.state / "state").glob("ledger.db*"))
             / MEGABYTE,
             "refused": {row["reason"]: row["count"] for row in ledger["refused"]},
         }
     finally:
-        flooded.stop()
-        calm.stop()
+        flooded.stop_both()
+        calm.stop_both()
 
 
 def flood(
@@ -128,7 +129,7 @@ def flood(
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, transport="unix")
     client.connect(str(dev_server.socket))
     client.loop_start()
-    cell = geohash(*PLACE, 5)
+    cell = geohash(*TOWER, 5)
     made = hostile(senders[0])
     began_s = time.monotonic()
     while not stopping.is_set() and time.monotonic() - began_s < arguments.seconds:
@@ -141,8 +142,13 @@ def flood(
             number = len(sent["valid"]) // 2
             sender = senders[number % len(senders)]
             for kind, content in (
-                ("request", sender.request(PLACE, f"case {number}")),
-                ("notice", sender.notice("alert", "minor", f"Notice {number}", "Nothing.")),
+                ("request", sender.request(case=f"case {number}")),
+                (
+                    "notice",
+                    sender.notice(
+                        radius_m=5000, severity="minor", headline=f"Notice {number}", text="Nothing."
+                    ),
+                ),
             ):
                 name = name_in(content)
                 client.publish(topic(cell, kind, name), content, retain=True)
@@ -158,7 +164,7 @@ def hostile(pinned: Sender) -> Any:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     stranger = Ed25519PrivateKey.generate()
-    good = pinned.request(PLACE, "base")
+    good = pinned.request(case="base")
     first, payload, signature = good.split(b".")
     number = 0
     while True:
@@ -182,16 +188,16 @@ def name_in(content: bytes) -> str:
     return name
 
 
-def press(house: DoorbellPair, arrivals: "queue.SimpleQueue[int]") -> float:
+def press(house: NeighbourhoodDoorbell, arrivals: "queue.SimpleQueue[int]") -> float:
     """Press the button; return the milliseconds from the edge to the dashboard."""
     edge_us: int = house.ask("POST", "/ring")["mono_us"]
     return (arrivals.get(timeout=PATIENCE_S) - edge_us) / 1e3
 
 
-def usage(house: DoorbellPair) -> dict[str, tuple[float, float]]:
+def usage(house: NeighbourhoodDoorbell) -> dict[str, tuple[float, float]]:
     """Return processor seconds and resident megabytes of both processes."""
     found = {}
-    for name, process in (("doorbelld", house.doorbell), ("courier", house.courier)):
+    for name, process in (("doorbelld", house.process), ("courier", house.courier)):
         if process:
             fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
             ticks = int(fields[11]) + int(fields[12])
@@ -200,7 +206,7 @@ def usage(house: DoorbellPair) -> dict[str, tuple[float, float]]:
     return found
 
 
-def spool_bytes(house: DoorbellPair) -> int:
+def spool_bytes(house: NeighbourhoodDoorbell) -> int:
     """Return how much lies in the spool."""
     total = 0
     for path in (house.spool / "in").iterdir():
@@ -211,7 +217,7 @@ def spool_bytes(house: DoorbellPair) -> int:
     return total
 
 
-def spool_waits(house: DoorbellPair) -> int:
+def spool_waits(house: NeighbourhoodDoorbell) -> int:
     """Return how many bundles were not read yet."""
     told = house.spool / "out/read"
     read = int(told.read_text()) if told.exists() else 0

@@ -36,14 +36,14 @@ from device.media.frame_selection import inside
 from device.release.audit import audit
 from device.release.manifest import BadManifest, signed, verified
 from device.release.parcel import archive, seal
-from scripts.verification.network_namespace import STORE_ADDRESS, Island
 from scripts.verification.release_crash import WAYS, crash
-from scripts.verification.store import HOST, Store
-from tests.consent_service.harness import ID, ConsentHarness
-from tests.courier.harness import CourierHarness
-from tests.protocol_vectors import make
-from tests.release.films import FPS, US, coded, film, made, numbers, promise, wanted
-from tests.release.violations import VIOLATIONS
+from tests.support import envelopes
+from tests.support.consent import ID, ConsentHarness
+from tests.support.courier import CourierHarness
+from tests.support.films import FPS, US, coded, film, made, numbers, promise, wanted
+from tests.support.network_namespace import STORE_ADDRESS, Island
+from tests.support.stores import HOST, Store
+from tests.support.violations import VIOLATIONS
 
 CHUNK_BYTES = 65_536
 SAID = 5
@@ -94,7 +94,7 @@ def exactly_what_was_shown(folder: Path, scale: float, seed: int) -> Tally:
     tally, dice = Tally(), random.Random(seed)  # noqa: S311
     house = ConsentHarness(folder / "two")
     house.pin()
-    house.hear(("request", make.ask()))
+    house.hear(("request", envelopes.ask()))
     kept, start_us = list(house.clips.kept), house.clips.kept[0].start_us
     shapes = [[(0.0, 0.0), (0.5, 0.0), (0.5, 0.5)], [(0.1, 0.1), (0.9, 0.1), (0.9, 0.9)]]
 
@@ -276,7 +276,7 @@ def found_out(folder: Path, scale: float, seed: int) -> Tally:
     tally, dice = Tally(), random.Random(seed)  # noqa: S311
     house = ConsentHarness(folder / "ten")
     house.pin()
-    house.hear(("request", make.ask()))
+    house.hear(("request", envelopes.ask()))
     house.consent_service.approve(ID, house.consent_service.request(ID)["offer_hash"])
     house.consent_service.withdraw(ID)
     house.consent_service.ledger_store.need().close()

@@ -17,13 +17,13 @@ from pathlib import Path
 from device.consent.offer import offer_hash
 from device.consent.states import TABLE, State
 from device.release.leak_scan import found_in, patterns
-from scripts.benchmarks.processes import shared
 from scripts.fault_injection.crash_states import CrashState, Disk
 from scripts.fault_injection.simulate import ram, write_state
 from scripts.fault_injection.syscalls import Mark, Operation, record
-from scripts.verification.release_path import FILM, carried, grants
-from tests.consent_service.harness import ID, ConsentHarness
-from tests.release.release_backend import FakeReleaseBackend
+from scripts.verification.release_path import FILM, carried
+from tests.support.consent import ID, ConsentHarness, grants
+from tests.support.processes import shared
+from tests.support.release_backend import FakeReleaseBackend
 
 WAYS = ("delivered", "withdrawn", "fails")
 MAX_STEPS = 20

@@ -8,7 +8,6 @@ PLANT breaks one rule of docs/decisions/0012, to show that a crash finds it.
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,10 @@ from device.consent_service.release_worker import ReleaseWorker
 from device.media.nal_filter import NotAllowed
 from device.release.__main__ import Release
 from device.release.job import PARCEL, Job
-from device.spool.folders import Unreadable, sync
+from device.spool.folders import sync
 from device.spool.parcels import (
     Grant,
     UploadReport,
-    grant_in,
-    names_in,
     stage_parcel,
     write_grant,
     write_report,
@@ -34,10 +31,10 @@ from device.spool.parcels import (
 from device.store.clip_query import cut_of
 from device.store.files import sha256_of
 from device.store.index import ClipRow
-from scripts.verification.tampering import changed
-from tests.consent_service.harness import ID, US, ConsentHarness
-from tests.protocol_vectors import make
-from tests.release.films import film
+from tests.support import envelopes
+from tests.support.consent import ID, US, ConsentHarness, grants
+from tests.support.films import film
+from tests.support.tampering import changed
 
 FILM = "film.mp4"
 MAX_STEPS = 30
@@ -93,7 +90,7 @@ def a_cut(clip: Path) -> Cut:
         event_id="one",
         cause="press",
         file_name=clip.name,
-        started_wall_us=(make.NOW - 5 * 3600 + 600) * US,
+        started_wall_us=(envelopes.NOW - 5 * 3600 + 600) * US,
         duration_us=2 * US,
         clock="synchronised",
         boot_id="one",
@@ -106,15 +103,6 @@ def a_cut(clip: Path) -> Cut:
     if cut is None:
         raise SystemExit("the film has no picture")
     return cut
-
-
-def grants(folder: Path) -> list[Grant]:
-    """Return what may leave a house at this moment."""
-    out, found = folder / "spool/out", []
-    for digest in names_in(out, "grant"):
-        with suppress(Unreadable):  # torn by a cut: no courier takes it for one
-            found.append(grant_in(out, digest))
-    return [grant for grant in found if grant]
 
 
 def carried(folder: Path, grant: Grant) -> None:
@@ -203,7 +191,7 @@ def main() -> int:
     for place in ("", "clips", "spool", "spool/in", "spool/out"):
         sync(folder / place)  # made when it was installed, long ago
     house.pin()
-    house.hear(("request", make.ask()))
+    house.hear(("request", envelopes.ask()))
 
     def mark(line: str) -> None:
         with marks.open("a") as file:

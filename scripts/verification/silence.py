@@ -35,9 +35,10 @@ from typing import Any
 import numpy as np
 
 from scripts.verification.capture import Capture, Packet, ports_of
-from scripts.verification.doorbells import PLACE, DoorbellPair, Sender, put, wait_for
 from scripts.verification.positions import north_of
+from server.dev_processes import wait_for
 from server.dev_server import DevServer
+from tests.support.neighbourhood import SLOW_SCENE, TOWER, NeighbourhoodDoorbell, Sender, publish
 
 SPACING_S = 0.6
 SETTLE_S = 2.0
@@ -69,7 +70,7 @@ def main(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="s") as place:
         folder = Path(place)
         departments = [
-            Sender(folder / f"department-{number}", f"department-{number}", f"Department {number}")
+            Sender(folder / f"department-{number}", f"department-{number}")
             for number in range(-(-arguments.requests // REQUESTS_A_DEPARTMENT))
         ]
         dev_server = DevServer(folder / "t", quiet=True)
@@ -85,17 +86,26 @@ def main(arguments: argparse.Namespace) -> int:
 
 def publisher_sees(dev_server: DevServer, department: Sender) -> list[tuple[int, int]]:
     """Return what a publisher is answered: status and size."""
-    far = north_of(PLACE, 8)
-    return [put(dev_server, department.request(far, f"alone {number}")) for number in range(ALONE)]
+    far = north_of(TOWER, 8)
+    return [publish(dev_server, department.request(far, case=f"alone {number}")) for number in range(ALONE)]
 
 
 def run(folder: Path, dev_server: DevServer, departments: Sequence[Sender], count: int) -> dict[str, Any]:
     """Run the five houses; return what was seen outside."""
-    a, b = PLACE, north_of(PLACE, 1.5)
+    a, b = TOWER, north_of(TOWER, 1.5)
     houses = {
-        name: DoorbellPair(folder / name.lower(), dev_server, b if name == "B" else a) for name in "ABCD"
+        name: NeighbourhoodDoorbell(
+            folder / name.lower(),
+            None,
+            dev_server=dev_server,
+            place=b if name == "B" else a,
+            camera=SLOW_SCENE,
+        )
+        for name in "ABCD"
     }
-    houses["bare"] = DoorbellPair(folder / "bare", dev_server, a, camera=BARE_CAMERA)
+    houses["bare"] = NeighbourhoodDoorbell(
+        folder / "bare", None, dev_server=dev_server, place=a, camera=BARE_CAMERA
+    )
     with_camera = [house for name, house in houses.items() if name != "bare"]
     stopping = threading.Event()
     decliners = [
@@ -108,12 +118,12 @@ def run(folder: Path, dev_server: DevServer, departments: Sequence[Sender], coun
     try:
         with Capture({dev_server.mqtts, dev_server.https}) as capture:
             for name, house in houses.items():
-                house.start(camera=name != "bare")
+                house.start_both(camera=name != "bare")
                 for department in departments:
                     house.pin(department)
-            wait_for(lambda: all(house.ask("GET", "/clips") for house in with_camera), "a clip in each house")
+            wait_for("a clip in each house", lambda: all(house.ask("GET", "/clips") for house in with_camera))
             doorbells = set().union(
-                *(ports_of(house.doorbell.pid) for house in houses.values() if house.doorbell)
+                *(ports_of(house.process.pid) for house in houses.values() if house.process)
             )
             for thread in decliners:
                 thread.start()
@@ -124,12 +134,14 @@ def run(folder: Path, dev_server: DevServer, departments: Sequence[Sender], coun
                     )
                 department = departments[number // REQUESTS_A_DEPARTMENT]
                 where = (a, b)[number % 2]
-                answers.append(put(dev_server, department.request(where, case_of(number), radius_m=300)))
+                answers.append(
+                    publish(dev_server, department.request(where, case=case_of(number), radius_m=300))
+                )
                 time.sleep(SPACING_S)
             awaited = count + ALONE
             wait_for(
-                lambda: all(len(house.requests()) == awaited for house in houses.values()),
                 lambda: f"{awaited} requests: {[len(house.requests()) for house in houses.values()]}",
+                lambda: all(len(house.requests()) == awaited for house in houses.values()),
             )
             time.sleep(QUIET_S)
             stopping.set()
@@ -139,7 +151,7 @@ def run(folder: Path, dev_server: DevServer, departments: Sequence[Sender], coun
     finally:
         stopping.set()
         for house in houses.values():
-            house.stop()
+            house.stop_both()
     return {
         "requests": count,
         "states": states,
@@ -156,12 +168,13 @@ def case_of(number: int) -> str:
     return f"case {number // 2}"
 
 
-def connect_anew(houses: dict[str, DoorbellPair], by_lot: random.Random, broker: int, requests: int) -> Block:
+def connect_anew(
+    houses: dict[str, NeighbourhoodDoorbell], by_lot: random.Random, broker: int, requests: int
+) -> Block:
     """End all couriers, and start them in an order drawn by lot."""
     for house in houses.values():
         if house.courier:
-            house.courier.terminate()
-            house.courier.wait()
+            house.stop_courier()
     names = by_lot.sample(list(houses), len(houses))
     for name in names:
         houses[name].start_courier()
@@ -174,7 +187,7 @@ def connect_anew(houses: dict[str, DoorbellPair], by_lot: random.Random, broker:
     return Block(time.monotonic_ns(), ports, requests)
 
 
-def decline(house: DoorbellPair, turn: int, stopping: threading.Event) -> None:
+def decline(house: NeighbourhoodDoorbell, turn: int, stopping: threading.Event) -> None:
     """Be an owner who declines every other case, and ignores the ones between."""
     while not stopping.is_set():
         for row in house.requests("offered"):
@@ -183,7 +196,7 @@ def decline(house: DoorbellPair, turn: int, stopping: threading.Event) -> None:
         stopping.wait(0.3)
 
 
-def _states(house: DoorbellPair) -> dict[str, int]:
+def _states(house: NeighbourhoodDoorbell) -> dict[str, int]:
     rows = house.requests()
     return {
         state: sum(row["state"] == state for row in rows) for state in sorted({row["state"] for row in rows})

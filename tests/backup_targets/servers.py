@@ -8,11 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from scripts.verification.network_namespace import Here, Island
-from scripts.verification.store import NODE, SERVER
-from server.dev_processes import Process, user_name
-from tests import needs
-from tests.support.doorbell import free_port, wait_for
+from server.dev_processes import Process, free_port, user_name, wait_for
+from tests.support import needs
+from tests.support.network_namespace import Here, Island
+from tests.support.stores import NODE, SERVER
 
 SBIN = "/usr/sbin/sshd"
 PASSWORD = "correct horse"  # noqa: S105  (of a server that lives for a test)

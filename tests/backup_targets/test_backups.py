@@ -12,13 +12,13 @@ from device.consent_service.backup_worker import SECRETS_FILE
 from device.errors import CommandError
 from device.events import Fault
 from device.spool.parcels import Account, UploadReport, names_in, write_report
-from scripts.verification.network_namespace import STORE_ADDRESS, Here, Island
-from scripts.verification.store import S3Store
+from server.dev_processes import wait_for
 from server.dev_server import make_certificates
 from tests.backup_targets.servers import PASSWORD, Bucket, Sftp, WebDav, opened
-from tests.consent_service.harness import ConsentHarness
-from tests.courier.harness import CourierHarness
-from tests.support.doorbell import wait_for
+from tests.support.consent import ConsentHarness
+from tests.support.courier import CourierHarness
+from tests.support.network_namespace import STORE_ADDRESS, Here, Island
+from tests.support.stores import S3Store
 
 pytestmark = pytest.mark.namespace
 OURS = pyrage.x25519.Identity.generate()

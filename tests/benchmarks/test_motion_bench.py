@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.benchmarks import motion_debian, porch
+from scripts.benchmarks import motion_debian
 from scripts.benchmarks.__main__ import main
 from scripts.benchmarks.motion_clips import clips, pictures
 from scripts.benchmarks.motion_rules import Outcome, Truth, detections, joined, judge, outside, together
+from tests.support import motion_scenes
 
 
 def test_pauses_up_to_two_seconds_belong_to_a_detection() -> None:
@@ -55,7 +56,7 @@ def test_several_clips_are_summed_up() -> None:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return porch.draw(tmp_path_factory.mktemp("porch"), ["calm_nobody", "near_crosser"])
+    return motion_scenes.draw(tmp_path_factory.mktemp("porch"), ["calm_nobody", "near_crosser"])
 
 
 def test_the_drawn_truth_is_where_the_picture_changes(drawn: Path) -> None:
@@ -75,7 +76,7 @@ def test_what_lies_outside_the_zone_is_black_and_noise_is_the_same_each_time(dra
     other = [picture for _, picture in pictures(clip, noise_levels=6, fps=5)]
     assert 60 <= len(one) <= 81
     assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-    assert not one[5][: porch.KERB_PX].any()
+    assert not one[5][: motion_scenes.KERB_PX].any()
 
 
 def test_the_bench_prints_and_writes_what_it_measured(

@@ -22,11 +22,11 @@ from device.media.masks import Masks
 from device.store.recording import Recording
 from device.store.ring import Ring
 from device.system.clock import SystemClock
-from server.dev_processes import PATIENCE_S, Process
-from tests.support.doorbell import flashes_and_beeps, free_port, make_flashing, wait_for
+from server.dev_processes import PATIENCE_S, Process, free_port, wait_for
+from tests.support.videos import flashes_and_beeps, make_flashing
 
 CLOCK = SystemClock()
-SERVER = Path(__file__).parent.parent / "rtsp_server.py"
+SERVER = Path(__file__).parents[1] / "support/rtsp_server.py"
 SECONDS = 3.5
 IN_SYNC_S = 0.1
 PICTURES = 25
@@ -62,7 +62,8 @@ class Heard:
     def packet(self, packet: Packet) -> None:
         self.came.append(packet)
 
-    sound = packet  # type: ignore[assignment]
+    def sound(self, packet: SoundPacket) -> None:
+        self.came.append(packet)
 
     def luma(self, frame: LumaFrame) -> None:
         pass

@@ -25,18 +25,18 @@ from device.camera.capture_process import ChildCamera, messages
 from device.camera.interface import Camera
 from device.config import CameraConfig
 from device.errors import CameraError
-from device.events import CameraReport, LumaFrame, Packet, VideoFormat
+from device.events import CameraReport, Fact, LumaFrame, Packet, SoundPacket, VideoFormat
 from device.media.masks import Masks
 from device.motion.frame_sampler import PICTURES_PER_S, FrameSampler
 from device.system.clock import SystemClock
 from device.system.worker import Worker
-from server.dev_processes import PATIENCE_S, Process
-from tests import needs
-from tests.support.doorbell import free_port, make_video, wait_for
+from server.dev_processes import PATIENCE_S, Process, free_port, wait_for
+from tests.support import needs
+from tests.support.videos import make_video
 
 CLOCK = SystemClock()
 FAKES = Path(__file__).parent.parent / "fakes"
-SERVER = Path(__file__).parent.parent / "rtsp_server.py"
+SERVER = Path(__file__).parents[1] / "support/rtsp_server.py"
 SCENE = {"kind": "scene", "scene": {"width_px": 320, "height_px": 180, "visitors": False}}
 
 
@@ -52,6 +52,8 @@ class Seen:
     def packet(self, packet: Packet) -> None:
         self.came_us.append(CLOCK.mono_us())
         self.packets.append(packet)
+
+    def sound(self, packet: SoundPacket) -> None: ...
 
     def luma(self, frame: LumaFrame) -> None:
         self.lumas.append(frame)
@@ -277,7 +279,7 @@ def test_the_contract_of_every_camera(kind: str, camera: Camera) -> None:
     assert np.median(ages_us) < 2_000_000
 
     raw = io.BytesIO(b"".join(bytes(p.data) for p in packets))
-    with av.open(raw, format=video.codec) as file:
+    with av.open(raw, "r", format=video.codec) as file:
         pictures = list(file.decode(video=0))
     assert len(pictures) >= len(packets) - 3, "what comes can be shown"
     assert (pictures[0].width, pictures[0].height) == (video.width_px, video.height_px)
@@ -529,7 +531,8 @@ def test_a_capture_process_ends_with_its_parent(kind: str, fake_picamera2: Calla
 def test_a_camera_that_hangs_is_opened_again(fake_picamera2: Callable[[str], None]) -> None:
     """`capture` goes on after the kill: the second opening delivers as the first did."""
     fake_picamera2("hang:30")
-    seen, facts = Seen(), []
+    seen = Seen()
+    facts: list[Fact] = []
     worker = Worker(
         "camera",
         lambda worker: capture(

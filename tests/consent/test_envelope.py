@@ -18,11 +18,12 @@ from device.consent.ledger_state import LedgerState
 from device.consent.models import record_of
 from device.consent.reasons import Reason, Refused
 from device.consent.validation import HomePosition, heard, pinned, record_in
-from scripts.verification.tampering import forged
 from tests.protocol_vectors import make
+from tests.support import envelopes
+from tests.support.tampering import forged
 
 TOLD: dict[str, Any] = json.loads(make.FILE.read_text())
-PLACE = HomePosition(longitude=make.PLACE[0], latitude=make.PLACE[1])
+PLACE = HomePosition(longitude=envelopes.PLACE[0], latitude=envelopes.PLACE[1])
 
 
 def a_ledger_state() -> LedgerState:
@@ -31,12 +32,14 @@ def a_ledger_state() -> LedgerState:
     for envelope in TOLD["pinned"]:
         content = envelope.encode()
         name = record_in(content)[0].kid
-        draft = pinned(content, keys.spoken(name), ledger_state=ledger_state, now=make.NOW)
-        ledger_state.take(draft.kind, draft.data, draft.body, make.NOW)
+        draft = pinned(content, keys.spoken(name), ledger_state=ledger_state, now=envelopes.NOW)
+        ledger_state.take(draft.kind, draft.data, draft.body, envelopes.NOW)
     return ledger_state
 
 
-def outcome(source: str, content: bytes, ledger_state: LedgerState | None = None, now: int = make.NOW) -> str:
+def outcome(
+    source: str, content: bytes, ledger_state: LedgerState | None = None, now: int = envelopes.NOW
+) -> str:
     try:
         drafts = heard(source, content, ledger_state=ledger_state or a_ledger_state(), place=PLACE, now=now)
     except Refused as error:
@@ -85,19 +88,19 @@ def test_every_reason_is_a_sentence() -> None:
 
 def test_another_jose_library_reads_what_we_sign_and_we_what_it_signs() -> None:
     seed = bytes([1]) * 32
-    raw = make.AGENCY.public_key().public_bytes_raw()
+    raw = envelopes.AGENCY.public_key().public_bytes_raw()
     key = OKPKey.import_key(
         {"kty": "OKP", "crv": "Ed25519", "x": encoded(raw).decode(), "d": encoded(seed).decode()}
     )
     theirs = jws.serialize_compact(
-        {"alg": "EdDSA", "typ": make.REQUEST, "kid": make.kid(make.AGENCY)},
-        make.text(make.REQUEST_SAID),
+        {"alg": "EdDSA", "typ": envelopes.REQUEST, "kid": envelopes.kid(envelopes.AGENCY)},
+        envelopes.text(envelopes.REQUEST_SAID),
         key,
         algorithms=["EdDSA"],
     )
     assert outcome("request", theirs.encode()) == "kept"
-    ours = jws.deserialize_compact(make.ask().decode(), key, algorithms=["EdDSA"])
-    assert json.loads(ours.payload) == make.REQUEST_SAID
+    ours = jws.deserialize_compact(envelopes.ask().decode(), key, algorithms=["EdDSA"])
+    assert json.loads(ours.payload) == envelopes.REQUEST_SAID
 
 
 @settings(max_examples=150)
@@ -109,7 +112,7 @@ def test_bytes_are_refused_and_nothing_else_happens(content: bytes, source: str)
 @settings(max_examples=150)
 @given(st.data())
 def test_a_changed_envelope_is_never_kept(data: st.DataObject) -> None:
-    whole = bytearray(make.ask())
+    whole = bytearray(envelopes.ask())
     place = data.draw(st.integers(0, len(whole) - 1))
     byte = data.draw(st.integers(0, 255))
     if whole[place] == byte:
@@ -126,9 +129,9 @@ JSON = st.recursive(
 
 
 @settings(max_examples=150)
-@given(st.sampled_from([*make.REQUEST_SAID, "more"]), JSON)
+@given(st.sampled_from([*envelopes.REQUEST_SAID, "more"]), JSON)
 def test_a_pinned_agency_can_say_anything_and_breaks_nothing(name: str, value: Any) -> None:
-    content = make.raw(json.dumps({**make.REQUEST_SAID, name: value}).encode())
+    content = envelopes.raw(json.dumps({**envelopes.REQUEST_SAID, name: value}).encode())
     told = outcome("request", content)
     assert told == "kept" or told.removeprefix("rejected: ") in {str(reason) for reason in Reason}
 
@@ -137,9 +140,9 @@ def test_a_pinned_agency_can_say_anything_and_breaks_nothing(name: str, value: A
 @given(JSON)
 def test_what_the_gate_lets_through_is_what_every_json_reader_reads(value: Any) -> None:
     payload = json.dumps({"a": value}).encode()
-    content = make.raw(payload)
+    content = envelopes.raw(payload)
     try:
-        envelope = read(content, types=(make.REQUEST,), kids=None)
+        envelope = read(content, types=(envelopes.REQUEST,), kids=None)
     except Refused:
         return
     assert len(content) <= MAX_BYTES
@@ -158,35 +161,37 @@ def depth(value: Any) -> int:
 # --- pins -----------------------------------------------------------------------------------------
 
 
-def a_record(key: Any = make.AGENCY, **changes: Any) -> bytes:
-    payload = make.text(make.changed(make.RECORD_SAID, changes))
-    return make.signed(make.head(make.RECORD, make.kid(key)), payload, key)
+def a_record(key: Any = envelopes.AGENCY, **changes: Any) -> bytes:
+    payload = envelopes.text(envelopes.changed(envelopes.RECORD_SAID, changes))
+    return envelopes.signed(envelopes.head(envelopes.RECORD, envelopes.kid(key)), payload, key)
 
 
 def pin_outcome(content: bytes, typed: str | None = None) -> str:
     try:
         envelope, _ = record_in(content)
-        pinned(content, envelope.kid if typed is None else typed, ledger_state=LedgerState(), now=make.NOW)
+        pinned(
+            content, envelope.kid if typed is None else typed, ledger_state=LedgerState(), now=envelopes.NOW
+        )
     except Refused as error:
         return str(error.reason)
     return "pinned"
 
 
 def test_a_record_is_pinned_by_its_typed_fingerprint_however_it_is_typed() -> None:
-    name = make.kid(make.AGENCY)
+    name = envelopes.kid(envelopes.AGENCY)
     for typed in (name, name.upper(), keys.spoken(name), f" {keys.spoken(name).lower().replace('-', ' ')} "):
         assert pin_outcome(a_record(), typed) == "pinned"
-    for typed in ("", name[:-1], make.kid(make.STRANGER), name + "a"):
+    for typed in ("", name[:-1], envelopes.kid(envelopes.STRANGER), name + "a"):
         assert pin_outcome(a_record(), typed) == "mistake"
 
 
 def test_a_record_that_names_a_key_that_is_not_its_fingerprint_is_refused() -> None:
-    swapped = {**make.key_entry(make.STRANGER), "kid": make.kid(make.AGENCY)}
+    swapped = {**envelopes.key_entry(envelopes.STRANGER), "kid": envelopes.kid(envelopes.AGENCY)}
     assert pin_outcome(a_record(keys=[swapped])) == "bad_key"
 
 
 def test_a_record_signed_by_somebody_else_is_refused() -> None:
-    assert pin_outcome(a_record(make.STRANGER), make.kid(make.STRANGER)) == "bad_key"
+    assert pin_outcome(a_record(envelopes.STRANGER), envelopes.kid(envelopes.STRANGER)) == "bad_key"
     assert pin_outcome(forged(a_record())) == "bad_signature"
 
 
@@ -204,8 +209,8 @@ def test_a_record_signed_by_somebody_else_is_refused() -> None:
     ids=lambda x: x.hex()[:8],
 )
 def test_a_key_that_anybody_can_sign_for_is_refused(x: bytes) -> None:
-    entry = {**make.key_entry(make.AGENCY), "x": encoded(x).decode(), "kid": keys.fingerprint(x)}
-    assert pin_outcome(a_record(keys=[make.key_entry(make.AGENCY), entry])) == "bad_key"
+    entry = {**envelopes.key_entry(envelopes.AGENCY), "x": encoded(x).decode(), "kid": keys.fingerprint(x)}
+    assert pin_outcome(a_record(keys=[envelopes.key_entry(envelopes.AGENCY), entry])) == "bad_key"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +220,7 @@ def test_a_key_that_anybody_can_sign_for_is_refused(x: bytes) -> None:
         {"uploads": [{"name": "store", "kind": "tus", "origin": "https://evidence.example/path"}]},
         {"uploads": [{"name": "store", "kind": "tus", "origin": "https://user@evidence.example"}]},
         {"uploads": [{"name": "store", "kind": "ftp", "origin": "https://evidence.example"}]},
-        {"uploads": [make.RECORD_SAID["uploads"][0]] * 2},
+        {"uploads": [envelopes.RECORD_SAID["uploads"][0]] * 2},
         {"recipients": [{"name": "evidence", "age": "age1pq"}]},
         {"keys": []},
         {"serial": 0},
@@ -229,4 +234,4 @@ def test_a_record_of_another_form_is_refused(changes: dict[str, Any]) -> None:
 
 def test_a_record_of_another_form_has_no_room_for_orders() -> None:
     with pytest.raises(Refused):
-        record_of({**make.RECORD_SAID, "auto_approve": True})
+        record_of({**envelopes.RECORD_SAID, "auto_approve": True})

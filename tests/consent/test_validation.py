@@ -23,8 +23,9 @@ from device.consent.validation import (
     unpinned,
 )
 from tests.protocol_vectors import make
+from tests.support import envelopes
 
-PLACE = HomePosition(longitude=make.PLACE[0], latitude=make.PLACE[1])
+PLACE = HomePosition(longitude=envelopes.PLACE[0], latitude=envelopes.PLACE[1])
 DAY = 86_400
 
 
@@ -33,11 +34,18 @@ class ValidationHarness:
 
     def __init__(self, *, pin: bool = True) -> None:
         self.ledger_state = LedgerState()
-        self.now = make.NOW
+        self.now = envelopes.NOW
         if pin:
-            for said, key in ((make.RECORD_SAID, make.AGENCY), (make.NEWS_SAID, make.NEWS)):
-                content = make.signed(make.head(make.RECORD, make.kid(key)), make.text(said), key)
-                self.write([pinned(content, make.kid(key), ledger_state=self.ledger_state, now=self.now)])
+            for said, key in (
+                (envelopes.RECORD_SAID, envelopes.AGENCY),
+                (envelopes.NEWS_SAID, envelopes.NEWS),
+            ):
+                content = envelopes.signed(
+                    envelopes.head(envelopes.RECORD, envelopes.kid(key)), envelopes.text(said), key
+                )
+                self.write(
+                    [pinned(content, envelopes.kid(key), ledger_state=self.ledger_state, now=self.now)]
+                )
 
     def write(self, drafts: list[LedgerEntryDraft]) -> None:
         for draft in drafts:
@@ -67,12 +75,12 @@ def ulid(number: int) -> str:
 def asked(house: ValidationHarness, number: int, **changes: Any) -> bytes:
     told = {"iat": time_text(house.now), "exp": time_text(house.now + DAY), "case": f"case {number}"}
     window = make.span(house.now - 7200, house.now - 3600)
-    return make.ask(id=ulid(number), window=window, **{**told, **changes})
+    return envelopes.ask(id=ulid(number), window=window, **{**told, **changes})
 
 
 def told(house: ValidationHarness, number: int, **changes: Any) -> bytes:
     times = {"iat": time_text(house.now), "exp": time_text(house.now + 3600)}
-    return make.tell(id=ulid(number), **{**times, **changes})
+    return envelopes.tell(id=ulid(number), **{**times, **changes})
 
 
 # --- requests -------------------------------------------------------------------------------------
@@ -145,7 +153,7 @@ def test_a_cancelled_request_stays_cancelled_whatever_order_it_is_heard_in() -> 
             "agency": "paris-example",
             "iat": time_text(house.now),
         }
-        content = make.raw(make.text(cancel))
+        content = envelopes.raw(envelopes.text(cancel))
         if first == "request":
             assert house.hear("request", request) == "kept"
             house.offer(ulid(1))
@@ -163,7 +171,11 @@ def test_nobody_cancels_for_another() -> None:
     house.hear("request", asked(house, 1))
     house.offer(ulid(1))
     cancel = {"v": 1, "op": "cancel", "id": ulid(1), "agency": "courier-example", "iat": time_text(house.now)}
-    content = make.signed(make.head(make.REQUEST, make.kid(make.NEWS)), make.text(cancel), make.NEWS)
+    content = envelopes.signed(
+        envelopes.head(envelopes.REQUEST, envelopes.kid(envelopes.NEWS)),
+        envelopes.text(cancel),
+        envelopes.NEWS,
+    )
     assert house.hear("request", content) == "wrong_sender"
     assert house.ledger_state.cases[ulid(1)].state is State.OFFERED
 
@@ -182,17 +194,17 @@ def test_a_house_outside_the_area_or_without_a_clip_has_nothing_to_decide() -> N
 # --- pins -----------------------------------------------------------------------------------------
 
 
-def a_record(key: Any = make.AGENCY, **changes: Any) -> bytes:
-    payload = make.text(make.changed(make.RECORD_SAID, changes))
-    return make.signed(make.head(make.RECORD, make.kid(key)), payload, key)
+def a_record(key: Any = envelopes.AGENCY, **changes: Any) -> bytes:
+    payload = envelopes.text(envelopes.changed(envelopes.RECORD_SAID, changes))
+    return envelopes.signed(envelopes.head(envelopes.RECORD, envelopes.kid(key)), payload, key)
 
 
 def test_a_rotation_needs_a_pinned_key_a_higher_serial_and_the_same_sender() -> None:
     house = ValidationHarness()
-    fresh = [make.key_entry(make.STRANGER)]
+    fresh = [envelopes.key_entry(envelopes.STRANGER)]
     newer = a_record(serial=4, keys=fresh)  # signed by the old key, which it ends
     for content, reason in (
-        (a_record(make.STRANGER, serial=4, keys=fresh), "unknown_key"),
+        (a_record(envelopes.STRANGER, serial=4, keys=fresh), "unknown_key"),
         (a_record(serial=3, keys=fresh), "outdated"),
         (a_record(serial=4, sender="lyon-example"), "wrong_sender"),
         (a_record(serial=4, kind="news"), "not_allowed"),
@@ -202,18 +214,20 @@ def test_a_rotation_needs_a_pinned_key_a_higher_serial_and_the_same_sender() -> 
         assert str(told_why.value.reason) == reason
     house.write([rotated(newer, ledger_state=house.ledger_state)])
     assert house.hear("request", asked(house, 1)) == "unknown_key"
-    by_new_key = make.changed(make.REQUEST_SAID, {"id": ulid(2)})
-    content = make.signed(
-        make.head(make.REQUEST, make.kid(make.STRANGER)), make.text(by_new_key), make.STRANGER
+    by_new_key = envelopes.changed(envelopes.REQUEST_SAID, {"id": ulid(2)})
+    content = envelopes.signed(
+        envelopes.head(envelopes.REQUEST, envelopes.kid(envelopes.STRANGER)),
+        envelopes.text(by_new_key),
+        envelopes.STRANGER,
     )
     assert house.hear("request", content) == "kept"
 
 
 def test_a_pinned_name_is_not_pinned_again_nor_by_a_feed() -> None:
     house = ValidationHarness()
-    content = a_record(make.STRANGER, keys=[make.key_entry(make.STRANGER)])
+    content = a_record(envelopes.STRANGER, keys=[envelopes.key_entry(envelopes.STRANGER)])
     with pytest.raises(Refused, match="pinned already"):
-        pinned(content, make.kid(make.STRANGER), ledger_state=house.ledger_state, now=house.now)
+        pinned(content, envelopes.kid(envelopes.STRANGER), ledger_state=house.ledger_state, now=house.now)
     with pytest.raises(Refused):
         feed_added("paris-example", "https://example.org/feed", house.ledger_state)
 
@@ -221,12 +235,12 @@ def test_a_pinned_name_is_not_pinned_again_nor_by_a_feed() -> None:
 def test_nobody_takes_another_s_key_for_his_own() -> None:
     house = ValidationHarness()
     thief = a_record(
-        make.STRANGER,
+        envelopes.STRANGER,
         sender="lyon-example",
-        keys=[make.key_entry(make.STRANGER), make.key_entry(make.AGENCY)],
+        keys=[envelopes.key_entry(envelopes.STRANGER), envelopes.key_entry(envelopes.AGENCY)],
     )
     with pytest.raises(Refused, match="paris-example"):
-        pinned(thief, make.kid(make.STRANGER), ledger_state=house.ledger_state, now=house.now)
+        pinned(thief, envelopes.kid(envelopes.STRANGER), ledger_state=house.ledger_state, now=house.now)
     assert house.hear("request", asked(house, 1)) == "kept"
 
 
@@ -262,7 +276,9 @@ def test_a_notice_is_kept_once_superseded_and_cancelled() -> None:
     assert house.hear("notice", told(house, 2, supersedes=[ulid(1)])) == "kept"
     assert (state_of(house, 1), state_of(house, 2)) == ("superseded", "current")
     cancel = {"v": 1, "op": "cancel", "id": ulid(2), "source": "paris-example", "iat": time_text(house.now)}
-    content = make.signed(make.head(make.NOTICE, make.kid(make.AGENCY)), make.text(cancel))
+    content = envelopes.signed(
+        envelopes.head(envelopes.NOTICE, envelopes.kid(envelopes.AGENCY)), envelopes.text(cancel)
+    )
     assert house.hear("notice", content) == "kept"
     assert state_of(house, 2) == "cancelled"
     assert house.hear("notice", content) == "again"
@@ -273,7 +289,12 @@ def test_what_was_replaced_or_cancelled_before_it_was_heard_is_not_shown() -> No
     house.hear("notice", told(house, 2, supersedes=[ulid(1)]))
     assert house.hear("notice", told(house, 1)) == "outdated"
     cancel = {"v": 1, "op": "cancel", "id": ulid(3), "source": "paris-example", "iat": time_text(house.now)}
-    house.hear("notice", make.signed(make.head(make.NOTICE, make.kid(make.AGENCY)), make.text(cancel)))
+    house.hear(
+        "notice",
+        envelopes.signed(
+            envelopes.head(envelopes.NOTICE, envelopes.kid(envelopes.AGENCY)), envelopes.text(cancel)
+        ),
+    )
     assert house.hear("notice", told(house, 3)) == "outdated"
 
 
@@ -281,7 +302,7 @@ def test_nobody_replaces_another_s_notice() -> None:
     house = ValidationHarness()
     house.hear("notice", told(house, 1))
     said = {"id": ulid(2), "source": "courier-example", "kind": "news", "iat": time_text(house.now)}
-    content = make.tell(make.NEWS, supersedes=[ulid(1)], **said)
+    content = envelopes.tell(envelopes.NEWS, supersedes=[ulid(1)], **said)
     assert house.hear("notice", content) == "kept"
     assert state_of(house, 1) == "current"
 

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 import device
 from device.config import NeighbourhoodConfig
 from device.consent import keys
+from device.consent.area import circle
 from device.consent.offer import Choice, offer_hash
 from device.consent.states import State
 from device.consent_service.ledger import Ledger
@@ -31,8 +32,8 @@ from device.consent_service.service import ConsentService
 from device.errors import CommandError
 from device.events import Fault, LedgerReport
 from device.web.backend import Consent
-from tests.consent_service.harness import ID, US, ConsentHarness
-from tests.protocol_vectors import make
+from tests.support import envelopes
+from tests.support.consent import ID, US, ConsentHarness
 
 SOURCE = Path(device.__file__).parent
 
@@ -46,7 +47,7 @@ def house(tmp_path: Path) -> ConsentHarness:
 
 @pytest.fixture
 def asked(house: ConsentHarness) -> ConsentHarness:
-    house.hear(("request", make.ask()))
+    house.hear(("request", envelopes.ask()))
     assert house.states() == ["offered"]
     return house
 
@@ -86,8 +87,9 @@ def change_the_recipient(house: ConsentHarness) -> None:
 
 
 def a_record(**changes: Any) -> bytes:
-    return make.signed(
-        make.head(make.RECORD, make.kid(make.AGENCY)), make.text(make.changed(make.RECORD_SAID, changes))
+    return envelopes.signed(
+        envelopes.head(envelopes.RECORD, envelopes.kid(envelopes.AGENCY)),
+        envelopes.text(envelopes.changed(envelopes.RECORD_SAID, changes)),
     )
 
 
@@ -210,7 +212,7 @@ def test_what_the_outside_sees_is_the_same_whatever_the_house_is_and_does(tmp_pa
         house = ConsentHarness(tmp_path / str(number))
         before(house)
         house.pin()
-        house.hear(("request", make.ask()), ("notice", make.tell()), ("request", b"junk"))
+        house.hear(("request", envelopes.ask()), ("notice", envelopes.tell()), ("request", b"junk"))
         after(house)
         house.step()
         told = outside(house.folder)
@@ -222,10 +224,10 @@ def test_what_the_outside_sees_is_the_same_whatever_the_house_is_and_does(tmp_pa
 
 
 def test_the_position_is_nowhere_but_in_the_configuration(asked: ConsentHarness) -> None:
-    asked.hear(("notice", make.tell()))
+    asked.hear(("notice", envelopes.tell()))
     asked.consent_service.approve(ID, shown(asked))
     asked.step()
-    for digits in (str(make.PLACE[0]), str(make.PLACE[1])):
+    for digits in (str(envelopes.PLACE[0]), str(envelopes.PLACE[1])):
         for path in asked.folder.rglob("*"):
             if path.is_file() and path.suffix != ".in":
                 # What others sent may name the place that they ask about; what the house wrote itself may
@@ -244,8 +246,8 @@ def own_words(house: ConsentHarness) -> bytes:
 
 def test_the_destination_is_the_pinned_record_s_and_never_the_request_s(asked: ConsentHarness) -> None:
     told = asked.consent_service.request(ID)["offer"]
-    assert told["upload"] == make.RECORD_SAID["uploads"][0]
-    assert told["recipient"] == make.RECORD_SAID["recipients"][0]
+    assert told["upload"] == envelopes.RECORD_SAID["uploads"][0]
+    assert told["recipient"] == envelopes.RECORD_SAID["recipients"][0]
     asked.consent_service.rotate(a_record(serial=4, uploads=[]))
     with pytest.raises(CommandError, match="taken away"):
         asked.consent_service.request(ID)
@@ -260,7 +262,7 @@ def test_a_recipient_that_nothing_can_be_sealed_for_is_not_pinned(tmp_path: Path
     for age in (low_order, broken):
         content = a_record(recipients=[{"name": "evidence", "age": age}])
         with pytest.raises(CommandError, match="sealed"):
-            house.consent_service.pin(content, keys.spoken(make.kid(make.AGENCY)))
+            house.consent_service.pin(content, keys.spoken(envelopes.kid(envelopes.AGENCY)))
     assert house.consent_service.senders() == []
 
 
@@ -285,7 +287,7 @@ def test_one_place_in_the_code_approves_and_who_calls_it_has_asked_the_owner() -
 def test_whatever_is_heard_and_however_long_nothing_is_approved(asked: ConsentHarness) -> None:
     for name in ("auto_approve", "emergency", "approved", "priority"):
         asked.hear(
-            ("request", make.ask(id=f"01KA{name.upper():0>22}".replace("_", "0")[:26], **{name: True}))
+            ("request", envelopes.ask(id=f"01KA{name.upper():0>22}".replace("_", "0")[:26], **{name: True}))
         )
     for _ in range(20):
         asked.clock.wall_s += 12 * 3600
@@ -304,15 +306,15 @@ def test_the_page_s_protocol_has_no_other_way_to_a_yes() -> None:
 
 def test_the_export_holds_what_passed_the_gate_as_it_came_and_what_was_refused(asked: ConsentHarness) -> None:
     junk = [b"junk %d" % number for number in range(150)]
-    alert = make.tell()
+    alert = envelopes.tell()
     asked.hear(
-        ("notice", alert), *(("request", each) for each in junk), ("request", make.ask(agency="x-y-z"))
+        ("notice", alert), *(("request", each) for each in junk), ("request", envelopes.ask(agency="x-y-z"))
     )
     asked.consent_service.decline(ID)
     ledger = Ledger(asked.folder / "ledger.db", read_only=True)
     lines = [json.loads(line) for line in export_text(ledger)]
     bodies = {base64_of(line["body_base64"]) for line in lines if line.get("body_base64") and "entry" in line}
-    assert {make.ask(), alert} <= bodies
+    assert {envelopes.ask(), alert} <= bodies
     steps = [line["entry"]["data"]["to"] for line in lines if line.get("entry", {}).get("kind") == "request"]
     assert steps == ["received", "offered", "declined"]
     counted = {line["refused"]["reason"]: line["refused"]["count"] for line in lines if "refused" in line}
@@ -344,7 +346,7 @@ def everything(consent_service: ConsentService) -> tuple[Any, ...]:
 
 
 def test_everything_is_known_again_after_a_restart(asked: ConsentHarness) -> None:
-    asked.hear(("notice", make.tell()))
+    asked.hear(("notice", envelopes.tell()))
     asked.consent_service.add_feed("weather", "https://weather.example/cap")
     asked.consent_service.approve(ID, shown(asked))
     before = everything(asked.consent_service)
@@ -352,7 +354,7 @@ def test_everything_is_known_again_after_a_restart(asked: ConsentHarness) -> Non
     asked.open()
     assert everything(asked.consent_service) == before
     assert asked.consent_service.ledger(1)["head"] == head
-    asked.hear(("request", make.ask()))
+    asked.hear(("request", envelopes.ask()))
     assert asked.states() == ["approved"]
 
 
@@ -366,7 +368,7 @@ def test_a_broken_ledger_hears_and_decides_nothing_and_says_so(asked: ConsentHar
     asked.open()
     faults = [fact for fact in asked.facts if isinstance(fact, Fault) and fact.code == "ledger_broken"]
     assert [fault.active for fault in faults] == [True]
-    asked.hear(("request", make.ask(id="01KA0000000000000000000099")))
+    asked.hear(("request", envelopes.ask(id="01KA0000000000000000000099")))
     for call in (
         asked.consent_service.requests,
         lambda: asked.consent_service.decline(ID),
@@ -379,11 +381,11 @@ def test_a_broken_ledger_hears_and_decides_nothing_and_says_so(asked: ConsentHar
 
 def test_a_clock_that_lags_behind_the_ledger_makes_everything_wait(asked: ConsentHarness) -> None:
     asked.clock.wall_s = 1_000
-    asked.hear(("request", make.ask(id="01KA0000000000000000000099", case="later")))
+    asked.hear(("request", envelopes.ask(id="01KA0000000000000000000099", case="later")))
     assert asked.states() == ["offered"]
     raised = [fact for fact in asked.facts if isinstance(fact, Fault) and fact.code == "clock_behind"]
     assert raised[-1].active
-    asked.clock.wall_s = make.NOW
+    asked.clock.wall_s = envelopes.NOW
     asked.step()
     assert sorted(asked.states()) == ["offered", "offered"]
 
@@ -396,7 +398,7 @@ def test_a_match_waits_until_the_index_can_be_read(
 
     with monkeypatch.context() as context:
         context.setattr(house.clips, "has", not_yet)
-        house.hear(("request", make.ask()))
+        house.hear(("request", envelopes.ask()))
         assert house.states() == ["received"]
     house.step()
     assert house.states() == ["offered"]
@@ -405,10 +407,10 @@ def test_a_match_waits_until_the_index_can_be_read(
 def test_every_request_costs_the_same_look_whether_the_house_is_in_its_area_or_not(
     house: ConsentHarness,
 ) -> None:
-    house.hear(("request", make.ask()))
+    house.hear(("request", envelopes.ask()))
     inside = house.clips.asked
-    far = make.area.circle(2.2945, 48.8784, 250, 16)
-    house.hear(("request", make.ask(id="01KA0000000000000000000098", area=far, case="far")))
+    far = circle(2.2945, 48.8784, 250, 16)
+    house.hear(("request", envelopes.ask(id="01KA0000000000000000000098", area=far, case="far")))
     assert house.clips.asked == 2 * inside
 
 
@@ -420,10 +422,10 @@ def test_a_gate_that_fails_refuses_and_does_not_end_the_bell(
 
     with monkeypatch.context() as context:
         context.setattr("device.consent_service.inbox_worker.validation.heard", fail)
-        house.hear(("request", make.ask()))
+        house.hear(("request", envelopes.ask()))
     assert [row["reason"] for row in house.consent_service.ledger(1)["refused"]] == ["gate_failed"]
     assert [fact.code for fact in house.facts if isinstance(fact, Fault) and fact.active] == ["gate_failed"]
-    house.hear(("request", make.ask()))
+    house.hear(("request", envelopes.ask()))
     assert house.states() == ["offered"]
 
 
@@ -432,12 +434,12 @@ def test_nothing_is_approved_while_the_clock_is_not_set(asked: ConsentHarness) -
     asked.clock.wall_s = 1_000
     with pytest.raises(CommandError, match="clock"):
         asked.consent_service.approve(ID, yes)
-    asked.clock.wall_s = make.NOW
+    asked.clock.wall_s = envelopes.NOW
     asked.consent_service.approve(ID, yes)
 
 
 def test_a_notice_still_says_who_signed_it_when_he_is_unpinned(asked: ConsentHarness) -> None:
-    asked.hear(("notice", make.tell()))
+    asked.hear(("notice", envelopes.tell()))
     asked.consent_service.unpin("paris-example")
     assert [row["signed_by"] for row in asked.consent_service.notices()] == ["paris-example"]
 

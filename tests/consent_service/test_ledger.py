@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rfc8785
@@ -206,7 +207,7 @@ def test_whatever_byte_is_damaged_it_is_told_and_never_a_crash(tmp_path: Path) -
         other.write_bytes(good[:place] + bytes([good[place] ^ 1 << dice.randrange(8)]) + good[place + 1 :])
         try:
             damaged = Ledger(other, read_only=True)
-            told = list(damaged.faults()) or [entry.data for entry in damaged.entries()]
+            told: list[Any] = list(damaged.faults()) or [entry.data for entry in damaged.entries()]
             damaged.close()
         except LedgerBroken as error:
             told = [str(error)]

@@ -17,10 +17,10 @@ from device.consent_service.release_worker import SILENCE_S
 from device.errors import CommandError
 from device.events import ConsentStep, Fault
 from device.spool.parcels import Grant, UploadReport, names_in, write_report
-from scripts.verification.release_path import grants as grants_in
-from tests.consent_service.harness import ID, ConsentHarness
-from tests.protocol_vectors import make
-from tests.release.release_backend import CANARY, FakeReleaseBackend
+from tests.support import envelopes
+from tests.support.consent import ID, ConsentHarness
+from tests.support.consent import grants as grants_in
+from tests.support.release_backend import CANARY, FakeReleaseBackend
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def release_backend() -> FakeReleaseBackend:
 def house(tmp_path: Path, release_backend: FakeReleaseBackend) -> ConsentHarness:
     made = ConsentHarness(tmp_path, release_backend)
     made.pin()
-    made.hear(("request", make.ask()))
+    made.hear(("request", envelopes.ask()))
     return made
 
 

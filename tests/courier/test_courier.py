@@ -21,10 +21,11 @@ from device.courier.feeds import MIN_WAIT_S, Feed
 from device.courier.settings import settings_in
 from device.courier.spool_writer import Writer
 from device.spool.folders import SpoolReader, SpoolWriter, items_of
-from server.dev_processes import PATIENCE_S, Process
-from server.dev_server import make_certificates
-from tests.support.doorbell import BIN, Broker, wait_for
-from tests.support.neighbourhood import TOWER, NeighbourhoodDoorbell, Sender, start_dev_server
+from server.dev_processes import PATIENCE_S, Process, wait_for
+from server.dev_server import DevServer, make_certificates
+from tests.support.broker import Broker
+from tests.support.doorbell import BIN
+from tests.support.neighbourhood import TOWER, NeighbourhoodDoorbell, Sender
 
 ROOT = Path(__file__).parents[2]
 
@@ -283,11 +284,12 @@ sys.exit(courier.main())
 
 
 @pytest.mark.server
+@pytest.mark.broker
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_as_a_user_of_its_own_it_hears_everything_and_can_read_nothing(
     tmp_path: Path, broker: Broker
 ) -> None:
-    dev_server = start_dev_server(tmp_path / "t")
+    dev_server = DevServer(tmp_path / "t", quiet=True).__enter__()
     house = NeighbourhoodDoorbell(tmp_path / "house", broker.port, dev_server=dev_server).start()
     try:
         department = Sender(tmp_path / "department")
@@ -326,14 +328,15 @@ def test_as_a_user_of_its_own_it_hears_everything_and_can_read_nothing(
         finally:
             assert courier.end() == 0
     finally:
-        house.stop_all()
+        house.stop_both()
         dev_server.__exit__()
 
 
 @pytest.mark.strace
 @pytest.mark.server
+@pytest.mark.broker
 def test_it_opens_no_file_of_the_house_but_the_spool(tmp_path: Path, broker: Broker) -> None:
-    dev_server = start_dev_server(tmp_path / "t")
+    dev_server = DevServer(tmp_path / "t", quiet=True).__enter__()
     house = NeighbourhoodDoorbell(tmp_path / "house", broker.port, dev_server=dev_server).start()
     calls = tmp_path / "calls"
     try:
@@ -346,7 +349,7 @@ def test_it_opens_no_file_of_the_house_but_the_spool(tmp_path: Path, broker: Bro
         os.kill(int(children[0]), signal.SIGTERM)
         courier.wait()
     finally:
-        house.stop_all()
+        house.stop_both()
         dev_server.__exit__()
     lines = calls.read_text().splitlines()
     of_daemon = [line for line in lines if f'"{house.state}' in line]

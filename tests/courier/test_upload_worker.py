@@ -11,20 +11,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from device.courier.upload_attempt import CHUNK_BYTES, SEGMENT_BYTES
 from device.spool.parcels import UploadReport
-from scripts.verification.network_namespace import STORE_ADDRESS, Island
-from scripts.verification.store import HOST, S3Store, Store
-from scripts.verification.tampering import changed
-from server.dev_processes import Process
+from server.dev_processes import Process, wait_for
 from server.dev_server import make_certificates
-from tests import needs
 from tests.courier import hostile_store
-from tests.courier.harness import CourierHarness
-from tests.support.doorbell import wait_for
+from tests.support import needs
+from tests.support.courier import CourierHarness
+from tests.support.network_namespace import STORE_ADDRESS, Island
+from tests.support.stores import HOST, S3Store, Store
+from tests.support.tampering import changed
 
 pytestmark = [pytest.mark.namespace, pytest.mark.node]
 
@@ -250,7 +250,7 @@ def test_a_killed_courier_goes_on_with_the_next_part(s3_box: CourierHarness, buc
     assert hashlib.sha256(kept.read_bytes()).hexdigest() == digest
 
 
-def test_a_withdrawn_part_of_a_parcel_is_aborted(lie: Callable[[str], tuple["Liar", CourierHarness]]) -> None:
+def test_a_withdrawn_part_of_a_parcel_is_aborted(lie: "StartLiar") -> None:
     told, box = lie("s3-honest", kbps=MIDWAY_KBPS)
     report = withdrawn_midway(box, told.origin)
     assert "deleted" in report.why
@@ -288,9 +288,7 @@ def withdrawn_midway(box: CourierHarness, origin: str) -> UploadReport:
     ("what", "why"),
     [("s3-elsewhere", "another place"), ("s3-prefix", "another place"), ("s3-tiny", "do not fit")],
 )
-def test_signed_addresses_of_another_origin_are_not_followed(
-    what: str, why: str, lie: Callable[[str], tuple["Liar", CourierHarness]]
-) -> None:
+def test_signed_addresses_of_another_origin_are_not_followed(what: str, why: str, lie: "StartLiar") -> None:
     told, box = lie(what)
     digest = box.parcel(told.origin, kind="s3")
     report = box.ends(digest, "refused")
@@ -300,7 +298,7 @@ def test_signed_addresses_of_another_origin_are_not_followed(
 
 
 def test_an_s3_store_that_fails_after_it_said_yes_is_not_believed(
-    lie: Callable[[str], tuple["Liar", CourierHarness]],
+    lie: "StartLiar",
 ) -> None:
     told, box = lie("s3-late-error")
     digest = box.parcel(told.origin, kind="s3")
@@ -327,6 +325,12 @@ REFUSED = {
 }
 WAITS = ("500", "huge-answer", "garbage")
 MENDS = ("honest", "no-offset", "half-answer", "conflict")
+
+
+class StartLiar(Protocol):
+    """Start a store that lies in one way, and a courier that is to upload to it."""
+
+    def __call__(self, what: str, *, kbps: int = 0) -> tuple["Liar", CourierHarness]: ...
 
 
 class Liar:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts.agency_tool.__main__ import main as agency_main
-from scripts.verification.tampering import forged
+from server.agency.__main__ import main as agency_main
 from server.dev_processes import PATIENCE_S
 from tests.support.commands import run_here
+from tests.support.tampering import forged
 
 ROOT = Path(__file__).parents[2]
 PATH = {"PYTHONPATH": str(ROOT)}
@@ -104,7 +104,7 @@ def test_what_every_doorbell_would_refuse_is_not_even_written(
 
 def test_the_command_of_its_own_process_says_the_same(agency: AgencyTool) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "scripts.agency_tool", "--folder", agency.folder / "keys", "keygen"],
+        [sys.executable, "-m", "server.agency", "--folder", agency.folder / "keys", "keygen"],
         capture_output=True, text=True, check=False, cwd=agency.folder, timeout=PATIENCE_S, env=PATH,
     )  # fmt: skip
     assert (done.returncode, done.stdout.split()[0]) == (0, "fingerprint")

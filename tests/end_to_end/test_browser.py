@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.support.doorbell import Doorbell, wait_for
+from server.dev_processes import wait_for
+from tests.support.doorbell import Doorbell
 
 Make = Callable[..., Doorbell]
 Picture = NDArray[np.uint8]
@@ -103,7 +104,7 @@ def decoded(path: str) -> tuple[list[float], list[Picture]]:
     with av.open(path) as file:
         frames = list(file.decode(file.streams.video[0]))
     return [float(frame.time or 0) for frame in frames], [
-        frame.to_ndarray(format="bgr24") for frame in frames
+        np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in frames
     ]
 
 

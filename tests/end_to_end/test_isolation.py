@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from scripts.verification.network_namespace import STORE_ADDRESS, Island
-from server.dev_processes import Process
-from tests.support.doorbell import BIN, Broker, wait_for
+from server.dev_processes import Process, wait_for
+from tests.support.broker import Broker
+from tests.support.doorbell import BIN
 from tests.support.neighbourhood import NeighbourhoodDoorbell, Sender
+from tests.support.network_namespace import STORE_ADDRESS, Island
 
 pytestmark = pytest.mark.namespace
 NOBODY = 65_534
@@ -25,7 +26,7 @@ def house(tmp_path: Path, broker: Broker) -> Iterator[NeighbourhoodDoorbell]:
     made = NeighbourhoodDoorbell(tmp_path / "house", broker.port)
     made.start()
     yield made
-    made.stop_all()
+    made.stop_both()
 
 
 def courier(house: NeighbourhoodDoorbell, uid: int) -> Process:
@@ -100,7 +101,7 @@ def test_a_doorbell_that_reaches_the_internet_is_told_and_one_that_cannot_is_bel
             sender.write_record(uploads=[{"name": "store", "kind": "tus", "origin": origin}])
             made.pin(sender)
             told[name] = [row for row in rows(made) if row["who"] == "doorbelld"]
-            made.stop_all()
+            made.stop_both()
         listener.end(signal.SIGKILL)
     assert [row["said"] for row in told["inside"]] == ["connected: there is no wall"]
     assert not told["inside"][0]["holds"]

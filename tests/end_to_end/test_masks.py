@@ -19,8 +19,10 @@ from device.media.masks import GREY, Masks
 from device.motion.zones import filled
 from device.system.clock import SystemClock
 from device.system.worker import Worker
-from server.dev_processes import PATIENCE_S
-from tests.support.doorbell import Doorbell, Listener, flashes_and_beeps, make_flashing, wait_for
+from server.dev_processes import PATIENCE_S, wait_for
+from tests.support.broker import Listener
+from tests.support.doorbell import Doorbell
+from tests.support.videos import flashes_and_beeps, make_flashing
 
 Make = Callable[..., Doorbell]
 WINDOW = ((0.3, 0.2), (0.8, 0.3), (0.6, 0.9))

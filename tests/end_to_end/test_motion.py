@@ -19,8 +19,10 @@ from device.motion.detector import make
 from device.motion.frame_sampler import FrameSampler
 from device.motion.worker import MotionWorker
 from device.system.worker import Worker
-from scripts.benchmarks import porch
-from tests.support.doorbell import Doorbell, Listener, wait_for
+from server.dev_processes import wait_for
+from tests.support import motion_scenes
+from tests.support.broker import Listener
+from tests.support.doorbell import Doorbell
 
 Make = Callable[..., Doorbell]
 SCENE = {"width_px": 320, "height_px": 180, "light": "day", "first_visit_s": 3, "visit_every_s": 60}
@@ -28,7 +30,7 @@ SCENE = {"width_px": 320, "height_px": 180, "light": "day", "first_visit_s": 3, 
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return porch.draw(tmp_path_factory.mktemp("porch"), ["near_crosser"]) / "near_crosser.mp4"
+    return motion_scenes.draw(tmp_path_factory.mktemp("porch"), ["near_crosser"]) / "near_crosser.mp4"
 
 
 def tune(*words: str | Path) -> subprocess.CompletedProcess[str]:

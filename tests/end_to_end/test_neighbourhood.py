@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from server.dev_processes import PATIENCE_S
+from server.dev_processes import PATIENCE_S, wait_for
 from server.dev_server import DevServer
-from tests.support.doorbell import Broker, Listener, wait_for
-from tests.support.neighbourhood import TOWER, NeighbourhoodDoorbell, Sender, start_dev_server
+from tests.support.broker import Broker, Listener
+from tests.support.neighbourhood import TOWER, NeighbourhoodDoorbell, Sender, publish
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.broker]
 
 SCHEMA = Path(__file__).parents[2] / "docs/schemas/notices.json"
 FAR = (2.3800, 48.8900)
@@ -25,16 +25,13 @@ FAR = (2.3800, 48.8900)
 
 @pytest.fixture(scope="module")
 def dev_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
-    made = start_dev_server(Path(tmp_path_factory.mktemp("t")))
-    yield made
-    made.__exit__()
+    with DevServer(tmp_path_factory.mktemp("t"), quiet=True) as running:
+        yield running
 
 
 @pytest.fixture
 def department(tmp_path: Path, dev_server: DevServer) -> Sender:
     made = Sender(tmp_path / "department", f"dep-{secrets.token_hex(4)}")
-    (tmp_path / "department" / "record.jws").rename(tmp_path / "department" / f"{made.name}.jws")
-    made.record = tmp_path / "department" / f"{made.name}.jws"
     dev_server.enrol(made.record)
     return made
 
@@ -50,16 +47,11 @@ def house(tmp_path: Path, dev_server: DevServer, broker_port: int) -> Iterator[N
     made.start()
     made.start_courier()
     yield made
-    made.stop_all()
+    made.stop_both()
 
 
 def put(dev_server: DevServer, content: bytes) -> int:
-    place = f"{dev_server.address}/in/{secrets.token_hex(16)}"
-    request = urllib.request.Request(place, data=content, method="PUT")  # noqa: S310  (https, ours)
-    context = ssl.create_default_context(cafile=str(dev_server.ca))
-    with urllib.request.urlopen(request, context=context, timeout=PATIENCE_S) as answer:  # noqa: S310
-        status: int = answer.status
-        return status
+    return publish(dev_server, content)[0]
 
 
 def test_a_request_goes_from_the_department_to_the_owner_who_shares_exactly_what_he_was_shown(
@@ -163,7 +155,7 @@ def test_a_house_that_starts_later_hears_what_still_holds(
         late.request_in("unmatched")
         assert [(row["case"], row["state"]) for row in late.requests()] == [("open", "unmatched")]
     finally:
-        late.stop_all()
+        late.stop_both()
 
 
 def test_what_was_said_before_its_sender_was_pinned_is_heard_when_it_is(
@@ -238,7 +230,7 @@ def test_the_broker_the_clerk_and_nginx_may_die_and_nothing_accepted_is_lost(
     try:
         wait_for("both", lambda: {row["headline"] for row in house.notices()} == {"One", "Two"})
     finally:
-        house.stop_all()
+        house.stop_both()
 
 
 def test_the_spool_takes_and_gives_nothing(dev_server: DevServer) -> None:
@@ -276,5 +268,5 @@ def test_a_house_far_away_has_the_request_on_record_and_nothing_to_decide(
         assert row["why"] == "this house is not in its area"
         assert far.run("requests", "approve", row["id"], typed="yes\n").returncode == 1
     finally:
-        far.stop_all()
+        far.stop_both()
     assert TOWER != FAR

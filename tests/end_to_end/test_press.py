@@ -10,8 +10,11 @@ from pathlib import Path
 import av
 import pytest
 
-from scripts.verification.tampering import changed
-from tests.support.doorbell import Broker, Doorbell, Listener, frames_of, make_video, wait_for
+from server.dev_processes import wait_for
+from tests.support.broker import Broker, Listener
+from tests.support.doorbell import Doorbell
+from tests.support.tampering import changed
+from tests.support.videos import frames_of, make_video
 
 Make = Callable[..., Doorbell]
 
@@ -132,7 +135,11 @@ def test_a_ring_in_a_clip_of_another_cause_outlives_a_power_cut(doorbell: Make) 
     door = doorbell(clips={"post_roll_s": 30}).start()
     wait_for("some pre-roll", lambda: door.status()["uptime_s"] > 3)
     assert door.run("record").returncode == 0
-    growing = lambda: [p for p in (door.state / "state" / "clips").glob("*.part") if p.stat().st_size > 8000]  # noqa: E731
+
+    def growing() -> list[Path]:
+        parts = (door.state / "state" / "clips").glob("*.part")
+        return [part for part in parts if part.stat().st_size > 8000]
+
     wait_for("the clip to grow", growing)
     door.ring()
     wait_for("the cause to be raised", lambda: "_press_" in growing()[0].name)

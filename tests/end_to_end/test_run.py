@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from server.dev_processes import Process, free_port
-from tests import needs
-from tests.support.doorbell import wait_for
+from server.dev_processes import Process, free_port, wait_for
+from tests.support import needs
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "scripts/demo"

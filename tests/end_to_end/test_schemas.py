@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.support.doorbell import Doorbell, Listener, wait_for
+from server.dev_processes import wait_for
+from tests.support.broker import Listener
+from tests.support.doorbell import Doorbell
 
 SCHEMAS = Path(__file__).parent.parent.parent / "docs/schemas"
 

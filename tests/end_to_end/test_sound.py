@@ -4,7 +4,9 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.doorbell import Doorbell, flashes_and_beeps, make_flashing, wait_for
+from server.dev_processes import wait_for
+from tests.support.doorbell import Doorbell
+from tests.support.videos import flashes_and_beeps, make_flashing
 
 
 def test_killed_in_mid_clip_the_visit_is_seen_and_heard(

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.doorbell import Doorbell, Listener, frames_of, wait_for
+from server.dev_processes import wait_for
+from tests.support.broker import Listener
+from tests.support.doorbell import Doorbell
+from tests.support.videos import frames_of
 
 Make = Callable[..., Doorbell]
 

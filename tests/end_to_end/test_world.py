@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from server.dev_processes import PATIENCE_S, Process
-from tests.support.doorbell import Doorbell, Listener, frames_of, free_port, make_video, wait_for
+from server.dev_processes import PATIENCE_S, Process, free_port, wait_for
+from tests.support.broker import Listener
+from tests.support.doorbell import Doorbell
+from tests.support.videos import frames_of, make_video
 
 Make = Callable[..., Doorbell]
 
@@ -143,7 +145,7 @@ def test_an_rtsp_camera_dies_in_mid_clip_and_comes_back(
     port = free_port()
 
     def serve() -> Process:
-        script = Path(__file__).parent.parent / "rtsp_server.py"
+        script = Path(__file__).parents[1] / "support/rtsp_server.py"
         command = ["/usr/bin/python3", str(script), str(video), "--port", str(port), "--seconds", "90"]
         return Process(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

@@ -45,7 +45,7 @@ def slow_disk(folder: Path, mountpoint: Path) -> Iterator[SlowDisk]:
     server = Process([sys.executable, __file__, folder, mountpoint, control])
     try:
         try:
-            wait_for(lambda: os.path.ismount(mountpoint), "the mount")
+            wait_for("the mount", lambda: os.path.ismount(mountpoint))
         except GaveUp as error:
             raise RuntimeError(
                 f"no FUSE file system; it needs root and libfuse: apt install fuse3: {error}"
@@ -71,7 +71,7 @@ def serve(folder: Path, mountpoint: str, control: Path) -> None:
         if operation in orders["fail"]:
             raise mfusepy.FuseOSError(errno.EIO)
 
-    class Files(mfusepy.Operations):  # type: ignore[misc]
+    class Files(mfusepy.Operations):
         use_ns = True
 
         def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def serve(folder: Path, mountpoint: str, control: Path) -> None:
         def chown(self, path: str, uid: int, gid: int) -> None:
             os.chown(real(path), uid, gid)
 
-        def utimens(self, path: str, times: tuple[int, int] | None = None) -> int:
+        def utimens(self, path: str, times: tuple[int, int]) -> int:
             os.utime(real(path), ns=times)
             return 0
 

@@ -24,8 +24,9 @@ from device.store.event_log import EventLog
 from device.store.messages import NewFact
 from device.system.clock import SystemClock
 from device.system.worker import Worker
-from server.dev_processes import PATIENCE_S
-from tests.support.doorbell import Broker, Doorbell, Listener, wait_for
+from server.dev_processes import PATIENCE_S, wait_for
+from tests.support.broker import Broker, Listener
+from tests.support.doorbell import Doorbell
 
 Make = Callable[..., Doorbell]
 

@@ -18,7 +18,7 @@ import pytest
 from device.camera.factory import open_here
 from device.config import CameraConfig, StorageConfig
 from device.errors import CameraError
-from device.events import ClipKept, Fact
+from device.events import ClipKept, Fact, LumaFrame, SoundPacket
 from device.media.masks import Masks
 from device.policy.episode import CloseClip, OpenClip
 from device.store.layout import Layout
@@ -33,13 +33,13 @@ TICKS = 90_000 // FPS
 WRAP = 1 << 33
 
 
-def encoded(side_px: int = 180, seconds: float = 3) -> list[av.Packet]:
+def encoded(side_px: int = 180, seconds: float = 3) -> list[Any]:
     """Return pictures of H.264 in Annex B, with parameter sets in front of each keyframe."""
     encoder: Any = av.CodecContext.create("libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt = side_px * 2, side_px, "yuv420p"
     encoder.time_base, encoder.framerate, encoder.gop_size = Fraction(1, FPS), Fraction(FPS), GOP
     encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "sc_threshold": "0"}
-    packets: list[av.Packet] = []
+    packets: list[Any] = []
     for number in range(int(seconds * FPS)):
         frame = av.VideoFrame(side_px * 2, side_px, "yuv420p")
         frame.pts = number
@@ -47,7 +47,7 @@ def encoded(side_px: int = 180, seconds: float = 3) -> list[av.Packet]:
     return [*packets, *encoder.encode()]
 
 
-def mpeg_ts(path: Path, packets: list[av.Packet], ticks: Callable[[int], int]) -> Path:
+def mpeg_ts(path: Path, packets: list[Any], ticks: Callable[[int], int]) -> Path:
     """Write MPEG-TS; `ticks` gives the time of each picture in 1/90000 s (33 bits of it are kept)."""
     options = {"mpegts_copyts": "1"}
     with av.open(str(path), "w", format="mpegts", options=options) as file:
@@ -61,7 +61,7 @@ def mpeg_ts(path: Path, packets: list[av.Packet], ticks: Callable[[int], int]) -
     return path
 
 
-def raw(path: Path, packets: list[av.Packet]) -> Path:
+def raw(path: Path, packets: list[Any]) -> Path:
     path.write_bytes(b"".join(bytes(packet) for packet in packets))
     return path
 
@@ -100,8 +100,9 @@ class Sink:
     def __init__(self, ring: Ring) -> None:
         self.packet = ring.append
 
-    def luma(self, _: object) -> None: ...
-    def note(self, _: str) -> None: ...
+    def sound(self, packet: SoundPacket) -> None: ...
+    def luma(self, frame: LumaFrame) -> None: ...
+    def note(self, text: str) -> None: ...
 
 
 def recorded(url: Path, state: Path) -> list[Path]:
@@ -154,7 +155,7 @@ def test_a_clip_of_any_stream_decodes_from_its_first_frame_without_an_error(
             assert packets[0].is_keyframe
             times = [packet.dts for packet in packets if packet.dts is not None]
             assert times == sorted(set(times)), "decoding times grow"
-            assert float((times[-1] - times[0]) * video.time_base) < 6, "no hour between two pictures"
+            assert (times[-1] - times[0]) * float(video.time_base or 0) < 6, "no hour between two pictures"
         with av.open(str(clip)) as file:
             context: Any = file.streams.video[0].codec_context
             context.options = {"err_detect": "explode"}

@@ -4,13 +4,14 @@ import os
 import time as wall
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from device.policy.episode import CloseClip, OpenClip
-from tests.fault_tolerance.process_runs import Life, Time
-from tests.support.doorbell import frames_of
+from tests.fault_tolerance.storage_run import StorageRun, Time
+from tests.support.videos import frames_of
 
 HOUR_US = 3_600_000_000
 
@@ -19,7 +20,7 @@ def unix_us(year: int, month: int = 1, day: int = 1) -> int:
     return int(datetime(year, month, day, tzinfo=UTC).timestamp() * 1e6)
 
 
-def visit(life: Life, meanwhile: Callable[[], None]) -> None:
+def visit(life: StorageRun, meanwhile: Callable[[], None]) -> None:
     """A visit of 3 s; in the middle of it something happens."""
     event_id = life.event_id()
     life.order(OpenClip(event_id=event_id, cause="press", from_us=life.wall.now_us - 1_000_000))
@@ -30,7 +31,7 @@ def visit(life: Life, meanwhile: Callable[[], None]) -> None:
     life.pass_s(1)
 
 
-def whole(life: Life, clips: int) -> None:
+def whole(life: StorageRun, clips: int) -> None:
     """Assert that so many clips are there, in the order they were recorded, each with its pre-roll."""
     rows = life.rows()
     assert len(rows) == clips
@@ -61,22 +62,22 @@ def whole(life: Life, clips: int) -> None:
 def test_a_jump_of_the_clock_in_mid_clip_leaves_order_pre_roll_and_every_clip(
     jumps_us: list[int], tmp_path: Path
 ) -> None:
-    life = Life(tmp_path)
+    life = StorageRun(tmp_path)
     life.pass_s(3)
     life.visit(3)
     for jump_us in jumps_us:
-        visit(life, lambda by_us=jump_us: life.wall.set(by_us=by_us))
+        visit(life, partial(life.wall.set, by_us=jump_us))
         life.visit(3)
     whole(life, 1 + 2 * len(jumps_us))
     life.storage_worker.close()
-    again = Life(tmp_path, Time(500_000_000), event=100)
+    again = StorageRun(tmp_path, Time(500_000_000), event=100)
     whole(again, 1 + 2 * len(jumps_us))
     again.storage_worker.close()
 
 
 def test_a_repeated_moment_of_one_visit_overwrites_nothing(tmp_path: Path) -> None:
     """The wall stands still for the whole visit: each of its clips wants the same name."""
-    life = Life(tmp_path)
+    life = StorageRun(tmp_path)
     life.pass_s(3)
     event_id = life.event_id()
     life.event_id = lambda: event_id  # type: ignore[method-assign]
@@ -93,7 +94,7 @@ def test_the_flag_of_a_clip_is_that_of_its_start_and_a_time_server_in_mid_clip_h
     tmp_path: Path,
 ) -> None:
     """A Pi boots in 1970, and NTP answers while somebody is at the door."""
-    life = Life(tmp_path)
+    life = StorageRun(tmp_path)
     life.wall.state, life.wall.zero_us = "unsynchronised", 0
     life.pass_s(3)
 
@@ -113,7 +114,7 @@ def test_the_flag_of_a_clip_is_that_of_its_start_and_a_time_server_in_mid_clip_h
 
 
 def test_retention_goes_by_the_order_of_recording_whatever_the_clock_said(tmp_path: Path) -> None:
-    life = Life(tmp_path)
+    life = StorageRun(tmp_path)
     life.wall.state = "unsynchronised"
     life.pass_s(3)
     kept: list[str] = []
@@ -137,7 +138,7 @@ def zones() -> Iterator[None]:
 @pytest.mark.usefixtures("zones")
 def test_another_time_zone_in_mid_clip_changes_no_name(tmp_path: Path) -> None:
     """Daylight saving is a change of the zone only; names and index are in UTC."""
-    life = Life(tmp_path)
+    life = StorageRun(tmp_path)
     life.pass_s(3)
     for zone in ("Europe/Berlin", "Pacific/Kiritimati", "America/St_Johns"):
         os.environ["TZ"] = zone

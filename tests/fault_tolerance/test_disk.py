@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from device.cli.client import ask
-from server.dev_processes import PATIENCE_S
+from server.dev_processes import PATIENCE_S, wait_for
 from tests.fault_tolerance.slow_disk import SlowDisk, slow_disk
-from tests.support.doorbell import Doorbell, Listener, frames_of, wait_for
+from tests.support.broker import Listener
+from tests.support.doorbell import Doorbell
+from tests.support.videos import frames_of
 
 Make = Callable[..., Doorbell]
 

@@ -9,15 +9,17 @@ import pytest
 
 from device.store.event_log import EventLogReader
 from device.store.index import Index
-from tests.fault_tolerance.process_runs import Life, Time
-from tests.support.doorbell import Doorbell, Listener, wait_for
+from server.dev_processes import wait_for
+from tests.fault_tolerance.storage_run import StorageRun, Time
+from tests.support.broker import Listener
+from tests.support.doorbell import Doorbell
 
 Make = Callable[..., Doorbell]
 
 
 def filled(state: Path, clips: int = 4) -> list[str]:
     """Live a little; return the names of the clips that are kept."""
-    life = Life(state)
+    life = StorageRun(state)
     life.pass_s(3)
     for _ in range(clips):
         life.visit(2, raised=True)
@@ -37,15 +39,15 @@ def zero_a_leaf(path: Path) -> None:
     overwrite(path, from_page=path.stat().st_size // 4096 - 1)
 
 
-DAMAGES: dict[str, Callable[[Path], None]] = {
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "the header": lambda path: overwrite(path, from_page=0),
     "the second page": lambda path: overwrite(path, from_page=1),
     "the last page": zero_a_leaf,
     "all but the header": lambda path: overwrite(path, from_page=1, pages=path.stat().st_size // 4096 - 1),
     "truncated behind the header": lambda path: os.truncate(path, 4096),
     "truncated in the middle": lambda path: os.truncate(path, path.stat().st_size // 2),
-    "text": lambda path: path.write_text("Dear diary,\n" * 1000) and None,
-    "a few bytes": lambda path: path.write_bytes(b"SQLite format 3\0xyz") and None,
+    "text": lambda path: path.write_text("Dear diary,\n" * 1000),
+    "a few bytes": lambda path: path.write_bytes(b"SQLite format 3\0xyz"),
 }
 
 
@@ -54,7 +56,7 @@ def test_a_damaged_index_is_put_aside_and_made_anew_from_the_files(damage: str, 
     names = filled(tmp_path)
     DAMAGES[damage](tmp_path / "index.db")
     broken = (tmp_path / "index.db").read_bytes()
-    life = Life(tmp_path, Time(500_000_000), event=100)
+    life = StorageRun(tmp_path, Time(500_000_000), event=100)
     assert [row.file_name for row in life.rows()] == names
     assert life.findings() == []
     aside = min(tmp_path.glob("index.db.corrupt-*"))  # beside it may lie its -wal and -shm
@@ -70,7 +72,7 @@ def test_an_index_that_is_damaged_while_the_house_runs_is_made_anew_and_the_clip
     tmp_path: Path,
 ) -> None:
     names = filled(tmp_path)
-    life = Life(tmp_path, Time(500_000_000), event=100)
+    life = StorageRun(tmp_path, Time(500_000_000), event=100)
     life.pass_s(2)
     # As a card does it: behind SQLite's back. Its cache of pages is let go with another writer's change.
     index = tmp_path / "index.db"
@@ -88,7 +90,7 @@ def test_an_index_that_is_damaged_while_the_house_runs_is_made_anew_and_the_clip
 
 
 def test_a_log_that_is_damaged_while_the_house_runs_is_replaced_and_no_fact_is_lost(tmp_path: Path) -> None:
-    life = Life(tmp_path)
+    life = StorageRun(tmp_path)
     life.pass_s(2)
     life.visit(2)
     path = tmp_path / "log.db"
@@ -115,7 +117,7 @@ def test_a_log_that_is_damaged_while_the_house_runs_is_replaced_and_no_fact_is_l
 
 def test_the_stars_that_a_damaged_index_can_still_tell_are_kept(tmp_path: Path) -> None:
     filled(tmp_path)
-    life = Life(tmp_path, Time(500_000_000), event=100)
+    life = StorageRun(tmp_path, Time(500_000_000), event=100)
     life.star(life.rows()[0].clip_id)
     life.storage_worker.close()
     starred = [row.clip_id for row in life.rows() if row.protected]
@@ -123,7 +125,7 @@ def test_the_stars_that_a_damaged_index_can_still_tell_are_kept(tmp_path: Path) 
     with sqlite3.connect(tmp_path / "index.db") as index:
         (page,) = index.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'clip_by_start'").fetchone()
     overwrite(tmp_path / "index.db", from_page=page - 1, pages=1)
-    again = Life(tmp_path, Time(600_000_000))
+    again = StorageRun(tmp_path, Time(600_000_000))
     assert list(tmp_path.glob("index.db.corrupt-*"))
     assert [row.clip_id for row in again.rows() if row.protected] == starred
     again.storage_worker.close()
@@ -134,7 +136,7 @@ def test_a_disk_that_cannot_be_read_for_a_moment_is_no_damage(
 ) -> None:
     """The stars live in the index alone: it must not be given up for an error that passes."""
     filled(tmp_path)
-    life = Life(tmp_path, Time(500_000_000))
+    life = StorageRun(tmp_path, Time(500_000_000))
     failed = sqlite3.OperationalError("disk I/O error")
     failed.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
 
@@ -144,7 +146,7 @@ def test_a_disk_that_cannot_be_read_for_a_moment_is_no_damage(
     with monkeypatch.context() as patch:
         patch.setattr(Index, "totals", fail)
         with pytest.raises(SystemExit):
-            Life(tmp_path / "other", Time(500_000_000))
+            StorageRun(tmp_path / "other", Time(500_000_000))
         assert list((tmp_path / "other").glob("*.corrupt-*")) == []
         life.pass_s(6)
         assert "index_failed" in life.faults()
@@ -163,7 +165,7 @@ def test_a_damaged_log_is_put_aside_and_a_new_one_never_uses_a_number_twice(
     last = reader.latest(1)[0].seq
     reader.close()
     DAMAGES[damage](tmp_path / "log.db")
-    life = Life(tmp_path, Time(500_000_000), event=100)
+    life = StorageRun(tmp_path, Time(500_000_000), event=100)
     life.pass_s(2)
     life.visit(2)
     life.storage_worker.close()
@@ -209,7 +211,7 @@ def test_whatever_a_hand_put_there_is_put_aside_unread_and_nothing_is_deleted(tm
     mess(clips, names, elsewhere)
     content = elsewhere.read_bytes()
     before = {path.name for path in clips.iterdir()}
-    life = Life(tmp_path, Time(500_000_000), event=100)
+    life = StorageRun(tmp_path, Time(500_000_000), event=100)
     assert [row.file_name for row in life.rows()] == [names[3]]
     assert life.findings() == []
     assert {path.name for path in clips.iterdir()} == {names[3]}

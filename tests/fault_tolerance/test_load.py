@@ -18,8 +18,11 @@ from device.store.index import Index
 from device.store.messages import NewFact
 from device.store.reconcile import row_for
 from device.system.clock import SystemClock
-from tests.fault_tolerance.process_runs import LIMIT_BYTES, Life, Time
-from tests.support.doorbell import Broker, Doorbell, Listener, make_video, wait_for
+from server.dev_processes import wait_for
+from tests.fault_tolerance.storage_run import LIMIT_BYTES, StorageRun, Time
+from tests.support.broker import Broker, Listener
+from tests.support.doorbell import Doorbell
+from tests.support.videos import make_video
 
 Make = Callable[..., Doorbell]
 CLOCK = SystemClock()
@@ -41,7 +44,9 @@ def test_five_thousand_rows_that_wait_are_sent_in_order_while_a_press_stays_live
     from_s = time.monotonic()
     door.start(camera=False)
     wait_for("the link", lambda: ask(door.state, "GET", "/status")["mqtt"]["state"] == "up")
-    took_s, behind, overtook = [], [], []
+    took_s: list[float] = []
+    behind: list[int] = []
+    overtook = []
     while not took_s or behind[-1] > 0:
         before, pressed_s = len(listener.of("press")), time.monotonic()
         behind.append(5000 - len(listener.of("log")))
@@ -112,7 +117,7 @@ def disk_bytes(folder: Path) -> int:
 
 
 def test_the_clips_never_take_more_than_the_limit_and_what_is_being_written(tmp_path: Path) -> None:
-    life = Life(tmp_path)
+    life = StorageRun(tmp_path)
     life.pass_s(3)
     limit_bytes, most, largest = LIMIT_BYTES, 0, 0
     for _ in range(15):
@@ -137,7 +142,7 @@ def test_files_of_others_push_out_the_oldest_clips_until_the_reserve_is_free_aga
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "doorbelld", place], check=True)
     try:
-        life = Life(place, limit_bytes=100_000_000, reserve_bytes=2_000_000)
+        life = StorageRun(place, limit_bytes=100_000_000, reserve_bytes=2_000_000)
         life.pass_s(3)
         for _ in range(6):
             life.visit(3)
@@ -169,13 +174,13 @@ def test_files_of_others_push_out_the_oldest_clips_until_the_reserve_is_free_aga
 
 
 def test_a_quota_that_is_lowered_over_a_restart_is_held_at_once(tmp_path: Path) -> None:
-    life = Life(tmp_path)
+    life = StorageRun(tmp_path)
     life.pass_s(3)
     for _ in range(6):
         life.visit(3)
     life.storage_worker.close()
     before = life.rows()
-    again = Life(tmp_path, Time(500_000_000), event=100, limit_bytes=150_000)
+    again = StorageRun(tmp_path, Time(500_000_000), event=100, limit_bytes=150_000)
     again.pass_s(1)
     left = again.rows()
     assert 0 < len(left) < len(before)

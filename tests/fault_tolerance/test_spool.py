@@ -6,7 +6,8 @@ import sqlite3
 from pathlib import Path
 
 from device.spool.folders import MAX_BUNDLE_BYTES, Item, bundle
-from tests.support.doorbell import Broker, Listener, wait_for
+from server.dev_processes import wait_for
+from tests.support.broker import Broker, Listener
 from tests.support.neighbourhood import NeighbourhoodDoorbell, Sender
 
 
@@ -38,7 +39,7 @@ def test_hostile_files_in_the_spool_are_refused_the_valid_one_is_heard_and_the_b
         assert house.run("ledger", "verify").returncode == 0
         assert (house.state / "state/ledger.db").stat().st_size > 0
     finally:
-        house.stop_all()
+        house.stop_both()
         dashboard.close()
 
 
@@ -55,7 +56,7 @@ def test_a_house_without_a_spool_says_so_and_rings(tmp_path: Path, broker: Broke
             (house.spool / name).mkdir(parents=True)
         wait_for("its end", lambda: not house.status()["faults"])
     finally:
-        house.stop_all()
+        house.stop_both()
 
 
 def test_a_ledger_that_was_tampered_with_stops_consent_and_nothing_else(
@@ -82,4 +83,4 @@ def test_a_ledger_that_was_tampered_with_stops_consent_and_nothing_else(
         house.run("record")
         house.clips(1)
     finally:
-        house.stop_all()
+        house.stop_both()

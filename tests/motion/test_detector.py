@@ -78,20 +78,23 @@ def test_rows_may_be_views_of_longer_rows() -> None:
 
 
 def lamp(picture: NDArray[np.float32], s: float) -> NDArray[np.float32] | None:
-    return np.minimum(picture * 1.8, 255) if 6 <= s < 10 else None
+    brighter: NDArray[np.float32] = np.minimum(picture * 1.8, 255)
+    return brighter if 6 <= s < 10 else None
 
 
 def cloud(picture: NDArray[np.float32], s: float) -> NDArray[np.float32]:
     columns = np.linspace(0, 1, picture.shape[1], dtype=np.float32)
     edge = 1 / (1 + np.exp(-(columns - (s - 4) / 6) * 8))
-    return picture * (0.6 + 0.4 * edge)
+    shaded: NDArray[np.float32] = picture * (0.6 + 0.4 * edge)
+    return shaded
 
 
 def headlights(picture: NDArray[np.float32], s: float) -> NDArray[np.float32]:
     rows, columns = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float32)
     middle = (s - 5) / 3 * picture.shape[1]
     beam = np.exp(-(((columns - middle) / 50) ** 2) - ((rows - 100) / 60) ** 2)
-    return np.minimum(picture * 0.5 * (1 + 0.7 * beam), 255)
+    lit: NDArray[np.float32] = np.minimum(picture * 0.5 * (1 + 0.7 * beam), 255)
+    return lit
 
 
 def infra_red(picture: NDArray[np.float32], s: float) -> NDArray[np.float32]:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from device.release.audit import Promise, audit
 from device.release.audit_boxes import AuditedFile, read_file
 from device.release.leak_scan import Pattern, found_in, patterns, place_canaries
-from tests.release.films import film, made, numbers, promise, wanted
-from tests.release.violations import VIOLATIONS
 from tests.support.doorbell import BIN
+from tests.support.films import film, made, numbers, promise, wanted
+from tests.support.violations import VIOLATIONS
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_the_command_audits_any_file_and_says_what_it_found(
     (tmp_path / "bad.mp4").write_bytes(VIOLATIONS["an SEI with a GPS string"](good[0]))
 
     def doorbell(*words: object) -> subprocess.CompletedProcess[str]:
-        command = [BIN / "doorbell", "release", "audit", *map(str, words)]
+        command: list[str | Path] = [BIN / "doorbell", "release", "audit", *map(str, words)]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     done = doorbell(tmp_path / "good.mp4", "--frames", good[1].frames, "--length-us", good[1].length_us)

@@ -14,8 +14,8 @@ from device.media.frame_selection import inside
 from device.media.nal_filter import NotAllowed
 from device.release.audit import audit
 from device.release.leak_scan import patterns
-from tests.release.films import FPS, US, coded, film, made, numbers, promise, wanted
-from tests.support.doorbell import flashes_and_beeps, make_flashing
+from tests.support.films import FPS, US, coded, film, made, numbers, promise, wanted
+from tests.support.videos import flashes_and_beeps, make_flashing
 
 FORMS: dict[str, dict[str, Any]] = {
     "h264": {},

@@ -19,14 +19,14 @@ from device.release.heat import Heat
 from device.release.job import PARCEL, Job
 from device.release.manifest import FILE, BadManifest, release_seed, signed, verified
 from device.release.parcel import MIB, size_class
-from scripts.agency_tool.opening import Opened, open_parcel
-from scripts.agency_tool.paper import SEALING_KEY, AgencyError
-from scripts.agency_tool.report import write_report
-from scripts.verification.tampering import changed as changed_byte
-from scripts.verification.tampering import forged
-from tests.release.films import film, wanted
-from tests.release.violations import VIOLATIONS
+from server.agency.opening import Opened, open_parcel
+from server.agency.paper import SEALING_KEY, AgencyError
+from server.agency.report import write_report
+from tests.support.films import film, wanted
 from tests.support.neighbourhood import Sender
+from tests.support.tampering import changed as changed_byte
+from tests.support.tampering import forged
+from tests.support.violations import VIOLATIONS
 
 Members = list[tuple[tarfile.TarInfo, bytes]]
 WINDOW = {"start": "2026-11-24T22:00:00Z", "end": "2026-11-24T23:00:00Z"}

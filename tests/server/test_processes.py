@@ -26,7 +26,7 @@ def test_what_a_process_left_ends_with_it() -> None:
     child = int(process.stdout.readline())
     assert alive(child)
     assert process.end() == -signal.SIGTERM
-    wait_for(lambda: not alive(child), "the child's end")
+    wait_for("the child's end", lambda: not alive(child))
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
@@ -42,7 +42,7 @@ def test_what_was_started_ends_with_who_started_it(how: signal.Signals) -> None:
     started = [int(word) for word in starter.stdout.readline().split()]
     assert [alive(pid) for pid in started] == [True, True]
     starter.end(how)
-    wait_for(lambda: not any(alive(pid) for pid in started), "their end")
+    wait_for("their end", lambda: not any(alive(pid) for pid in started))
 
 
 def test_a_wait_ends_when_a_process_dies_and_says_what_it_said(tmp_path: Path) -> None:
@@ -51,16 +51,16 @@ def test_a_wait_ends_when_a_process_dies_and_says_what_it_said(tmp_path: Path) -
     with pytest.raises(
         GaveUp, match=r"died while we waited for a miracle\nsh -c .* ended with 3\nno such thing"
     ):
-        wait_for(lambda: False, "a miracle")
+        wait_for("a miracle", lambda: False)
     assert time.monotonic() - began_s < 60
-    assert wait_for(lambda: True, "anything"), "and is told once"
+    assert wait_for("anything", lambda: True), "and is told once"
 
 
 def test_a_wait_goes_on_when_a_process_was_told_to_end() -> None:
     looks = iter(range(3))
     with Process(["sleep", "1000"]) as process:
         process.end()
-        assert wait_for(lambda: next(looks) == 2, "the third look")
+        assert wait_for("the third look", lambda: next(looks) == 2)
 
 
 def test_what_ended_before_is_forgotten() -> None:
@@ -68,7 +68,7 @@ def test_what_ended_before_is_forgotten() -> None:
     assert process.wait() == 0
     forget_the_ended()
     looks = iter(range(3))
-    assert wait_for(lambda: next(looks) == 2, "the third look")
+    assert wait_for("the third look", lambda: next(looks) == 2)
 
 
 def test_no_port_is_given_twice_and_none_that_a_client_may_have() -> None:

@@ -17,7 +17,7 @@ from server.items import Items
 from server.publisher import spooled
 from server.render import write_all
 from server.validator import Validator
-from tests.protocol_vectors import make
+from tests.support import envelopes
 
 
 class PublisherHarness:
@@ -27,20 +27,22 @@ class PublisherHarness:
         self.senders = folder / "senders"
         self.senders.mkdir(exist_ok=True)
         for name, said, key in (
-            ("police", make.RECORD_SAID, make.AGENCY),
-            ("news", make.NEWS_SAID, make.NEWS),
+            ("police", envelopes.RECORD_SAID, envelopes.AGENCY),
+            ("news", envelopes.NEWS_SAID, envelopes.NEWS),
         ):
-            content = make.signed(make.head(make.RECORD, make.kid(key)), make.text(said), key)
+            content = envelopes.signed(
+                envelopes.head(envelopes.RECORD, envelopes.kid(key)), envelopes.text(said), key
+            )
             (self.senders / f"{name}.jws").write_bytes(content + b"\n")
         self.folder = folder
         self.open()
 
     def open(self) -> None:
         self.items = Items(self.folder / "items.db")
-        self.validator = Validator(self.items, self.senders, make.NOW)
+        self.validator = Validator(self.items, self.senders, envelopes.NOW)
 
     def take(self, content: bytes) -> tuple[list[str], list[str]]:
-        new, gone = self.validator.take(content, make.NOW)
+        new, gone = self.validator.take(content, envelopes.NOW)
         return [f"{item.op} {item.id[-1]}" for item in new], [item.id[-1] for item in gone]
 
     def live(self) -> list[str]:
@@ -56,15 +58,21 @@ def ulid(number: int) -> str:
     return f"01KA{number:022d}"
 
 
-def cancel(number: int, role: str = "source", typ: str = make.NOTICE) -> bytes:
-    said = {"v": 1, "op": "cancel", "id": ulid(number), role: "paris-example", "iat": make.NOTICE_SAID["iat"]}
-    return make.signed(make.head(typ, make.kid(make.AGENCY)), make.text(said))
+def cancel(number: int, role: str = "source", typ: str = envelopes.NOTICE) -> bytes:
+    said = {
+        "v": 1,
+        "op": "cancel",
+        "id": ulid(number),
+        role: "paris-example",
+        "iat": envelopes.NOTICE_SAID["iat"],
+    }
+    return envelopes.signed(envelopes.head(typ, envelopes.kid(envelopes.AGENCY)), envelopes.text(said))
 
 
 def test_what_an_enrolled_sender_signed_is_published_once(publisher: PublisherHarness) -> None:
-    assert publisher.take(make.tell(id=ulid(1))) == (["issue 1"], [])
-    assert publisher.take(make.tell(id=ulid(1)) + b"\n") == ([], [])
-    assert publisher.take(make.ask(id=ulid(2))) == (["issue 2"], [])
+    assert publisher.take(envelopes.tell(id=ulid(1))) == (["issue 1"], [])
+    assert publisher.take(envelopes.tell(id=ulid(1)) + b"\n") == ([], [])
+    assert publisher.take(envelopes.ask(id=ulid(2))) == (["issue 2"], [])
     assert publisher.live() == ["issue 1", "issue 2"]
 
 
@@ -73,11 +81,14 @@ def test_what_an_enrolled_sender_signed_is_published_once(publisher: PublisherHa
     [
         b"",
         b"junk",
-        make.ask(make.STRANGER),
-        make.ask(agency="lyon-example"),
-        make.tell(make.NEWS, source="courier-example"),
-        make.signed(make.head(make.RECORD, make.kid(make.AGENCY)), make.text(make.RECORD_SAID)),
-        make.tell(area=circle(4.8357, 45.7640, 900, 16)),
+        envelopes.ask(envelopes.STRANGER),
+        envelopes.ask(agency="lyon-example"),
+        envelopes.tell(envelopes.NEWS, source="courier-example"),
+        envelopes.signed(
+            envelopes.head(envelopes.RECORD, envelopes.kid(envelopes.AGENCY)),
+            envelopes.text(envelopes.RECORD_SAID),
+        ),
+        envelopes.tell(area=circle(4.8357, 45.7640, 900, 16)),
         cancel(9),
     ],
     ids=lambda content: repr(content[:12]),
@@ -91,40 +102,40 @@ def test_what_a_doorbell_would_refuse_is_not_published(publisher: PublisherHarne
 def test_a_newer_notice_takes_the_older_down_and_a_cancellation_takes_its_place(
     publisher: PublisherHarness,
 ) -> None:
-    publisher.take(make.tell(id=ulid(1)))
-    assert publisher.take(make.tell(id=ulid(2), supersedes=[ulid(1)])) == (["issue 2"], ["1"])
+    publisher.take(envelopes.tell(id=ulid(1)))
+    assert publisher.take(envelopes.tell(id=ulid(2), supersedes=[ulid(1)])) == (["issue 2"], ["1"])
     assert publisher.live() == ["issue 2"]
     assert publisher.take(cancel(2)) == (["cancel 2"], [])
     for number in (1, 2):  # somebody lays the old ones into the spool again
-        assert publisher.take(make.tell(id=ulid(1)) if number == 1 else cancel(2)) == ([], [])
+        assert publisher.take(envelopes.tell(id=ulid(1)) if number == 1 else cancel(2)) == ([], [])
     assert publisher.live() == ["cancel 2"]
 
 
 def test_everything_is_known_again_after_a_restart(publisher: PublisherHarness) -> None:
-    publisher.take(make.ask(id=ulid(1)))
-    publisher.take(make.tell(id=ulid(2)))
-    publisher.take(cancel(1, "agency", make.REQUEST))
+    publisher.take(envelopes.ask(id=ulid(1)))
+    publisher.take(envelopes.tell(id=ulid(2)))
+    publisher.take(cancel(1, "agency", envelopes.REQUEST))
     publisher.items.close()
     publisher.open()
     assert publisher.live() == ["issue 2", "cancel 1"]
-    assert publisher.take(make.tell(id=ulid(2))) == ([], [])
-    assert publisher.take(make.ask(id=ulid(1))) == ([], [])
+    assert publisher.take(envelopes.tell(id=ulid(2))) == ([], [])
+    assert publisher.take(envelopes.ask(id=ulid(1))) == ([], [])
     assert publisher.live() == ["issue 2", "cancel 1"]
 
 
 def test_what_has_expired_is_published_no_longer_and_forgotten_later(publisher: PublisherHarness) -> None:
-    publisher.take(make.tell(id=ulid(1)))
-    publisher.items.expire(make.NOW + 7 * 3600)
+    publisher.take(envelopes.tell(id=ulid(1)))
+    publisher.items.expire(envelopes.NOW + 7 * 3600)
     assert publisher.live() == []
     assert len(list(publisher.items.all())) == 1
-    publisher.items.expire(make.NOW + 60 * 86_400)
+    publisher.items.expire(envelopes.NOW + 60 * 86_400)
     assert list(publisher.items.all()) == []
 
 
 def test_a_record_that_cannot_be_read_is_told_and_enrols_nobody(publisher: PublisherHarness) -> None:
     (publisher.senders / "broken.jws").write_bytes(b"junk")
     publisher.open()
-    assert publisher.take(make.tell(id=ulid(1)))[0] == ["issue 1"]
+    assert publisher.take(envelopes.tell(id=ulid(1)))[0] == ["issue 1"]
 
 
 # --- where ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from device.events import Packet, SoundFormat, SoundPacket, VideoFormat
 from device.media.annex_b import AnnexB
 from device.store.clip_file import ClipFile
 from device.store.mp4 import playable_us, whole_fragments
-from tests.support.doorbell import make_video
+from tests.support.videos import make_video
 
 SOUND_US = 64_000
 HEADER = b"\x14\x08"  # AAC-LC, 16 kHz, mono

@@ -16,8 +16,8 @@ from device.store.files import sha256_of
 from device.store.index import Index
 from device.store.mp4 import whole_fragments
 from device.store.reconcile import findings, reconcile, row_for
-from scripts.verification.tampering import changed
-from tests.support.doorbell import frames_of, make_video
+from tests.support.tampering import changed
+from tests.support.videos import frames_of, make_video
 
 
 class Folder:

@@ -19,8 +19,7 @@ from device.store.retention import MAX_PER_LOOK
 from device.store.ring import Ring
 from device.system.clock import SystemClock
 from device.system.worker import Worker
-from server.dev_processes import PATIENCE_S
-from tests.support.doorbell import wait_for
+from server.dev_processes import PATIENCE_S, wait_for
 
 CLIPS, CLIP_BYTES, KEPT = 20, 1_000_000, 4
 

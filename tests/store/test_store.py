@@ -83,8 +83,8 @@ def test_what_the_ring_lets_go_is_held_by_nobody() -> None:
         watched.append(weakref.ref(data))
         ring.append(replace(packet(number, gop=10), data=data))
         del data
-        held = [data for ref in watched if (data := ref()) is not None]
-        assert sum(data.nbytes for data in held) == ring.size_bytes <= 5000
+        held = [alive for ref in watched if (alive := ref()) is not None]
+        assert sum(alive.nbytes for alive in held) == ring.size_bytes <= 5000
         del held
 
 

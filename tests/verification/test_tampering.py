@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from scripts.verification.tampering import changed, forged
+from tests.support.tampering import changed, forged
 
 
 def test_every_byte_becomes_another_at_every_place() -> None:

@@ -12,10 +12,13 @@ import av
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from device.config import PAGE_KEYS
-from server.dev_processes import PATIENCE_S
-from tests.support.doorbell import Broker, Doorbell, Listener, free_port, make_video, wait_for
+from server.dev_processes import PATIENCE_S, free_port, wait_for
+from tests.support.broker import Broker, Listener
+from tests.support.doorbell import Doorbell
+from tests.support.videos import make_video
 from tests.web.test_owner import QUIET_SCENE
 from tests.web.visitor import PASSWORD, Visitor
 
@@ -35,6 +38,10 @@ def owner(door: Doorbell) -> Visitor:
 def day() -> str:
     now = time.time_ns() // 1000
     return f"from_wall_us={now - 3_600_000_000}&until_wall_us={now + 3_600_000_000}"
+
+
+def decoded(jpeg: bytes, flags: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8]:
+    return np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), flags), np.uint8)
 
 
 def test_a_press_is_told_to_an_open_page_and_then_stands_in_the_day(door: Doorbell, owner: Visitor) -> None:
@@ -75,7 +82,7 @@ def test_a_clip_gets_a_small_picture_that_goes_with_it(door: Doorbell, owner: Vi
     clip = door.clips(1)[0]
     path = f"/api/clips/{clip['id']}/thumbnail.jpg"
     answer = wait_for("the thumbnail", lambda: (a := owner.ask("GET", path)).status == 200 and a)
-    picture = cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_COLOR)
+    picture = decoded(answer.body)
     assert picture.shape == (180, 320, 3)
     kept = door.state / "state" / "thumbnails" / f"{clip['id']}.jpg"
     taken = sum(path.stat().st_blocks * 512 for path in (kept, Path(clip["file"])))
@@ -90,11 +97,11 @@ def test_a_clip_gets_a_small_picture_that_goes_with_it(door: Doorbell, owner: Vi
 
 def test_a_snapshot_shows_what_the_camera_sees(door: Doorbell, owner: Visitor, tmp_path: Path) -> None:
     answer = owner.ask("GET", "/api/snapshot.jpg")
-    picture = cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_COLOR)
+    picture = decoded(answer.body)
     assert picture.shape == (180, 320, 3)
     assert picture.std() > 20
     assert door.run("snapshot", str(tmp_path / "now.jpg")).returncode == 0
-    assert cv2.imread(str(tmp_path / "now.jpg")).shape == (180, 320, 3)
+    assert decoded((tmp_path / "now.jpg").read_bytes()).shape == (180, 320, 3)
     door.run("switch", "privacy", "ON")
     wait_for("privacy", lambda: door.status()["camera"]["state"] == "private")
     refused = owner.ask("GET", "/api/snapshot.jpg")
@@ -209,7 +216,7 @@ def test_masks_drawn_on_the_page_cover_at_once(door: Doorbell, owner: Visitor) -
 
     def covered() -> bool:
         data = owner.ask("GET", "/api/snapshot.jpg").body
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        picture = decoded(data)
         return bool(picture[:, :150].std() < 8 < picture[:, 170:].std())
 
     assert covered()
@@ -301,7 +308,7 @@ def test_masked_clips_are_shown_masked_on_the_page(doorbell: Make, tmp_path: Pat
         "the thumbnail",
         lambda: (a := owner.ask("GET", f"/api/clips/{clip}/thumbnail.jpg")).status == 200 and a,
     )
-    assert cv2.imdecode(np.frombuffer(thumbnail.body, np.uint8), cv2.IMREAD_GRAYSCALE).std() < 3
+    assert decoded(thumbnail.body, cv2.IMREAD_GRAYSCALE).std() < 3
 
 
 def test_the_live_view_is_covered_too_also_of_a_mask_drawn_while_somebody_watches(

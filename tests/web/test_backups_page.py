@@ -8,11 +8,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from scripts.verification.network_namespace import Here
+from server.dev_processes import wait_for
 from tests.backup_targets.servers import PASSWORD as SECRET
 from tests.backup_targets.servers import WebDav
-from tests.support.doorbell import Broker, wait_for
+from tests.support.broker import Broker
 from tests.support.neighbourhood import NeighbourhoodDoorbell
+from tests.support.network_namespace import Here
 from tests.web.browser import PHONE, Watched
 from tests.web.conftest import claim
 from tests.web.visitor import PASSWORD
@@ -27,7 +28,7 @@ def house(tmp_path: Path, broker: Broker) -> Iterator[NeighbourhoodDoorbell]:
         tmp_path / "house", broker.port, camera=quiet, page={"enabled": True, "port": 0}
     ).start()
     yield made
-    made.stop_all()
+    made.stop_both()
 
 
 def test_an_owner_sends_every_clip_to_a_place_of_his_own_and_opens_it_there(

@@ -21,7 +21,9 @@ from device.store.layout import Layout
 from device.store.messages import NewFact
 from device.system.local_network import is_home
 from device.system.ulid import new_ulid
-from tests.support.doorbell import Doorbell, free_port, make_video, wait_for
+from server.dev_processes import free_port, wait_for
+from tests.support.doorbell import Doorbell
+from tests.support.videos import make_video
 from tests.web.browser import DESKTOP, PHONE, Watched
 from tests.web.conftest import claim, sign_in
 from tests.web.visitor import PASSWORD, Visitor
@@ -278,10 +280,10 @@ def test_log_out_everywhere_shows_the_door_on_every_browser(door: Doorbell, open
 def test_settings_are_changed_explained_and_taken_back(
     door: Doorbell, open_page: Open, picture: Take
 ) -> None:
-    page = open_page(door, **PHONE)
-    page.expected = ("409",)  # what does not fit is refused by such an answer
-    claim(page.page, door)
-    page = page.page
+    phone = open_page(door, **PHONE)
+    phone.expected = ("409",)  # what does not fit is refused by such an answer
+    page = phone.page
+    claim(page, door)
     page.get_by_role("link", name="Settings").click()
     page.get_by_label("Quiet from").fill("22:00")
     page.get_by_label("until").fill("06:30")

@@ -8,7 +8,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from device.spool.folders import Item, SpoolWriter, bundle
-from tests.support.doorbell import Broker, wait_for
+from server.dev_processes import wait_for
+from tests.support.broker import Broker
 from tests.support.neighbourhood import NeighbourhoodDoorbell, Sender
 from tests.web.browser import DESKTOP, PHONE, Watched
 from tests.web.conftest import claim
@@ -36,7 +37,7 @@ def house(tmp_path: Path, broker: Broker) -> Iterator[NeighbourhoodDoorbell]:
         tmp_path / "house", broker.port, camera=SCENE, page={"enabled": True, "port": 0}
     ).start()
     yield made
-    made.stop_all()
+    made.stop_both()
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection
+from websockets.sync.connection import Connection
 
-from server.dev_processes import PATIENCE_S
-from tests.support.doorbell import Doorbell, free_port, wait_for
+from server.dev_processes import PATIENCE_S, free_port, wait_for
+from tests.support.doorbell import Doorbell
 from tests.web.visitor import PASSWORD, Visitor
 
 Make = Callable[..., Doorbell]
@@ -32,7 +32,7 @@ def owner(door: Doorbell) -> Visitor:
     return Visitor(door.page).claim(door)
 
 
-def hear_out(socket: ClientConnection) -> None:
+def hear_out(socket: Connection) -> None:
     """Receive until the other side ends it, with ConnectionClosed."""
     for _ in range(1000):
         socket.recv(timeout=PATIENCE_S)

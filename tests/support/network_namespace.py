@@ -88,7 +88,7 @@ class Island:
 
     def command(self, *words: str | Path) -> list[str]:
         """Return the words that run a command in it."""
-        assert self._holder  # noqa: S101  (it was entered)
+        assert self._holder
         user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
         target = ["--target", str(self._holder.pid)]
         return ["nsenter", *target, "--net", "--mount", *user, "--", *map(str, words)]

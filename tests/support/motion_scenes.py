@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.benchmarks.processes import shared
+from tests.support.processes import shared
 
 WIDTH_PX, HEIGHT_PX = 640, 360
 KERB_PX = 116

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,20 @@ from device.consent_service.release_protocol import ReleaseBackend, ReleaseRun
 from device.consent_service.service import ConsentService
 from device.errors import CommandError
 from device.events import Fact
-from device.spool.folders import Item, SpoolWriter, bundle
+from device.spool.folders import Item, SpoolWriter, Unreadable, bundle
+from device.spool.parcels import Grant, grant_in, names_in
 from device.system.clock import ClockFlag
-from tests.protocol_vectors import make
+from tests.support import envelopes
 
 US = 1_000_000
-ID = make.REQUEST_SAID["id"]
+ID = envelopes.REQUEST_SAID["id"]
 
 
 class Clock:
     """Stands still unless it is moved."""
 
     def __init__(self) -> None:
-        self.wall_s = make.NOW
+        self.wall_s = envelopes.NOW
 
     def mono_us(self) -> int:
         return self.wall_s * US
@@ -41,7 +43,7 @@ class Clips:
     """Two clips of the hour that is asked about."""
 
     def __init__(self) -> None:
-        start_us = (make.NOW - 5 * 3600 + 600) * US
+        start_us = (envelopes.NOW - 5 * 3600 + 600) * US
         one = Cut(
             clip_id="one",
             sha256="1" * 64,
@@ -124,8 +126,8 @@ class ConsentHarness:
         self.facts: list[Fact] = []
         self.config = NeighbourhoodConfig(
             enabled=True,
-            longitude=make.PLACE[0],
-            latitude=make.PLACE[1],
+            longitude=envelopes.PLACE[0],
+            latitude=envelopes.PLACE[1],
             broker_host="town.example",
             spool_dir=folder / "spool",
         )
@@ -147,8 +149,11 @@ class ConsentHarness:
         self.worker: Any = NeverStopping()
 
     def pin(self) -> None:
-        content = make.signed(make.head(make.RECORD, make.kid(make.AGENCY)), make.text(make.RECORD_SAID))
-        self.consent_service.pin(content, keys.spoken(make.kid(make.AGENCY)))
+        content = envelopes.signed(
+            envelopes.head(envelopes.RECORD, envelopes.kid(envelopes.AGENCY)),
+            envelopes.text(envelopes.RECORD_SAID),
+        )
+        self.consent_service.pin(content, keys.spoken(envelopes.kid(envelopes.AGENCY)))
 
     def hear(self, *items: tuple[str, bytes]) -> None:
         outbox = SpoolWriter(self.folder / "spool/in", self.folder / "spool/out")
@@ -165,3 +170,12 @@ class ConsentHarness:
 
     def states(self) -> list[str]:
         return [row["state"] for row in self.consent_service.requests()]
+
+
+def grants(folder: Path) -> list[Grant]:
+    """Return what may leave a house at this moment."""
+    out, found = folder / "spool/out", []
+    for digest in names_in(out, "grant"):
+        with suppress(Unreadable):  # torn by a cut: no courier takes it for one
+            found.append(grant_in(out, digest))
+    return [grant for grant in found if grant]

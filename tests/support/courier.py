@@ -7,6 +7,7 @@ import secrets
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 from device.spool.parcels import (
     Account,
@@ -18,9 +19,9 @@ from device.spool.parcels import (
     stage_parcel,
     write_grant,
 )
-from scripts.verification.network_namespace import Island
-from server.dev_processes import Process
-from tests.support.doorbell import BIN, wait_for
+from server.dev_processes import Process, wait_for
+from tests.support.doorbell import BIN
+from tests.support.network_namespace import Island
 
 
 class CourierHarness:
@@ -34,8 +35,14 @@ class CourierHarness:
         self.log = folder / "courier.log"
 
     def limits(self, *, kbps: int = 0, hours: str = "") -> None:
-        told = {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": {"kbps": kbps, "hours": hours}}
-        (self.folder / "out/settings.json").write_text(json.dumps(told))
+        settings: dict[str, Any] = {
+            "v": 1,
+            "broker": None,
+            "cells": [],
+            "feeds": {},
+            "upload": {"kbps": kbps, "hours": hours},
+        }
+        (self.folder / "out/settings.json").write_text(json.dumps(settings))
 
     def start(self) -> None:
         command = self.island.command(BIN / "doorbelld-courier", "--spool", self.folder)

@@ -23,7 +23,7 @@ from device.release.audit import AuditReport, Promise, audit
 from device.release.manifest import FILE, BadManifest, raw_of, signing_input, verified
 from device.release.parcel import size_class
 from device.system.clock import parse_rfc3339
-from scripts.agency_tool.paper import SEALING_KEY, AgencyError
+from server.agency.paper import SEALING_KEY, AgencyError
 
 MAX_CLIP_BYTES = 1 << 32
 

@@ -6,7 +6,7 @@ What is planted is made to look right wherever it can: lengths are put in order,
 import struct
 from collections.abc import Callable
 
-from tests.release.surgery import Box, operated, patched, taken_apart, together
+from tests.support.surgery import Box, operated, patched, taken_apart, together
 
 GPS = b"+48.8584+002.2945/"
 FULL = bytes(4)

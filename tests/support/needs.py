@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+from server.dev_processes import PATH
+
+ROOT = Path(__file__).resolve().parents[2]
 NODE = Path(sys.executable).with_name("node")
 
 

@@ -17,10 +17,10 @@ from device.consent.ledger_state import LedgerState
 from device.consent.models import time_text
 from device.consent.reasons import Reason, Refused
 from device.consent.validation import HomePosition, heard, pinned, record_in
-from scripts.agency_tool.opening import open_parcel
-from scripts.agency_tool.paper import DAY_S, AgencyError, Folder, fresh_id, now_s, polygon_of
-from scripts.agency_tool.publish import publish
-from scripts.agency_tool.report import write_report
+from server.agency.opening import open_parcel
+from server.agency.paper import DAY_S, AgencyError, Folder, fresh_id, now_s, polygon_of
+from server.agency.publish import publish
+from server.agency.report import write_report
 
 
 def keygen(arguments: argparse.Namespace) -> int:

@@ -8,19 +8,18 @@ from device.events import ClipDropped, Fact, Fault
 from device.store.index import Index
 from device.store.reconcile import findings
 from device.system.clock import ClockFlag
-from scripts.benchmarks import by_hand
-from scripts.fault_injection import workload
+from tests.support import storage
 
 LIMIT_BYTES = 400_000
 """Room for some eight clips of these pictures."""
 
 
-class Time(by_hand.Time):
+class Time(storage.Time):
     """A clock whose wall may be set."""
 
     def __init__(self, mono_us: int = 100_000_000) -> None:
         super().__init__(mono_us)
-        self.zero_us = by_hand.WALL_US
+        self.zero_us = storage.WALL_US
         self.state: ClockFlag = "synchronised"
 
     def set(self, *, by_us: int) -> None:
@@ -34,7 +33,7 @@ class Time(by_hand.Time):
         return self.state
 
 
-class Life(workload.Life):
+class StorageRun(storage.StorageRun):
     """From a start of the storage worker on; the pictures come from now on."""
 
     def __init__(self, state: Path, time: Time | None = None, event: int = 0, **limits: int) -> None:

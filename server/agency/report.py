@@ -6,7 +6,7 @@ from pathlib import Path
 
 from device.media.masks import Masks
 from device.store.clip_query import picture_at
-from scripts.agency_tool.opening import Opened, opened_at
+from server.agency.opening import Opened, opened_at
 
 NAME = "report.html"
 _STYLE = """

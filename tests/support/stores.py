@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Self
 
-from scripts.verification.network_namespace import Here, Island
 from server.dev_processes import GaveUp, Process, wait_for
 from server.dev_server import make_certificates
 from server.render import render
+from tests.support.network_namespace import Here, Island
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / "server/store"
@@ -62,7 +62,7 @@ class Store:
         before = log.read_bytes().count(b"ready")
         self._process = Process(self._island.command(NODE, SERVER / "server.mjs", *words), log=log)
         try:
-            wait_for(lambda: log.read_bytes().count(b"ready") > before, "the store")
+            wait_for("the store", lambda: log.read_bytes().count(b"ready") > before)
         except GaveUp as error:
             raise NoStore(f"the store did not start: {error}") from error
 
@@ -140,7 +140,7 @@ class S3Store:
         look = self._island.command(sys.executable, "-S", "-c", probe, *ports)
         try:
             wait_for(
-                lambda: not subprocess.run(look, capture_output=True, check=False).returncode, "the S3 store"
+                "the S3 store", lambda: not subprocess.run(look, capture_output=True, check=False).returncode
             )
         except GaveUp as error:
             self.__exit__()

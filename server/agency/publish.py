@@ -5,7 +5,7 @@ import secrets
 
 import urllib3
 
-from scripts.agency_tool.paper import AgencyError
+from server.agency.paper import AgencyError
 
 TIMEOUT_S = 20.0
 _CREATED = (201, 204)
