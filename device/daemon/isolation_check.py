@@ -1,4 +1,4 @@
-"""`doorbell doctor isolation`: do the walls stand? Both sides try to break through, and say what happened.
+"""`doorbell doctor isolation`: both processes try to break the isolation, and report the result.
 
 doorbelld tries to reach the internet (at the town's server, and at the stores of the agencies that are
 pinned: nobody else learns of it), the courier tries to read the house. Where no wall stands (the units are
