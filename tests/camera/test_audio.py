@@ -186,6 +186,7 @@ def test_a_clip_has_its_sound_at_the_time_of_its_pictures(
         if "H.265" in kind:
             assert file.streams.video[0].codec_context.codec_tag == "hvc1"
         assert file.streams.audio[0].metadata == {"language": "und", "handler_name": "SoundHandler"}
+    assert b"Anna's door" not in clip.read_bytes()
     flashes, beeps = flashes_and_beeps(clip)
     flashes = [flash for flash in flashes if flash < beeps[-1] + 0.5]  # the sound's end may be on its way
     assert len(flashes) >= 2

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from scripts.agency_tool.__main__ import main as agency_main
 from scripts.verification.tampering import forged
 from server.dev_processes import PATIENCE_S
+from tests.support.commands import run_here
 
 ROOT = Path(__file__).parents[2]
 PATH = {"PYTHONPATH": str(ROOT)}
@@ -28,10 +30,7 @@ class AgencyTool:
         self.folder = folder
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "scripts.agency_tool", "--folder", self.folder / "keys", *words],
-            capture_output=True, text=True, check=False, cwd=self.folder, timeout=PATIENCE_S, env=PATH,
-        )  # fmt: skip
+        return run_here(agency_main, ["--folder", str(self.folder / "keys"), *words], folder=self.folder)
 
     def good(self, *words: str) -> str:
         done = self.run(*words)
@@ -101,6 +100,15 @@ def test_what_every_doorbell_would_refuse_is_not_even_written(
     assert done.returncode == 1
     assert said in done.stderr
     assert not (agency.folder / "request.jws").exists()
+
+
+def test_the_command_of_its_own_process_says_the_same(agency: AgencyTool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.agency_tool", "--folder", agency.folder / "keys", "keygen"],
+        capture_output=True, text=True, check=False, cwd=agency.folder, timeout=PATIENCE_S, env=PATH,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.split()[0]) == (0, "fingerprint")
+    assert done.stderr == ""
 
 
 def test_validate_explains_a_refusal(agency: AgencyTool) -> None:

@@ -144,7 +144,7 @@ def plays_from_the_first_picture_to_the_last(page: Any, clip: dict[str, Any], ro
 def test_a_kept_clip_plays_from_its_first_picture(doorbell: Make, page: Any, tmp_path: Path) -> None:
     door = doorbell().start()
     wait_for("enough pre-roll", lambda: door.status()["uptime_s"] > 4)
-    door.json("ring")
+    door.ring()
     plays_from_the_first_picture_to_the_last(page, door.clips(1)[0], tmp_path)
 
 
@@ -152,7 +152,7 @@ def test_a_clip_that_was_cut_off_plays_from_its_first_picture(
     doorbell: Make, page: Any, tmp_path: Path
 ) -> None:
     door = doorbell(clips={"post_roll_s": 30}).start()
-    door.json("ring")
+    door.ring()
     folder = door.state / "state" / "clips"
     wait_for("some fragments", lambda: sum(p.stat().st_size for p in folder.iterdir()) > 9_000)
     door.stop(signal.SIGKILL)

@@ -118,7 +118,7 @@ def test_motion_never_sees_what_is_covered(kind: str, video: Path) -> None:
 def test_what_the_house_encodes_itself_is_covered_in_the_recording(doorbell: Make, tmp_path: Path) -> None:
     scene = {"kind": "scene", "scene": {"width_px": 320, "height_px": 180, "visitors": False, "light": "day"}}
     door = doorbell(scene, masks=[MASK]).start()
-    door.run("ring")
+    door.ring()
     clip = door.clips(1)[0]
     with av.open(clip["file"]) as file:
         for frame in file.decode(video=0):
@@ -133,7 +133,7 @@ def test_an_exported_clip_is_covered_in_every_picture_and_keeps_its_times_and_so
     flashing = make_flashing(tmp_path / "flashing.mp4", sound="aac", seconds=8)
     camera = {"kind": "stream", "stream": {"url": str(flashing), "audio": True}}
     door = doorbell(camera, masks=[MASK]).start()
-    door.run("ring")
+    door.ring()
     clip = door.clips(1)[0]
     target = tmp_path / "copy.mp4"
     copy = door.json("clips", "export", clip["id"], str(target))
@@ -157,7 +157,7 @@ def test_an_exported_clip_is_covered_in_every_picture_and_keeps_its_times_and_so
 
 def test_a_camera_that_covers_them_itself_has_its_clips_copied(doorbell: Make, tmp_path: Path) -> None:
     door = doorbell(masks=[MASK], clips={"masked_by": "camera"}).start()
-    door.run("ring")
+    door.ring()
     clip = door.clips(1)[0]
     assert door.json("clips", "export", clip["id"], str(tmp_path / "copy.mp4"))["sha256"] == clip["sha256"]
 

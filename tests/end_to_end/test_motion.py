@@ -108,7 +108,7 @@ def test_why_says_where_somebody_was(doorbell: Make, listener: Listener, tmp_pat
     wrong = door.run("motion", "why", "nothing")
     assert wrong.returncode == 1
     assert "there is no event nothing; `doorbell log` shows them" in wrong.stderr
-    ring = door.json("ring")["event_id"]
+    ring = door.ring()["event_id"]
     if ring != ended["event_id"]:
         assert "was not started by motion" in door.run("motion", "why", ring).stderr
     assert listener.of("motion").count("ON") == 1

@@ -174,8 +174,8 @@ def test_what_was_said_before_its_sender_was_pinned_is_heard_when_it_is(
     wait_for("both", lambda: sum(row["count"] for row in house.json("ledger", "show")["refused"]) >= 2)
     assert (house.requests(), house.notices()) == ([], [])
     house.pin(department)
-    assert [row["case"] for row in house.requests()] == ["before"]
-    assert [row["headline"] for row in house.notices()] == ["Gas leak near the tower"]
+    wait_for("the request", lambda: [row["case"] for row in house.requests()] == ["before"])
+    wait_for("the alert", lambda: [row["headline"] for row in house.notices()] == ["Gas leak near the tower"])
 
 
 def id_of(envelope: bytes) -> str:

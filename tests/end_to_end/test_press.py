@@ -21,7 +21,7 @@ def test_a_press_rings_once_and_makes_a_clip_that_starts_before_it(
 ) -> None:
     door = doorbell().start()
     wait_for("enough pre-roll", lambda: door.status()["uptime_s"] > 4)
-    rung = door.json("ring")
+    rung = door.ring()
     clip = door.clips(1)[0]
     assert [json.loads(p)["event_id"] for p in listener.of("press")] == [rung["event_id"]]
     assert clip["event_id"] == rung["event_id"]
@@ -46,7 +46,7 @@ def test_the_pre_roll_is_whole_whatever_the_cameras_keyframe_spacing(
     video = make_video(tmp_path / "v.mp4", seconds=12, keyframe_every=15 * keyframe_every_s)
     door = doorbell({"kind": "stream", "stream": {"url": str(video)}}).start()
     wait_for("enough pre-roll", lambda: door.status()["uptime_s"] > 3 + keyframe_every_s)
-    pressed = datetime.fromisoformat(door.json("ring")["occurred_at"])
+    pressed = datetime.fromisoformat(door.ring()["occurred_at"])
     clip = door.clips(1)[0]
     before_s = (pressed - datetime.fromisoformat(clip["started_at"])).total_seconds()
     assert 2 <= before_s <= 2 + keyframe_every_s + 0.1
@@ -78,7 +78,7 @@ def test_a_visitor_who_does_not_press_makes_a_motion_clip(doorbell: Make, listen
 
 def test_twenty_presses_of_one_visitor_are_one_event_and_one_clip(doorbell: Make, listener: Listener) -> None:
     door = doorbell(clips={"post_roll_s": 60}).start()  # however long twenty commands take
-    rung = [door.json("ring") for _ in range(20)]
+    rung = [door.ring() for _ in range(20)]
     assert door.stop() == 0
     wait_for("the last row", lambda: listener.log("stopped"))
     rows, (clip,) = listener.log("press"), listener.log("clip_kept")
@@ -96,7 +96,7 @@ def test_presses_while_the_broker_is_away_are_late_in_log_and_never_live(
     wait_for("the link", lambda: door.status()["mqtt"]["state"] == "up")
     broker.stop()
     wait_for("the link to be down", lambda: door.status()["mqtt"]["state"] == "down")
-    first, second = door.json("ring"), door.json("ring")
+    first, second = door.ring(), door.ring()
     wait_for("the status to say so", lambda: door.status()["storage"]["log_pending"] >= 2)
     assert door.status()["waiting"] == {"controller": 0, "storage": 0}
     broker.start()
@@ -104,7 +104,7 @@ def test_presses_while_the_broker_is_away_are_late_in_log_and_never_live(
     assert [row["late"] for row in rows] == [True, True]
     assert rows[0]["seq"] < rows[1]["seq"]
     assert [r["occurred_at"] for r in rows] == [first["occurred_at"], second["occurred_at"]]
-    door.json("ring")
+    door.ring()
     wait_for("the live press", lambda: dashboard.of("press"))
     assert len(dashboard.of("press")) == 1, "only the press after the outage is live"
     seqs = [row["seq"] for row in dashboard.log()]
@@ -114,7 +114,7 @@ def test_presses_while_the_broker_is_away_are_late_in_log_and_never_live(
 
 def test_killed_in_mid_clip_the_next_start_has_the_visit(doorbell: Make, listener: Listener) -> None:
     door = doorbell(clips={"post_roll_s": 30}).start()
-    rung = door.json("ring")
+    rung = door.ring()
     folder = door.state / "state" / "clips"
     wait_for("some fragments", lambda: sum(p.stat().st_size for p in folder.iterdir()) > 15_000)
     door.stop(signal.SIGKILL)
@@ -134,7 +134,7 @@ def test_a_ring_in_a_clip_of_another_cause_outlives_a_power_cut(doorbell: Make) 
     assert door.run("record").returncode == 0
     growing = lambda: [p for p in (door.state / "state" / "clips").glob("*.part") if p.stat().st_size > 8000]  # noqa: E731
     wait_for("the clip to grow", growing)
-    door.json("ring")
+    door.ring()
     wait_for("the cause to be raised", lambda: "_press_" in growing()[0].name)
     door.stop(signal.SIGKILL)
     door.start()
@@ -150,7 +150,7 @@ def pictures(path: str) -> list[bytes]:
 def test_an_h265_clip_has_the_tag_that_quicktime_plays(doorbell: Make, tmp_path: Path) -> None:
     video = make_video(tmp_path / "v.mp4", seconds=4, codec="libx265")
     door = doorbell({"kind": "stream", "stream": {"url": str(video)}}).start()
-    door.json("ring")
+    door.ring()
     clip = door.clips(1)[0]
     with av.open(clip["file"]) as file:
         assert file.streams.video[0].codec_context.codec_tag == "hvc1"
@@ -165,7 +165,7 @@ def test_a_star_outlives_kill_and_a_deleted_clip_does_not_come_back(
     doorbell: Make, listener: Listener
 ) -> None:
     door = doorbell().start()
-    door.json("ring")
+    door.ring()
     clip = door.clips(1)[0]
     assert door.run("clips", "star", clip["id"]).returncode == 0
     door.stop(signal.SIGKILL)
@@ -193,7 +193,7 @@ def test_a_star_outlives_kill_and_a_deleted_clip_does_not_come_back(
 
 def test_an_export_is_verified(doorbell: Make, tmp_path: Path) -> None:
     door = doorbell().start()
-    door.json("ring")
+    door.ring()
     clip = door.clips(1)[0]
     good = door.run("clips", "export", clip["id"], str(tmp_path / "good.mp4"))
     assert good.returncode == 0
@@ -211,7 +211,7 @@ def test_an_export_is_verified(doorbell: Make, tmp_path: Path) -> None:
 def test_check_repairs_what_a_start_would_and_only_without_a_daemon(doorbell: Make) -> None:
     door = doorbell(clips={"post_roll_s": 30}).start()
     wait_for("some pre-roll", lambda: door.status()["uptime_s"] > 3)
-    door.json("ring")
+    door.ring()
     clips = door.state / "state" / "clips"
     wait_for("the clip to grow", lambda: any(p.stat().st_size > 8000 for p in clips.glob("*.part")))
     refused = door.run("check", "--repair")
@@ -227,7 +227,7 @@ def test_check_repairs_what_a_start_would_and_only_without_a_daemon(doorbell: Ma
 
 def test_an_orderly_stop_closes_the_open_clip(doorbell: Make, listener: Listener) -> None:
     door = doorbell(clips={"post_roll_s": 60}).start()
-    door.json("ring")
+    door.ring()
     wait_for("the file", lambda: list((door.state / "state" / "clips").glob("*.part")))
     assert door.stop() == 0
     names = list((door.state / "state" / "clips").iterdir())

@@ -15,7 +15,7 @@ def test_killed_in_mid_clip_the_visit_is_seen_and_heard(
         {"kind": "stream", "stream": {"url": str(video), "audio": True}}, clips={"post_roll_s": 30}
     ).start()
     wait_for("some pre-roll", lambda: door.status()["uptime_s"] > 3)
-    door.json("ring")
+    door.ring()
     folder = door.state / "state" / "clips"
     wait_for("some fragments", lambda: sum(p.stat().st_size for p in folder.iterdir()) > 25_000)
     door.stop(signal.SIGKILL)

@@ -33,7 +33,7 @@ def faults(door: Doorbell) -> set[str]:
 
 def rings(door: Doorbell, listener: Listener) -> None:
     before = len(listener.of("press"))
-    assert door.run("ring").returncode == 0
+    door.ring()
     wait_for("the press", lambda: len(listener.of("press")) > before)
 
 
@@ -41,7 +41,7 @@ def test_the_bell_rings_on_a_full_disk_and_records_again_when_there_is_room(
     small_disk: Path, doorbell: Make, listener: Listener
 ) -> None:
     door = doorbell(storage={"reserve_bytes": 0, "limit_bytes": 10_000_000}).start()
-    door.json("ring")
+    door.ring()
     wait_for("a clip to grow", lambda: list((small_disk / "clips").glob("*.part")))
     hog = small_disk / "hog"
     with hog.open("wb") as file:
@@ -62,7 +62,7 @@ def test_the_bell_rings_on_a_full_disk_and_records_again_when_there_is_room(
         return json.loads(done.stdout) if done.returncode == 0 else []
 
     for _ in range(6):
-        door.run("ring")
+        door.ring()
         time.sleep(8)  # longer than a clip of one press, and than the disk's next try
         if clips := recorded():
             break
@@ -78,7 +78,7 @@ def test_the_bell_rings_on_a_card_that_became_read_only(
     small_disk: Path, doorbell: Make, listener: Listener
 ) -> None:
     door = doorbell().start()
-    door.json("ring")
+    door.ring()
     wait_for("a clip to grow", lambda: list((small_disk / "clips").glob("*.part")))
     door.stop()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)

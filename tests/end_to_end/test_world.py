@@ -68,7 +68,7 @@ def test_hostile_mqtt_changes_nothing(doorbell: Make, listener: Listener) -> Non
     after = door.status()
     assert after["settings"] == before
     assert after["ready"]
-    assert door.json("ring")["event_type"] == "ring"
+    assert door.ring()["event_type"] == "ring"
 
 
 def test_two_doorbells_of_one_name_are_told_and_do_not_fight_without_pause(doorbell: Make) -> None:
@@ -110,7 +110,7 @@ def test_privacy_closes_the_camera_and_the_bell_still_rings(doorbell: Make, list
     door = doorbell().start()
     listener.say("privacy/set", "ON")
     wait_for("the camera to close", lambda: door.status()["camera"]["state"] == "private")
-    door.json("ring")
+    door.ring()
     wait_for("the press", lambda: listener.of("press"))
     assert list((door.state / "state" / "clips").iterdir()) == []
     listener.say("privacy/set", "OFF")
@@ -122,7 +122,7 @@ def test_a_file_that_ends_is_said_and_the_bell_rings_on(doorbell: Make, video: P
     fault = wait_for("the fault", lambda: door.status()["faults"])[0]
     assert fault["code"] == "camera_down"
     assert "the stream ended" in fault["text"]
-    assert door.json("ring")["event_type"] == "ring"
+    assert door.ring()["event_type"] == "ring"
 
 
 def test_a_camera_that_is_not_there_leaves_a_working_bell(doorbell: Make, listener: Listener) -> None:
@@ -131,7 +131,7 @@ def test_a_camera_that_is_not_there_leaves_a_working_bell(doorbell: Make, listen
     fault = wait_for("the fault", lambda: door.status()["faults"])[0]
     assert "secret" not in json.dumps(door.status())
     assert fault["text"].startswith("camera rtsp://***@127.0.0.1")
-    door.json("ring")
+    door.ring()
     wait_for("the press", lambda: listener.of("press"))
 
 
@@ -158,7 +158,7 @@ def test_an_rtsp_camera_dies_in_mid_clip_and_comes_back(
             parts = (door.state / "state" / "clips").glob("*.part")
             return any(part.stat().st_size > 8000 for part in parts)
 
-        door.json("ring")
+        door.ring()
         wait_for("a clip to grow", growing)
         server.end(signal.SIGKILL)
         wait_for("the fault", lambda: door.status()["faults"])
@@ -192,7 +192,7 @@ def test_without_picamera2_the_fault_says_how_to_get_it_and_the_bell_rings(
     fault = wait_for("the fault", lambda: door.status()["faults"])[0]
     assert fault["code"] == "camera_down"
     assert fault["text"].startswith("camera.kind pi needs picamera2")
-    door.json("ring")
+    door.ring()
     wait_for("the press", lambda: listener.of("press"))
 
 
@@ -211,7 +211,7 @@ def test_the_embedded_broker_speaks_3_1_1_and_a_press_gets_through(tmp_path: Pat
         mqtt = wait_for("the link", lambda: m if (m := door.status()["mqtt"])["state"] == "up" else None)
         assert mqtt["protocol"] == "3.1.1"
         listener = Listener(port)
-        door.json("ring")
+        door.ring()
         wait_for("the press", lambda: listener.of("press"))
         listener.close()
         assert door.stop() == 0

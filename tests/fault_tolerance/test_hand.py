@@ -230,7 +230,7 @@ def test_files_that_a_hand_changes_under_a_running_daemon_are_told_by_check_and_
     door = doorbell(clips={"pre_roll_s": 0, "post_roll_s": 1}).start()
     state = door.state / "state"
     for count in range(1, 4):
-        door.json("ring")
+        door.ring()
         door.clips(count)
     first, second, third = (Path(clip["file"]) for clip in door.clips(3))
     first.unlink()
@@ -251,7 +251,7 @@ def test_files_that_a_hand_changes_under_a_running_daemon_are_told_by_check_and_
     clip_id = door.json("clips", "list")[1]["id"]
     assert "no ordinary file" in door.run("clips", "export", clip_id, str(door.state / "copy.mp4")).stderr
 
-    door.json("ring")
+    door.ring()
     wait_for("the next clip", lambda: len(listener.log("clip_kept")) == 4)
     assert door.stop() == 0
     door.start()

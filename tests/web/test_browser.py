@@ -157,7 +157,7 @@ def test_who_rings_is_shown_at_once_on_every_view(door: Doorbell, open_page: Ope
     page.get_by_role("link", name="Health").click()
     expect(page.locator("#line")).to_be_empty()
     page.wait_for_timeout(500)
-    event_id = door.json("ring")["event_id"]
+    event_id = door.ring()["event_id"]
     banner = page.locator(f".ringing[data-event='{event_id}']")
     expect(banner).to_be_visible()
     picture(page, "ringing")
@@ -172,7 +172,7 @@ def test_a_clip_plays_seeks_gets_a_star_and_is_deleted_with_the_password(
 ) -> None:
     page = open_page(door, **DESKTOP).page
     claim(page, door)
-    door.json("ring")
+    door.ring()
     clip = door.clips(1)[0]
     page.get_by_role("link", name="Visits", exact=True).click()
     page.locator("#day .visit").click()
@@ -243,7 +243,7 @@ def press_at(wall_us: int) -> NewFact:
 def test_filters_keyboard_and_the_star_by_a_key(door: Doorbell, open_page: Open) -> None:
     page = open_page(door, **DESKTOP).page
     claim(page, door)
-    door.json("ring")
+    door.ring()
     clip = door.clips(1)[0]["id"]
     page.get_by_role("link", name="Visits", exact=True).click()
     page.locator("#day .visit").focus()
@@ -391,7 +391,7 @@ def test_over_https_everything_goes_on(doorbell: Make, open_page: Open) -> None:
     (cookie,) = watched.context.cookies()
     assert cookie["name"] == "__Host-doorbell"
     assert (cookie["secure"], cookie["httpOnly"], cookie["sameSite"]) == (True, True, "Strict")
-    door.json("ring")
+    door.ring()
     expect(page.locator(".ringing")).to_be_visible()
 
 
@@ -414,7 +414,7 @@ def test_nobody_is_kept_out(door: Doorbell, open_page: Open, picture: Take, sche
     page.wait_for_selector("#code")
     found = {"claim": violations(page)}
     claim(page, door)
-    door.json("ring")
+    door.ring()
     door.clips(1)
     found["ringing"] = violations(page)
     page.locator(".ringing").get_by_role("button", name="Dismiss").click()
