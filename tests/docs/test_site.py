@@ -93,5 +93,6 @@ def test_the_check_finds_an_outside_resource_and_a_missing_image(
 def test_every_link_of_the_readmes_leads_to_a_file() -> None:
     for readme in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "systemd/README.md", "server/README.md"):
         path = ROOT / readme
-        links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text) + re.findall(r'src="([^"]+)"', text)
         assert [link for link in links if not (path.parent / link).exists()] == []
