@@ -30,13 +30,13 @@ from device.system.clock import Clock, SystemClock
 log = logging.getLogger(__name__)
 
 SILENCE_US = 4_500_000
-"""So long may a camera that lives give no packet (FAULTS F5 asks for notice within 5 s)."""
+"""Maximum time without a packet once there was one (FAULTS F5 asks for a report within 5 s)."""
 OPENING_US = 30_000_000
-"""So long may the first packet take: on a small board the libraries alone load for seconds."""
+"""Maximum time until the first packet: on a small board loading the libraries takes seconds."""
 GOODBYE_S = 0.6
-"""From the closed life line to the kill; an orderly stop of the daemon has 3 s for everything."""
+"""Time from closing standard input to the kill; an orderly stop of the daemon may take 3 s in all."""
 LAST_WORDS_S = 0.5
-"""So long has the child to close the camera in order."""
+"""Time that the child has to close the camera in order."""
 MAX_MESSAGE_BYTES = 16_000_000
 _LENGTH = Struct("<I")
 

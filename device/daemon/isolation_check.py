@@ -1,8 +1,8 @@
-"""`doorbell doctor isolation`: do the walls stand? Both sides try to break through, and say what happened.
+"""`doorbell doctor isolation`: each process tries what it must not be able to do, and reports the result.
 
-doorbelld tries to reach the internet (at the town's server, and at the stores of the agencies that are
-pinned: nobody else learns of it), the courier tries to read the house. Where no wall stands (the units are
-not installed, or the kernel cannot do it), this says so.
+doorbelld tries to reach the internet (only the community server and the stores of the pinned agencies, so nobody
+else learns of it); the courier tries to read the daemon's files. Where the isolation is missing (the units are not
+installed, or the kernel does not support it), the result says so.
 """
 
 import json

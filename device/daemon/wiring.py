@@ -341,12 +341,12 @@ class Daemon:
 
     def open_releases(self) -> Worker:
         """Start what carries an approval out, up to the spool."""
-        assert self.consent_service  # noqa: S101  (open_registrar comes first)
+        assert self.consent_service  # noqa: S101  (open_consent_service comes first)
         return self.start_worker("releases", self.consent_service.release_worker.run, patience_s=120)
 
     def open_backups(self) -> Worker:
         """Start what sends sealed clips to the owner's own places, if there are some."""
-        assert self.consent_service  # noqa: S101  (open_registrar comes first)
+        assert self.consent_service  # noqa: S101  (open_consent_service comes first)
         return self.start_worker("backups", self.consent_service.backup_worker.run, patience_s=900)
 
     def open_camera(self) -> Worker:

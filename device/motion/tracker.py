@@ -21,7 +21,7 @@ MAX_TRACKS = 24
 WINDOW_S = 1.2
 """A course is judged by its last so many seconds."""
 LOST_S = 0.4
-"""A track that nothing continues for so long has ended."""
+"""A track without a blob for this long has ended."""
 SMALLER = 1 / 3
 """How much a smaller thing counts among many alike: flakes fall in pairs, too."""
 MIN_POINTS = 3

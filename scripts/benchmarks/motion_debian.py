@@ -20,7 +20,7 @@ from scripts.benchmarks.motion_rules import Span, joined
 NAME = "Motion"
 AT_ONCE = 12
 GAP_S = 1
-"""`event_gap`: an event is over so long after the last movement; the least it knows."""
+"""`event_gap`: seconds from the last movement to an event's end; the minimum that it accepts."""
 PATIENCE_S = 25
 BEGINS, STARTS, ENDS, OVER = " connected", "Motion detected - starting event", "End of event", "End of file"
 WIDTH_PX, HEIGHT_PX = 640, 360

@@ -1,8 +1,8 @@
 """`scripts/prove flood`: a thousand hostile requests a second do not slow the bell, and lose nothing that is
 valid.
 
-A broker that has gone over to the enemy: it is the town's own, without the publisher, and hands out a thousand
-hostile envelopes a second for a minute, of many kinds, each another one; between them, every two seconds, a
+A hostile broker: the community server's own, without the publisher. It delivers a thousand different hostile
+envelopes a second for a minute, of many kinds; between them, every two seconds, a
 valid request and a valid notice. Two doorbells with a dashboard each are pressed in turn: one hears it all,
 one has no courier. Printed are the presses' delays side by side, the processor and memory that it cost, what
 lies on the disk after it, and whether what was valid has arrived.

@@ -1,4 +1,4 @@
-"""`doorbell doctor isolation`, where walls stand and where not: a user and a namespace stand for the units."""
+"""`doorbell doctor isolation` with and without isolation; a user and a namespace take the place of the units."""
 
 import json
 import os

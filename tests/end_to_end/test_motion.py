@@ -128,7 +128,7 @@ def test_the_state_says_what_motion_does(doorbell: Make, listener: Listener) -> 
 
 
 class Showing:
-    """Stands in for the mailbox, so that no picture is lost however busy the machine is."""
+    """Replaces LatestValue, so that no picture is lost however busy the machine is."""
 
     def __init__(self, frames: list[LumaFrame], worker: Worker) -> None:
         self._frames, self._worker = iter(frames), worker
