@@ -1,38 +1,28 @@
 """The daemon, built but not started: every component, and what connects them."""
 
-import json
 import logging
 import queue
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from device import __version__
 from device.config import PAGE_KEYS, Config, Sources
+from device.daemon.command_router import CommandRouter
 from device.daemon.controller import Controller
-from device.daemon.status import page_url, told
-from device.events import ConfigChanged, Fact, LumaFrame, Packet
+from device.daemon.frame_fan_out import FrameFanOut
+from device.daemon.status import page_url
+from device.events import ConfigChanged, Fact, Packet
 from device.hw.button import Button, SimulatedButton
 from device.hw.chime import Chime, NoChime, SimulatedChime
 from device.motion.worker import MotionWorker
 from device.mqtt.discovery import discovery
 from device.mqtt.log_replay import LogPage
-from device.mqtt.publisher import Announcement, LivePress, MqttPublisher
-from device.policy.episode import ClipOrder
+from device.mqtt.publisher import MqttPublisher
 from device.policy.settings import Settings
-from device.store.layout import SETTINGS_FILE, Layout
-from device.store.messages import (
-    Flush,
-    HoldStorage,
-    MarkSent,
-    NewFact,
-    ReadLog,
-    SettlePress,
-    StorageMessage,
-    WriteFile,
-)
+from device.store.layout import Layout
+from device.store.messages import HoldStorage, MarkSent, ReadLog, StorageMessage
 from device.store.ring import Ring
-from device.system.clock import Clock, rfc3339, wall_at_us
-from device.system.latest import LatestValue
+from device.system.clock import Clock
 from device.system.sd_notify import Notifier
 from device.system.worker import Worker
 
@@ -57,116 +47,6 @@ RING_SLACK_US = 8_000_000
 
 def _ring_us(config: Config) -> int:
     return int(config.clips.pre_roll_s * 1e6) + RING_SLACK_US
-
-
-class CommandRouter:
-    """The controller's orders, handed to those who carry them out. Every method only enqueues."""
-
-    def __init__(
-        self,
-        *,
-        storage_worker: "queue.SimpleQueue[StorageMessage]",
-        link: Callable[[], MqttPublisher | None],
-        chime: Chime,
-        clock: Clock,
-        tell_page: Callable[[dict[str, Any]], None],
-    ) -> None:
-        self._storage_worker = storage_worker
-        self._tell_page = tell_page
-        self._link = link
-        self._chime = chime
-        self._clock = clock
-
-    def press(self, press_id: int, mono_us: int, payload: str) -> None:
-        """Tell a press over MQTT; without MQTT there is nobody to wait for."""
-        link = self._link()
-        if link:
-            link.press(LivePress(press_id=press_id, mono_us=mono_us, payload=payload))
-        else:
-            self.settle(press_id, late=True)
-
-    def retain(self, subtopic: str, payload: str) -> None:
-        """Set a retained topic."""
-        link = self._link()
-        if link:
-            link.retain(subtopic, payload)
-
-    def notice(self, notice: dict[str, Any], *, announce: bool) -> None:
-        """Tell a notice to the pages that are open, and over MQTT if it is to be announced."""
-        link = self._link()
-        if link and announce:
-            gone = notice["state"] != "current"
-            payload = json.dumps({"event_type": "withdrawn" if gone else notice["kind"], **told(notice)})
-            name = f"{notice['source']} {notice['id']} {notice['state']}"
-            link.announce(Announcement(id=name, payload=payload, expires_s=notice["expires"]))
-        self._tell_page({"kind": "notice_heard", "notice": notice, "announce": announce})
-
-    def ring(self) -> None:
-        """Sound the chime."""
-        self._chime.ring()
-
-    def clip(self, order: ClipOrder) -> None:
-        """Hand a clip order to the storage worker."""
-        self._storage_worker.put(order)
-
-    def flush(self) -> None:
-        """Have the storage worker end every recording and say Flushed."""
-        self._storage_worker.put(Flush())
-
-    def log_fact(
-        self,
-        kind: str,
-        *,
-        mono_us: int,
-        late: bool | None,
-        event_id: str | None,
-        press_id: int | None,
-        fields: dict[str, Any],
-    ) -> None:
-        """Hand a fact to the storage worker, stamped, and tell the pages that are open."""
-        wall_us = wall_at_us(self._clock, mono_us)
-        self._storage_worker.put(
-            NewFact(
-                kind=kind,
-                mono_us=mono_us,
-                wall_us=wall_us,
-                clock=self._clock.flag(),
-                late=late,
-                event_id=event_id,
-                press_id=press_id,
-                fields=fields,
-            )
-        )
-        self._tell_page({"kind": kind, "event_id": event_id, "occurred_at": rfc3339(wall_us), **fields})
-
-    def settle(self, press_id: int, *, late: bool) -> None:
-        """Hand the fate of a press to the storage worker."""
-        self._storage_worker.put(SettlePress(press_id=press_id, late=late))
-
-    def save(self, settings: Settings) -> None:
-        """Hand the switches to the storage worker."""
-        content = json.dumps(settings.as_dict(), indent=1).encode()
-        self._storage_worker.put(WriteFile(name=SETTINGS_FILE, content=content))
-
-
-class FrameFanOut:
-    """What the camera delivers, to those who want it: packets to the ring, small pictures to the motion worker."""
-
-    def __init__(
-        self, ring: Ring, latest_frame: LatestValue[LumaFrame], notify_frame: Callable[[], None]
-    ) -> None:
-        self.sound = self._append = ring.append
-        self.luma = latest_frame.put
-        self._notify_frame = notify_frame
-
-    def packet(self, packet: Packet) -> None:
-        """Take a picture, and wake whoever watches live."""
-        self._append(packet)
-        self._notify_frame()
-
-    def note(self, text: str) -> None:
-        """Say what the camera costs."""
-        log.info("camera_note %s", text)
 
 
 class Daemon:
