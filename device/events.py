@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+from device.system.clock import ClockFlag
+
 if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and the bell comes first
     import numpy as np
     from numpy.typing import NDArray
@@ -110,6 +112,25 @@ class CameraSink(Protocol):
 
     def note(self, text: str) -> None:
         """Take a sentence for people: what this camera does and what that costs."""
+
+
+# --- what a press becomes -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PressEvent:
+    """A press as it is published; `press_number` counts the presses of its visit, from 1.
+
+    `press_id` names it between the threads of this process. `wall_us` and `clock` are the time stamp of the edge.
+    """
+
+    press_id: int
+    mono_us: int
+    wall_us: int
+    clock: ClockFlag
+    button: str
+    event_id: str
+    press_number: int
 
 
 # --- facts --------------------------------------------------------------------------------------

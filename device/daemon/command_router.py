@@ -5,9 +5,10 @@ import queue
 from collections.abc import Callable
 from typing import Any
 
-from device.daemon.status import told
+from device.events import MotionStarted, PressEvent
 from device.hw.chime import Chime
-from device.mqtt.publisher import Announcement, LivePress, MqttPublisher
+from device.mqtt import topics
+from device.mqtt.publisher import MqttPublisher
 from device.policy.episode import ClipOrder
 from device.policy.settings import Settings
 from device.store.layout import SETTINGS_FILE
@@ -16,7 +17,7 @@ from device.system.clock import Clock, rfc3339, wall_at_us
 
 
 class CommandRouter:
-    """The controller's orders, handed to those who carry them out. Every method only enqueues."""
+    """A CommandSink. `link` returns the MQTT publisher, None while MQTT is off."""
 
     def __init__(
         self,
@@ -33,32 +34,49 @@ class CommandRouter:
         self._chime = chime
         self._clock = clock
 
-    def press(self, press_id: int, mono_us: int, payload: str) -> None:
-        """Tell a press over MQTT; without MQTT there is nobody to wait for."""
+    def publish_press(self, press: PressEvent) -> None:
+        """Hand a press to MQTT; without MQTT it is late at once."""
         link = self._link()
         if link:
-            link.press(LivePress(press_id=press_id, mono_us=mono_us, payload=payload))
+            link.press(press)
         else:
-            self.settle(press_id, late=True)
+            self.settle(press.press_id, late=True)
 
-    def retain(self, subtopic: str, payload: str) -> None:
-        """Set a retained topic."""
-        link = self._link()
-        if link:
-            link.retain(subtopic, payload)
+    def publish_motion(self, *, moving: bool) -> None:
+        """Publish whether somebody moves."""
+        self._retain(topics.MOTION, topics.on_off(moving))
 
-    def notice(self, notice: dict[str, Any], *, announce: bool) -> None:
-        """Tell a notice to the pages that are open, and over MQTT if it is to be announced."""
+    def publish_motion_attributes(self, motion: MotionStarted, event_id: str | None) -> None:
+        """Publish where the motion is and which visit it belongs to."""
+        self._retain(topics.MOTION_ATTRIBUTES, topics.motion_attributes_payload(motion, event_id))
+
+    def publish_settings(self, settings: Settings) -> None:
+        """Publish every setting."""
+        for topic, payload in topics.setting_payloads(settings).items():
+            self._retain(topic, payload)
+
+    def publish_state(self, state: dict[str, Any]) -> None:
+        """Publish the daemon's health."""
+        self._retain(topics.STATE, json.dumps(state))
+
+    def publish_pending_requests(self, count: int) -> None:
+        """Publish how many requests wait for the owner."""
+        self._retain(topics.PENDING_REQUESTS, str(count))
+
+    def publish_notice(self, notice: dict[str, Any], *, announce: bool) -> None:
+        """Show a notice on the open pages, and publish it over MQTT if it is to be announced."""
         link = self._link()
         if link and announce:
-            gone = notice["state"] != "current"
-            payload = json.dumps({"event_type": "withdrawn" if gone else notice["kind"], **told(notice)})
-            name = f"{notice['source']} {notice['id']} {notice['state']}"
-            link.announce(Announcement(id=name, payload=payload, expires_s=notice["expires"]))
+            link.announce(notice)
         self._tell_page({"kind": "notice_heard", "notice": notice, "announce": announce})
 
+    def _retain(self, topic: str, payload: str) -> None:
+        link = self._link()
+        if link:
+            link.retain(topic, payload)
+
     def ring(self) -> None:
-        """Sound the chime."""
+        """Ring the chime."""
         self._chime.ring()
 
     def clip(self, order: ClipOrder) -> None:
@@ -66,7 +84,7 @@ class CommandRouter:
         self._storage_worker.put(order)
 
     def flush(self) -> None:
-        """Have the storage worker end every recording and say Flushed."""
+        """Have the storage worker end every recording."""
         self._storage_worker.put(Flush())
 
     def log_fact(
@@ -79,7 +97,7 @@ class CommandRouter:
         press_id: int | None,
         fields: dict[str, Any],
     ) -> None:
-        """Hand a fact to the storage worker, stamped, and tell the pages that are open."""
+        """Stamp a fact, hand it to the storage worker and show it on the open pages."""
         wall_us = wall_at_us(self._clock, mono_us)
         self._storage_worker.put(
             NewFact(
@@ -96,10 +114,10 @@ class CommandRouter:
         self._tell_page({"kind": kind, "event_id": event_id, "occurred_at": rfc3339(wall_us), **fields})
 
     def settle(self, press_id: int, *, late: bool) -> None:
-        """Hand the fate of a press to the storage worker."""
+        """Have the storage worker set the `late` of a press."""
         self._storage_worker.put(SettlePress(press_id=press_id, late=late))
 
     def save(self, settings: Settings) -> None:
-        """Hand the switches to the storage worker."""
+        """Have the storage worker write the switches to their file."""
         content = json.dumps(settings.as_dict(), indent=1).encode()
         self._storage_worker.put(WriteFile(name=SETTINGS_FILE, content=content))

@@ -78,7 +78,7 @@ def run(sources: Sources) -> int:
         stack.callback(daemon.open_backups().stop, 1.0)
         page = daemon.open_web(sockets, commands, commands.save)
         stack.callback(page.stop, 1.5)
-        status = daemon.controller.run()
+        status = daemon.loop.run()
         notifier.stopping()
         return status
 

@@ -95,28 +95,6 @@ def state(
     }
 
 
-def told(notice: dict[str, Any]) -> dict[str, Any]:
-    """Return a notice as the `notices` topic of docs/mqtt.md tells it."""
-    kept = (
-        "source",
-        "id",
-        "kind",
-        "severity",
-        "headline",
-        "text",
-        "signed_by",
-        "sender_kind",
-        "feed",
-        "state",
-    )
-    return {
-        **{name: notice[name] for name in kept},
-        "sent_at": rfc3339(notice["sent"] * 1_000_000),
-        "expires_at": rfc3339(notice["expires"] * 1_000_000),
-        "reminder": "not a replacement for calling the emergency number",
-    }
-
-
 def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str, Any]:
     """Return what `doorbell status --json` shows, without what only the composition and the controller know."""
     now_us = clock.mono_us()

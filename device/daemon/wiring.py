@@ -10,6 +10,7 @@ from device.config import PAGE_KEYS, Config, Sources
 from device.daemon.command_router import CommandRouter
 from device.daemon.controller import Controller
 from device.daemon.frame_fan_out import FrameFanOut
+from device.daemon.main_loop import MainLoop
 from device.daemon.status import page_url
 from device.events import ConfigChanged, Fact, Packet
 from device.hw.button import Button, SimulatedButton
@@ -78,9 +79,9 @@ class Daemon:
                 tell_page=lambda fact: self.page.events.tell(fact) if self.page else None,
             ),
             settings=settings,
-            notifier=notifier,
             inbox=facts,
         )
+        self.loop = MainLoop(self.controller, inbox=facts, clock=clock, notifier=notifier)
         self._ring = Ring(
             keep_us=_ring_us(config),
             limit_bytes=config.clips.ring_bytes,
@@ -124,7 +125,7 @@ class Daemon:
     def start_worker(self, name: str, work: Callable[[Worker], None], *, patience_s: float) -> Worker:
         """Start a worker that the watchdog minds."""
         worker = Worker(name, work, inbox=self.inbox, patience_s=patience_s)
-        self.controller.workers.append(worker)
+        self.loop.workers.append(worker)
         worker.start()
         return worker
 
@@ -137,7 +138,7 @@ class Daemon:
         """End the link's thread; what it did not send is settled."""
         worker, self._link_worker = self._link_worker, None
         if worker:
-            self.controller.workers.remove(worker)  # it ends because it is told to
+            self.loop.workers.remove(worker)  # it ends because it is told to
             worker.stop(timeout_s)
 
     def apply(self, sources: Sources) -> None:

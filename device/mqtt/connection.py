@@ -23,6 +23,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from device.config import MqttConfig
 from device.errors import DoorbellError
+from device.mqtt import topics
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class BrokerConnection:
         if self.config.ca_file:
             client.tls_set_context(self._tls())
         if not self.bare:
-            client.will_set(self.will_topic, "offline", qos=1, retain=True)
+            client.will_set(self.will_topic, topics.OFFLINE, qos=1, retain=True)
         client.on_connect = self._connected(subscriptions)
         client.on_disconnect = self._disconnected
         client.on_publish = self._published

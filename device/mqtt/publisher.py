@@ -1,7 +1,7 @@
-"""The MQTT link: what the controller hands it goes out, what the home says comes in, the log is replayed.
+"""The MQTT publisher: sends what the controller publishes, takes commands, replays the event log.
 
-One thread, one session after another. The controller only enqueues: a broker that is slow, gone or half-open
-delays nothing. A press is live within 10 s or never.
+One thread, one connection after another. The controller only enqueues: a broker that is slow, gone or half-open
+delays nothing. A press is published within 10 s or never. Topics and payloads are in topics.py.
 """
 
 import logging
@@ -21,9 +21,11 @@ from device.events import (
     Inbox,
     InputRefused,
     LinkReport,
+    PressEvent,
     PressSettled,
     SettingAsked,
 )
+from device.mqtt import topics
 from device.mqtt.connection import CONNECT_TIMEOUT_S, BrokerConnection, LinkLost, NoAnswer, OldBroker
 from device.mqtt.local_only import refuse_outside, refuse_outside_names
 from device.mqtt.log_replay import LogReplay
@@ -46,17 +48,8 @@ STEADY_US = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LivePress:
-    """One press to be told now or never."""
-
-    press_id: int
-    mono_us: int
-    payload: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Announcement:
-    """A notice for the dashboards; `id` is of this announcement, for a notice may be told and taken back."""
+class _Announcement:
+    """A notice for the dashboards. `id` includes the notice's state: its withdrawal is another announcement."""
 
     id: str
     payload: str
@@ -78,14 +71,14 @@ class MqttPublisher:
         log_sent: Callable[[int], None],
     ) -> None:
         """`discovery` is (topic, payload); for `ask_log` and `log_sent` see Replay."""
-        self.root = f"{config.prefix}/{device_id}"
+        self._root = topics.root(config, device_id)
         self._config = config
         self._client_id = f"doorbelld-{device_id}"
         self._inbox = inbox
         self._clock = clock
         self._discovery = discovery
-        self._presses: queue.SimpleQueue[LivePress] = queue.SimpleQueue()
-        self._notices: dict[str, Announcement] = {}
+        self._presses: queue.SimpleQueue[PressEvent] = queue.SimpleQueue()
+        self._notices: dict[str, _Announcement] = {}
         self._announced: set[str] = set()
         self._retained: dict[str, str] = {}
         self._changed: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -101,22 +94,24 @@ class MqttPublisher:
 
     # --- from other threads: enqueue and go -------------------------------------------------------
 
-    def press(self, press: LivePress) -> None:
-        """Tell a press now, or report that it could not be told."""
+    def press(self, press: PressEvent) -> None:
+        """Publish a press; PressSettled says whether the broker acknowledged it."""
         self._presses.put(press)
         self._wake()
 
     def retain(self, subtopic: str, payload: str) -> None:
-        """Set a retained topic; sent now if the link is up, and again at every connection."""
+        """Publish a retained topic: now if the broker is connected, and again at every connection."""
         if self._retained.get(subtopic) != payload:
             self._retained[subtopic] = payload
             self._changed.put(subtopic)
             self._wake()
 
-    def announce(self, notice: Announcement) -> None:
-        """Tell a notice; while the link is down it waits, until it has expired."""
+    def announce(self, notice: dict[str, Any]) -> None:
+        """Publish a notice; while there is no connection it waits, until it has expired."""
         if len(self._notices) < MAX_NOTICES:
-            self._notices[notice.id] = notice
+            name = f"{notice['source']} {notice['id']} {notice['state']}"
+            payload = topics.notice_payload(notice)
+            self._notices[name] = _Announcement(id=name, payload=payload, expires_s=notice["expires"])
             self._wake()
 
     def leave(self) -> None:
@@ -198,17 +193,20 @@ class MqttPublisher:
         self._announced.clear()  # what had no PUBACK is told again
         live: set[int] = set()  # press_ids handed over, no PUBACK yet
         session = BrokerConnection(
-            self._config, self._client_id, f"{self.root}/availability", protocol, self._take_input
+            self._config, self._client_id, f"{self._root}/{topics.AVAILABILITY}", protocol, self._take_input
         )
-        status = f"{self._config.discovery_prefix}/status"
+        commands = f"{self._root}/{topics.command_topic('+')}"
+        births = [topics.birth_topic(self._config)] if self._discovery else []
         try:
-            session.connect([f"{self.root}/+/set", *([status] if self._discovery else [])])
+            session.connect([commands, *births])
             refuse_outside(self._config, session.peer())
             self._await_connack(worker, session)
             # Home Assistant ignores a ring of an unavailable device: `online` goes first, and the link
             # counts as up only when its PUBACK has come back.
             confirmed: list[bool] = []
-            self._publish(session, "availability", "online", retain=True, done=lambda: confirmed.append(True))
+            self._publish(
+                session, topics.AVAILABILITY, topics.ONLINE, retain=True, done=lambda: confirmed.append(True)
+            )
             while not confirmed:
                 self._step(worker, session)
                 self._miss_presses()
@@ -269,14 +267,14 @@ class MqttPublisher:
     def _publish(
         self, session: BrokerConnection, subtopic: str, payload: str | bytes, **options: Any
     ) -> None:
-        topic = f"{self.root}/{subtopic}"
+        topic = f"{self._root}/{subtopic}"
         session.publish(topic, payload, now_us=self._clock.mono_us(), **options)
 
     def _introduce(self, session: BrokerConnection) -> None:
         if self._discovery:
             topic, payload = self._discovery
             session.publish(topic, payload, now_us=self._clock.mono_us(), retain=True)
-        self._publish(session, "availability", "online", retain=True)
+        self._publish(session, topics.AVAILABILITY, topics.ONLINE, retain=True)
         for subtopic, payload in list(self._retained.items()):
             self._publish(session, subtopic, payload, retain=True)
 
@@ -289,7 +287,7 @@ class MqttPublisher:
                 continue
             live.add(press.press_id)
             self._publish(
-                session, "press", press.payload, expiry_s=PRESS_LIVE_US // 1_000_000,
+                session, topics.PRESS, topics.press_payload(press), expiry_s=PRESS_LIVE_US // 1_000_000,
                 done=self._delivered(live, press.press_id),
             )  # fmt: skip
         self._hand_over_notices(session)
@@ -305,7 +303,7 @@ class MqttPublisher:
             elif notice.id not in self._announced:
                 self._announced.add(notice.id)
                 self._publish(
-                    session, "notices", notice.payload, expiry_s=notice.expires_s - now_s,
+                    session, topics.NOTICES, notice.payload, expiry_s=notice.expires_s - now_s,
                     done=self._told(notice.id),
                 )  # fmt: skip
 
@@ -324,11 +322,11 @@ class MqttPublisher:
         return done
 
     def _publish_log(self, session: BrokerConnection) -> Callable[[str, Callable[[], None]], None]:
-        return lambda text, done: self._publish(session, "log", text, done=done)
+        return lambda text, done: self._publish(session, topics.LOG, text, done=done)
 
     def _say_goodbye(self, session: BrokerConnection, live: set[int]) -> None:
         self._hand_over(session, live)
-        self._publish(session, "availability", "offline", retain=True)
+        self._publish(session, topics.AVAILABILITY, topics.OFFLINE, retain=True)
         until_us = self._clock.mono_us() + 1_000_000
         while session.unacknowledged and self._clock.mono_us() < until_us:
             session.step(self._wake_fd, 0.1, self._clock.mono_us)
@@ -337,10 +335,10 @@ class MqttPublisher:
     # --- what comes in: data, never trusted -------------------------------------------------------
 
     def _take_input(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001
-        if topic == f"{self._config.discovery_prefix}/status":
-            self._birth = self._birth or payload == b"online"
+        if topic == topics.birth_topic(self._config):
+            self._birth = self._birth or payload == topics.ONLINE.encode()
             return None
-        name = topic.removeprefix(f"{self.root}/").removesuffix("/set")
+        name = topic.removeprefix(f"{self._root}/").removesuffix(topics.command_topic(""))
         now_us = self._clock.mono_us()
         if retained:
             return self._refuse(name, "a retained message on a /set topic is not obeyed")
@@ -352,9 +350,9 @@ class MqttPublisher:
             text = payload.decode("utf-8")
         except UnicodeDecodeError:
             return self._refuse(name, "not UTF-8 text")
-        if name == "clip":
-            if text != "PRESS":
-                return self._refuse(name, "clip takes PRESS")
+        if name == topics.CLIP:
+            if text != topics.MAKE_CLIP:
+                return self._refuse(name, f"{name} takes {topics.MAKE_CLIP}")
             self._inbox(ClipAsked(mono_us=now_us))
         else:
             self._inbox(SettingAsked(mono_us=now_us, name=name, payload=text, origin="mqtt"))

@@ -18,10 +18,6 @@ class Settings:
     privacy: bool = False
     quiet_until_us: int = 0
 
-    def chime_rings(self, wall_us: int) -> bool:
-        """Return whether the chime sounds at this wall time. The press itself is always told."""
-        return not self.chime_muted and wall_us >= self.quiet_until_us
-
     def as_dict(self) -> dict[str, Any]:
         """Return a plain dictionary, for a file."""
         return asdict(self)
@@ -36,7 +32,7 @@ MAX_QUIET_US = 31 * 24 * 3600 * 1_000_000
 """A month: a typing error must not silence a bell for years."""
 
 
-def changed(
+def with_setting(
     settings: Settings,
     name: str,
     payload: str,

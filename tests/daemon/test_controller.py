@@ -1,6 +1,5 @@
 """The controller with time handed in: what stands as a fault, and when."""
 
-import json
 import queue
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +17,10 @@ from device.events import (
     Fact,
     LedgerReport,
     LinkReport,
+    MotionStarted,
     NoticeHeard,
     Pressed,
+    PressEvent,
     SettingAsked,
     StoreReport,
 )
@@ -27,7 +28,6 @@ from device.policy.episode import ClipOrder, OpenClip
 from device.policy.settings import Settings
 from device.system.board import temperature_c, throttling
 from device.system.clock import ClockFlag
-from device.system.sd_notify import Notifier
 
 
 class Time:
@@ -50,13 +50,17 @@ class Told:
     """A sink that remembers."""
 
     def __init__(self) -> None:
-        self.retained: dict[str, str] = {}
+        self.state: dict[str, Any] = {}
+        self.pending_requests: int | None = None
         self.facts: list[tuple[str, dict[str, Any]]] = []
         self.clips: list[ClipOrder] = []
         self.notices: list[tuple[str, bool]] = []
 
-    def retain(self, subtopic: str, payload: str) -> None:
-        self.retained[subtopic] = payload
+    def publish_state(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+    def publish_pending_requests(self, count: int) -> None:
+        self.pending_requests = count
 
     def log_fact(self, kind: str, *, fields: dict[str, Any], **_: object) -> None:
         self.facts.append((kind, fields))
@@ -64,10 +68,13 @@ class Told:
     def clip(self, order: ClipOrder) -> None:
         self.clips.append(order)
 
-    def notice(self, notice: dict[str, Any], *, announce: bool) -> None:
+    def publish_notice(self, notice: dict[str, Any], *, announce: bool) -> None:
         self.notices.append((notice["severity"], announce))
 
-    def press(self, *_: object) -> None: ...
+    def publish_press(self, press: PressEvent) -> None: ...
+    def publish_motion(self, *, moving: bool) -> None: ...
+    def publish_motion_attributes(self, motion: MotionStarted, event_id: str | None) -> None: ...
+    def publish_settings(self, settings: Settings) -> None: ...
     def ring(self) -> None: ...
     def flush(self) -> None: ...
     def settle(self, _: int, *, late: bool) -> None: ...
@@ -95,7 +102,6 @@ class ControllerHarness:
             clock=self.time,
             sink=self.told,
             settings=Settings(),
-            notifier=Notifier(""),
             inbox=inbox,
         )
         self.controller.button = self.button
@@ -145,10 +151,10 @@ def test_the_first_frame_rate_is_told_at_once(house: ControllerHarness) -> None:
         CameraReport(mono_us=0, kind="scene", state="live", last_frame_us=house.time.now_us)
     )
     house.after(0.25)
-    assert json.loads(house.told.retained["state"])["camera_fps"] == 0
+    assert house.told.state["camera_fps"] == 0
     house.controller.take(live(house))
     house.after(0.25)
-    assert json.loads(house.told.retained["state"])["camera_fps"] == 15
+    assert house.told.state["camera_fps"] == 15
 
 
 def clips_opened(house: ControllerHarness) -> int:
@@ -197,10 +203,10 @@ def test_a_clip_that_is_asked_for_is_made_or_refused_with_a_reason(house: Contro
 def test_a_new_connection_begins_with_the_state_as_it_is_now(house: ControllerHarness) -> None:
     house.after(0.25)
     ring(house)
-    assert json.loads(house.told.retained["state"])["presses"] == 0
+    assert house.told.state["presses"] == 0
     house.controller.take(LinkReport(mono_us=0, state="up"))
     house.after(0.25)
-    assert json.loads(house.told.retained["state"])["presses"] == 1
+    assert house.told.state["presses"] == 1
 
 
 def test_quiet_hours_let_only_what_is_severe_through(house: ControllerHarness) -> None:
@@ -227,9 +233,9 @@ def test_quiet_hours_let_only_what_is_severe_through(house: ControllerHarness) -
 def test_how_many_requests_wait_is_told_and_what_is_asked_is_not(house: ControllerHarness) -> None:
     house.controller.take(LedgerReport(head="0" * 64, length=3, pending=2))
     house.controller.take(ConsentStep(mono_us=0, fields={"request": "01KA", "state": "offered"}))
-    assert house.told.retained["requests/pending"] == "2"
+    assert house.told.pending_requests == 2
     house.after(1)
-    state = json.loads(house.told.retained["state"])
+    state = house.told.state
     assert (state["ledger_head"], state["ledger_entries"]) == ("0" * 64, 3)
     assert ("consent", {"request": "01KA", "state": "offered"}) in house.told.facts
 
@@ -259,7 +265,7 @@ def test_a_weak_supply_is_a_fault_and_throttling_is_told(house: ControllerHarnes
     assert house.after(0.25) == ["power_weak"]
     house.controller.take(store(throttling=("throttled",)))
     assert house.after(60) == []
-    assert json.loads(house.told.retained["state"])["throttling"] == ["throttled"]
+    assert house.told.state["throttling"] == ["throttled"]
 
 
 def test_what_the_board_says_of_itself(tmp_path: Path) -> None:
