@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from device.system.clock import ClockFlag
+from device.system.clock import Stamp
 
 if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and the bell comes first
     import numpy as np
@@ -121,13 +121,11 @@ class CameraSink(Protocol):
 class PressEvent:
     """A press as it is published; `press_number` counts the presses of its visit, from 1.
 
-    `press_id` names it between the threads of this process. `wall_us` and `clock` are the time stamp of the edge.
+    `press_id` names it between the threads of this process; `at` is the edge's time.
     """
 
     press_id: int
-    mono_us: int
-    wall_us: int
-    clock: ClockFlag
+    at: Stamp
     button: str
     event_id: str
     press_number: int
@@ -138,9 +136,9 @@ class PressEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pressed:
-    """The button went down; `mono_us` is the edge's own time stamp."""
+    """The button went down; `at` is the edge's own time, which MQTT, log and page show alike."""
 
-    mono_us: int
+    at: Stamp
     button: str
     source: Literal["button", "visitor", "command"]
     reply: Callable[[dict[str, Any]], None] | None = field(default=None, compare=False)

@@ -6,6 +6,7 @@ from device.config import ClipsConfig
 from device.daemon.command_sink import CommandSink
 from device.events import CameraReport, Cause
 from device.policy.episode import ClipOrder, EpisodeRule
+from device.system.clock import Stamp
 from device.system.ulid import new_ulid
 
 
@@ -34,9 +35,9 @@ class ClipCommands:
         """How many presses the visit has seen."""
         return self._episodes.presses
 
-    def trigger(self, cause: Cause, *, mono_us: int, wall_us: int) -> list[ClipOrder]:
+    def trigger(self, cause: Cause, at: Stamp) -> list[ClipOrder]:
         """Begin or prolong a visit; return what to `give`."""
-        return self._episodes.trigger(cause, mono_us=mono_us, new_event_id=new_ulid(wall_us))
+        return self._episodes.trigger(cause, mono_us=at.mono_us, new_event_id=new_ulid(at.wall_us))
 
     def still(self, *, last_us: int) -> None:
         """Motion has ended; the last was at `last_us`."""

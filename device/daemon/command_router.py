@@ -13,7 +13,7 @@ from device.policy.episode import ClipOrder
 from device.policy.settings import Settings
 from device.store.layout import SETTINGS_FILE
 from device.store.messages import Flush, NewFact, SettlePress, StorageMessage, WriteFile
-from device.system.clock import Clock, rfc3339, wall_at_us
+from device.system.clock import Stamp, rfc3339
 
 
 class CommandRouter:
@@ -25,14 +25,12 @@ class CommandRouter:
         storage_worker: "queue.SimpleQueue[StorageMessage]",
         link: Callable[[], MqttPublisher | None],
         chime: Chime,
-        clock: Clock,
         tell_page: Callable[[dict[str, Any]], None],
     ) -> None:
         self._storage_worker = storage_worker
         self._tell_page = tell_page
         self._link = link
         self._chime = chime
-        self._clock = clock
 
     def publish_press(self, press: PressEvent) -> None:
         """Hand a press to MQTT; without MQTT it is late at once."""
@@ -91,27 +89,26 @@ class CommandRouter:
         self,
         kind: str,
         *,
-        mono_us: int,
+        at: Stamp,
         late: bool | None,
         event_id: str | None,
         press_id: int | None,
         fields: dict[str, Any],
     ) -> None:
-        """Stamp a fact, hand it to the storage worker and show it on the open pages."""
-        wall_us = wall_at_us(self._clock, mono_us)
+        """Hand a fact to the storage worker and show it on the open pages."""
         self._storage_worker.put(
             NewFact(
                 kind=kind,
-                mono_us=mono_us,
-                wall_us=wall_us,
-                clock=self._clock.flag(),
+                mono_us=at.mono_us,
+                wall_us=at.wall_us,
+                clock=at.flag,
                 late=late,
                 event_id=event_id,
                 press_id=press_id,
                 fields=fields,
             )
         )
-        self._tell_page({"kind": kind, "event_id": event_id, "occurred_at": rfc3339(wall_us), **fields})
+        self._tell_page({"kind": kind, "event_id": event_id, "occurred_at": rfc3339(at.wall_us), **fields})
 
     def settle(self, press_id: int, *, late: bool) -> None:
         """Have the storage worker set the `late` of a press."""

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from device.events import MotionStarted, PressEvent
 from device.policy.episode import ClipOrder
 from device.policy.settings import Settings
+from device.system.clock import Stamp
 
 
 class CommandSink(Protocol):
@@ -44,7 +45,7 @@ class CommandSink(Protocol):
         self,
         kind: str,
         *,
-        mono_us: int,
+        at: Stamp,
         late: bool | None,
         event_id: str | None,
         press_id: int | None,

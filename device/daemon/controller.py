@@ -46,7 +46,7 @@ from device.events import (
     WorkerDied,
 )
 from device.policy.settings import SWITCHES, SettingRefused, Settings, with_setting
-from device.system.clock import Clock, minute_of_day, parse_rfc3339, rfc3339, wall_at_us, within
+from device.system.clock import Clock, minute_of_day, parse_rfc3339, rfc3339, stamp, within
 
 log = logging.getLogger(__name__)
 
@@ -148,27 +148,24 @@ class Controller:
 
     def _pressed(self, press: Pressed) -> None:
         self._device_state.presses += 1
-        self._device_state.last_press_us = press.mono_us
-        wall_us = wall_at_us(self.clock, press.mono_us)
-        orders = self._clips.trigger("press", mono_us=press.mono_us, wall_us=wall_us)
+        self._device_state.last_press = press.at
+        orders = self._clips.trigger("press", press.at)
         assert self._clips.event_id  # noqa: S101  (a press always has a visit)
         event = PressEvent(
             press_id=self._device_state.presses,
-            mono_us=press.mono_us,
-            wall_us=wall_us,
-            clock=self.clock.flag(),
+            at=press.at,
             button=press.button,
             event_id=self._clips.event_id,
             press_number=self._clips.presses,
         )
         self.sink.publish_press(event)
-        if not self.settings.chime_muted and not self._is_quiet(event.wall_us):
+        if not self.settings.chime_muted and not self._is_quiet(event.at.wall_us):
             self.sink.ring()
         time.sleep(AFTER_PRESS_S)
         self._clips.give(orders)
         self.sink.log_fact(
             "press",
-            mono_us=event.mono_us,
+            at=event.at,
             late=None,
             event_id=event.event_id,
             press_id=event.press_id,
@@ -191,8 +188,7 @@ class Controller:
             asked.reply({"refused": refused, "joined": joined, "event_id": self._clips.event_id})
 
     def _trigger(self, cause: Cause, mono_us: int) -> None:
-        wall_us = wall_at_us(self.clock, mono_us)
-        self._clips.give(self._clips.trigger(cause, mono_us=mono_us, wall_us=wall_us))
+        self._clips.give(self._clips.trigger(cause, stamp(self.clock, mono_us)))
 
     def _is_quiet(self, wall_us: int) -> bool:
         """Return whether quiet hours or the owner's "quiet until" silence the chime."""
@@ -294,7 +290,7 @@ class Controller:
     ) -> None:
         self.sink.log_fact(
             kind,
-            mono_us=self.clock.mono_us() if mono_us is None else mono_us,
+            at=stamp(self.clock, mono_us),
             late=self._device_state.link is None or self._device_state.link.state != "up",
             event_id=event_id,
             press_id=None,
@@ -316,36 +312,27 @@ class Controller:
         every_us = int(self.config.mqtt.state_every_s * 1e6)
         if self._published_us is None or now_us - self._published_us >= every_us:
             self._published_us = now_us
-            self.sink.publish_state(self._state())
-
-    # --- what is told -----------------------------------------------------------------------------
-
-    def _state(self) -> dict[str, Any]:
-        return state(
-            self._device_state,
-            self.config,
-            self.clock,
-            inbox=self.inbox.qsize(),
-            motion_enabled=self.motion_enabled,
-        )
+            motion_enabled, waiting = self.motion_enabled, self.inbox.qsize()
+            self.sink.publish_state(
+                state(
+                    self._device_state, self.config, self.clock, inbox=waiting, motion_enabled=motion_enabled
+                )
+            )
 
     @property
     def motion_enabled(self) -> bool:
-        """Whether somebody who moves is told: by the configuration and by the switch."""
+        """Whether motion is reported, by the configuration and by the switch."""
         return self.config.motion.enabled and self.settings.motion_enabled
-
-    def _quiet_until(self) -> str | None:
-        until_us = self.settings.quiet_until_us
-        return rfc3339(until_us) if until_us > self.clock.wall_us() else None
 
     def status(self) -> dict[str, Any]:
         """Return what `doorbell status --json` shows (the composition adds what only it knows)."""
+        quiet_until_us = self.settings.quiet_until_us
         return {
             **status(self._device_state, self.config, self.clock),
             "motion": motion(self._device_state, enabled=self.motion_enabled),
             "settings": {
                 **{name: getattr(self.settings, name) for name in SWITCHES},
-                "quiet_until": self._quiet_until(),
+                "quiet_until": rfc3339(quiet_until_us) if quiet_until_us > self.clock.wall_us() else None,
             },
         }
 
@@ -355,9 +342,9 @@ def _answer(press: PressEvent) -> dict[str, Any]:
     return {
         "event_type": "ring",
         "event_id": press.event_id,
-        "occurred_at": rfc3339(press.wall_us),
+        "occurred_at": rfc3339(press.at.wall_us),
         "button": press.button,
-        "clock": press.clock,
+        "clock": press.at.flag,
         "press_number": press.press_number,
-        "mono_us": press.mono_us,
+        "mono_us": press.at.mono_us,
     }

@@ -7,7 +7,7 @@ from typing import Any
 from device import __version__
 from device.config import Config
 from device.events import ButtonState, CameraReport, Fault, LedgerReport, LinkReport, StoreReport
-from device.system.clock import Clock, rfc3339, wall_at_us
+from device.system.clock import Clock, Stamp, rfc3339
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class DeviceState:
     store: StoreReport | None = None
     ledger: LedgerReport | None = None
     presses: int = 0
-    last_press_us: int | None = None
+    last_press: Stamp | None = None
     moving: bool = False
     settling: bool = False
     faults: dict[str, ActiveFault] = field(default_factory=dict)
@@ -99,7 +99,7 @@ def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str,
     """Return what `doorbell status --json` shows, without what only the composition and the controller know."""
     now_us = clock.mono_us()
     camera, store, link, mqtt = device_state.camera, device_state.store, device_state.link, config.mqtt
-    last_us, pressed_us = camera.last_frame_us if camera else None, device_state.last_press_us
+    last_us, pressed = camera.last_frame_us if camera else None, device_state.last_press
     return {
         "ready": device_state.ready,
         "version": __version__,
@@ -131,7 +131,7 @@ def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str,
         },
         "press": {
             "count": device_state.presses,
-            "last_at": None if pressed_us is None else rfc3339(wall_at_us(clock, pressed_us)),
+            "last_at": rfc3339(pressed.wall_us) if pressed else None,
         },
         "temperature_c": store.temperature_c if store else None,
         "faults": [

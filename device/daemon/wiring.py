@@ -75,7 +75,6 @@ class Daemon:
                 storage_worker=self.storage_messages,
                 link=lambda: self.link,
                 chime=chime,
-                clock=clock,
                 tell_page=lambda fact: self.page.events.tell(fact) if self.page else None,
             ),
             settings=settings,

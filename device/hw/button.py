@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 from device.config import ButtonConfig
 from device.events import ButtonState, Inbox, Pressed
 from device.policy.press import PressRule
-from device.system.clock import Clock
+from device.system.clock import Clock, stamp
 
 
 class Button(Protocol):
@@ -50,7 +50,8 @@ class SimulatedButton:
             is_press = self._rule.feed(down=True, mono_us=now_us)
             self._rule.feed(down=False, mono_us=now_us)
         if is_press:
-            self._inbox(Pressed(mono_us=now_us, button=self._name, source=source, reply=reply))
+            at = stamp(self._clock, now_us)
+            self._inbox(Pressed(at=at, button=self._name, source=source, reply=reply))
         return is_press
 
     def healthy(self) -> bool:

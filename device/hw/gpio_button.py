@@ -14,7 +14,7 @@ from device.config import ButtonConfig
 from device.errors import ButtonError
 from device.events import ButtonState, Inbox, Pressed
 from device.policy.press import PressRule
-from device.system.clock import Clock
+from device.system.clock import Clock, stamp
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +64,8 @@ class GpioButton:
             down = self._is_down(state)
             mono_us = int(ticks_s * 1e6)
             if self._rule.feed(down=down, mono_us=mono_us):
-                name = self._config.name
-                self._inbox(Pressed(mono_us=mono_us, button=name, source="button"))
+                at = stamp(self._clock, mono_us)
+                self._inbox(Pressed(at=at, button=self._config.name, source="button"))
         except Exception:  # an exception here would end lgpio's only thread
             log.exception("button_edge_failed")
 

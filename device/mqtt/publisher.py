@@ -282,7 +282,7 @@ class MqttPublisher:
         while not self._presses.empty():
             press = self._presses.get_nowait()
             now_us = self._clock.mono_us()
-            if now_us - press.mono_us > PRESS_LIVE_US:
+            if now_us - press.at.mono_us > PRESS_LIVE_US:
                 self._inbox(PressSettled(press_id=press.press_id, delivered=False))
                 continue
             live.add(press.press_id)

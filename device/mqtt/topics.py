@@ -89,9 +89,9 @@ def press_payload(press: PressEvent) -> str:
         {
             "event_type": RING,
             "event_id": press.event_id,
-            "occurred_at": rfc3339(press.wall_us),
+            "occurred_at": rfc3339(press.at.wall_us),
             "button": press.button,
-            "clock": press.clock,
+            "clock": press.at.flag,
             "press_number": press.press_number,
         }
     )

@@ -1,6 +1,8 @@
 """The controller with time handed in: what stands as a fault, and when."""
 
+import json
 import queue
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +26,13 @@ from device.events import (
     SettingAsked,
     StoreReport,
 )
+from device.mqtt.topics import press_payload
 from device.policy.episode import ClipOrder, OpenClip
 from device.policy.settings import Settings
 from device.system.board import temperature_c, throttling
-from device.system.clock import ClockFlag
+from device.system.clock import ClockFlag, Stamp, rfc3339, stamp
+
+HOUR_US = 3_600_000_000
 
 
 class Time:
@@ -35,12 +40,13 @@ class Time:
 
     def __init__(self) -> None:
         self.now_us = 1_000_000_000
+        self.zero_us = 1_790_000_000_000_000
 
     def mono_us(self) -> int:
         return self.now_us
 
     def wall_us(self) -> int:
-        return 1_790_000_000_000_000 + self.now_us
+        return self.zero_us + self.now_us
 
     def flag(self) -> ClockFlag:
         return "synchronised"
@@ -53,6 +59,9 @@ class Told:
         self.state: dict[str, Any] = {}
         self.pending_requests: int | None = None
         self.facts: list[tuple[str, dict[str, Any]]] = []
+        self.stamps: dict[str, Stamp] = {}
+        self.presses: list[PressEvent] = []
+        self.on_press: Callable[[], None] = lambda: None
         self.clips: list[ClipOrder] = []
         self.notices: list[tuple[str, bool]] = []
 
@@ -62,8 +71,9 @@ class Told:
     def publish_pending_requests(self, count: int) -> None:
         self.pending_requests = count
 
-    def log_fact(self, kind: str, *, fields: dict[str, Any], **_: object) -> None:
+    def log_fact(self, kind: str, *, at: Stamp, fields: dict[str, Any], **_: object) -> None:
         self.facts.append((kind, fields))
+        self.stamps[kind] = at
 
     def clip(self, order: ClipOrder) -> None:
         self.clips.append(order)
@@ -71,7 +81,10 @@ class Told:
     def publish_notice(self, notice: dict[str, Any], *, announce: bool) -> None:
         self.notices.append((notice["severity"], announce))
 
-    def publish_press(self, press: PressEvent) -> None: ...
+    def publish_press(self, press: PressEvent) -> None:
+        self.presses.append(press)
+        self.on_press()
+
     def publish_motion(self, *, moving: bool) -> None: ...
     def publish_motion_attributes(self, motion: MotionStarted, event_id: str | None) -> None: ...
     def publish_settings(self, settings: Settings) -> None: ...
@@ -167,7 +180,7 @@ def set_privacy(house: ControllerHarness, value: str) -> None:
 
 
 def ring(house: ControllerHarness) -> None:
-    house.controller.take(Pressed(mono_us=house.time.now_us, button="front", source="button"))
+    house.controller.take(Pressed(at=stamp(house.time), button="front", source="button"))
 
 
 def test_a_press_in_privacy_does_not_keep_the_next_one_from_being_recorded(house: ControllerHarness) -> None:
@@ -178,6 +191,25 @@ def test_a_press_in_privacy_does_not_keep_the_next_one_from_being_recorded(house
     house.after(1)
     ring(house)
     assert clips_opened(house) == 1
+
+
+@pytest.mark.parametrize("step_us", [HOUR_US, -HOUR_US])
+def test_a_press_has_one_time_wherever_it_is_shown_though_the_clock_is_stepped_meanwhile(
+    house: ControllerHarness, step_us: int
+) -> None:
+    def step() -> None:
+        house.time.zero_us += step_us
+
+    answers: list[dict[str, Any]] = []
+    edge = stamp(house.time)
+    step()  # while the fact waits in the inbox
+    house.told.on_press = step  # and between MQTT and the log
+    house.controller.take(Pressed(at=edge, button="front", source="button", reply=answers.append))
+    (press,) = house.told.presses
+    assert press.at == house.told.stamps["press"] == edge
+    assert json.loads(press_payload(press))["occurred_at"] == rfc3339(edge.wall_us)
+    assert answers[0]["occurred_at"] == rfc3339(edge.wall_us)
+    assert house.controller.status()["press"]["last_at"] == rfc3339(edge.wall_us)
 
 
 def test_a_clip_that_is_asked_for_is_made_or_refused_with_a_reason(house: ControllerHarness) -> None:

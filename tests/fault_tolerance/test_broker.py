@@ -22,7 +22,7 @@ from device.mqtt.log_replay import LogPage
 from device.mqtt.publisher import MqttPublisher
 from device.store.event_log import EventLog
 from device.store.messages import NewFact
-from device.system.clock import SystemClock
+from device.system.clock import SystemClock, stamp
 from device.system.worker import Worker
 from server.dev_processes import PATIENCE_S
 from tests.support.doorbell import Broker, Doorbell, Listener, wait_for
@@ -203,7 +203,7 @@ def test_a_press_waits_for_no_log_and_a_log_that_cannot_be_read_is_asked_for_aga
     wait_for("the link", lambda: any(isinstance(f, LinkReport) and f.state == "up" for f in list(facts)))
     link.press(
         PressEvent(
-            press_id=1, mono_us=SystemClock().mono_us(), wall_us=0, clock="synchronised", button="front",
+            press_id=1, at=stamp(SystemClock()), button="front",
             event_id="live", press_number=1,
         )
     )  # fmt: skip
