@@ -15,11 +15,11 @@ from device.config import StorageConfig
 from device.errors import StoreError
 from device.events import ClipDropped, ClipKept, Flushed, Inbox, StoreReport
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
-from device.store.corruption import is_damaged, put_aside, stars_of
 from device.store.event_log_writer import EventLogWriter
 from device.store.fault_latch import FaultLatch
 from device.store.files import write_durably
-from device.store.index import ClipRow, Index
+from device.store.index import ClipRow
+from device.store.index_recovery import IndexRecovery
 from device.store.layout import Layout
 from device.store.masked_export import forget_copies
 from device.store.messages import (
@@ -53,7 +53,6 @@ THUMBNAIL_STEP_S = 0.05
 REPORT_EVERY_US = 5_000_000
 OPEN_AGAIN_US = 10_000_000
 LAST_ROWS_US, LAST_ROWS_STEP_S = 300_000, 0.05
-REBUILD_AGAIN_US = 60_000_000
 STORAGE_REMEDY = "see free space and the card's health (dmesg); the bell rings without it"
 
 
@@ -95,11 +94,10 @@ class StorageWorker:
         )
         self._opened = False
         self._unindexed: list[ClipRow] = []
-        self._stars: set[str] = set()
         self._cut: list[Path] = []
         self._salvage_us = 0
-        self._rebuild_us = 0
         self._thumbnails = thumbnails
+        self._index_recovery = IndexRecovery(layout, clock, replaced=self._forget_thumbnails)
         self._quota = Quota(storage, clock, layout.clips)
         self._deleting = False
         self._reported_us = 0
@@ -159,7 +157,7 @@ class StorageWorker:
         try:
             self._layout.make()
             self._log.open()
-            self._index = self._open_index()
+            self._index = self._index_recovery.open()
             try:
                 self._mend(beat)
             except BaseException:
@@ -178,7 +176,7 @@ class StorageWorker:
         for mended in reconcile(self._index, layout.clips, layout.quarantine, growing=growing):
             beat()
             self._tell_mended(mended)
-        self._give_back_stars()
+        self._index_recovery.restore_stars(self._index)
         self._report(force=True)
 
     def _wait_without_storage(self, worker: Worker) -> bool:
@@ -396,47 +394,18 @@ class StorageWorker:
             return {"error": f"the index cannot be written: {error}; {STORAGE_REMEDY}"}
         return {}
 
-    # --- the index --------------------------------------------------------------------------------
-
-    def _open_index(self) -> Index:
-        index: Index | None = None
-        try:
-            index = Index(self._layout.index)
-            index.look_through()
-        except sqlite3.DatabaseError as error:
-            if index:
-                index.close()
-            if not is_damaged(error):
-                raise
-            index = self._new_index(error)
-        return index
-
-    def _new_index(self, error: sqlite3.Error) -> Index:
-        """Put the index aside; the files say all that it said but the stars, of which it may tell some."""
-        aside = put_aside(self._layout.index, self._clock.wall_us())
-        self._stars |= stars_of(aside)
-        log.error("index_corrupt error=%r put_aside=%s", error, aside)
-        if self._thumbnails is not None:
-            self._thumbnails.clear()
-        return Index(self._layout.index)
+    # --- damage -----------------------------------------------------------------------------------
 
     def _rebuild_index(self, error: sqlite3.Error) -> None:
-        """Replace an index whose damage is met at work. Raises `error` if that was done just now."""
-        now_us = self._clock.mono_us()
-        if now_us < self._rebuild_us:
-            raise error
-        self._rebuild_us = now_us + REBUILD_AGAIN_US
-        self._index.close()
-        self._index = self._new_index(error)
+        """Replace a damaged index and fill the new one from the files. Raises `error` if that cannot help."""
+        self._index = self._index_recovery.rebuild(self._index, error)
         self._unindexed.clear()  # their files are there, and found like all others
         growing = [r.part_path for rs in self._recordings.values() for r in rs if r.part_path]
         self._mend(lambda: None, growing=[*growing, *self._cut])
 
-    def _give_back_stars(self) -> None:
-        """Set the stars that a damaged index could still tell, now that its clips have rows again."""
-        for clip_id in tuple(self._stars):
-            self._index.protect(clip_id, on=True)
-            self._stars.remove(clip_id)
+    def _forget_thumbnails(self) -> None:
+        if self._thumbnails is not None:
+            self._thumbnails.clear()
 
     def _tell_mended(self, mended: Mended) -> None:
         log.warning("mended file=%s reason=%r", mended.path.name, mended.reason)
@@ -453,8 +422,6 @@ class StorageWorker:
             try:
                 work()
             except sqlite3.Error as error:
-                if not is_damaged(error):
-                    raise
                 self._rebuild_index(error)
         except (OSError, sqlite3.Error) as error:
             self._faults.begin("index_failed", f"the index cannot be written: {error}", STORAGE_REMEDY)
