@@ -4,7 +4,6 @@ import json
 import queue
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +28,6 @@ from device.events import (
 from device.mqtt.topics import press_payload
 from device.policy.episode import ClipOrder, OpenClip
 from device.policy.settings import Settings
-from device.system.board import temperature_c, throttling
 from device.system.clock import ClockFlag, Stamp, rfc3339, stamp
 
 HOUR_US = 3_600_000_000
@@ -298,16 +296,3 @@ def test_a_weak_supply_is_a_fault_and_throttling_is_told(house: ControllerHarnes
     house.controller.take(store(throttling=("throttled",)))
     assert house.after(60) == []
     assert house.told.state["throttling"] == ["throttled"]
-
-
-def test_what_the_board_says_of_itself(tmp_path: Path) -> None:
-    assert throttling(tmp_path) is None
-    assert temperature_c(tmp_path) is None
-    firmware = tmp_path / "devices/platform/soc/soc:firmware"
-    firmware.mkdir(parents=True)
-    (firmware / "get_throttled").write_text("50005\n")
-    assert throttling(tmp_path) == ("under_voltage", "throttled")
-    zone = tmp_path / "class/thermal/thermal_zone0"
-    zone.mkdir(parents=True)
-    (zone / "temp").write_text("48312\n")
-    assert temperature_c(tmp_path) == 48.312
