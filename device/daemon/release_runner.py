@@ -19,8 +19,8 @@ from device import __version__
 from device.consent_service.release_protocol import Failed, Made, Progress
 from device.daemon.wiring import Daemon
 from device.errors import CommandError
-from device.store.files import write_durably
 from device.store.index import Index
+from device.system.durable_files import write_durably
 
 SECRET_BYTES = 32
 SPARE_BYTES = 64_000_000

@@ -18,7 +18,8 @@ import av
 from device.errors import StoreError
 from device.events import Packet, SoundFormat, SoundPacket, VideoFormat
 from device.store import mp4
-from device.store.files import sha256_of, sync_folder
+from device.store.files import sha256_of
+from device.system.durable_files import sync_folder
 
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_500_000

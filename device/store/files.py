@@ -1,4 +1,4 @@
-"""Names that last: what is renamed is synced first, and the folder after (rename(2), fsync(2))."""
+"""Reads only ordinary files, and holds the lock of the state directory."""
 
 import errno
 import fcntl
@@ -46,32 +46,6 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of an ordinary file in hex. Raises OSError."""
     with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename or unlink in `folder` durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def rename_durably(source: Path, target: Path) -> None:
-    """Rename within one folder; both the bytes and the name survive a power cut afterwards."""
-    source.rename(target)
-    sync_folder(target.parent)
-
-
-def write_durably(path: Path, content: bytes, *, mode: int = 0o640) -> None:
-    """Replace a small file: after a power cut it is the old one or the new one, whole."""
-    part = path.with_name(path.name + ".new")
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    rename_durably(part, path)
 
 
 class StateLock:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.store.clip_name import ClipName
-from device.store.files import plain_size, rename_durably, sha256_of, sync_folder
+from device.store.files import plain_size, sha256_of
 from device.store.index import ClipRow, Index
 from device.store.mp4 import hev1_place, playable_us, whole_fragments
+from device.system.durable_files import rename_durably, sync_folder
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,6 @@ from device.events import ClipDropped, ClipKept, Flushed, Inbox, StoreReport
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
 from device.store.event_log_writer import EventLogWriter
 from device.store.fault_latch import FaultLatch
-from device.store.files import write_durably
 from device.store.index import ClipRow
 from device.store.index_recovery import IndexRecovery
 from device.store.layout import Layout
@@ -42,6 +41,7 @@ from device.store.ring import Ring
 from device.store.thumbnails import Thumbnails
 from device.system import board
 from device.system.clock import Clock, ClockFlag, boot_id, wall_at_us
+from device.system.durable_files import write_durably
 from device.system.worker import Worker
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from device.consent_service.release_worker import ReleaseWorker
 from device.media.nal_filter import NotAllowed
 from device.release.__main__ import Release
 from device.release.job import PARCEL, Job
-from device.spool.folders import Unreadable, sync
+from device.spool.folders import Unreadable
 from device.spool.parcels import (
     Grant,
     UploadReport,
@@ -34,6 +34,7 @@ from device.spool.parcels import (
 from device.store.clip_query import cut_of
 from device.store.files import sha256_of
 from device.store.index import ClipRow
+from device.system.durable_files import sync_folder
 from scripts.verification.tampering import changed
 from tests.consent_service.harness import ID, US, ConsentHarness
 from tests.protocol_vectors import make
@@ -201,7 +202,7 @@ def main() -> int:
     house = ConsentHarness(folder, ScriptedBackend(clip))
     house.clips.kept = [a_cut(clip)]
     for place in ("", "clips", "spool", "spool/in", "spool/out"):
-        sync(folder / place)  # made when it was installed, long ago
+        sync_folder(folder / place)  # made when it was installed, long ago
     house.pin()
     house.hear(("request", make.ask()))
 
