@@ -237,7 +237,6 @@ class StoreReport:
     clips: int
     oldest_wall_us: int | None
     log_pending: int
-    behind_packets: int
     temperature_c: float | None = None
     throttling: tuple[str, ...] | None = None
 

@@ -137,8 +137,8 @@ class _Copied:
     def _without_adts(self, raw: Any) -> Any:
         """Return an AAC packet without its ADTS header; the first of each kind brings a new header."""
         head = bytes(memoryview(raw)[:4])
-        kind = head[:3] + bytes([head[3] & 0xF0]) if len(head) == 4 else b""  # noqa: PLR2004  (28 bits)
-        if kind[:1] != b"\xff" or kind[1] & 0xF6 != 0xF0:  # noqa: PLR2004  (ISO/IEC 13818-7, 6.2)
+        kind = head[:3] + bytes([head[3] & 0xF0]) if len(head) == 4 else b""  # 28 bits
+        if kind[:1] != b"\xff" or kind[1] & 0xF6 != 0xF0:  # ISO/IEC 13818-7, 6.2
             raise ValueError("an AAC packet without an ADTS header")
         if kind != self._adts_kind:
             self._adts_filter = BitStreamFilterContext("aac_adtstoasc", self._audio)
@@ -201,14 +201,14 @@ def _aac_us(rate_hz: int) -> int:
 def _rate_of(header: bytes) -> int | None:
     """Return the rate that an AudioSpecificConfig names by number, or None (ISO/IEC 14496-3, 1.6.2.1)."""
     number = int.from_bytes(header[:2]) >> 7 & 15
-    return AAC_HZ[number] if header[0] >> 3 < 31 and number < len(AAC_HZ) else None  # noqa: PLR2004  (escape)
+    return AAC_HZ[number] if header[0] >> 3 < 31 and number < len(AAC_HZ) else None  # escape
 
 
 def _low_complexity(rate_hz: int, channels: int) -> bytes:
     """Return the AudioSpecificConfig that most ADTS streams turn out to have, so that their first clip has
     sound; empty if it cannot be this (ISO/IEC 14496-3, 1.6.2.1).
     """
-    if rate_hz not in AAC_HZ or not 1 <= channels <= 6:  # noqa: PLR2004  (of more, its number is another)
+    if rate_hz not in AAC_HZ or not 1 <= channels <= 6:  # of more, its number is another
         return b""
     return (2 << 11 | AAC_HZ.index(rate_hz) << 7 | channels << 3).to_bytes(2)
 

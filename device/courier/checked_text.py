@@ -3,11 +3,9 @@
 import re
 from typing import Any
 
-_MAX_SHOWN = 60
-
 
 def matching(pattern: re.Pattern[str], text: Any) -> str:
     """Return `text` if all of it matches. Raises ValueError."""
     if not isinstance(text, str) or not pattern.fullmatch(text):
-        raise ValueError(f"{str(text)[:_MAX_SHOWN]!r} does not match {pattern.pattern}")
+        raise ValueError(f"{str(text)[:60]!r} does not match {pattern.pattern}")
     return text

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 from device.events import LumaFrame, Packet, SoundPacket
-from device.store.ring import Ring
+from device.store.ring import RingBuffer
 from device.system.latest import LatestValue
 
 log = logging.getLogger(__name__)
@@ -14,7 +14,7 @@ class FrameFanOut:
     """A CameraSink. Every method only enqueues, on the camera's thread."""
 
     def __init__(
-        self, ring: Ring, latest_frame: LatestValue[LumaFrame], notify_frame: Callable[[], None]
+        self, ring: RingBuffer, latest_frame: LatestValue[LumaFrame], notify_frame: Callable[[], None]
     ) -> None:
         self._ring = ring
         self._latest_frame = latest_frame

@@ -22,7 +22,7 @@ from device.mqtt.publisher import MqttPublisher
 from device.policy.settings import Settings
 from device.store.layout import Layout
 from device.store.messages import HoldStorage, MarkSent, ReadLog, StorageMessage
-from device.store.ring import Ring
+from device.store.ring import RingBuffer
 from device.system.clock import Clock
 from device.system.sd_notify import Notifier
 from device.system.worker import Worker
@@ -66,7 +66,7 @@ class Daemon:
         self.link = self._new_link() if config.mqtt.enabled else None
         self._link_worker: Worker | None = None
         self._masks: Masks | None = None
-        self._covered: Ring | None = None
+        self._covered: RingBuffer | None = None
         chime: Chime = SimulatedChime() if config.chime.kind == "simulated" else NoChime()
         self.controller = Controller(
             config=config,
@@ -81,7 +81,7 @@ class Daemon:
             inbox=facts,
         )
         self.loop = MainLoop(self.controller, inbox=facts, clock=clock, notifier=notifier)
-        self._ring = Ring(
+        self._ring = RingBuffer(
             keep_us=_ring_us(config),
             limit_bytes=config.clips.ring_bytes,
         )
@@ -271,14 +271,14 @@ class Daemon:
         )
         return self.start_worker("web", self.page.run, patience_s=30)
 
-    def _feed(self) -> Ring:
+    def _feed(self) -> RingBuffer:
         """Return what may be shown: the camera's own pictures, or covered ones if there are masks."""
         if not self.masks or self.covered_by_camera:
             return self._ring
         if self._covered is None:
             from device.camera.masked_live import MaskedLive
 
-            covered = self._covered = Ring(keep_us=COVERED_US, limit_bytes=COVERED_BYTES)
+            covered = self._covered = RingBuffer(keep_us=COVERED_US, limit_bytes=COVERED_BYTES)
 
             def put(packet: Packet) -> None:
                 covered.append(packet)

@@ -50,14 +50,12 @@ class Tuning:
 class TrackedObject:
     """One thing that differs from the scene and is followed.
 
-    `box` is (x, y, width, height) and `velocity` (x, y) per second, relative to the picture; `zones` names
-    the include zones it is in. A second stage that tells people from animals would take the crops of `box` of
-    the movers of `score` >= THRESHOLD.
+    `box` is (x, y, width, height) relative to the picture; `zones` names the include zones it is in. A second
+    stage that tells people from animals would take the crops of `box` of the movers of `score` >= THRESHOLD.
     """
 
     number: int
     box: tuple[float, float, float, float]
-    velocity: tuple[float, float]
     score: float
     zones: tuple[str, ...]
     known: bool
@@ -170,7 +168,6 @@ class _Pipeline:
         return TrackedObject(
             number=track.number,
             box=(x / columns, y / rows, width / columns, height / rows),
-            velocity=(track.speed_x / columns, track.speed_y / rows),
             score=THRESHOLD * min(track.score, 2.0),
             zones=tuple(self._zones_of(track.last.box)) if track.score >= 1 else (),
             known=track.somebody_us is not None,

@@ -85,7 +85,7 @@ class Blob:
 
 
 @dataclass(slots=True)
-class Point:
+class TrackPoint:
     """Where a track was: `length` is the longer side of its box."""
 
     mono_us: int
@@ -125,7 +125,7 @@ class Track:
     area: float
     speed_x: float = 0.0
     speed_y: float = 0.0
-    points: list[Point] = field(default_factory=list)
+    points: list[TrackPoint] = field(default_factory=list)
     score: float = 0.0
     """Evidence now: the weakest of its reasons, each as a share of what is asked; 1 and more is somebody."""
     somebody_us: int | None = None
@@ -143,7 +143,7 @@ class Track:
         self._note(blob, mono_us)
 
     def _note(self, blob: Blob, mono_us: int) -> None:
-        self.points.append(Point(mono_us, blob.x, blob.y, blob.area, max(blob.box[2], blob.box[3])))
+        self.points.append(TrackPoint(mono_us, blob.x, blob.y, blob.area, max(blob.box[2], blob.box[3])))
         horizon_us = mono_us - int(WINDOW_S * 1e6)
         while self.points[0].mono_us < horizon_us:
             del self.points[0]
@@ -198,7 +198,7 @@ def _blob(scene: Scene, box: Box) -> Blob:
     )
 
 
-def course(points: list[Point]) -> Course | None:
+def course(points: list[TrackPoint]) -> Course | None:
     """Return the straight course nearest to `points` (least squares), or None for fewer than three."""
     n = len(points)
     if n < MIN_POINTS:

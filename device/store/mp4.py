@@ -38,11 +38,11 @@ def hev1_place(path: Path) -> int:
     return place
 
 
-Span = tuple[int, int]
+ByteSpan = tuple[int, int]
 """From one byte up to another."""
 
 
-def whole_fragments(path: Path) -> list[Span]:
+def whole_fragments(path: Path) -> list[ByteSpan]:
     """Return where the whole fragments of a cut file lie.
 
     An `mdat` that ends inside the file, with its `moof` in front, is a whole fragment. A `moov` and an `mdat`
@@ -50,7 +50,7 @@ def whole_fragments(path: Path) -> list[Span]:
     the boxes may still be damaged.
     """
     size, offset = path.stat().st_size, 0
-    found: list[Span] = []
+    found: list[ByteSpan] = []
     begin: int | None = None
     bare: set[bytes] = set()
     with path.open("rb") as file:
@@ -99,7 +99,7 @@ class _Beginning(io.RawIOBase):
         return True
 
 
-def playable_us(path: Path, last: Span) -> int | None:
+def playable_us(path: Path, last: ByteSpan) -> int | None:
     """Return how long a clip plays up to the end of its `last` fragment; None if that is not sound.
 
     Every packet of video is looked at: its NAL units have to fill it. A power cut may leave zeros where data

@@ -13,7 +13,7 @@ from pathlib import Path
 from device.events import Cause, Packet, SoundPacket
 from device.store.clip_file import ClipFile
 from device.store.clip_name import ClipName
-from device.store.ring import Ring
+from device.store.ring import RingBuffer
 from device.system.clock import ClockFlag
 
 GAP_US = 2_000_000
@@ -49,7 +49,7 @@ class Recording:
         event_id: str,
         cause: Cause,
         from_us: int,
-        ring: Ring,
+        ring: RingBuffer,
         folder: Path,
         stamp: Callable[[int], tuple[int, ClockFlag]],
     ) -> None:

@@ -21,7 +21,7 @@ class RingRead:
     lost: int
 
 
-class Ring:
+class RingBuffer:
     """Bounded in time and in bytes; the oldest group of pictures goes first.
 
     By time a group goes only when the rest still reaches `keep_us` back: so any `keep_us` of the

@@ -37,7 +37,7 @@ from device.store.messages import (
 from device.store.reconcile import Mended, adopt, delete, reconcile, row_for
 from device.store.recording import Finished, Recording
 from device.store.retention import Quota
-from device.store.ring import Ring
+from device.store.ring import RingBuffer
 from device.store.thumbnails import Thumbnails
 from device.system import board
 from device.system.clock import Clock, ClockFlag, boot_id, wall_at_us
@@ -63,7 +63,7 @@ class StorageWorker:
         self,
         *,
         layout: Layout,
-        ring: Ring,
+        ring: RingBuffer,
         inbox: Inbox,
         clock: Clock,
         storage: StorageConfig,
@@ -101,7 +101,6 @@ class StorageWorker:
         self._quota = Quota(storage, clock, layout.clips)
         self._deleting = False
         self._reported_us = 0
-        self._behind = 0
 
     def run(self, worker: Worker) -> None:
         """Mend, then serve orders until `worker.stopping`; close what is open before returning."""
@@ -336,7 +335,6 @@ class StorageWorker:
         self._faults.begin("storage_failed", str(error), STORAGE_REMEDY)
 
     def _missed(self, event_id: str, packets: int) -> None:
-        self._behind += packets
         self._dropped(event_id, f"the disk was too slow: {packets} packets are missing")
 
     def _dropped(self, event_id: str, reason: str, clip_id: str | None = None) -> None:
@@ -454,7 +452,6 @@ class StorageWorker:
                 clips=clips,
                 oldest_wall_us=oldest,
                 log_pending=self._log.pending_count(),
-                behind_packets=self._behind,
                 temperature_c=board.temperature_c(),
                 throttling=board.throttling(),
             )

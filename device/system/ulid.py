@@ -6,7 +6,6 @@ They sort by time as text and hold no name of device or house.
 import secrets
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-ULID_LENGTH = 26
 
 
 def new_ulid(wall_us: int) -> str:

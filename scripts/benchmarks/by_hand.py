@@ -7,7 +7,7 @@ from typing import Any
 from device.config import StorageConfig
 from device.store.layout import Layout
 from device.store.messages import StorageMessage
-from device.store.ring import Ring
+from device.store.ring import RingBuffer
 from device.store.storage_worker import StorageWorker
 from device.system.clock import Clock, ClockFlag
 
@@ -36,12 +36,12 @@ class Time:
 
 def storage_worker(
     state: Path, time: Clock, orders: "queue.SimpleQueue[StorageMessage]", *, inbox: Any,
-    ring: Ring | None = None, limit_bytes: int = 1 << 50, reserve_bytes: int = 0, log_rows: int = 100_000,
+    ring: RingBuffer | None = None, limit_bytes: int = 1 << 50, reserve_bytes: int = 0, log_rows: int = 100_000,
 ) -> StorageWorker:  # fmt: skip
     """Return a storage worker of `state`, not opened yet."""
     return StorageWorker(
         layout=Layout(state),
-        ring=ring or Ring(keep_us=1_000_000, limit_bytes=1_000_000),
+        ring=ring or RingBuffer(keep_us=1_000_000, limit_bytes=1_000_000),
         inbox=inbox,
         clock=time,
         storage=StorageConfig.model_construct(

@@ -37,7 +37,7 @@ from device.store.messages import (
     StorageMessage,
     WriteFile,
 )
-from device.store.ring import Ring
+from device.store.ring import RingBuffer
 from scripts.benchmarks import by_hand
 from scripts.benchmarks.by_hand import Time
 from scripts.fault_injection.planted_bugs import PLANTS
@@ -86,7 +86,7 @@ class Life:
         self._pictures = pictures()
         self._next = 0
         self._event = event
-        self._ring = Ring(keep_us=3_000_000, limit_bytes=2_000_000)
+        self._ring = RingBuffer(keep_us=3_000_000, limit_bytes=2_000_000)
         self._orders: queue.SimpleQueue[StorageMessage] = queue.SimpleQueue()
         self.clips: list[str] = []
         self.storage_worker = by_hand.storage_worker(

@@ -285,9 +285,7 @@ def test_a_button_that_is_held_down_is_a_fault_until_it_is_free(house: Controlle
 
 
 def store(**more: Any) -> StoreReport:
-    return StoreReport(
-        used_bytes=0, limit_bytes=1, clips=0, oldest_wall_us=None, log_pending=0, behind_packets=0, **more
-    )
+    return StoreReport(used_bytes=0, limit_bytes=1, clips=0, oldest_wall_us=None, log_pending=0, **more)
 
 
 def test_a_weak_supply_is_a_fault_and_throttling_is_told(house: ControllerHarness) -> None:
