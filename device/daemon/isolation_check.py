@@ -1,8 +1,8 @@
-"""`doorbell doctor isolation`: do the walls stand? Both sides try to break through, and say what happened.
+"""`doorbell doctor isolation`: each process tries what it must not be able to do, and reports the result.
 
-doorbelld tries to reach the internet (at the town's server, and at the stores of the agencies that are
-pinned: nobody else learns of it), the courier tries to read the house. Where no wall stands (the units are
-not installed, or the kernel cannot do it), this says so.
+doorbelld tries to reach the internet (only the community server and the stores of the pinned agencies, so nobody
+else learns of it); the courier tries to read the daemon's files. Where the isolation is missing (the units are not
+installed, or the kernel does not support it), the result says so.
 """
 
 import json
@@ -19,19 +19,19 @@ from device.spool.folders import DOCTOR, Unreadable, read_small, write_small
 from device.system.local_network import addresses, is_home
 
 CONNECT_S, ANSWER_S = 1.5, 4.0
-"""Together less than `doorbell` waits for an answer."""
+"""Both together are shorter than the time `doorbell` waits for an answer."""
 HTTPS_PORT = 443
 MAX_TARGETS = 3
 
 
 class IsolationCheck:
-    """Tries both."""
+    """Tries both sides."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
 
     def tried(self) -> dict[str, Any]:
-        """Return what was tried from either side, what was said, and whether the walls hold."""
+        """Return each attempt of both sides, its result, and whether the isolation holds."""
         rows = [*self._from_the_house(), *self._from_the_courier()]
         return {"holds": bool(rows) and all(row["holds"] for row in rows), "tried": rows}
 
@@ -44,7 +44,7 @@ class IsolationCheck:
                 rows.append(_row("doorbelld", f"{host}:{port}", f"no address: {error.strerror}", holds=True))
                 continue
             if is_home(address):
-                continue  # the wall lets it through, as it should
+                continue  # the isolation allows the home network, as it should
             rows.append(_row("doorbelld", f"{host}:{port} ({address})", *_reach(address, port)))
         return rows
 
@@ -86,7 +86,7 @@ class IsolationCheck:
 
 
 def _answer(folder: Path, nonce: str) -> list[dict[str, str]] | None:
-    """Wait for the courier's answer."""
+    """Wait for the courier's answer; None after `ANSWER_S`."""
     until_s = time.monotonic() + ANSWER_S
     while time.monotonic() < until_s:
         try:
@@ -97,20 +97,20 @@ def _answer(folder: Path, nonce: str) -> list[dict[str, str]] | None:
                     {"what": str(row["what"])[:400], "said": str(row["said"])[:100]} for row in told["tried"]
                 ]
         except (Unreadable, ValueError, KeyError, TypeError, AttributeError):
-            pass  # half written by somebody: asked again until the time is over
+            pass  # not there or not whole yet: read again until the time is over
         time.sleep(0.1)
     return None
 
 
 def _reach(address: str, port: int) -> tuple[str, bool]:
-    """Return what became of a connection, and whether that is a wall that holds."""
+    """Return the result of a connection attempt, and whether the isolation held."""
     try:
         socket.create_connection((address, port), CONNECT_S).close()
     except TimeoutError:
         return "no answer (dropped)", True
     except OSError as error:
         return error.strerror or str(error), True
-    return "connected: there is no wall", False
+    return "connected: not isolated", False
 
 
 def _row(who: str, what: str, said: str, holds: bool) -> dict[str, Any]:  # noqa: FBT001

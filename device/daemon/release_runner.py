@@ -1,5 +1,6 @@
-"""The composition's part of making parcels: links to the clips, the device's secret, what must not leave, and the
-process that does the work (device/release/).
+"""Starts the release process (device/release/) and gives it what it needs.
+
+That is: links to the clips, the key seed of this device, and the texts that must not leave.
 """
 
 import json
@@ -62,7 +63,7 @@ class ReleaseRunner:
         return RunningRelease(job.text(), folder / PARCEL)
 
     def sealed(self, folder: Path) -> Path:
-        """Return where a parcel lies that was made in a folder."""
+        """Return the path of the parcel that was made in a folder."""
         from device.release.job import PARCEL
 
         return folder / PARCEL
@@ -85,7 +86,7 @@ class ReleaseRunner:
             index.close()
 
     def _canaries(self) -> Iterator[str]:
-        """Yield what says whose doorbell this is."""
+        """Yield the texts that identify this doorbell."""
         config = self._daemon.config
         yield from (config.device.id, config.device.name, socket.gethostname())
         yield from (config.mqtt.host, config.mqtt.username or "")
@@ -129,7 +130,7 @@ class RunningRelease:
                 self._lines.append(json.loads(line))
 
     def poll(self) -> Progress | Made | Failed:
-        """Return how it is."""
+        """Return its progress."""
         if self._process.poll() is None or self._reader.is_alive():
             told = self._lines[-1] if self._lines else {}
             return Progress(
@@ -144,14 +145,14 @@ class RunningRelease:
         return Failed(why=str(told.get("failed", f"the process that seals ended with status {status}")))
 
     def stop(self) -> None:
-        """End it at once."""
+        """Kill it."""
         self._process.kill()
         self._process.wait(LAST_WORDS_S)
         self._reader.join(LAST_WORDS_S)
 
 
 def device_secret(path: Path) -> bytes:
-    """Return the secret that release keys are made of; made once. Raises OSError."""
+    """Return the secret that release keys are derived from; it is made once. Raises OSError."""
     with suppress(OSError):
         kept = path.read_bytes()
         if len(kept) == SECRET_BYTES:

@@ -30,7 +30,7 @@ from device.system.worker import Worker
 log = logging.getLogger(__name__)
 
 COVERED_US, COVERED_BYTES = 3_000_000, 4_000_000
-"""Of the live view: no more than a viewer needs to begin with."""
+"""Limits of the masked live view's buffer: enough for a viewer to start."""
 
 if TYPE_CHECKING:
     from device.consent_service.backup_worker import Clips
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from device.web.sockets import ListeningSockets
 
 RING_SLACK_US = 8_000_000
-"""What the ring keeps beyond the pre-roll, so that a slow disk costs no picture at once."""
+"""How much the ring buffer holds beyond the pre-roll, so that a slow disk does not lose pictures."""
 
 
 def _ring_us(config: Config) -> int:
@@ -122,26 +122,26 @@ class Daemon:
                 return GpioButton(self.config.button, inbox=self.inbox, clock=self.clock)
 
     def start_worker(self, name: str, work: Callable[[Worker], None], *, patience_s: float) -> Worker:
-        """Start a worker that the watchdog minds."""
+        """Start a worker thread that the watchdog monitors."""
         worker = Worker(name, work, inbox=self.inbox, patience_s=patience_s)
         self.loop.workers.append(worker)
         worker.start()
         return worker
 
     def open_mqtt(self) -> None:
-        """Start the link's thread, if there is to be one."""
+        """Start the MQTT thread, if MQTT is enabled."""
         if self.link:
             self._link_worker = self.start_worker("mqtt", self.link.run, patience_s=90)
 
     def close_mqtt(self, timeout_s: float = 1.5) -> None:
-        """End the link's thread; what it did not send is settled."""
+        """Stop the MQTT thread; presses that it did not send become late."""
         worker, self._link_worker = self._link_worker, None
         if worker:
-            self.loop.workers.remove(worker)  # it ends because it is told to
+            self.loop.workers.remove(worker)  # so the watchdog does not miss it
             worker.stop(timeout_s)
 
     def apply(self, sources: Sources) -> None:
-        """Take other settings (of `PAGE_KEYS`) without a restart; on the page's threads, one at a time."""
+        """Apply other settings (of `PAGE_KEYS`) without a restart; on the web server's threads, one at a time."""
         old, new = self.config, sources.config()
         changed = [key for key in PAGE_KEYS if sources.page.get(key) != self.sources.page.get(key)]
         self.sources, self.config = sources, new
@@ -152,7 +152,7 @@ class Daemon:
         if old.storage != new.storage:
             self.storage_messages.put(HoldStorage(storage=new.storage))
         if old.mqtt != new.mqtt:
-            # The new one stands before the old one goes, so that no press falls between them.
+            # The new publisher is there before the old one ends, so that no press is lost between them.
             before, self.link = self.link, self._new_link() if new.mqtt.enabled else None
             self.close_mqtt()
             if before:
@@ -166,27 +166,27 @@ class Daemon:
 
     @property
     def masks(self) -> "Masks":
-        """What nobody shall see; shared by all who decode."""
+        """The privacy masks, shared by everything that decodes."""
         if self._masks is None:
-            from device.media.masks import Masks  # loads OpenCV; the bell comes first
+            from device.media.masks import Masks  # loads OpenCV; the button must be live first
 
             self._masks = Masks([mask.points for mask in self.config.masks])
         return self._masks
 
     @property
     def covered_by_camera(self) -> bool:
-        """Whether the ring's pictures are masked already: drawn, or covered by the camera itself."""
+        """Whether the pictures in the ring buffer are masked already: drawn ones, or by the camera itself."""
         return self.config.camera.kind == "scene" or self.config.clips.masked_by == "camera"
 
     def snapshot(self) -> bytes:
-        """Return what the camera sees now as JPEG, masked. Raises CameraError."""
+        """Return the current picture as a masked JPEG. Raises CameraError."""
         from device.camera.snapshot import still
 
         return still(self._ring.since(self._ring.seq_at(self.clock.mono_us())).packets, self.masks)
 
     def open_store(self) -> Worker:
-        """Start the storage worker: it mends what a power cut left, then records."""
-        from device.store.storage_worker import StorageWorker  # loads PyAV; the bell comes first
+        """Start the storage worker: it repairs what a power cut left, then records."""
+        from device.store.storage_worker import StorageWorker  # loads PyAV; the button must be live first
         from device.store.thumbnails import Thumbnails
 
         storage_worker = StorageWorker(
@@ -204,7 +204,7 @@ class Daemon:
     def open_consent_service(
         self, footage: "ClipSource", release_backend: "ReleaseBackend", clips: "Clips"
     ) -> Worker:
-        """Start the consent service: it reads the ledger, then the spool."""
+        """Start the consent service, which reads the ledger and then the spool."""
         from device.consent_service.service import ConsentService  # loads NumPy and cryptography
 
         self.consent_service = ConsentService(
@@ -220,13 +220,13 @@ class Daemon:
         return self.start_worker("consent", self.consent_service.inbox_worker.run, patience_s=120)
 
     def open_releases(self) -> Worker:
-        """Start what carries an approval out, up to the spool."""
-        assert self.consent_service  # noqa: S101  (open_registrar comes first)
+        """Start the worker that makes approved releases."""
+        assert self.consent_service  # noqa: S101  (open_consent_service comes first)
         return self.start_worker("releases", self.consent_service.release_worker.run, patience_s=120)
 
     def open_backups(self) -> Worker:
-        """Start what sends sealed clips to the owner's own places, if there are some."""
-        assert self.consent_service  # noqa: S101  (open_registrar comes first)
+        """Start the worker that sends sealed clips to the owner's backup targets."""
+        assert self.consent_service  # noqa: S101  (open_consent_service comes first)
         return self.start_worker("backups", self.consent_service.backup_worker.run, patience_s=900)
 
     def open_camera(self) -> Worker:
@@ -253,7 +253,7 @@ class Daemon:
         return self.start_worker("camera", work, patience_s=60)
 
     def open_web(self, sockets: "ListeningSockets", backend: "Backend", keep: "Keep") -> Worker:
-        """Start the page's thread: the command socket, and the page."""
+        """Start the web server: the command socket and the page."""
         from device.web.server import WebServer  # loads FastAPI
 
         device = self.config.device
@@ -272,7 +272,7 @@ class Daemon:
         return self.start_worker("web", self.page.run, patience_s=30)
 
     def _feed(self) -> RingBuffer:
-        """Return what may be shown: the camera's own pictures, or covered ones if there are masks."""
+        """Return the buffer for the live view: the camera's pictures, or masked ones if there are masks."""
         if not self.masks or self.covered_by_camera:
             return self._ring
         if self._covered is None:

@@ -2,7 +2,7 @@
 
 The pin is used, not gpiozero's Button: the pin hands over each edge with the kernel's own time stamp
 (lgpio: CLOCK_MONOTONIC), and debounce is our own leading-edge rule. An exception in a callback would end
-lgpio's only notify thread and later presses would vanish without a word, so the callback lets none out.
+lgpio's only notify thread, and later presses would be lost unnoticed; so the callback catches all.
 """
 
 import logging
@@ -34,7 +34,7 @@ class GpioButton:
         self._rule = PressRule(bounce_us=config.bounce_ms * 1000)
 
     def open(self) -> None:
-        """Claim the line and listen. Raises ButtonError."""
+        """Claim the GPIO line and start to listen. Raises ButtonError."""
         gpio = self._config.gpio
         try:
             if self._factory is None:
@@ -83,7 +83,7 @@ class GpioButton:
         return self._rule.held_us(mono_us)
 
     def close(self) -> None:
-        """Let the line go."""
+        """Release the GPIO line."""
         if self._pin is not None:
             self._pin.when_changed = None
             self._pin.close()

@@ -1,4 +1,4 @@
-"""Home Assistant's device discovery: pure, from the configuration to one topic and one payload.
+"""Home Assistant's device discovery: one topic and one payload, made from the configuration.
 
 Source: Home Assistant's documentation of the MQTT integration, "Device discovery payload"; tried with
 2026.11. Unique ids never change; a feature that is off is sent with its platform alone, which removes it.
@@ -28,7 +28,7 @@ def discovery(
     components: dict[str, dict[str, Any]] = {
         "press": {
             "platform": "event",
-            "name": None,  # what the device is for: it has the device's own name
+            "name": None,  # the main entity takes the device's name
             "device_class": "doorbell",
             "event_types": [topics.RING],
             "state_topic": f"{root}/{topics.PRESS}",

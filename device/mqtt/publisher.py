@@ -39,12 +39,12 @@ PRESS_LIVE_US = 10_000_000
 MAX_PAYLOAD_BYTES = 256
 MAX_NOTICES = 50
 MAX_NAME, MAX_NAMES = 40, 16
-"""How much of what was refused is remembered until it is told."""
+"""How many refused names are counted until they are reported."""
 REFUSED_EVERY_US = 5_000_000
 STEP_S = 1.0
 FIRST_DELAY_S, MAX_DELAY_S = 1.0, 30.0
 STEADY_US = 10_000_000
-"""A connection that ends sooner does not shorten the next delay: two clients of one name end each other's."""
+"""A connection that ends sooner keeps the delay growing: two clients with the same id end each other's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class _Announcement:
 
 
 class MqttPublisher:
-    """Serves one broker for the whole life of the daemon."""
+    """Serves one broker until its worker is stopped."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class MqttPublisher:
         ask_log: Callable[[int | None, int], None],
         log_sent: Callable[[int], None],
     ) -> None:
-        """`discovery` is (topic, payload); for `ask_log` and `log_sent` see Replay."""
+        """`discovery` is (topic, payload); for `ask_log` and `log_sent` see LogReplay."""
         self._root = topics.root(config, device_id)
         self._config = config
         self._client_id = f"doorbelld-{device_id}"
@@ -115,7 +115,7 @@ class MqttPublisher:
             self._wake()
 
     def leave(self) -> None:
-        """Settle what nobody will send any more; called when the link's thread has ended."""
+        """Settle the presses that are left; called when the thread has ended."""
         self._miss_presses()
         self._inbox(LinkReport(mono_us=self._clock.mono_us(), state="off"))
         self._inbox(Fault(code="mqtt_down", active=False))
@@ -123,7 +123,7 @@ class MqttPublisher:
     def _wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)
 
-    # --- the link's thread ------------------------------------------------------------------------
+    # --- the publisher's thread ------------------------------------------------------------------------
 
     def run(self, worker: Worker) -> None:
         """Connect, serve, reconnect with a growing delay, until stopped."""
@@ -159,7 +159,7 @@ class MqttPublisher:
         )
 
     def _wait(self, worker: Worker, delay_s: float) -> None:
-        """Sleep, but settle presses at once: nobody is there to hear them."""
+        """Sleep, but settle presses at once: there is no connection for them."""
         until_us = self._clock.mono_us() + int(delay_s * 1e6)
         while not worker.stopping.is_set() and self._clock.mono_us() < until_us:
             worker.beat()
@@ -190,8 +190,8 @@ class MqttPublisher:
             self._inbox(PressSettled(press_id=press.press_id, delivered=False))
 
     def _serve(self, worker: Worker, protocol: MQTTProtocolVersion) -> None:
-        self._announced.clear()  # what had no PUBACK is told again
-        live: set[int] = set()  # press_ids handed over, no PUBACK yet
+        self._announced.clear()  # notices without a PUBACK are published again
+        live: set[int] = set()  # press_ids that were published and have no PUBACK yet
         session = BrokerConnection(
             self._config, self._client_id, f"{self._root}/{topics.AVAILABILITY}", protocol, self._take_input
         )
@@ -201,8 +201,8 @@ class MqttPublisher:
             session.connect([commands, *births])
             refuse_outside(self._config, session.peer())
             self._await_connack(worker, session)
-            # Home Assistant ignores a ring of an unavailable device: `online` goes first, and the link
-            # counts as up only when its PUBACK has come back.
+            # Home Assistant ignores a ring of an unavailable device: `online` goes first, and the
+            # connection counts as up only after its PUBACK.
             confirmed: list[bool] = []
             self._publish(
                 session, topics.AVAILABILITY, topics.ONLINE, retain=True, done=lambda: confirmed.append(True)
@@ -234,7 +234,7 @@ class MqttPublisher:
             self._miss_presses()
 
     def _is_old(self, worker: Worker) -> bool:
-        """Ask a broker that hangs on a full MQTT 5 CONNECT once more, with a bare one."""
+        """Try a bare MQTT 5 CONNECT on a broker that did not answer a full one; return whether it is an old broker."""
         probe = BrokerConnection(
             self._config,
             self._client_id,
@@ -332,7 +332,7 @@ class MqttPublisher:
             session.step(self._wake_fd, 0.1, self._clock.mono_us)
         session.close()
 
-    # --- what comes in: data, never trusted -------------------------------------------------------
+    # --- input: never trusted -------------------------------------------------------
 
     def _take_input(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001
         if topic == topics.birth_topic(self._config):
@@ -341,7 +341,7 @@ class MqttPublisher:
         name = topic.removeprefix(f"{self._root}/").removesuffix(topics.command_topic(""))
         now_us = self._clock.mono_us()
         if retained:
-            return self._refuse(name, "a retained message on a /set topic is not obeyed")
+            return self._refuse(name, "retained messages on /set topics are ignored")
         if len(payload) > MAX_PAYLOAD_BYTES:
             return self._refuse(name, f"more than {MAX_PAYLOAD_BYTES} bytes")
         if not self._input_rate.take(now_us):
