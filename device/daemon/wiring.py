@@ -195,7 +195,7 @@ class Daemon:
             inbox=self.inbox,
             clock=self.clock,
             storage=self.config.storage,
-            orders=self.storage_messages,
+            messages=self.storage_messages,
             log_grew=lambda: self.link.replay.grew() if self.link else None,
             thumbnails=Thumbnails(self.layout, self.masks),
         )

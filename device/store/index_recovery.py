@@ -1,7 +1,7 @@
 """Opens the clip index, and replaces it when it is damaged.
 
-The files hold all that the index does but the stars. A damaged index is put aside, never deleted; the stars that it
-can still tell are set again once the clips have rows. `reconcile.py` then finds the clips.
+The files hold everything in the index except the stars. A damaged index is put aside, never deleted. `reconcile.py`
+adds the clips to the new one, and then the stars that could still be read are set again.
 """
 
 import logging
@@ -16,7 +16,7 @@ from device.system.clock import Clock
 log = logging.getLogger(__name__)
 
 REBUILD_AGAIN_US = 60_000_000
-"""A card that damages each new index is not given one after another."""
+"""Minimum interval between two replacements: the card may damage each new index."""
 
 
 class IndexRecovery:
@@ -44,7 +44,7 @@ class IndexRecovery:
         return index
 
     def rebuild(self, damaged: Index, error: sqlite3.Error) -> Index:
-        """Return an empty index in place of one whose damage was met at work.
+        """Return an empty index in place of one that turned out to be damaged.
 
         Raises `error` if it is no damage, or if an index was replaced less than a minute ago.
         """
@@ -56,7 +56,7 @@ class IndexRecovery:
         return self._new_index(error)
 
     def restore_stars(self, index: Index) -> None:
-        """Set the stars that a damaged index could still tell, now that its clips have rows again."""
+        """Set the stars that were read from a damaged index, once its clips have rows again."""
         for clip_id in tuple(self._stars):
             index.protect(clip_id, on=True)
             self._stars.remove(clip_id)

@@ -1,4 +1,4 @@
-"""A copy of a clip with the privacy masks burnt in: the video encoded anew, the sound as it is."""
+"""Copies a clip with the privacy masks burnt in: the video is encoded again, the sound copied."""
 
 import glob
 import hashlib
@@ -18,13 +18,13 @@ from device.motion.zones import Points
 from device.store.ffmpeg_errors import plain_errors
 
 CRF = 20
-"""x264's quality; 20 is hard to tell from the source."""
+"""x264's quality; 20 can hardly be told from the source."""
 
 
 def masked_copy(source: Path, target: Path, masks: Masks) -> None:
     """Write `target` (an MP4 that can be played while it is copied) from `source`, masked in every picture.
 
-    Times stay as they are. Raises OSError or ValueError; then `target` is not whole.
+    Time stamps stay the same. Raises OSError or ValueError; `target` is incomplete then.
     """
     with plain_errors():
         _copy(source, target, masks)
@@ -64,11 +64,11 @@ def _copy(source: Path, target: Path, masks: Masks) -> None:
 
 
 MAX_COPIES = 3
-"""Masked copies that stay for a while, so that a player can seek."""
+"""Maximum number of masked copies; they stay so that a player can seek."""
 
 
 class MaskedCopies:
-    """The newest clips that the page showed masked; a cache, made where somebody waits for it."""
+    """A cache of masked copies for the page, made on the thread that asks."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

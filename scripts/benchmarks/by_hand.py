@@ -47,6 +47,6 @@ def storage_worker(
         storage=StorageConfig.model_construct(
             limit_bytes=limit_bytes, longest_age_days=3650, reserve_bytes=reserve_bytes, log_rows=log_rows
         ),
-        orders=orders,
+        messages=orders,
         log_grew=lambda: None,
     )

@@ -113,7 +113,7 @@ def recorded(url: Path, state: Path) -> list[Path]:
     ring = RingBuffer(keep_us=60_000_000, limit_bytes=16_000_000)
     storage_worker = StorageWorker(
         layout=Layout(state), ring=ring, inbox=facts.append, clock=CLOCK, storage=StorageConfig(),
-        orders=orders, log_grew=lambda: None,
+        messages=orders, log_grew=lambda: None,
     )  # fmt: skip
     assert storage_worker.open(lambda: None)
     event_id = "01KA0000000000000000000001"

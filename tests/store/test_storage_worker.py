@@ -57,7 +57,7 @@ def make(layout: Layout) -> Make:
         )
         one = storage_worker.StorageWorker(
             layout=layout, ring=RingBuffer(keep_us=1, limit_bytes=1), inbox=lambda _fact: None, clock=SystemClock(),
-            storage=storage, orders=orders, log_grew=lambda: None,
+            storage=storage, messages=orders, log_grew=lambda: None,
         )  # fmt: skip
         return one, orders
 
