@@ -62,7 +62,7 @@ def _configure(
 
 
 class SoftwareEncoder:
-    """Live pictures to H.264, masked: for the drawn porch and for webcams that cannot encode."""
+    """Live pictures to H.264, masked: for the simulated camera and for webcams that cannot encode."""
 
     def __init__(
         self, video: VideoFormat, *, fps: float, bitrate_kbps: int, keyframe_every_s: float, masks: Masks
