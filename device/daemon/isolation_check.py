@@ -74,14 +74,14 @@ class IsolationCheck:
         question = {"nonce": nonce, "paths": [str(path) for path in paths], "ports": ports}
         try:
             write_small(folder / "out", DOCTOR, json.dumps(question).encode())
-            told = _answer(folder / "in", nonce)
+            answer = _answer(folder / "in", nonce)
         except OSError as error:
             raise CommandError(f"{error.filename or folder}: {error.strerror}; is there a spool?") from error
-        if told is None:
+        if answer is None:
             return [_row("courier", "everything", "it does not answer: is it running?", holds=False)]
         return [
             _row("courier", row["what"], row["said"], holds=row["said"] not in ("read", "connected"))
-            for row in told
+            for row in answer
         ]
 
 
@@ -91,10 +91,11 @@ def _answer(folder: Path, nonce: str) -> list[dict[str, str]] | None:
     while time.monotonic() < until_s:
         try:
             content = read_small(folder, DOCTOR)
-            told = json.loads(content) if content else {}
-            if told.get("nonce") == nonce:
+            answer = json.loads(content) if content else {}
+            if answer.get("nonce") == nonce:
                 return [
-                    {"what": str(row["what"])[:400], "said": str(row["said"])[:100]} for row in told["tried"]
+                    {"what": str(row["what"])[:400], "said": str(row["said"])[:100]}
+                    for row in answer["tried"]
                 ]
         except (Unreadable, ValueError, KeyError, TypeError, AttributeError):
             pass  # not there or not whole yet: read again until the time is over

@@ -47,10 +47,10 @@ class ReleaseRunner:
 
         clips = self._link(folder, offer)
         needed = 4 * sum(clips) + SPARE_BYTES
-        told = os.statvfs(folder)
-        if told.f_bavail * told.f_frsize < needed:
+        disk = os.statvfs(folder)
+        if disk.f_bavail * disk.f_frsize < needed:
             raise CommandError(f"the card has no room: {needed // 1_000_000} MB are needed for a while")
-        place = self._daemon.config.neighbourhood
+        home = self._daemon.config.neighbourhood
         job = Job(
             folder=folder,
             offer=offer,
@@ -58,7 +58,7 @@ class ReleaseRunner:
             seed=release_seed(device_secret(self._daemon.layout.release_secret), offer["request"]),
             version=__version__,
             canaries=list(dict.fromkeys(self._canaries())),
-            place=(place.latitude, place.longitude) if place.enabled else None,
+            place=(home.latitude, home.longitude) if home.enabled else None,
         )
         return RunningRelease(job.text(), folder / PARCEL)
 
@@ -95,10 +95,10 @@ class ReleaseRunner:
                 yield path.read_text().strip("\0\n ")
         for address in Path("/sys/class/net").glob("*/address"):
             with suppress(OSError):
-                told = address.read_text().strip()
-                if told.strip("0:"):
-                    yield told
-                    yield told.replace(":", "")
+                mac = address.read_text().strip()
+                if mac.strip("0:"):
+                    yield mac
+                    yield mac.replace(":", "")
 
 
 class RunningRelease:
@@ -132,17 +132,17 @@ class RunningRelease:
     def poll(self) -> Progress | Made | Failed:
         """Return its progress."""
         if self._process.poll() is None or self._reader.is_alive():
-            told = self._lines[-1] if self._lines else {}
+            line = self._lines[-1] if self._lines else {}
             return Progress(
-                stage=str(told.get("stage", "beginning")),
-                part=float(told.get("part", 0.0)),
-                hot=bool(told.get("hot", False)),
+                stage=str(line.get("stage", "beginning")),
+                part=float(line.get("part", 0.0)),
+                hot=bool(line.get("hot", False)),
             )
-        told = self._lines[-1] if self._lines else {}
-        if "parcel" in told and not self._process.returncode:
-            return Made(parcel=told["parcel"], path=self._parcel)
+        line = self._lines[-1] if self._lines else {}
+        if "parcel" in line and not self._process.returncode:
+            return Made(parcel=line["parcel"], path=self._parcel)
         status = self._process.returncode
-        return Failed(why=str(told.get("failed", f"the process that seals ended with status {status}")))
+        return Failed(why=str(line.get("failed", f"the process that seals ended with status {status}")))
 
     def stop(self) -> None:
         """Kill it."""

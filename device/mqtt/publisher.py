@@ -116,7 +116,7 @@ class MqttPublisher:
 
     def leave(self) -> None:
         """Settle the presses that are left; called when the thread has ended."""
-        self._miss_presses()
+        self._settle_presses()
         self._inbox(LinkReport(mono_us=self._clock.mono_us(), state="off"))
         self._inbox(Fault(code="mqtt_down", active=False))
 
@@ -163,12 +163,12 @@ class MqttPublisher:
         until_us = self._clock.mono_us() + int(delay_s * 1e6)
         while not worker.stopping.is_set() and self._clock.mono_us() < until_us:
             worker.beat()
-            self._miss_presses()
+            self._settle_presses()
             worker.stopping.wait(0.1)
 
     def _lost(self, reason: str) -> None:
         self._up = False
-        self._miss_presses()
+        self._settle_presses()
         self._report("down", text=reason)
 
     def _report(self, state: Any, *, protocol: str = "", text: str = "") -> None:
@@ -181,7 +181,7 @@ class MqttPublisher:
         remedy = "is the broker running, and are mqtt.host and mqtt.port right?" if down else ""
         self._inbox(Fault(code="mqtt_down", active=down, text=text, remedy=remedy))
 
-    def _miss_presses(self) -> None:
+    def _settle_presses(self) -> None:
         while True:
             try:
                 press = self._presses.get_nowait()
@@ -209,17 +209,17 @@ class MqttPublisher:
             )
             while not confirmed:
                 self._step(worker, session)
-                self._miss_presses()
+                self._settle_presses()
             self._up, self._up_us = True, self._clock.mono_us()
             self._report("up", protocol="5" if protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1")
-            self._introduce(session)
+            self._publish_retained(session)
             self.replay.begin()
             publish_log = self._publish_log(session)
             while not worker.stopping.is_set():
-                self._hand_over(session, live)
+                self._publish_pending(session, live)
                 self.replay.pump(publish_log)
                 self._step(worker, session)
-            self._say_goodbye(session, live)
+            self._close(session, live)
         finally:
             for press_id in live:
                 self._inbox(PressSettled(press_id=press_id, delivered=False))
@@ -231,7 +231,7 @@ class MqttPublisher:
             if self._clock.mono_us() > deadline_us or worker.stopping.is_set():
                 raise NoAnswer("the broker does not answer CONNECT")
             self._step(worker, session)
-            self._miss_presses()
+            self._settle_presses()
 
     def _is_old(self, worker: Worker) -> bool:
         """Try a bare MQTT 5 CONNECT on a broker that did not answer a full one; return whether it is an old broker."""
@@ -259,10 +259,10 @@ class MqttPublisher:
         session.step(self._wake_fd, STEP_S, self._clock.mono_us)
         with suppress(BlockingIOError):
             os.eventfd_read(self._wake_fd)
-        self._tell_refused()
+        self._report_refused()
         if self._birth and self._up:
             self._birth = False
-            self._introduce(session)
+            self._publish_retained(session)
 
     def _publish(
         self, session: BrokerConnection, subtopic: str, payload: str | bytes, **options: Any
@@ -270,7 +270,7 @@ class MqttPublisher:
         topic = f"{self._root}/{subtopic}"
         session.publish(topic, payload, now_us=self._clock.mono_us(), **options)
 
-    def _introduce(self, session: BrokerConnection) -> None:
+    def _publish_retained(self, session: BrokerConnection) -> None:
         if self._discovery:
             topic, payload = self._discovery
             session.publish(topic, payload, now_us=self._clock.mono_us(), retain=True)
@@ -278,7 +278,7 @@ class MqttPublisher:
         for subtopic, payload in list(self._retained.items()):
             self._publish(session, subtopic, payload, retain=True)
 
-    def _hand_over(self, session: BrokerConnection, live: set[int]) -> None:
+    def _publish_pending(self, session: BrokerConnection, live: set[int]) -> None:
         while not self._presses.empty():
             press = self._presses.get_nowait()
             now_us = self._clock.mono_us()
@@ -290,12 +290,12 @@ class MqttPublisher:
                 session, topics.PRESS, topics.press_payload(press), expiry_s=PRESS_LIVE_US // 1_000_000,
                 done=self._delivered(live, press.press_id),
             )  # fmt: skip
-        self._hand_over_notices(session)
+        self._publish_notices(session)
         while not self._changed.empty():
             subtopic = self._changed.get_nowait()
             self._publish(session, subtopic, self._retained[subtopic], retain=True)
 
-    def _hand_over_notices(self, session: BrokerConnection) -> None:
+    def _publish_notices(self, session: BrokerConnection) -> None:
         now_s = self._clock.wall_us() // 1_000_000
         for notice in list(self._notices.values()):
             if notice.expires_s <= now_s:
@@ -304,10 +304,10 @@ class MqttPublisher:
                 self._announced.add(notice.id)
                 self._publish(
                     session, topics.NOTICES, notice.payload, expiry_s=notice.expires_s - now_s,
-                    done=self._told(notice.id),
+                    done=self._acknowledged(notice.id),
                 )  # fmt: skip
 
-    def _told(self, notice_id: str) -> Callable[[], None]:
+    def _acknowledged(self, notice_id: str) -> Callable[[], None]:
         def done() -> None:
             self._notices.pop(notice_id, None)
 
@@ -324,8 +324,8 @@ class MqttPublisher:
     def _publish_log(self, session: BrokerConnection) -> Callable[[str, Callable[[], None]], None]:
         return lambda text, done: self._publish(session, topics.LOG, text, done=done)
 
-    def _say_goodbye(self, session: BrokerConnection, live: set[int]) -> None:
-        self._hand_over(session, live)
+    def _close(self, session: BrokerConnection, live: set[int]) -> None:
+        self._publish_pending(session, live)
         self._publish(session, topics.AVAILABILITY, topics.OFFLINE, retain=True)
         until_us = self._clock.mono_us() + 1_000_000
         while session.unacknowledged and self._clock.mono_us() < until_us:
@@ -364,7 +364,7 @@ class MqttPublisher:
             _, count = self._refused.get(where, ("", 0))
             self._refused[where] = (reason, count + 1)
 
-    def _tell_refused(self) -> None:
+    def _report_refused(self) -> None:
         now_us = self._clock.mono_us()
         if not self._refused or now_us - self._refused_us < REFUSED_EVERY_US:
             return

@@ -26,7 +26,7 @@ HOME_NETWORKS = [
 def addresses(host: str, port: int) -> list[str]:
     """Return every address that a name resolves to now, each once. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(each[4][0]) for each in found))
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def home_addresses() -> list[str]:
