@@ -1,4 +1,4 @@
-"""Asks the episode rule when a clip opens and closes, and commands it, unless privacy is on."""
+"""Opens and closes clips as the episode rule says, unless privacy is on."""
 
 from collections.abc import Sequence
 
@@ -20,14 +20,14 @@ class ClipCommands:
         self.configure(config)
 
     def configure(self, config: ClipsConfig) -> None:
-        """Take other lengths; they count for the clip that is open, too."""
+        """Take other lengths, which also apply to the open clip."""
         self._episodes.pre_roll_us = int(config.pre_roll_s * 1e6)
         self._episodes.post_roll_us = int(config.post_roll_s * 1e6)
         self._episodes.longest_us = int(config.longest_s * 1e6)
 
     @property
     def event_id(self) -> str | None:
-        """The visit that is going on, if any."""
+        """The id of the open visit, if any."""
         return self._episodes.event_id
 
     @property
@@ -40,7 +40,7 @@ class ClipCommands:
         return self._episodes.trigger(cause, mono_us=at.mono_us, new_event_id=new_ulid(at.wall_us))
 
     def still(self, *, last_us: int) -> None:
-        """Motion has ended; the last was at `last_us`."""
+        """Motion has ended; `last_us` is the last moment with motion."""
         self._episodes.still(last_us=last_us)
 
     def tick(self, mono_us: int) -> None:

@@ -17,26 +17,26 @@ from device.system.clock import Stamp, rfc3339
 
 
 class CommandRouter:
-    """A CommandSink. `link` returns the MQTT publisher, None while MQTT is off."""
+    """A CommandSink. `publisher` returns the MQTT publisher, None while MQTT is off."""
 
     def __init__(
         self,
         *,
         storage_worker: "queue.SimpleQueue[StorageMessage]",
-        link: Callable[[], MqttPublisher | None],
+        publisher: Callable[[], MqttPublisher | None],
         chime: Chime,
         tell_page: Callable[[dict[str, Any]], None],
     ) -> None:
         self._storage_worker = storage_worker
         self._tell_page = tell_page
-        self._link = link
+        self._publisher = publisher
         self._chime = chime
 
     def publish_press(self, press: PressEvent) -> None:
         """Hand a press to MQTT; without MQTT it is late at once."""
-        link = self._link()
-        if link:
-            link.press(press)
+        publisher = self._publisher()
+        if publisher:
+            publisher.press(press)
         else:
             self.settle(press.press_id, late=True)
 
@@ -63,15 +63,15 @@ class CommandRouter:
 
     def publish_notice(self, notice: dict[str, Any], *, announce: bool) -> None:
         """Show a notice on the open pages, and publish it over MQTT if it is to be announced."""
-        link = self._link()
-        if link and announce:
-            link.announce(notice)
+        publisher = self._publisher()
+        if publisher and announce:
+            publisher.announce(notice)
         self._tell_page({"kind": "notice_heard", "notice": notice, "announce": announce})
 
     def _retain(self, topic: str, payload: str) -> None:
-        link = self._link()
-        if link:
-            link.retain(topic, payload)
+        publisher = self._publisher()
+        if publisher:
+            publisher.retain(topic, payload)
 
     def ring(self) -> None:
         """Ring the chime."""

@@ -55,12 +55,12 @@ AFTER_PRESS_S = 0.001
 """At a press the controller lets MQTT and chime run before it wakes storage and log: one Python thread runs at a
 time, and this takes a fifth off the median until a subscriber has the press (docs/performance.md)."""
 LOUD_SEVERITIES = ("extreme", "severe")
-"""Notices that quiet hours let through; the words are CAP 1.2's in lower case."""
+"""Severities that are announced in quiet hours too; the words are CAP 1.2's in lower case."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Controller:
-    """Takes facts and the time. Of the inbox it only reports the length; MainLoop reads it."""
+    """Takes facts and the time. MainLoop reads the inbox; the controller only reports its length."""
 
     config: Config
     clock: Clock
@@ -78,7 +78,7 @@ class Controller:
         self._device_state = DeviceState(started_us=self.clock.mono_us())
 
     def open(self) -> None:
-        """Publish the beginning; called once the button is live."""
+        """Publish settings and motion, and log the start; called once the button is live."""
         self._device_state.ready = True
         self.sink.publish_settings(self.settings)
         self.sink.publish_motion(moving=False)
@@ -91,7 +91,7 @@ class Controller:
         self.sink.publish_motion(moving=False)
 
     def stopped(self) -> None:
-        """Log the end: nothing comes after it."""
+        """Log the end; nothing is logged after it."""
         self._note("stopped", {})
 
     # --- facts ------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class Controller:
                 self._device_state.button = fact
             case LinkReport():
                 self._device_state.link = fact
-                self._published_us = None  # a new connection begins with the state as it is now
+                self._published_us = None  # a new connection gets the current state
             case StoreReport():
                 self._store_reported(fact)
             case Fault():
@@ -176,7 +176,7 @@ class Controller:
             press.reply(_answer(event))
 
     def _clip_asked(self, asked: ClipAsked) -> None:
-        """Record, or give the reason: whoever asks for a clip hears of it if there is none."""
+        """Record a clip now, or log and answer why that is impossible."""
         refused = no_clip_reason(self._device_state.camera, privacy=self.settings.privacy)
         joined = self._clips.event_id is not None
         if refused:
@@ -211,7 +211,7 @@ class Controller:
         self._note("motion_ended", log_fields.motion_ended(fact), event_id=event_id, mono_us=fact.mono_us)
 
     def _notice_heard(self, fact: NoticeHeard) -> None:
-        """Announce it; in quiet hours what is not severe stays on the page and waits for the morning."""
+        """Announce it; in quiet hours a notice that is not severe is only shown on the page."""
         announce = fact.notice["severity"] in LOUD_SEVERITIES or not self._is_quiet(self.clock.wall_us())
         self.sink.publish_notice(fact.notice, announce=announce)
         self._note("notice", log_fields.notice(fact.notice, announced=announce), mono_us=fact.mono_us)
@@ -261,7 +261,7 @@ class Controller:
         if settings == self.settings:
             return
         if settings.privacy != self.settings.privacy:
-            # Also when it ends: what was triggered meanwhile was not recorded, and must not count as open.
+            # Also at its end: what was triggered meanwhile was not recorded, and must not count as open.
             self._clips.stop(asked.mono_us)
             self._clips.privacy = settings.privacy
         self.settings = settings
@@ -273,7 +273,7 @@ class Controller:
     def _config_changed(self, fact: ConfigChanged) -> None:
         self.config = fact.config
         self._clips.configure(fact.config.clips)
-        # A link that was made anew knows nothing of what is retained.
+        # A new MQTT publisher has no retained topics yet.
         self.sink.publish_settings(self.settings)
         self.sink.publish_motion(moving=self._device_state.moving)
         self._published_us = None
@@ -300,7 +300,7 @@ class Controller:
     # --- time -------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Take the time: close clips, look for faults, publish the state."""
+        """Do what is due by time: close clips, check for faults, publish the state."""
         now_us = self.clock.mono_us()
         self._clips.tick(now_us)
         if self.button and now_us - self._button_checked_us >= BUTTON_CHECK_EVERY_US:
@@ -325,7 +325,7 @@ class Controller:
         return self.config.motion.enabled and self.settings.motion_enabled
 
     def status(self) -> dict[str, Any]:
-        """Return what `doorbell status --json` shows (the composition adds what only it knows)."""
+        """Return what `doorbell status --json` shows (api_backend.py adds the rest)."""
         quiet_until_us = self.settings.quiet_until_us
         return {
             **status(self._device_state, self.config, self.clock),
@@ -338,7 +338,7 @@ class Controller:
 
 
 def _answer(press: PressEvent) -> dict[str, Any]:
-    """Return what `doorbell ring` is answered."""
+    """Return the answer for `doorbell ring`."""
     return {
         "event_type": "ring",
         "event_id": press.event_id,

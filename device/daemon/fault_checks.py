@@ -1,4 +1,4 @@
-"""The faults that the controller finds by itself, in a report or by the time that has passed.
+"""Detects faults in reports, and by the time that has passed.
 
 Pure functions: they are handed the time. Each returns its fault active or inactive, so a fault also clears here.
 """
@@ -27,7 +27,7 @@ def of_camera(report: CameraReport) -> list[Fault]:
     """Return `camera_down`; nothing while the camera is opening, which neither raises nor clears it."""
     if report.state == "opening":
         return []
-    remedy = "it is tried again by itself, and the bell works without it"
+    remedy = "it is opened again automatically; the bell works without it"
     return [Fault(code="camera_down", active=report.state == "down", text=report.text, remedy=remedy)]
 
 
@@ -41,8 +41,8 @@ def camera_stalled(camera: CameraReport | None, now_us: int) -> Fault:
     return Fault(
         code="camera_stalled",
         active=since_us is not None and now_us - since_us > patience_us,
-        text=f"no picture for {patience_us // 1_000_000} s, and the camera says nothing",
-        remedy="it is opened again by itself; if that does not help, see its power and its network",
+        text=f"no picture for {patience_us // 1_000_000} s, and no error from the camera",
+        remedy="it is opened again automatically; if that does not help, check its power and its network",
     )
 
 
@@ -51,7 +51,7 @@ def power_weak(report: StoreReport) -> Fault:
     return Fault(
         code="power_weak",
         active="under_voltage" in (report.throttling or ()),
-        text="the board's supply voltage is too low: it slows down, and a card may be damaged",
+        text="the board's supply voltage is too low: the board slows down, and the card may be damaged",
         remedy="use the board's own power supply and a short, thick cable",
     )
 
@@ -61,13 +61,13 @@ def of_button(button: ButtonLine, now_us: int, stuck_s: float) -> tuple[Fault, F
     deaf = Fault(
         code="button_deaf",
         active=not button.healthy(),
-        text="the button's thread is gone: presses would not be heard",
+        text="the button's thread has ended: presses are not detected",
         remedy="restart doorbelld",
     )
     stuck = Fault(
         code="button_stuck",
         active=button.held_us(now_us) > stuck_s * 1e6,
         text=f"the button has been down for more than {stuck_s:g} s: nobody can ring",
-        remedy="free it; if it is not touched, look for water or ice in it, and for a wire to ground",
+        remedy="free it; if nobody holds it, look for water or ice in it, and for a wire that touches ground",
     )
     return deaf, stuck

@@ -32,10 +32,10 @@ class IsolationCheck:
 
     def tried(self) -> dict[str, Any]:
         """Return each attempt of both sides, its result, and whether the isolation holds."""
-        rows = [*self._from_the_house(), *self._from_the_courier()]
+        rows = [*self._from_daemon(), *self._from_courier()]
         return {"holds": bool(rows) and all(row["holds"] for row in rows), "tried": rows}
 
-    def _from_the_house(self) -> list[dict[str, Any]]:
+    def _from_daemon(self) -> list[dict[str, Any]]:
         rows = []
         for host, port in self._targets():
             try:
@@ -58,7 +58,7 @@ class IsolationCheck:
                 wanted.append((str(parts.hostname), parts.port or HTTPS_PORT))
         return list(dict.fromkeys(wanted))[:MAX_TARGETS]
 
-    def _from_the_courier(self) -> list[dict[str, Any]]:
+    def _from_courier(self) -> list[dict[str, Any]]:
         config = self._daemon.config
         state = config.device.state_dir
         paths = [

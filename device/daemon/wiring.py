@@ -63,8 +63,8 @@ class Daemon:
         self.page: WebServer | None = None
         self.consent_service: ConsentService | None = None
         self.storage_messages: queue.SimpleQueue[StorageMessage] = queue.SimpleQueue()
-        self.link = self._new_link() if config.mqtt.enabled else None
-        self._link_worker: Worker | None = None
+        self.publisher = self._new_publisher() if config.mqtt.enabled else None
+        self._mqtt_worker: Worker | None = None
         self._masks: Masks | None = None
         self._covered: RingBuffer | None = None
         chime: Chime = SimulatedChime() if config.chime.kind == "simulated" else NoChime()
@@ -73,7 +73,7 @@ class Daemon:
             clock=clock,
             sink=CommandRouter(
                 storage_worker=self.storage_messages,
-                link=lambda: self.link,
+                publisher=lambda: self.publisher,
                 chime=chime,
                 tell_page=lambda fact: self.page.events.tell(fact) if self.page else None,
             ),
@@ -93,7 +93,7 @@ class Daemon:
         )
         self.button = self._button()
 
-    def _new_link(self) -> MqttPublisher:
+    def _new_publisher(self) -> MqttPublisher:
         device = self.config.device
         return MqttPublisher(
             self.config.mqtt,
@@ -107,8 +107,8 @@ class Daemon:
 
     def _ask_log(self, after_seq: int | None, limit: int) -> None:
         def reply(acked_seq: int | None, rows: list[tuple[int, str]]) -> None:
-            if self.link:
-                self.link.replay.page(LogPage(after_seq=after_seq, acked_seq=acked_seq, rows=rows))
+            if self.publisher:
+                self.publisher.replay.page(LogPage(after_seq=after_seq, acked_seq=acked_seq, rows=rows))
 
         self.storage_messages.put(ReadLog(after_seq=after_seq, limit=limit, reply=reply))
 
@@ -130,12 +130,12 @@ class Daemon:
 
     def open_mqtt(self) -> None:
         """Start the MQTT thread, if MQTT is enabled."""
-        if self.link:
-            self._link_worker = self.start_worker("mqtt", self.link.run, patience_s=90)
+        if self.publisher:
+            self._mqtt_worker = self.start_worker("mqtt", self.publisher.run, patience_s=90)
 
     def close_mqtt(self, timeout_s: float = 1.5) -> None:
         """Stop the MQTT thread; presses that it did not send become late."""
-        worker, self._link_worker = self._link_worker, None
+        worker, self._mqtt_worker = self._mqtt_worker, None
         if worker:
             self.loop.workers.remove(worker)  # so the watchdog does not miss it
             worker.stop(timeout_s)
@@ -153,7 +153,7 @@ class Daemon:
             self.storage_messages.put(HoldStorage(storage=new.storage))
         if old.mqtt != new.mqtt:
             # The new publisher is there before the old one ends, so that no press is lost between them.
-            before, self.link = self.link, self._new_link() if new.mqtt.enabled else None
+            before, self.publisher = self.publisher, self._new_publisher() if new.mqtt.enabled else None
             self.close_mqtt()
             if before:
                 before.leave()
@@ -196,7 +196,7 @@ class Daemon:
             clock=self.clock,
             storage=self.config.storage,
             messages=self.storage_messages,
-            log_grew=lambda: self.link.replay.grew() if self.link else None,
+            log_grew=lambda: self.publisher.replay.grew() if self.publisher else None,
             thumbnails=Thumbnails(self.layout, self.masks),
         )
         return self.start_worker("storage", storage_worker.run, patience_s=120)

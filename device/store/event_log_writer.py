@@ -71,7 +71,7 @@ class EventLogWriter:
             event_log.go_on_above(seq)
             numbers = f"a new one goes on at {seq + 1}"
         text = f"the log was damaged ({error}) and is put aside as {aside.name}; {numbers}"
-        remedy = "keep that file if you need it; see the card's health (dmesg)"
+        remedy = "keep that file if you need it; check the card's health (dmesg)"
         self._faults.begin("log_damaged", text, remedy)
         return event_log
 
@@ -110,7 +110,7 @@ class EventLogWriter:
         try:
             self._event_log.write(self._unwritten, self._settled, self._acked_seq)
         except sqlite3.Error as error:
-            self._faults.begin("log_failed", f"the log cannot be written: {error}", "see free space")
+            self._faults.begin("log_failed", f"the log cannot be written: {error}", "check the free space")
             if is_damaged(error):
                 self._replace(error)
             return False  # The queue is kept and written again in the next step.

@@ -97,7 +97,7 @@ def adopt(path: Path, index: Index, quarantine: Path) -> Repair:
     final = path.with_name(path.name.removesuffix(PART))
     name = ClipName.parse(final.name)
     if name is None or (path != final and final.exists()):
-        return _put_aside(path, quarantine, "no clip of this house has such a name")
+        return _put_aside(path, quarantine, "its name is not a clip's")
     if path.stat().st_size > MAX_HOLES * max(disk_bytes(path), 4096):
         return _put_aside(path, quarantine, "it is nearly all holes, which no clip has", name.clip_id)
     # After a power cut the last fragments may only look complete; those before them are good.

@@ -53,7 +53,7 @@ THUMBNAIL_STEP_S = 0.05
 REPORT_EVERY_US = 5_000_000
 OPEN_AGAIN_US = 10_000_000
 LAST_ROWS_US, LAST_ROWS_STEP_S = 300_000, 0.05
-STORAGE_REMEDY = "see free space and the card's health (dmesg); the bell rings without it"
+STORAGE_REMEDY = "check the free space and the card's health (dmesg); the bell works without it"
 
 
 class StorageWorker:
@@ -357,7 +357,7 @@ class StorageWorker:
         if stuck_bytes:
             text = f"{stuck_bytes} bytes over the limit, and no clip may be deleted"
             self._faults.begin(
-                "storage_full", text, "see what else fills the disk, or raise storage.limit_bytes"
+                "storage_full", text, "check what else fills the disk, or raise storage.limit_bytes"
             )
         else:
             self._faults.end("storage_full")

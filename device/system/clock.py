@@ -20,7 +20,7 @@ _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 
 
 class Clock(Protocol):
-    """What the house asks of time; tests hand in one that they move themselves."""
+    """The daemon's clocks; tests pass one that they move themselves."""
 
     def mono_us(self) -> int:
         """CLOCK_MONOTONIC in microseconds; never goes back."""
