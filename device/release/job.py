@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-RelativePolygon = Sequence[Sequence[float]]
+Points = Sequence[Sequence[float]]
 """Corners of a polygon, relative to the picture."""
 PARCEL = "parcel.age"
 """The sealed parcel, in the job's folder: all that is left there of a release that went well."""
@@ -28,7 +28,7 @@ class Job:
     """Latitude and longitude, which are looked for like the canaries."""
 
     @property
-    def masks(self) -> list[RelativePolygon]:
+    def masks(self) -> list[Points]:
         """The privacy masks in relative coordinates."""
         return [_points(mask) for mask in self.offer["masks"]]
 
@@ -65,10 +65,10 @@ class Job:
         )
 
 
-def blurs_of(clip: Mapping[str, Any]) -> list[RelativePolygon]:
+def blurs_of(clip: Mapping[str, Any]) -> list[Points]:
     """Return what the owner blurs in a clip, in relative coordinates."""
     return [_points(shape) for shape in clip["blur"]]
 
 
-def _points(corners: Sequence[Sequence[int]]) -> RelativePolygon:
+def _points(corners: Sequence[Sequence[int]]) -> Points:
     return [(x / 1e6, y / 1e6) for x, y in corners]

@@ -59,7 +59,7 @@ def raw_of(x: str) -> bytes:
 
 def verified(content: bytes) -> dict[str, Any]:
     """Return what a manifest says, if the key in it has signed it. Raises BadManifest."""
-    if len(content) > MAX_BYTES or content.count(b".") != 2 or not content.isascii():
+    if len(content) > MAX_BYTES or content.count(b".") != len("..") or not content.isascii():
         raise BadManifest("the manifest is not in the compact form of a signed text (JWS)")
     what, _, signature = content.rpartition(b".")
     head, _, body = what.partition(b".")

@@ -28,7 +28,6 @@ from device.store.messages import NewFact
 from device.system.ulid import new_ulid
 from scripts.benchmarks import rig
 from scripts.benchmarks.press import SPACING_S, subscriber
-from server.dev_processes import free_port
 
 TRIES = 100
 TITLE = "page: Chromium and daemon on one machine"
@@ -70,7 +69,6 @@ PLAYS = """() => {
 }"""
 VIEWER = """
 import sys, time
-from server.dev_processes import free_port
 from websockets.sync.client import connect
 with connect(sys.argv[1], origin=sys.argv[2], additional_headers={"Cookie": sys.argv[3]}, proxy=None) as live:
     while True:
@@ -138,7 +136,7 @@ def measure(tries: int) -> dict[str, Any]:
 def _doorbell(
     place: Path, broker: int, name: str, camera: dict[str, Any]
 ) -> Iterator[tuple[rig.Daemon, Owner]]:
-    port = free_port()
+    port = rig.free_port()
     folder = place / name
     folder.mkdir(exist_ok=True)
     page = {"enabled": True, "port": 0, "loopback_port": port}

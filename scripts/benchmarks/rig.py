@@ -19,7 +19,7 @@ import av
 from device.camera.simulated.porch import Porch
 from device.cli.client import Connection
 from device.config import config_below, dump_config
-from server.dev_processes import free_port, user_name
+from server.dev_processes import user_name
 
 BIN = Path(sys.executable).parent
 KEPT_ALIVE_S = 15
@@ -28,6 +28,14 @@ LIBRARIES = "import av, cv2, numpy, paho.mqtt.client, pydantic, sqlite3"
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 ANSWER_S = 20.0
 """A daemon that takes longer to answer hangs."""
+
+
+def free_port() -> int:
+    """Return a TCP port of this machine that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 class Broker:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from scripts.benchmarks import rig
-from server.dev_processes import free_port
 
 TRIES = 20
 TITLE = "start: exec → button live (bare: a Python that only imports the libraries); ms"
@@ -36,7 +35,7 @@ def measure(tries: int) -> dict[str, Any]:
                 os.environ["NOTIFY_SOCKET"] = str(folder / "notify")
                 camera = {"kind": "stream", "stream": {"url": str(video)}}
                 began_us = _now_us()
-                daemon = rig.Daemon(folder, free_port(), camera)
+                daemon = rig.Daemon(folder, rig.free_port(), camera)
                 while b"READY=1" not in ear.recv(4096):
                     pass
                 found["doorbelld"].append(_now_us() - began_us)
