@@ -1,4 +1,4 @@
-"""Every fact that crosses a thread, and what the camera delivers. Frozen; units in the names.
+"""Every fact that crosses a thread, and what a camera delivers. Frozen; units in the names.
 
 Facts go into the controller's inbox; nothing else does. Times are CLOCK_MONOTONIC microseconds.
 """
@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and the bell comes first
+from device.system.clock import Stamp
+
+if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and the button must be live first
     import numpy as np
     from numpy.typing import NDArray
 
@@ -23,7 +25,7 @@ CameraState = Literal["opening", "live", "down", "private"]
 class SoundFormat:
     """How sound is coded; `header`, which a decoder needs first, is AudioSpecificConfig or OpusHead.
 
-    `silence` is one packet without a sound, `silence_us` long, to fill a hole with; empty: there is none.
+    `silence` is a silent packet, `silence_us` long, that fills a gap; empty: there is none.
     """
 
     codec: Literal["aac", "opus"]
@@ -39,7 +41,7 @@ class VideoFormat:
     """One unbroken stream: packets of two formats never share a clip.
 
     `epoch` differs for each opening of the camera, so that equal pictures after a break differ.
-    `sound` is what comes with the pictures, if anything does: a clip has its track from the beginning.
+    `sound` is the format of the sound that comes with the pictures, if any: a clip has its track from the start.
     """
 
     codec: Literal["h264", "hevc"]
@@ -53,8 +55,8 @@ class VideoFormat:
 class Packet:
     """One encoded picture, Annex B, parameter sets in front of each keyframe.
 
-    `data` is any bytes-like object and is never copied. `pts_us` and `dts_us` lie on the
-    monotonic clock (see policy/timeline.py), so a packet's place in time is its own.
+    `data` is any bytes-like object and is never copied. `pts_us` and `dts_us` are times
+    on the monotonic clock (see policy/timeline.py).
     """
 
     data: Any
@@ -68,9 +70,9 @@ class Packet:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SoundPacket:
-    """Some encoded sound, as raw AAC or Opus: `format` holds what would have stood in front of it.
+    """Some encoded sound, as raw AAC or Opus without headers; `format` has what a decoder needs first.
 
-    `data` is any bytes-like object and is never copied; `pts_us` lies on the same clock as the pictures'.
+    `data` is any bytes-like object and is never copied; `pts_us` is on the same clock as the pictures'.
     """
 
     is_keyframe: ClassVar[bool] = False
@@ -97,19 +99,36 @@ class LumaFrame:
 
 
 class CameraSink(Protocol):
-    """Where a camera puts what it sees and hears. No call blocks on disk or network."""
+    """Takes what a camera delivers. No method blocks on disk or network."""
 
     def packet(self, packet: Packet) -> None:
         """Take one encoded picture."""
 
     def sound(self, packet: SoundPacket) -> None:
-        """Take some encoded sound; it says nothing about whether there are pictures."""
+        """Take some encoded sound; it does not count as a sign of pictures."""
 
     def luma(self, frame: LumaFrame) -> None:
         """Take one small grey picture; may be dropped if motion is busy (newest wins)."""
 
     def note(self, text: str) -> None:
-        """Take a sentence for people: what this camera does and what that costs."""
+        """Take a sentence for people about what this camera does and costs."""
+
+
+# --- what a press becomes -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PressEvent:
+    """A press as it is published; `press_number` counts the presses of its visit, from 1.
+
+    `press_id` names it between the threads of this process; `at` is the edge's time.
+    """
+
+    press_id: int
+    at: Stamp
+    button: str
+    event_id: str
+    press_number: int
 
 
 # --- facts --------------------------------------------------------------------------------------
@@ -117,9 +136,9 @@ class CameraSink(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pressed:
-    """The button went down; `mono_us` is the edge's own time stamp."""
+    """The button went down; `at` is the edge's own time, which MQTT, log and page show alike."""
 
-    mono_us: int
+    at: Stamp
     button: str
     source: Literal["button", "visitor", "command"]
     reply: Callable[[dict[str, Any]], None] | None = field(default=None, compare=False)
@@ -127,7 +146,7 @@ class Pressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ButtonState:
-    """The button's line opened or failed."""
+    """The button was opened, or that failed."""
 
     kind: str
     state: Literal["live", "failed"]
@@ -136,7 +155,7 @@ class ButtonState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionSettling:
-    """The detector begins to learn the scene, or has learnt it; while it learns it reports nothing."""
+    """The detector starts or finishes learning the scene; while it learns it reports nothing."""
 
     mono_us: int
     settling: bool
@@ -153,9 +172,9 @@ class MotionStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionEnded:
-    """Nobody has moved for a while; `last_us` is the last moment that somebody did.
+    """Nobody has moved for a while; `last_us` is the last moment with motion.
 
-    `why` says, a few times a second at most, where he was: {"s": seconds since the start, "score": 0 to 1,
+    `why` is the visitor's position, a few times a second at most: {"s": seconds since the start, "score": 0 to 1,
     "box": [x, y, width, height] relative to the picture, "zone": name or null}.
     """
 
@@ -196,7 +215,7 @@ class ClipKept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipDropped:
-    """A clip, or a part of one, is gone: why, in words."""
+    """A clip, or a part of one, is lost or deleted; `reason` says why."""
 
     event_id: str
     mono_us: int
@@ -206,26 +225,25 @@ class ClipDropped:
 
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """The storage worker has ended every recording; what it kept was told before."""
+    """The storage worker has ended every recording; their ClipKept came before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreReport:
-    """What the storage worker knows of the disk."""
+    """The storage worker's state, every few seconds."""
 
     used_bytes: int
     limit_bytes: int
     clips: int
     oldest_wall_us: int | None
     log_pending: int
-    behind_packets: int
     temperature_c: float | None = None
     throttling: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkReport:
-    """The MQTT link's state changed."""
+    """The state of the MQTT connection changed."""
 
     mono_us: int
     state: Literal["off", "connecting", "up", "down", "refused"]
@@ -235,7 +253,7 @@ class LinkReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PressSettled:
-    """The fate of one live press: the broker acknowledged it, or it was never (or too late) sent."""
+    """Whether the broker acknowledged a live press; if not, it was sent too late or never."""
 
     press_id: int
     delivered: bool
@@ -243,7 +261,7 @@ class PressSettled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingAsked:
-    """Somebody asked for a change of a switch; `payload` is unchecked text from outside.
+    """A change of a switch was requested; `payload` is unchecked text from outside.
 
     `reply` gets {} once it is changed, or {"error"}.
     """
@@ -267,7 +285,7 @@ class InputRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipAsked:
-    """Somebody asked for a clip of this very moment; `reply` is told what becomes of it."""
+    """A clip of this moment was requested; `reply` gets the result."""
 
     mono_us: int
     reply: Callable[[dict[str, Any]], None] | None = field(default=None, compare=False)
@@ -275,7 +293,7 @@ class ClipAsked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """Something of the world is wrong (`active`) or well again. One code, one fault."""
+    """Something is wrong (`active`) or right again. Each code is one fault."""
 
     code: str
     active: bool
@@ -285,7 +303,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeHeard:
-    """A notice for this house was kept, or taken back; `notice` as the page shows it (docs/mqtt.md)."""
+    """A notice for this doorbell was stored or withdrawn; `notice` as the page shows it (docs/mqtt.md)."""
 
     mono_us: int
     notice: dict[str, Any]
@@ -294,7 +312,7 @@ class NoticeHeard:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentStep:
     """A request took a step (`consent`), which is in the ledger already, or what was approved is under way
-    (`release`); `fields` say which and how far, and nothing of what is asked or sent.
+    (`release`); `fields` say which request and how far, and nothing of its content.
     """
 
     mono_us: int
@@ -313,14 +331,14 @@ class LedgerReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusAsked:
-    """A reader wants the state of the house; the controller calls `reply` and goes on."""
+    """The status was requested; the controller calls `reply` and goes on."""
 
     reply: Callable[[dict[str, Any]], None] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigChanged:
-    """The owner changed settings; all but the controller has taken them already. `keys`: which."""
+    """The owner changed the settings `keys`; all but the controller have applied them already."""
 
     config: "Config"
     keys: tuple[str, ...]
@@ -336,7 +354,7 @@ class WorkerDied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopAsked:
-    """SIGTERM, SIGINT: take the house down in order."""
+    """SIGTERM or SIGINT: stop in order."""
 
     signal_name: str
 

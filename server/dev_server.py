@@ -70,7 +70,7 @@ class DevServer:
             "state": self.folder / "broker",
         }
         write_all(self.folder, values)
-        if len(str(self.socket)) > 100:  # noqa: PLR2004  (sun_path has 108 bytes)
+        if len(str(self.socket)) > 100:  # sun_path has 108 bytes
             raise Missing(f"{self.socket}: too long a path for a socket; choose a shorter folder")
         try:
             for name in ("mosquitto", "nginx", "publisher"):

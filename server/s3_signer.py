@@ -61,7 +61,7 @@ class S3Signer:
     def _begin(self, name: str) -> str:
         url = self._signed("POST", name, {"uploads": ""}).replace(self._origin, self._inside, 1)
         answer = self._pool.request("POST", url, headers={"host": self._host}, retries=False)
-        if answer.status != 200:  # noqa: PLR2004
+        if answer.status != 200:
             raise OSError(f"the store answered {answer.status}: {answer.data[:200]!r}")
         found = next((each.text for each in fromstring(answer.data) if each.tag.endswith("UploadId")), None)
         if not found:

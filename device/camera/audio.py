@@ -1,7 +1,7 @@
-"""The sound of a stream, where the owner allowed it: see docs/decisions/0005-sound.md.
+"""The sound of a stream, if the owner allowed it: see docs/decisions/0005-sound.md.
 
-AAC and Opus are copied; any other sound is decoded and encoded as AAC. Whatever is wrong with the sound
-costs sound and never pictures.
+AAC and Opus are copied; any other sound is decoded and encoded as AAC. A problem with the
+sound never costs pictures.
 """
 
 from collections.abc import Iterable
@@ -17,19 +17,19 @@ from device.media.ffmpeg_input import FAILURES, Microseconds
 from device.policy.timeline import Timeline
 
 OPUS_HZ = 48_000
-"""Opus counts in this rate, whatever was recorded (RFC 7845, 5.1)."""
+"""Opus counts samples at this rate, whatever the source's rate (RFC 7845, 5.1)."""
 AAC_HZ = (
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350,
 )  # fmt: skip
 """By AAC's number for them (ISO/IEC 14496-3, table 1.18)."""
 MIN_HZ = 16_000
-"""To which the telephone's 8000 Hz are raised: 1024 samples of those, AAC's packet, would last 128 ms."""
+"""Minimum rate of our AAC. At telephone rate (8000 Hz) a packet of 1024 samples would last 128 ms."""
 MONO_OR_STEREO = (1, 2)
 _AAC_SAMPLES = 1024
 _OPUS_SILENCE = b"\xf8\xff\xfe"
 """20 ms of it, also for stereo (RFC 6716, 3.1: CELT, full band, one frame, mono)."""
 MAX_FAILURES = 25
-"""So many in a row, and the sound is given up until the camera is opened anew."""
+"""After this many errors in a row the sound is given up until the camera is opened again."""
 
 
 class _AudioPath(Protocol):
@@ -37,10 +37,10 @@ class _AudioPath(Protocol):
 
     @property
     def format(self) -> SoundFormat | None:
-        """What the packets from here on are; None: not known yet."""
+        """The format of the packets from here on; None: not known yet."""
 
     def packets(self, raw: Any, at_us: int | None) -> Iterable[SoundPacket]:
-        """Turn one packet heard at `at_us` (None: nowhere yet) into any number. Raises FAILURES."""
+        """Turn one packet, timed `at_us` (None: no time yet), into any number of packets. Raises FAILURES."""
 
 
 class AudioStream:
@@ -56,7 +56,7 @@ class AudioStream:
 
     @property
     def format(self) -> SoundFormat | None:
-        """What the sound is by now; None if that is not known yet, or the sound was given up."""
+        """The format of the sound; None if it is not known yet, or the sound was given up."""
         return self._way.format if self._failures < MAX_FAILURES else None
 
     def time_us(self, raw: Any) -> int | None:
@@ -64,7 +64,7 @@ class AudioStream:
         return self._in_us(raw.dts if raw.pts is None else raw.pts)
 
     def take(self, raw: Any, source_us: int | None, arrived_us: int) -> None:
-        """Hand one packet's sound to the sink; a damaged one is left out."""
+        """Hand one packet's sound to the sink; a damaged packet is dropped."""
         if self._failures >= MAX_FAILURES:
             return
         at_us = self._timeline.beside(source_us, arrived_us=arrived_us)
@@ -80,7 +80,7 @@ class AudioStream:
 
 
 def sound_of(source: Any, *, timeline: Timeline, sink: CameraSink) -> AudioStream | None:
-    """Return what records the first audio stream of a source, or None; either is said in a note."""
+    """Return a recorder for the first audio stream of a source, or None; a note reports which."""
     if not source.streams.audio:
         sink.note("the source sends no sound")
         return None
@@ -100,7 +100,7 @@ def sound_of(source: Any, *, timeline: Timeline, sink: CameraSink) -> AudioStrea
 
 
 class _Copied:
-    """AAC or Opus, its bytes untouched but for ADTS headers, for which MP4 has no place."""
+    """AAC or Opus, copied; ADTS headers are removed, since MP4 has none."""
 
     def __init__(self, audio: Any) -> None:
         context = audio.codec_context
@@ -137,8 +137,8 @@ class _Copied:
     def _without_adts(self, raw: Any) -> Any:
         """Return an AAC packet without its ADTS header; the first of each kind brings a new header."""
         head = bytes(memoryview(raw)[:4])
-        kind = head[:3] + bytes([head[3] & 0xF0]) if len(head) == 4 else b""  # noqa: PLR2004  (28 bits)
-        if kind[:1] != b"\xff" or kind[1] & 0xF6 != 0xF0:  # noqa: PLR2004  (ISO/IEC 13818-7, 6.2)
+        kind = head[:3] + bytes([head[3] & 0xF0]) if len(head) == 4 else b""  # 28 bits
+        if kind[:1] != b"\xff" or kind[1] & 0xF6 != 0xF0:  # ISO/IEC 13818-7, 6.2
             raise ValueError("an AAC packet without an ADTS header")
         if kind != self._adts_kind:
             self._adts_filter = BitStreamFilterContext("aac_adtstoasc", self._audio)
@@ -146,7 +146,7 @@ class _Copied:
         try:
             (packet,) = self._adts_filter.filter(raw)
         except FAILURES:
-            self._adts_kind = b""  # begin anew with the next one
+            self._adts_kind = b""  # start again with the next packet
             raise
         return packet
 
@@ -158,7 +158,7 @@ class _Copied:
             silence, silence_us = (_OPUS_SILENCE if channels in MONO_OR_STEREO else b""), 20_000
         else:
             rate_hz = _rate_of(header) or context.sample_rate
-            # Of HE-AAC it would be the wrong rate until the first packet with a second half came.
+            # For HE-AAC the rate would be wrong until the first packet with SBR data.
             plain = channels in MONO_OR_STEREO and context.profile == "LC"
             silence, silence_us = (_aac_silence(rate_hz, channels) if plain else b""), _aac_us(rate_hz)
         return SoundFormat(
@@ -184,7 +184,7 @@ def _aac_encoder(rate_hz: int, channels: int) -> Any:
 
 
 def _aac_silence(rate_hz: int, channels: int) -> bytes:
-    """Return one packet of AAC-LC without a sound."""
+    """Return one silent packet of AAC-LC."""
     encoder = _aac_encoder(rate_hz, channels)
     frame: Any = av.AudioFrame(format="fltp", layout=encoder.layout.name, samples=_AAC_SAMPLES)
     for plane in frame.planes:
@@ -201,14 +201,14 @@ def _aac_us(rate_hz: int) -> int:
 def _rate_of(header: bytes) -> int | None:
     """Return the rate that an AudioSpecificConfig names by number, or None (ISO/IEC 14496-3, 1.6.2.1)."""
     number = int.from_bytes(header[:2]) >> 7 & 15
-    return AAC_HZ[number] if header[0] >> 3 < 31 and number < len(AAC_HZ) else None  # noqa: PLR2004  (escape)
+    return AAC_HZ[number] if header[0] >> 3 < 31 and number < len(AAC_HZ) else None  # escape
 
 
 def _low_complexity(rate_hz: int, channels: int) -> bytes:
-    """Return the AudioSpecificConfig that most ADTS streams turn out to have, so that their first clip has
-    sound; empty if it cannot be this (ISO/IEC 14496-3, 1.6.2.1).
+    """Return the AudioSpecificConfig that most ADTS streams have, so that their first clip has sound; empty if
+    the stream cannot have it (ISO/IEC 14496-3, 1.6.2.1).
     """
-    if rate_hz not in AAC_HZ or not 1 <= channels <= 6:  # noqa: PLR2004  (of more, its number is another)
+    if rate_hz not in AAC_HZ or not 1 <= channels <= 6:  # with more channels it has another number
         return b""
     return (2 << 11 | AAC_HZ.index(rate_hz) << 7 | channels << 3).to_bytes(2)
 
@@ -223,7 +223,7 @@ def _opus_head(_rate_hz: int, channels: int) -> bytes:
 
 
 class _Encoded:
-    """Anything that FFmpeg can decode, as AAC in mono or stereo."""
+    """Any sound that FFmpeg can decode, encoded as AAC in mono or stereo."""
 
     def __init__(self, audio: Any, sink: CameraSink) -> None:
         self._decoder = audio.codec_context
@@ -253,7 +253,7 @@ class _Encoded:
                 try:
                     packets += self._encode(frame, at_us)
                 except FAILURES:
-                    self._heard = None  # begin anew: FFmpeg's encoder takes nothing after an error
+                    self._heard = None  # start again: FFmpeg's encoder takes nothing after an error
                     raise
                 at_us += frame.samples * 1_000_000 // frame.sample_rate
         return packets
@@ -261,7 +261,7 @@ class _Encoded:
     def _encode(self, frame: Any, at_us: int) -> Iterable[SoundPacket]:
         heard = (frame.sample_rate, frame.layout.name, frame.format.name)
         if heard != self._heard:
-            # The source's own rate may change; what comes out stays the same, and so does the clip.
+            # The source's rate may change; the output, and so the clip, keeps its format.
             self._encoder = _aac_encoder(self._rate_hz, self._channels)
             self._fed, self._heard = 0, heard
         frame.pts, frame.time_base = self._fed, Fraction(1, frame.sample_rate)

@@ -1,4 +1,4 @@
-"""The thread that keeps a camera alive, and what it reports."""
+"""The camera thread: opens the camera again when it fails, and reports its state."""
 
 import threading
 from collections import deque
@@ -16,7 +16,7 @@ from device.system.worker import Worker
 FIRST_DELAY_S, MAX_DELAY_S = 1.0, 30.0
 REPORT_EVERY_US = 1_000_000
 STEADY_US = 10_000_000
-"""A camera that lived so long is not blamed for the failures before: the delay starts at 1 s again."""
+"""After running this long the delay before the next opening starts at 1 s again."""
 FPS_OVER = 75
 """Frames over which the frame rate is measured."""
 
@@ -24,19 +24,19 @@ FPS_OVER = 75
 def open_camera(
     config: CameraConfig, *, clock: Clock, masks: Masks, press: Callable[[int], None] | None = None
 ) -> Camera:
-    """Return the camera of the configured kind; `press` is told when the drawn visitor presses.
+    """Return the camera of the configured kind; `press` is called when the simulated visitor presses.
 
     The Pi's own camera runs in a process of its own, since its drivers may hang.
     """
     if config.kind == "pi":
-        from device.camera.capture_process import ChildCamera  # only what is used
+        from device.camera.capture_process import ChildCamera  # loaded only if it is used
 
         return ChildCamera(config, clock=clock)
     return open_here(config, clock=clock, masks=masks, press=press)
 
 
 class _Counting:
-    """Passes everything on, small pictures masked, and reports about once a second."""
+    """Forwards everything, with small pictures masked, and reports about once a second."""
 
     def __init__(self, sink: CameraSink, kind: str, inbox: Inbox, clock: Clock, masks: Masks) -> None:
         self._sink = sink
@@ -62,10 +62,10 @@ class _Counting:
             )
 
     def sound(self, packet: SoundPacket) -> None:
-        self._sink.sound(packet)  # uncounted: a camera that is only heard is not live
+        self._sink.sound(packet)  # not counted: sound alone does not make a camera live
 
     def luma(self, frame: LumaFrame) -> None:
-        self._masks.burn(frame.luma)  # the one way by which small pictures of any camera come
+        self._masks.burn(frame.luma)  # the small pictures of every camera pass here
         self._sink.luma(frame)
 
     def note(self, text: str) -> None:
@@ -73,7 +73,7 @@ class _Counting:
 
 
 class _EitherStop(threading.Event):
-    """Set when the worker stops or the owner wants privacy."""
+    """Set when the worker stops or privacy is on."""
 
     def __init__(self, worker: Worker, privacy: Callable[[], bool]) -> None:
         super().__init__()

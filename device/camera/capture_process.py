@@ -1,8 +1,8 @@
-"""A camera in a process of its own, which can be killed: what sits on kernel drivers may hang for ever.
+"""Runs a camera in a process of its own, which can be killed: kernel drivers may hang for ever.
 
-Parent and child share one pipe of pickled packets and small pictures, each behind its length. The child's
-standard input carries the configuration and then stays open as its life line: when it closes, the parent
-has stopped or died, and the child ends.
+Parent and child share one pipe of pickled packets and small pictures, each preceded by its length. The child
+reads the configuration from standard input, which then stays open: when it closes, the parent has stopped or died,
+and the child ends.
 """
 
 import logging
@@ -42,7 +42,7 @@ _LENGTH = Struct("<I")
 
 
 class ChildCamera:
-    """Runs the camera of `config.kind` in a child process and hands on what it delivers."""
+    """Runs the camera of `config.kind` in a child process and forwards what it delivers."""
 
     def __init__(self, config: CameraConfig, *, clock: Clock) -> None:
         self.kind: str = config.kind
@@ -51,7 +51,7 @@ class ChildCamera:
 
     def run(self, sink: CameraSink, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Deliver until stopped. Raises CameraError when the child fails, ends or falls silent."""
-        ours: dict[VideoFormat, VideoFormat] = {}  # the child numbers its formats by itself
+        ours: dict[VideoFormat, VideoFormat] = {}  # the child numbers its formats independently
         with self._child() as (process, pipe):
             heard_us, patience_us = self._clock.mono_us(), OPENING_US
             for message in messages(pipe):
@@ -82,7 +82,7 @@ class ChildCamera:
 
     @contextmanager
     def _child(self) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
-        """Start the child, yield it and the pipe's reading end; gone for good afterwards."""
+        """Start the child, yield it and the pipe's reading end; the process has ended afterwards."""
         reading, writing = os.pipe()
         try:
             process = subprocess.Popen(  # noqa: S603  (this very program)
@@ -90,7 +90,7 @@ class ChildCamera:
                 stdin=subprocess.PIPE,
                 stdout=sys.stderr.fileno(),  # libraries print
                 pass_fds=(writing,),
-                process_group=0,  # Ctrl-C in a terminal is for the daemon, which then closes the life line
+                process_group=0,  # Ctrl-C in a terminal is for the daemon, which then closes the standard input
                 env={"LIBCAMERA_LOG_LEVELS": "*:WARN", **os.environ},
             )
         except OSError as error:
@@ -100,7 +100,7 @@ class ChildCamera:
             os.close(writing)
         life_line = cast("IO[bytes]", process.stdin)
         try:
-            with suppress(BrokenPipeError):  # it ended at once; the empty pipe says so next
+            with suppress(BrokenPipeError):  # it ended at once, which reading the empty pipe will show
                 pickle.dump(self._config, life_line)
                 life_line.flush()
             yield process, reading
@@ -119,7 +119,7 @@ def _close(process: "subprocess.Popen[bytes]") -> None:
         try:
             process.wait(1.0)
         except subprocess.TimeoutExpired:
-            # In the kernel for good (state D): nothing here can help, and the bell must go on.
+            # Stuck in the kernel (state D): nothing helps, and the daemon must go on.
             log.error("capture_process_unkillable pid=%d", process.pid)
 
 
@@ -130,13 +130,13 @@ def _how_it_ended(process: "subprocess.Popen[bytes]") -> str:
         return "the capture process closed its pipe"
     if status < 0:
         return f"the capture process was ended by signal {-status}"
-    return f"the capture process ended with status {status}; its own words are in the log above"
+    return f"the capture process ended with status {status}; its error output is in the log above"
 
 
 def messages(pipe: int) -> Iterator[object]:
     """Yield what the child sent, and None at least four times a second; end at the pipe's end.
 
-    Never waits for the rest of a message: a frozen child may owe it for ever.
+    Never waits for the rest of a message: a frozen child may never send it.
     """
     received = bytearray()
     while True:
@@ -158,7 +158,7 @@ def messages(pipe: int) -> Iterator[object]:
             try:
                 message = pickle.loads(received[_LENGTH.size : end])  # noqa: S301  (our own child's)
             except Exception as error:  # a stray write to the pipe may raise anything
-                raise CameraError(f"the capture process sent what nobody can read: {error!r}") from error
+                raise CameraError(f"the capture process sent an unreadable message: {error!r}") from error
             del received[:end]
             yield message
         yield None
@@ -168,7 +168,7 @@ def messages(pipe: int) -> Iterator[object]:
 
 
 class _PipeSink:
-    """A CameraSink that writes to the parent; a vanished parent ends the process."""
+    """A CameraSink that writes to the parent; without a parent the process ends."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
@@ -207,7 +207,7 @@ def main() -> int:
         sys.stdin.buffer.read()
         stop.set()
         time.sleep(LAST_WORDS_S)
-        os._exit(0)  # the main thread may hang in a driver, and nobody may be left to kill it
+        os._exit(0)  # the main thread may hang in a driver, and there may be no parent to kill it
 
     threading.Thread(target=hold_the_life_line, name="life line", daemon=True).start()
     try:
@@ -219,5 +219,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # No clean-up of the interpreter: a thread inside a driver must not hold up the end.
+    # No clean-up of the interpreter: a thread inside a driver must not delay the end.
     os._exit(main())

@@ -1,4 +1,4 @@
-"""Decoding, where it cannot be saved: cheap, measured, and never stopped by a damaged picture."""
+"""Decoding where it is unavoidable: as cheap as possible, measured, and not stopped by a damaged picture."""
 
 import time
 from fractions import Fraction
@@ -12,13 +12,13 @@ from device.media.ffmpeg_input import FAILURES
 from device.motion.frame_sampler import FrameSampler
 
 MOTION_DECODER = {"skip_loop_filter": "all"}
-"""The loop filter changes nothing that motion can see."""
+"""The loop filter makes no difference for motion."""
 MEASURE_FRAMES = 150
 _US = Fraction(1, 1_000_000)
 
 
 def decoded(context: Any, packet: Any) -> list[Any]:
-    """Return the pictures of a packet, none of a damaged one: a camera on Wi-Fi sends those now and then."""
+    """Return the pictures of a packet; a damaged one, as cameras on Wi-Fi send now and then, has none."""
     try:
         return list(context.decode(packet))
     except FAILURES:
@@ -26,7 +26,7 @@ def decoded(context: Any, packet: Any) -> list[Any]:
 
 
 class Cost:
-    """Measures what a step costs and says it once."""
+    """Measures the time of a step and reports it once."""
 
     def __init__(self, what: str, sink: CameraSink) -> None:
         self._what = what
@@ -46,7 +46,7 @@ class Cost:
 
 
 class MotionDecoder:
-    """Decodes the main stream for motion, when there is no substream: cheap, never in the way."""
+    """Decodes the main stream for motion if there is no substream. Recording has priority."""
 
     def __init__(self, video: Any, sink: CameraSink) -> None:
         context: Any = av.CodecContext.create(video.codec_context.name, "r")

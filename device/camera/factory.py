@@ -1,4 +1,4 @@
-"""Which kinds of camera there are."""
+"""Creates the camera of the configured kind."""
 
 from collections.abc import Callable
 
@@ -11,9 +11,9 @@ from device.system.clock import Clock
 def open_here(
     config: CameraConfig, *, clock: Clock, masks: Masks, press: Callable[[int], None] | None
 ) -> Camera:
-    """Return the camera of the configured kind, to run in this very process.
+    """Return the camera of the configured kind, to run in this process.
 
-    `masks` are burnt into what it encodes itself; what comes encoded is passed on as it is.
+    `masks` are burnt into pictures that it encodes itself; encoded streams are forwarded unchanged.
     """
     match config.kind:
         case "scene":

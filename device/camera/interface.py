@@ -1,4 +1,4 @@
-"""What a camera is."""
+"""The camera's protocol."""
 
 import itertools
 import threading
@@ -11,7 +11,7 @@ _epochs = itertools.count(1)
 
 
 def next_epoch() -> int:
-    """Number an opening of a camera: packets of two openings never share a clip."""
+    """Return the number of a new opening of a camera: packets of two openings never share a clip."""
     return next(_epochs)
 
 
@@ -21,4 +21,4 @@ class Camera(Protocol):
     kind: str
 
     def run(self, sink: CameraSink, stop: threading.Event, beat: Callable[[], None]) -> None:
-        """Deliver to `sink` until `stop` is set. Raises CameraError when the world fails."""
+        """Deliver to `sink` until `stop` is set. Raises CameraError when the camera fails."""

@@ -1,4 +1,4 @@
-"""Small grey pictures for motion, out of whatever a decoder gives."""
+"""Makes small grey pictures for motion from decoded ones."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""The live view of a camera that does not cover the masks itself: decoded, covered and encoded anew.
+"""The masked live view, for a camera that does not apply the masks itself: decode, mask, encode again.
 
-Only while somebody watches: it costs a decoder and an encoder. Smaller than the camera's own picture, so
-that a small board can keep up; one that cannot leaves pictures out.
+Only while somebody watches, since it needs a decoder and an encoder. The picture is smaller than the camera's, so
+that a small board can keep up; if it cannot, it skips pictures.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ _US = Fraction(1, 1_000_000)
 
 
 class MaskedLive:
-    """Reads the ring and hands on covered pictures, on a thread of its own."""
+    """Reads the ring buffer and delivers masked pictures, on a thread of its own."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class MaskedLive:
         clock: Clock,
         wanted: Callable[[], bool],
     ) -> None:
-        """`since` and `seq_at` are the ring's; `put` takes what is covered; `wanted`: does anybody watch?"""
+        """`since`, `seq_at`: the ring buffer's; `put` takes masked packets; `wanted`: whether somebody watches."""
         self._since = since
         self._seq_at = seq_at
         self._put = put
@@ -49,7 +49,7 @@ class MaskedLive:
         self._wanted = wanted
 
     def run(self, worker: Worker) -> None:
-        """Cover while somebody watches, until stopped."""
+        """Deliver while somebody watches, until stopped."""
         while not worker.stopping.is_set():
             worker.beat()
             if self._wanted():
@@ -80,7 +80,7 @@ class MaskedLive:
 
 
 class _Steps:
-    """Decoder, cover and encoder of one unbroken stream."""
+    """Decoder, masks and encoder of one unbroken stream."""
 
     def __init__(self, source: VideoFormat, masks: Masks) -> None:
         self.source = source
@@ -93,7 +93,7 @@ class _Steps:
         self._masks = masks
 
     def take(self, packet: Packet, *, late: bool) -> list[Packet]:
-        """Return what comes of a packet; of a late one nothing, it is only decoded."""
+        """Return the masked packets for one packet; a late one is only decoded."""
         copy: Any = av.Packet(packet.data)
         copy.pts, copy.dts, copy.time_base = packet.pts_us, packet.dts_us, _US
         covered: list[Packet] = []

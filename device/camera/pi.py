@@ -1,4 +1,4 @@
-"""The camera at the Pi's own connector. The only module that imports picamera2.
+"""The camera on the Pi's camera connector. The only module that imports picamera2.
 
 Runs in the capture process (capture_process.py), since libcamera and the encoder's driver may hang.
 """
@@ -17,7 +17,7 @@ from device.motion.frame_sampler import FrameSampler
 
 AE_CONVERGED = 2
 SETTLING_US = 3_000_000
-"""While the exposure settles the whole picture changes; motion is told nothing, but not for ever."""
+"""Maximum time that motion gets no pictures while the exposure settles and the whole picture changes."""
 
 
 class PiCamera:
@@ -36,7 +36,7 @@ class PiCamera:
         try:
             while not stop.is_set():
                 beat()
-                request = camera.capture_request()  # waits; the parent kills what waits too long
+                request = camera.capture_request()  # blocks; the parent kills a process that blocks too long
                 try:
                     metadata = request.get_metadata()
                     # CLOCK_BOOTTIME, which on a board that never sleeps is CLOCK_MONOTONIC.
@@ -44,7 +44,7 @@ class PiCamera:
                     settled = settled or _exposure_settled(metadata) or mono_us - opened_us > SETTLING_US
                     if settled and pace.takes(mono_us):
                         with mapped_array(request, "lores", write=False) as mapped:
-                            # The rows are longer than the picture is wide (stride), and U and V follow Y.
+                            # Rows are padded (stride), and U and V follow Y.
                             luma = shrink(mapped.array[:height_px, :width_px])
                         sink.luma(LumaFrame(mono_us=mono_us, luma=luma))
                 finally:
@@ -105,7 +105,7 @@ class PiCamera:
 
 
 class _Packets:
-    """What the encoder gives, as packets of one stream."""
+    """The encoder's output as packets of one stream."""
 
     def __init__(self, config: PiCameraConfig, sink: CameraSink) -> None:
         self._sink = sink

@@ -1,4 +1,4 @@
-"""A still picture of this moment, from the packets that are in the ring: nothing is decoded unless asked."""
+"""A still picture, decoded on request from the packets in the ring buffer."""
 
 from collections.abc import Iterable
 
@@ -16,7 +16,7 @@ QUALITY = 85
 def still(packets: Iterable[Packet | SoundPacket], masks: Masks) -> bytes:
     """Return JPEG of the last picture of `packets`, which begin at a keyframe; masked. Raises CameraError."""
     pictures = [packet for packet in packets if isinstance(packet, Packet)]
-    keyframes = [place for place, packet in enumerate(pictures) if packet.is_keyframe]
+    keyframes = [index for index, packet in enumerate(pictures) if packet.is_keyframe]
     if not keyframes:
         raise CameraError("there is no picture yet")
     context = av.CodecContext.create(pictures[-1].format.codec, "r")

@@ -1,7 +1,7 @@
-"""Anything FFmpeg can open: a file played in real time, RTSP, HTTP, a V4L2 device.
+"""A camera that FFmpeg can open: RTSP, HTTP, a V4L2 device, or a file played in real time.
 
-H.264 and H.265 are copied and never decoded for recording; anything else is decoded and encoded once, and
-the cost is said. Motion looks at the substream if one is named, else at the decoded main stream.
+H.264 and H.265 are copied and never decoded for recording; other codecs are decoded and encoded once, and a note
+reports the cost. Motion uses the substream if one is configured, otherwise the decoded main stream.
 """
 
 import logging
@@ -33,20 +33,20 @@ from device.system.worker import name_this_thread
 log = logging.getLogger(__name__)
 
 BEHIND_US = 700_000
-"""Decoding for motion that is this late waits for the next keyframe: the recording comes first."""
+"""If decoding for motion is this late, it waits for the next keyframe: recording has priority."""
 MAX_SLEEP_US = 250_000
 JUMPED_US = 5_000_000
-"""A picture of a file that would be due so far from now is not waited for: the file's time has jumped."""
+"""A file's picture that is due this far ahead is not waited for: the file's time has jumped."""
 FEWEST_PICTURES = 2
 MIN_PX = 16
 NO_KEYFRAME_US = 20_000_000
 """Without one nothing can be recorded."""
 AHEAD_US = 1_000_000
-"""Sound further ahead of a file's newest picture outlasts its pictures and would overlap the next turn."""
+"""Sound this far ahead of a file's last picture is dropped: it would overlap the next loop."""
 
 
 class _PlaybackClock:
-    """Holds a file's packets back until their time."""
+    """Delays a file's packets until their time."""
 
     def __init__(self, clock: Clock, stop: threading.Event, beat: Callable[[], None]) -> None:
         self._clock = clock
@@ -65,7 +65,7 @@ class _PlaybackClock:
 
 
 def _changed(form: VideoFormat, keyframe: Any) -> VideoFormat:
-    """Return the format that begins with a keyframe; its size is found by decoding that one picture."""
+    """Return the format that begins with a keyframe; its size is found by decoding that picture."""
     context: Any = av.CodecContext.create(form.codec, "r")
     try:
         pictures = [*context.decode(av.Packet(keyframe)), *context.decode(None)]
@@ -76,7 +76,7 @@ def _changed(form: VideoFormat, keyframe: Any) -> VideoFormat:
 
 
 class StreamCamera:
-    """One URL, and perhaps a second, smaller one for motion."""
+    """A camera at a URL, perhaps with a second URL of a smaller stream for motion."""
 
     kind = "stream"
 
@@ -120,7 +120,7 @@ class StreamCamera:
             finally:
                 done.set()
                 if side:
-                    side.join(0.5)  # a stalled one ends at its own time-out
+                    side.join(0.5)  # a stalled substream ends at its own time-out
 
     # --- packets ----------------------------------------------------------------------------------
 
@@ -136,15 +136,15 @@ class StreamCamera:
         beat: Callable[[], None],
         sound: AudioStream | None = None,
     ) -> Iterator[tuple[Any, int]]:
-        """Yield (packet, arrival in monotonic microseconds) of each picture, a file paced and perhaps looped.
+        """Yield (packet, arrival in monotonic microseconds) of each picture.
 
-        `sound` is handed its packets in between. A looped file's times go on growing. Of a stream of pictures
-        that has no clock of its own (MJPEG over HTTP: FFmpeg takes 25 a second for granted) the times are
-        taken away.
+        A file is paced, and looped if so configured; its times go on growing then. `sound` gets its packets in
+        between. The times of a stream without a clock of its own are removed (MJPEG over HTTP, for which FFmpeg
+        assumes 25 pictures a second).
         """
         in_us = Microseconds(video.time_base)
         streams = [video, sound.stream] if sound else [video]
-        # What has a length is a file, also over HTTP: it comes as fast as the wire, not as it was recorded.
+        # A source with a length is a file, also over HTTP: it arrives as fast as the network allows.
         pace = _PlaybackClock(self._clock, stop, beat) if is_file(url) or source.duration else None
         clockless = pace is None and source.format.name in ("mpjpeg", "mjpeg")
         turn = end = 0  # in the file's own time base
@@ -292,7 +292,7 @@ class StreamCamera:
                         sink.luma(LumaFrame(mono_us=pts_us, luma=luma_of(small)))
 
     def _look_at_substream(self, sink: CameraSink, done: threading.Event) -> None:
-        """Decode the small stream for motion; its failures never touch the recording."""
+        """Decode the small stream for motion; its failures never affect the recording."""
         name_this_thread("substream")
         url, config = self._config.substream_url, self._config
         delay_s = 1.0

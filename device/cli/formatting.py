@@ -73,7 +73,7 @@ def log_text(row: dict[str, Any]) -> str:
 def span_text(seconds: float) -> str:
     """Return a span of time in words."""
     minutes, hours = int(seconds) // 60, int(seconds) // 3600
-    if hours >= 48:  # noqa: PLR2004  (two days)
+    if hours >= 48:  # two days
         return f"{hours // 24} days"
     return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min {int(seconds) % 60} s"
 
@@ -81,7 +81,7 @@ def span_text(seconds: float) -> str:
 def bytes_text(count: float) -> str:
     """Return a size with its unit."""
     for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":  # noqa: PLR2004  (SI prefixes)
+        if count < 1000 or unit == "GB":  # SI prefixes
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError

@@ -71,7 +71,7 @@ def _chart(
     for left in range(EDGE_PX, WIDTH_PX - EDGE_PX, 14):
         cv2.line(canvas, (left, y(THRESHOLD)), (left + 7, y(THRESHOLD)), (60, 60, 200), 1)
     _text(canvas, "somebody", (WIDTH_PX - EDGE_PX + 4, y(THRESHOLD) - 4), 0.36, (60, 60, 200))
-    step = next(n for n in (1, 2, 5, 10, 30, 60, 300, 600, 3600) if seconds / n <= 15)  # noqa: PLR2004  (ticks)
+    step = next(n for n in (1, 2, 5, 10, 30, 60, 300, 600, 3600) if seconds / n <= 15)  # ticks
     for tick in range(0, int(seconds) + 1, step):
         cv2.line(canvas, (x(tick), y(0)), (x(tick), y(0) + 5), GREY, 1)
         _text(canvas, f"{tick} s", (x(tick) - 10, y(0) + 20), 0.4, GREY)

@@ -172,12 +172,12 @@ def _shown(value: object) -> str:
     match value:
         case bool():
             shown = "true" if value else "false"
-        case int() if value.bit_length() > 64:  # noqa: PLR2004  (what TOML promises)
+        case int() if value.bit_length() > 64:  # what TOML promises
             shown = "a number beyond all bounds"
         case int() | float():
             shown = number_text(value)
         case str():
-            shown = f"the text {quoted(value if len(value) <= 40 else value[:40] + '…')}"  # noqa: PLR2004
+            shown = f"the text {quoted(value if len(value) <= 40 else value[:40] + '…')}"
         case list():
             shown = "a list"
         case dict():

@@ -41,7 +41,7 @@ def _absolute(value: object) -> object:
 def _pair(value: object) -> object:
     if not isinstance(value, list):
         return value
-    if len(value) != len(("x", "y")):
+    if len(value) != 2:
         raise ValueError(f"holds {len(value)} of the two numbers of a point; write [x, y]")
     return tuple(value)
 

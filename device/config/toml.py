@@ -71,7 +71,7 @@ def _escaped(character: str) -> str:
 def number_text(number: float) -> str:
     """Return a number as TOML writes it, long ones with _ between."""
     if isinstance(number, int):
-        return f"{number:_}" if len(str(number)) > len("65535") else str(number)
+        return f"{number:_}" if len(str(number)) > 5 else str(number)
     return f"{number:g}"
 
 

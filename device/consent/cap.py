@@ -242,7 +242,7 @@ def _ring(text: str | None) -> list[list[float]]:
     ring = [[float(longitude), float(latitude)] for latitude, longitude in pairs]
     if not area.FEWEST_CORNERS < len(ring) <= _MAX_POLYGON_CORNERS or ring[0] != ring[-1]:
         raise ValueError("a CAP polygon has four pairs at least, and ends where it began")
-    if not all(abs(longitude) <= 180 and abs(latitude) <= 90 for longitude, latitude in ring):  # noqa: PLR2004
+    if not all(abs(longitude) <= 180 and abs(latitude) <= 90 for longitude, latitude in ring):
         raise ValueError("a CAP polygon is in degrees")
     return ring
 
@@ -251,6 +251,6 @@ def _circle(text: str | None) -> tuple[float, float, float]:
     place, radius = (text or "").split()
     latitude, longitude = place.split(",")
     circle = float(longitude), float(latitude), float(radius)
-    if not (abs(circle[0]) <= 180 and abs(circle[1]) <= 90 and 0 <= circle[2] < area.EARTH_RADIUS_KM):  # noqa: PLR2004
+    if not (abs(circle[0]) <= 180 and abs(circle[1]) <= 90 and 0 <= circle[2] < area.EARTH_RADIUS_KM):
         raise ValueError("a CAP circle is in degrees and kilometres")
     return circle

@@ -48,7 +48,7 @@ def map_svg(areas: Sequence[tuple[str, Ring]], house: tuple[float, float] | None
 
 def _scale_bar(px_per_km: float) -> str:
     km = 10 ** math.floor(math.log10(150 / px_per_km))
-    km *= next(step for step in (5, 2, 1) if km * step * px_per_km <= 150)  # noqa: PLR2004
+    km *= next(step for step in (5, 2, 1) if km * step * px_per_km <= 150)
     text = f"{km:g} km" if km >= 1 else f"{km * 1000:g} m"
     length, y = km * px_per_km, HEIGHT - 14
     return (

@@ -21,7 +21,7 @@ from device.consent_service.ledger_store import LedgerStore
 from device.consent_service.release_protocol import Failed, Made, Progress, ReleaseBackend, ReleaseRun
 from device.errors import CommandError
 from device.events import ConsentStep, Fault
-from device.spool.folders import Unreadable, sync
+from device.spool.folders import Unreadable
 from device.spool.parcels import (
     Grant,
     UploadReport,
@@ -32,6 +32,7 @@ from device.spool.parcels import (
     stage_parcel,
     write_grant,
 )
+from device.system.durable_files import sync_folder
 from device.system.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -150,7 +151,7 @@ class ReleaseWorker:
             case Made():
                 self._run = None
                 for place in (folder, folder.parent, folder.parent.parent):
-                    sync(place)  # the entry says that it is there: so it is, also after a power cut
+                    sync_folder(place)  # the entry says that it is there: so it is, also after a power cut
                 self._step(case, Step.SEAL, parcel=found.parcel)
             case Failed():
                 self._run = None

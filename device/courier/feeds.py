@@ -72,7 +72,7 @@ class Feed:
         if len(document) > MAX_BYTES:
             raise OSError(f"is larger than {MAX_BYTES} bytes")
         etag = response.headers.get("etag", "")
-        self._etag = etag if len(etag) <= 200 and etag.isprintable() else ""  # noqa: PLR2004
+        self._etag = etag if len(etag) <= 200 and etag.isprintable() else ""
         return document
 
 

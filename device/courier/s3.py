@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
+from device.courier.checked_text import matching
 from device.courier.upload_attempt import Answer, Refusing, UploadAttempt, trouble
 
 PLACE = "/parcels"
@@ -95,7 +96,7 @@ def _plan(attempt: UploadAttempt) -> _Plan:
         said: dict[str, Any] = json.loads(answer.body)
         origin = attempt.grant.origin
         plan = _Plan(
-            upload=_fit(_UPLOAD, said["upload"]),
+            upload=matching(_UPLOAD, said["upload"]),
             part_bytes=int(said["part_bytes"]),
             parts=tuple(_target(url, origin) for url in said["parts"][: MAX_PARTS + 1]),
             complete=_target(said["complete"], origin),
@@ -113,13 +114,7 @@ def _target(url: Any, origin: str) -> str:
     """Return the path of a signed address. Raises Refusing if it is another origin's."""
     if not isinstance(url, str) or not url.startswith(f"{origin}/"):
         raise Refusing(f"it wants parts at another place: {str(url)[:100]!r}")
-    return _fit(_TARGET, url.removeprefix(origin))
-
-
-def _fit(pattern: re.Pattern[str], text: Any) -> str:
-    if not isinstance(text, str) or not pattern.fullmatch(text):
-        raise ValueError(f"{str(text)[:60]!r} does not fit")
-    return text
+    return matching(_TARGET, url.removeprefix(origin))
 
 
 def _complete(etags: tuple[str, ...]) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from device.courier.checked_text import matching
 from device.spool.folders import SETTINGS, Unreadable, read_small
 from device.system.clock import minute_of_day, within
 
@@ -73,20 +74,14 @@ def _checked(told: dict[str, Any]) -> CourierSettings:
     found = None
     if broker is not None:
         found = Broker(
-            host=_fit(_HOST, broker["host"]), port=int(broker["port"]), ca_pem=str(broker["ca_pem"])
+            host=matching(_HOST, broker["host"]), port=int(broker["port"]), ca_pem=str(broker["ca_pem"])
         )
         if not 0 < found.port <= _MAX_PORT:
             raise ValueError(f"{found.port} is no port")
-    feeds = {_fit(_NAME, name): _fit(_URL, url) for name, url in told["feeds"].items()}
+    feeds = {matching(_NAME, name): matching(_URL, url) for name, url in told["feeds"].items()}
     if len(feeds) > MAX_FEEDS:
         raise ValueError(f"more than {MAX_FEEDS} feeds")
-    cells = tuple(_fit(_CELL, cell) for cell in told["cells"][:9])
+    cells = tuple(matching(_CELL, cell) for cell in told["cells"][:9])
     upload = told["upload"]
-    limits = Limits(kbps=int(upload["kbps"]), hours=_fit(_HOURS, upload["hours"]))
+    limits = Limits(kbps=int(upload["kbps"]), hours=matching(_HOURS, upload["hours"]))
     return CourierSettings(broker=found, cells=cells, feeds=feeds, limits=limits)
-
-
-def _fit(pattern: re.Pattern[str], text: Any) -> str:
-    if not isinstance(text, str) or not pattern.fullmatch(text):
-        raise ValueError(f"{str(text)[:60]!r} does not fit")
-    return text

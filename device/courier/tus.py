@@ -115,7 +115,7 @@ class TusUploader:
 
 def _number(answer: Answer, name: str) -> int:
     text = answer.headers.get(name, "")
-    if not text.isascii() or not text.isdigit() or len(text) > len("99999999999"):
+    if not text.isascii() or not text.isdigit() or len(text) > 11:
         raise OSError(f"answered {answer.status} without a {name}")
     return int(text)
 

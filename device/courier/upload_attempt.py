@@ -44,7 +44,7 @@ class Answer:
 
 def trouble(answer: Answer) -> Exception:
     """Return what an unexpected answer means: a redirection, never followed, or something that may pass."""
-    if 300 <= answer.status < 400:  # noqa: PLR2004
+    if 300 <= answer.status < 400:
         to = answer.headers.get("location", "")[:100]
         return Refusing(f"it sends the courier elsewhere ({answer.status} to {to!r}); that is never followed")
     return OSError(f"answered {answer.status}")

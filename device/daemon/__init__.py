@@ -1,1 +1,1 @@
-"""The daemon itself: starts the components, connects them, and decides (controller.py)."""
+"""The daemon: starts the components, connects them, and makes the decisions (controller.py)."""

@@ -24,6 +24,7 @@ from device.store.files import is_whole_jpeg, plain_size
 from device.store.index import ClipRow
 from device.store.messages import DeleteClip, MakeThumbnail, StarClip, StorageMessage, WriteFile
 from device.store.timeline_query import MAX_DAYS, visit_hours, visits_json
+from device.system.clock import stamp
 
 if TYPE_CHECKING:
     from device.consent.offer import Corners
@@ -63,8 +64,8 @@ class ApiBackend:
                     raise CommandError("the button was pressed this very moment; that was one press")
             else:
                 name = daemon.config.button.name
-                now_us = daemon.clock.mono_us()
-                daemon.inbox(Pressed(mono_us=now_us, button=name, source="command", reply=reply))
+                at = stamp(daemon.clock)
+                daemon.inbox(Pressed(at=at, button=name, source="command", reply=reply))
 
         return _ask(press)
 

@@ -1,6 +1,4 @@
-"""The clips as the consent service may ask for them: whether there are some, what of them lies in a span, a look at
-one.
-"""
+"""The consent service's access to clips: which of them overlap a time span, where to cut them, and how they look."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -17,11 +15,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FAR_US = 1 << 62
 MAX_CLIP_US = 3_600_000_000
-"""`clips.longest_s` can be no more: a clip that overlaps a span began no longer before it."""
+"""The maximum of `clips.longest_s`, so also how long before a span an overlapping clip may have begun."""
 
 
 class ClipAccess:
-    """Reads the index and the files through connections of its own; decodes only to show."""
+    """Reads index and files through its own connections; decodes only to show a picture."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
@@ -49,7 +47,7 @@ class ClipAccess:
             try:
                 cut = cut_of(self._daemon.layout.clips, row, *span, exact=exact)
             except FileNotFoundError:
-                continue  # deleted this very moment
+                continue  # deleted in the meantime
             except (OSError, ValueError) as error:
                 raise CommandError(f"{row.file_name}: {error}; `doorbell check` says more") from error
             if cut:
@@ -57,12 +55,12 @@ class ClipAccess:
         return cuts
 
     def masks(self) -> Sequence[Sequence[tuple[float, float]]]:
-        """Return what has to be covered in them."""
+        """Return the masks that have to be burnt into the clips."""
         daemon = self._daemon
         return [] if daemon.covered_by_camera else [mask.points for mask in daemon.config.masks]
 
     def picture(self, row: ClipRow, at_us: int, blurs: "Sequence[Corners]") -> bytes:
-        """Return what a clip shows at a time, masked, blurred, as JPEG. Raises CommandError."""
+        """Return the picture of a clip at a time as JPEG, masked and blurred. Raises CommandError."""
         from device.media.masks import Masks  # these load OpenCV and PyAV
         from device.media.mosaic import Blur
         from device.store.clip_query import picture_at
@@ -86,7 +84,7 @@ class ClipAccess:
         return path if path and path.exists() else None
 
     def ask(self, question: Callable[[Index], T]) -> T:
-        """Ask the index, through a connection of its own. Raises CommandError."""
+        """Query the index through a new connection. Raises CommandError."""
         try:
             index = Index(self._daemon.layout.index, read_only=True)
             try:

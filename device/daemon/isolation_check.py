@@ -19,23 +19,23 @@ from device.spool.folders import DOCTOR, Unreadable, read_small, write_small
 from device.system.local_network import addresses, is_home
 
 CONNECT_S, ANSWER_S = 1.5, 4.0
-"""Together less than `doorbell` waits for an answer."""
+"""Both together are shorter than the time `doorbell` waits for an answer."""
 HTTPS_PORT = 443
 MAX_TARGETS = 3
 
 
 class IsolationCheck:
-    """Tries both."""
+    """Tries both sides."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
 
     def tried(self) -> dict[str, Any]:
-        """Return what was tried from either side, what was said, and whether the walls hold."""
-        rows = [*self._from_the_house(), *self._from_the_courier()]
+        """Return each attempt of both sides, its result, and whether the isolation holds."""
+        rows = [*self._from_daemon(), *self._from_courier()]
         return {"holds": bool(rows) and all(row["holds"] for row in rows), "tried": rows}
 
-    def _from_the_house(self) -> list[dict[str, Any]]:
+    def _from_daemon(self) -> list[dict[str, Any]]:
         rows = []
         for host, port in self._targets():
             try:
@@ -44,7 +44,7 @@ class IsolationCheck:
                 rows.append(_row("doorbelld", f"{host}:{port}", f"no address: {error.strerror}", holds=True))
                 continue
             if is_home(address):
-                continue  # the wall lets it through, as it should
+                continue  # the isolation allows the home network, as it should
             rows.append(_row("doorbelld", f"{host}:{port} ({address})", *_reach(address, port)))
         return rows
 
@@ -58,7 +58,7 @@ class IsolationCheck:
                 wanted.append((str(parts.hostname), parts.port or HTTPS_PORT))
         return list(dict.fromkeys(wanted))[:MAX_TARGETS]
 
-    def _from_the_courier(self) -> list[dict[str, Any]]:
+    def _from_courier(self) -> list[dict[str, Any]]:
         config = self._daemon.config
         state = config.device.state_dir
         paths = [
@@ -74,43 +74,44 @@ class IsolationCheck:
         question = {"nonce": nonce, "paths": [str(path) for path in paths], "ports": ports}
         try:
             write_small(folder / "out", DOCTOR, json.dumps(question).encode())
-            told = _answer(folder / "in", nonce)
+            answer = _answer(folder / "in", nonce)
         except OSError as error:
             raise CommandError(f"{error.filename or folder}: {error.strerror}; is there a spool?") from error
-        if told is None:
+        if answer is None:
             return [_row("courier", "everything", "it does not answer: is it running?", holds=False)]
         return [
             _row("courier", row["what"], row["said"], holds=row["said"] not in ("read", "connected"))
-            for row in told
+            for row in answer
         ]
 
 
 def _answer(folder: Path, nonce: str) -> list[dict[str, str]] | None:
-    """Wait for the courier's answer."""
+    """Wait for the courier's answer; None after `ANSWER_S`."""
     until_s = time.monotonic() + ANSWER_S
     while time.monotonic() < until_s:
         try:
             content = read_small(folder, DOCTOR)
-            told = json.loads(content) if content else {}
-            if told.get("nonce") == nonce:
+            answer = json.loads(content) if content else {}
+            if answer.get("nonce") == nonce:
                 return [
-                    {"what": str(row["what"])[:400], "said": str(row["said"])[:100]} for row in told["tried"]
+                    {"what": str(row["what"])[:400], "said": str(row["said"])[:100]}
+                    for row in answer["tried"]
                 ]
         except (Unreadable, ValueError, KeyError, TypeError, AttributeError):
-            pass  # half written by somebody: asked again until the time is over
+            pass  # not there or not whole yet: read again until the time is over
         time.sleep(0.1)
     return None
 
 
 def _reach(address: str, port: int) -> tuple[str, bool]:
-    """Return what became of a connection, and whether that is a wall that holds."""
+    """Return the result of a connection attempt, and whether the isolation held."""
     try:
         socket.create_connection((address, port), CONNECT_S).close()
     except TimeoutError:
         return "no answer (dropped)", True
     except OSError as error:
         return error.strerror or str(error), True
-    return "connected: there is no wall", False
+    return "connected: not isolated", False
 
 
 def _row(who: str, what: str, said: str, holds: bool) -> dict[str, Any]:  # noqa: FBT001

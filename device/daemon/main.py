@@ -1,6 +1,6 @@
-"""Start the daemon bottom-up, wait, take it down top-down. `run` is the order of everything.
+"""Starts and stops the daemon; `run` has the order.
 
-The bell comes first: it waits for no disk scan and for no camera.
+The button comes first: it waits for no disk scan and no camera.
 """
 
 import argparse
@@ -35,11 +35,11 @@ DEFAULT_CONFIG = Path("/etc/doorbelld/doorbelld.toml")
 
 
 def run(sources: Sources) -> int:
-    """Run the house until it is told to stop; return the exit status. Raises DoorbellError."""
+    """Run until a signal comes; return the exit status. Raises DoorbellError."""
     # A press waits for no more than this while another thread computes (Python's own 5 ms is for throughput).
     sys.setswitchinterval(SWITCH_S)
     _give_memory_back()
-    os.umask(0o027)  # who came when is nobody else's to read
+    os.umask(0o027)  # other users must not read who came when
     sources, page_trouble = sources.with_page_file(sources.config().device.state_dir)
     config = sources.config()
     notifier = Notifier()
@@ -62,7 +62,7 @@ def run(sources: Sources) -> int:
                 Fault(code="settings_unreadable", active=True, text=trouble, remedy="set them again")
             )
 
-        # From here on nothing is urgent: what loads PyAV and OpenCV, and what scans the disk.
+        # From here on nothing is urgent. It loads PyAV and OpenCV, and scans the disk.
         storage_worker = daemon.open_store()
         stack.callback(storage_worker.stop, 2.5)
         motion_worker = daemon.start_worker("motion", daemon.motion_worker.run, patience_s=30)
@@ -78,16 +78,16 @@ def run(sources: Sources) -> int:
         stack.callback(daemon.open_backups().stop, 1.0)
         page = daemon.open_web(sockets, commands, commands.save)
         stack.callback(page.stop, 1.5)
-        status = daemon.controller.run()
+        status = daemon.loop.run()
         notifier.stopping()
         return status
 
 
 def _give_memory_back() -> None:
-    """Have freed memory go back to the system at once.
+    """Return freed memory to the system at once.
 
     glibc raises its thresholds with the first large block that is freed, so that one decoded 1080p picture
-    (a snapshot, a thumbnail) cost 20 MB for good. Setting one by hand ends that (mallopt(3)).
+    (a snapshot, a thumbnail) would cost 20 MB for good. Setting one of them stops that (mallopt(3)).
     """
     with suppress(AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, TRIM_BYTES)
@@ -98,7 +98,7 @@ def _open_button(daemon: Daemon) -> None:
         daemon.button.open()
         daemon.controller.button = daemon.button
     except ButtonError as error:
-        # A doorbell that rings over MQTT and records is worth more than none; the fault is loud.
+        # A doorbell that rings over MQTT and records is worth more than none, and the fault is reported.
         log.error("button_failed %s", error)  # the message says it all
         daemon.inbox(ButtonState(kind=daemon.button.kind, state="failed", text=str(error)))
         remedy = "fix the button, then restart doorbelld"

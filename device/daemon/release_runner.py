@@ -1,5 +1,6 @@
-"""The composition's part of making parcels: links to the clips, the device's secret, what must not leave, and the
-process that does the work (device/release/).
+"""Starts the release process (device/release/) and gives it what it needs.
+
+That is: links to the clips, the key seed of this device, and the texts that must not leave.
 """
 
 import json
@@ -19,8 +20,8 @@ from device import __version__
 from device.consent_service.release_protocol import Failed, Made, Progress
 from device.daemon.wiring import Daemon
 from device.errors import CommandError
-from device.store.files import write_durably
 from device.store.index import Index
+from device.system.durable_files import write_durably
 
 SECRET_BYTES = 32
 SPARE_BYTES = 64_000_000
@@ -46,10 +47,10 @@ class ReleaseRunner:
 
         clips = self._link(folder, offer)
         needed = 4 * sum(clips) + SPARE_BYTES
-        told = os.statvfs(folder)
-        if told.f_bavail * told.f_frsize < needed:
+        disk = os.statvfs(folder)
+        if disk.f_bavail * disk.f_frsize < needed:
             raise CommandError(f"the card has no room: {needed // 1_000_000} MB are needed for a while")
-        place = self._daemon.config.neighbourhood
+        home = self._daemon.config.neighbourhood
         job = Job(
             folder=folder,
             offer=offer,
@@ -57,12 +58,12 @@ class ReleaseRunner:
             seed=release_seed(device_secret(self._daemon.layout.release_secret), offer["request"]),
             version=__version__,
             canaries=list(dict.fromkeys(self._canaries())),
-            place=(place.latitude, place.longitude) if place.enabled else None,
+            place=(home.latitude, home.longitude) if home.enabled else None,
         )
         return RunningRelease(job.text(), folder / PARCEL)
 
     def sealed(self, folder: Path) -> Path:
-        """Return where a parcel lies that was made in a folder."""
+        """Return the path of the parcel that was made in a folder."""
         from device.release.job import PARCEL
 
         return folder / PARCEL
@@ -85,7 +86,7 @@ class ReleaseRunner:
             index.close()
 
     def _canaries(self) -> Iterator[str]:
-        """Yield what says whose doorbell this is."""
+        """Yield the texts that identify this doorbell."""
         config = self._daemon.config
         yield from (config.device.id, config.device.name, socket.gethostname())
         yield from (config.mqtt.host, config.mqtt.username or "")
@@ -94,10 +95,10 @@ class ReleaseRunner:
                 yield path.read_text().strip("\0\n ")
         for address in Path("/sys/class/net").glob("*/address"):
             with suppress(OSError):
-                told = address.read_text().strip()
-                if told.strip("0:"):
-                    yield told
-                    yield told.replace(":", "")
+                mac = address.read_text().strip()
+                if mac.strip("0:"):
+                    yield mac
+                    yield mac.replace(":", "")
 
 
 class RunningRelease:
@@ -129,29 +130,29 @@ class RunningRelease:
                 self._lines.append(json.loads(line))
 
     def poll(self) -> Progress | Made | Failed:
-        """Return how it is."""
+        """Return its progress."""
         if self._process.poll() is None or self._reader.is_alive():
-            told = self._lines[-1] if self._lines else {}
+            line = self._lines[-1] if self._lines else {}
             return Progress(
-                stage=str(told.get("stage", "beginning")),
-                part=float(told.get("part", 0.0)),
-                hot=bool(told.get("hot", False)),
+                stage=str(line.get("stage", "beginning")),
+                part=float(line.get("part", 0.0)),
+                hot=bool(line.get("hot", False)),
             )
-        told = self._lines[-1] if self._lines else {}
-        if "parcel" in told and not self._process.returncode:
-            return Made(parcel=told["parcel"], path=self._parcel)
+        line = self._lines[-1] if self._lines else {}
+        if "parcel" in line and not self._process.returncode:
+            return Made(parcel=line["parcel"], path=self._parcel)
         status = self._process.returncode
-        return Failed(why=str(told.get("failed", f"the process that seals ended with status {status}")))
+        return Failed(why=str(line.get("failed", f"the process that seals ended with status {status}")))
 
     def stop(self) -> None:
-        """End it at once."""
+        """Kill it."""
         self._process.kill()
         self._process.wait(LAST_WORDS_S)
         self._reader.join(LAST_WORDS_S)
 
 
 def device_secret(path: Path) -> bytes:
-    """Return the secret that release keys are made of; made once. Raises OSError."""
+    """Return the secret that release keys are derived from; it is made once. Raises OSError."""
     with suppress(OSError):
         kept = path.read_bytes()
         if len(kept) == SECRET_BYTES:

@@ -7,7 +7,7 @@ from typing import Any
 from device import __version__
 from device.config import Config
 from device.events import ButtonState, CameraReport, Fault, LedgerReport, LinkReport, StoreReport
-from device.system.clock import Clock, rfc3339, wall_at_us
+from device.system.clock import Clock, Stamp, rfc3339
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class DeviceState:
     store: StoreReport | None = None
     ledger: LedgerReport | None = None
     presses: int = 0
-    last_press_us: int | None = None
+    last_press: Stamp | None = None
     moving: bool = False
     settling: bool = False
     faults: dict[str, ActiveFault] = field(default_factory=dict)
@@ -95,33 +95,11 @@ def state(
     }
 
 
-def told(notice: dict[str, Any]) -> dict[str, Any]:
-    """Return a notice as the `notices` topic of docs/mqtt.md tells it."""
-    kept = (
-        "source",
-        "id",
-        "kind",
-        "severity",
-        "headline",
-        "text",
-        "signed_by",
-        "sender_kind",
-        "feed",
-        "state",
-    )
-    return {
-        **{name: notice[name] for name in kept},
-        "sent_at": rfc3339(notice["sent"] * 1_000_000),
-        "expires_at": rfc3339(notice["expires"] * 1_000_000),
-        "reminder": "not a replacement for calling the emergency number",
-    }
-
-
 def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str, Any]:
     """Return what `doorbell status --json` shows, without what only the composition and the controller know."""
     now_us = clock.mono_us()
     camera, store, link, mqtt = device_state.camera, device_state.store, device_state.link, config.mqtt
-    last_us, pressed_us = camera.last_frame_us if camera else None, device_state.last_press_us
+    last_us, pressed = camera.last_frame_us if camera else None, device_state.last_press
     return {
         "ready": device_state.ready,
         "version": __version__,
@@ -153,7 +131,7 @@ def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str,
         },
         "press": {
             "count": device_state.presses,
-            "last_at": None if pressed_us is None else rfc3339(wall_at_us(clock, pressed_us)),
+            "last_at": rfc3339(pressed.wall_us) if pressed else None,
         },
         "temperature_c": store.temperature_c if store else None,
         "faults": [

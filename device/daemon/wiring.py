@@ -1,45 +1,36 @@
 """The daemon, built but not started: every component, and what connects them."""
 
-import json
 import logging
 import queue
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from device import __version__
 from device.config import PAGE_KEYS, Config, Sources
+from device.daemon.command_router import CommandRouter
 from device.daemon.controller import Controller
-from device.daemon.status import page_url, told
-from device.events import ConfigChanged, Fact, LumaFrame, Packet
+from device.daemon.frame_fan_out import FrameFanOut
+from device.daemon.main_loop import MainLoop
+from device.daemon.status import page_url
+from device.events import ConfigChanged, Fact, Packet
 from device.hw.button import Button, SimulatedButton
 from device.hw.chime import Chime, NoChime, SimulatedChime
 from device.motion.worker import MotionWorker
 from device.mqtt.discovery import discovery
 from device.mqtt.log_replay import LogPage
-from device.mqtt.publisher import Announcement, LivePress, MqttPublisher
-from device.policy.episode import ClipOrder
+from device.mqtt.publisher import MqttPublisher
 from device.policy.settings import Settings
-from device.store.layout import SETTINGS_FILE, Layout
-from device.store.messages import (
-    Flush,
-    HoldStorage,
-    MarkSent,
-    NewFact,
-    ReadLog,
-    SettlePress,
-    StorageMessage,
-    WriteFile,
-)
-from device.store.ring import Ring
-from device.system.clock import Clock, rfc3339, wall_at_us
-from device.system.latest import LatestValue
+from device.store.layout import Layout
+from device.store.messages import HoldStorage, MarkSent, ReadLog, StorageMessage
+from device.store.ring import RingBuffer
+from device.system.clock import Clock
 from device.system.sd_notify import Notifier
 from device.system.worker import Worker
 
 log = logging.getLogger(__name__)
 
 COVERED_US, COVERED_BYTES = 3_000_000, 4_000_000
-"""Of the live view: no more than a viewer needs to begin with."""
+"""Limits of the masked live view's buffer: enough for a viewer to start."""
 
 if TYPE_CHECKING:
     from device.consent_service.backup_worker import Clips
@@ -52,121 +43,11 @@ if TYPE_CHECKING:
     from device.web.sockets import ListeningSockets
 
 RING_SLACK_US = 8_000_000
-"""What the ring keeps beyond the pre-roll, so that a slow disk costs no picture at once."""
+"""How much the ring buffer holds beyond the pre-roll, so that a slow disk does not lose pictures."""
 
 
 def _ring_us(config: Config) -> int:
     return int(config.clips.pre_roll_s * 1e6) + RING_SLACK_US
-
-
-class CommandRouter:
-    """The controller's orders, handed to those who carry them out. Every method only enqueues."""
-
-    def __init__(
-        self,
-        *,
-        storage_worker: "queue.SimpleQueue[StorageMessage]",
-        link: Callable[[], MqttPublisher | None],
-        chime: Chime,
-        clock: Clock,
-        tell_page: Callable[[dict[str, Any]], None],
-    ) -> None:
-        self._storage_worker = storage_worker
-        self._tell_page = tell_page
-        self._link = link
-        self._chime = chime
-        self._clock = clock
-
-    def press(self, press_id: int, mono_us: int, payload: str) -> None:
-        """Tell a press over MQTT; without MQTT there is nobody to wait for."""
-        link = self._link()
-        if link:
-            link.press(LivePress(press_id=press_id, mono_us=mono_us, payload=payload))
-        else:
-            self.settle(press_id, late=True)
-
-    def retain(self, subtopic: str, payload: str) -> None:
-        """Set a retained topic."""
-        link = self._link()
-        if link:
-            link.retain(subtopic, payload)
-
-    def notice(self, notice: dict[str, Any], *, announce: bool) -> None:
-        """Tell a notice to the pages that are open, and over MQTT if it is to be announced."""
-        link = self._link()
-        if link and announce:
-            gone = notice["state"] != "current"
-            payload = json.dumps({"event_type": "withdrawn" if gone else notice["kind"], **told(notice)})
-            name = f"{notice['source']} {notice['id']} {notice['state']}"
-            link.announce(Announcement(id=name, payload=payload, expires_s=notice["expires"]))
-        self._tell_page({"kind": "notice_heard", "notice": notice, "announce": announce})
-
-    def ring(self) -> None:
-        """Sound the chime."""
-        self._chime.ring()
-
-    def clip(self, order: ClipOrder) -> None:
-        """Hand a clip order to the storage worker."""
-        self._storage_worker.put(order)
-
-    def flush(self) -> None:
-        """Have the storage worker end every recording and say Flushed."""
-        self._storage_worker.put(Flush())
-
-    def log_fact(
-        self,
-        kind: str,
-        *,
-        mono_us: int,
-        late: bool | None,
-        event_id: str | None,
-        press_id: int | None,
-        fields: dict[str, Any],
-    ) -> None:
-        """Hand a fact to the storage worker, stamped, and tell the pages that are open."""
-        wall_us = wall_at_us(self._clock, mono_us)
-        self._storage_worker.put(
-            NewFact(
-                kind=kind,
-                mono_us=mono_us,
-                wall_us=wall_us,
-                clock=self._clock.flag(),
-                late=late,
-                event_id=event_id,
-                press_id=press_id,
-                fields=fields,
-            )
-        )
-        self._tell_page({"kind": kind, "event_id": event_id, "occurred_at": rfc3339(wall_us), **fields})
-
-    def settle(self, press_id: int, *, late: bool) -> None:
-        """Hand the fate of a press to the storage worker."""
-        self._storage_worker.put(SettlePress(press_id=press_id, late=late))
-
-    def save(self, settings: Settings) -> None:
-        """Hand the switches to the storage worker."""
-        content = json.dumps(settings.as_dict(), indent=1).encode()
-        self._storage_worker.put(WriteFile(name=SETTINGS_FILE, content=content))
-
-
-class FrameFanOut:
-    """What the camera delivers, to those who want it: packets to the ring, small pictures to the motion worker."""
-
-    def __init__(
-        self, ring: Ring, latest_frame: LatestValue[LumaFrame], notify_frame: Callable[[], None]
-    ) -> None:
-        self.sound = self._append = ring.append
-        self.luma = latest_frame.put
-        self._notify_frame = notify_frame
-
-    def packet(self, packet: Packet) -> None:
-        """Take a picture, and wake whoever watches live."""
-        self._append(packet)
-        self._notify_frame()
-
-    def note(self, text: str) -> None:
-        """Say what the camera costs."""
-        log.info("camera_note %s", text)
 
 
 class Daemon:
@@ -182,26 +63,25 @@ class Daemon:
         self.page: WebServer | None = None
         self.consent_service: ConsentService | None = None
         self.storage_messages: queue.SimpleQueue[StorageMessage] = queue.SimpleQueue()
-        self.link = self._new_link() if config.mqtt.enabled else None
-        self._link_worker: Worker | None = None
+        self.publisher = self._new_publisher() if config.mqtt.enabled else None
+        self._mqtt_worker: Worker | None = None
         self._masks: Masks | None = None
-        self._covered: Ring | None = None
+        self._covered: RingBuffer | None = None
         chime: Chime = SimulatedChime() if config.chime.kind == "simulated" else NoChime()
         self.controller = Controller(
             config=config,
             clock=clock,
             sink=CommandRouter(
                 storage_worker=self.storage_messages,
-                link=lambda: self.link,
+                publisher=lambda: self.publisher,
                 chime=chime,
-                clock=clock,
                 tell_page=lambda fact: self.page.events.tell(fact) if self.page else None,
             ),
             settings=settings,
-            notifier=notifier,
             inbox=facts,
         )
-        self._ring = Ring(
+        self.loop = MainLoop(self.controller, inbox=facts, clock=clock, notifier=notifier)
+        self._ring = RingBuffer(
             keep_us=_ring_us(config),
             limit_bytes=config.clips.ring_bytes,
         )
@@ -213,7 +93,7 @@ class Daemon:
         )
         self.button = self._button()
 
-    def _new_link(self) -> MqttPublisher:
+    def _new_publisher(self) -> MqttPublisher:
         device = self.config.device
         return MqttPublisher(
             self.config.mqtt,
@@ -227,8 +107,8 @@ class Daemon:
 
     def _ask_log(self, after_seq: int | None, limit: int) -> None:
         def reply(acked_seq: int | None, rows: list[tuple[int, str]]) -> None:
-            if self.link:
-                self.link.replay.page(LogPage(after_seq=after_seq, acked_seq=acked_seq, rows=rows))
+            if self.publisher:
+                self.publisher.replay.page(LogPage(after_seq=after_seq, acked_seq=acked_seq, rows=rows))
 
         self.storage_messages.put(ReadLog(after_seq=after_seq, limit=limit, reply=reply))
 
@@ -242,26 +122,26 @@ class Daemon:
                 return GpioButton(self.config.button, inbox=self.inbox, clock=self.clock)
 
     def start_worker(self, name: str, work: Callable[[Worker], None], *, patience_s: float) -> Worker:
-        """Start a worker that the watchdog minds."""
+        """Start a worker thread that the watchdog monitors."""
         worker = Worker(name, work, inbox=self.inbox, patience_s=patience_s)
-        self.controller.workers.append(worker)
+        self.loop.workers.append(worker)
         worker.start()
         return worker
 
     def open_mqtt(self) -> None:
-        """Start the link's thread, if there is to be one."""
-        if self.link:
-            self._link_worker = self.start_worker("mqtt", self.link.run, patience_s=90)
+        """Start the MQTT thread, if MQTT is enabled."""
+        if self.publisher:
+            self._mqtt_worker = self.start_worker("mqtt", self.publisher.run, patience_s=90)
 
     def close_mqtt(self, timeout_s: float = 1.5) -> None:
-        """End the link's thread; what it did not send is settled."""
-        worker, self._link_worker = self._link_worker, None
+        """Stop the MQTT thread; presses that it did not send become late."""
+        worker, self._mqtt_worker = self._mqtt_worker, None
         if worker:
-            self.controller.workers.remove(worker)  # it ends because it is told to
+            self.loop.workers.remove(worker)  # so the watchdog does not miss it
             worker.stop(timeout_s)
 
     def apply(self, sources: Sources) -> None:
-        """Take other settings (of `PAGE_KEYS`) without a restart; on the page's threads, one at a time."""
+        """Apply other settings (of `PAGE_KEYS`) without a restart; on the web server's threads, one at a time."""
         old, new = self.config, sources.config()
         changed = [key for key in PAGE_KEYS if sources.page.get(key) != self.sources.page.get(key)]
         self.sources, self.config = sources, new
@@ -272,8 +152,8 @@ class Daemon:
         if old.storage != new.storage:
             self.storage_messages.put(HoldStorage(storage=new.storage))
         if old.mqtt != new.mqtt:
-            # The new one stands before the old one goes, so that no press falls between them.
-            before, self.link = self.link, self._new_link() if new.mqtt.enabled else None
+            # The new publisher is there before the old one ends, so that no press is lost between them.
+            before, self.publisher = self.publisher, self._new_publisher() if new.mqtt.enabled else None
             self.close_mqtt()
             if before:
                 before.leave()
@@ -286,27 +166,27 @@ class Daemon:
 
     @property
     def masks(self) -> "Masks":
-        """What nobody shall see; shared by all who decode."""
+        """The privacy masks, shared by everything that decodes."""
         if self._masks is None:
-            from device.media.masks import Masks  # loads OpenCV; the bell comes first
+            from device.media.masks import Masks  # loads OpenCV; the button must be live first
 
             self._masks = Masks([mask.points for mask in self.config.masks])
         return self._masks
 
     @property
     def covered_by_camera(self) -> bool:
-        """Whether the ring's pictures are masked already: drawn, or covered by the camera itself."""
+        """Whether the pictures in the ring buffer are masked already: drawn ones, or by the camera itself."""
         return self.config.camera.kind == "scene" or self.config.clips.masked_by == "camera"
 
     def snapshot(self) -> bytes:
-        """Return what the camera sees now as JPEG, masked. Raises CameraError."""
+        """Return the current picture as a masked JPEG. Raises CameraError."""
         from device.camera.snapshot import still
 
         return still(self._ring.since(self._ring.seq_at(self.clock.mono_us())).packets, self.masks)
 
     def open_store(self) -> Worker:
-        """Start the storage worker: it mends what a power cut left, then records."""
-        from device.store.storage_worker import StorageWorker  # loads PyAV; the bell comes first
+        """Start the storage worker: it repairs what a power cut left, then records."""
+        from device.store.storage_worker import StorageWorker  # loads PyAV; the button must be live first
         from device.store.thumbnails import Thumbnails
 
         storage_worker = StorageWorker(
@@ -315,8 +195,8 @@ class Daemon:
             inbox=self.inbox,
             clock=self.clock,
             storage=self.config.storage,
-            orders=self.storage_messages,
-            log_grew=lambda: self.link.replay.grew() if self.link else None,
+            messages=self.storage_messages,
+            log_grew=lambda: self.publisher.replay.grew() if self.publisher else None,
             thumbnails=Thumbnails(self.layout, self.masks),
         )
         return self.start_worker("storage", storage_worker.run, patience_s=120)
@@ -324,7 +204,7 @@ class Daemon:
     def open_consent_service(
         self, footage: "ClipSource", release_backend: "ReleaseBackend", clips: "Clips"
     ) -> Worker:
-        """Start the consent service: it reads the ledger, then the spool."""
+        """Start the consent service, which reads the ledger and then the spool."""
         from device.consent_service.service import ConsentService  # loads NumPy and cryptography
 
         self.consent_service = ConsentService(
@@ -340,12 +220,12 @@ class Daemon:
         return self.start_worker("consent", self.consent_service.inbox_worker.run, patience_s=120)
 
     def open_releases(self) -> Worker:
-        """Start what carries an approval out, up to the spool."""
+        """Start the worker that makes approved releases."""
         assert self.consent_service  # noqa: S101  (open_consent_service comes first)
         return self.start_worker("releases", self.consent_service.release_worker.run, patience_s=120)
 
     def open_backups(self) -> Worker:
-        """Start what sends sealed clips to the owner's own places, if there are some."""
+        """Start the worker that sends sealed clips to the owner's backup targets."""
         assert self.consent_service  # noqa: S101  (open_consent_service comes first)
         return self.start_worker("backups", self.consent_service.backup_worker.run, patience_s=900)
 
@@ -373,7 +253,7 @@ class Daemon:
         return self.start_worker("camera", work, patience_s=60)
 
     def open_web(self, sockets: "ListeningSockets", backend: "Backend", keep: "Keep") -> Worker:
-        """Start the page's thread: the command socket, and the page."""
+        """Start the web server: the command socket and the page."""
         from device.web.server import WebServer  # loads FastAPI
 
         device = self.config.device
@@ -391,14 +271,14 @@ class Daemon:
         )
         return self.start_worker("web", self.page.run, patience_s=30)
 
-    def _feed(self) -> Ring:
-        """Return what may be shown: the camera's own pictures, or covered ones if there are masks."""
+    def _feed(self) -> RingBuffer:
+        """Return the buffer for the live view: the camera's pictures, or masked ones if there are masks."""
         if not self.masks or self.covered_by_camera:
             return self._ring
         if self._covered is None:
             from device.camera.masked_live import MaskedLive
 
-            covered = self._covered = Ring(keep_us=COVERED_US, limit_bytes=COVERED_BYTES)
+            covered = self._covered = RingBuffer(keep_us=COVERED_US, limit_bytes=COVERED_BYTES)
 
             def put(packet: Packet) -> None:
                 covered.append(packet)

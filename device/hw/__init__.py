@@ -1,1 +1,1 @@
-"""Cameras, buttons and chimes: each kind behind a small protocol, chosen in the configuration."""
+"""Buttons and chimes: each kind behind a small protocol, chosen in the configuration."""

@@ -1,4 +1,4 @@
-"""The button behind one small protocol, and the simulated one. The GPIO one is in gpio_button.py."""
+"""The button's protocol, and the simulated button. The real one is in gpio_button.py."""
 
 import threading
 from typing import Any, Literal, Protocol
@@ -6,16 +6,16 @@ from typing import Any, Literal, Protocol
 from device.config import ButtonConfig
 from device.events import ButtonState, Inbox, Pressed
 from device.policy.press import PressRule
-from device.system.clock import Clock
+from device.system.clock import Clock, stamp
 
 
 class Button(Protocol):
-    """A button's line."""
+    """A button of any kind."""
 
     kind: str
 
     def open(self) -> None:
-        """Listen from here on. Raises ButtonError."""
+        """Start to listen. Raises ButtonError."""
 
     def healthy(self) -> bool:
         """Return whether an edge would still be heard."""
@@ -28,7 +28,7 @@ class Button(Protocol):
 
 
 class SimulatedButton:
-    """A button without a line: the drawn visitor and `doorbell ring` press it."""
+    """A button without hardware: the simulated visitor and `doorbell ring` press it."""
 
     kind = "simulated"
 
@@ -37,28 +37,29 @@ class SimulatedButton:
         self._inbox = inbox
         self._clock = clock
         self._rule = PressRule(bounce_us=config.bounce_ms * 1000)
-        self._lock = threading.Lock()  # several may press; a real line has one thread
+        self._lock = threading.Lock()  # several threads may press; a real button has one thread
 
     def open(self) -> None:
-        """Say that the button is live."""
+        """Report that the button is live."""
         self._inbox(ButtonState(kind=self.kind, state="live"))
 
     def press(self, source: Literal["visitor", "command"], reply: Any = None) -> bool:
-        """Press and let go; return whether it counted as a press of its own."""
+        """Press and release; return False if that was within the bounce time of another press."""
         with self._lock:
             now_us = self._clock.mono_us()
             is_press = self._rule.feed(down=True, mono_us=now_us)
             self._rule.feed(down=False, mono_us=now_us)
         if is_press:
-            self._inbox(Pressed(mono_us=now_us, button=self._name, source=source, reply=reply))
+            at = stamp(self._clock, now_us)
+            self._inbox(Pressed(at=at, button=self._name, source=source, reply=reply))
         return is_press
 
     def healthy(self) -> bool:
-        """Return True: there is nothing that could die."""
+        """Return True: there is no thread that could end."""
         return True
 
     def held_us(self, mono_us: int) -> int:  # noqa: ARG002  (the protocol's)
-        """Return 0: it is let go at once."""
+        """Return 0: it is released at once."""
         return 0
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The chime: what the house hears. Simulated until sound comes: a line in the log."""
+"""The chime inside the home. Only the simulated kind exists: it writes a line to the log."""
 
 import logging
 from typing import Protocol
@@ -14,7 +14,7 @@ class Chime(Protocol):
 
 
 class SimulatedChime:
-    """Says in the log what a chime and a light would do."""
+    """Logs what a chime and a light would do."""
 
     def ring(self) -> None:
         """Log one ring."""
@@ -22,7 +22,7 @@ class SimulatedChime:
 
 
 class NoChime:
-    """A house without a chime."""
+    """No chime."""
 
     def ring(self) -> None:
         """Do nothing."""

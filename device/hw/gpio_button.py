@@ -2,7 +2,7 @@
 
 The pin is used, not gpiozero's Button: the pin hands over each edge with the kernel's own time stamp
 (lgpio: CLOCK_MONOTONIC), and debounce is our own leading-edge rule. An exception in a callback would end
-lgpio's only notify thread and later presses would vanish without a word, so the callback lets none out.
+lgpio's only notify thread, and later presses would be lost unnoticed; so the callback catches all.
 """
 
 import logging
@@ -14,7 +14,7 @@ from device.config import ButtonConfig
 from device.errors import ButtonError
 from device.events import ButtonState, Inbox, Pressed
 from device.policy.press import PressRule
-from device.system.clock import Clock
+from device.system.clock import Clock, stamp
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class GpioButton:
         self._rule = PressRule(bounce_us=config.bounce_ms * 1000)
 
     def open(self) -> None:
-        """Claim the line and listen. Raises ButtonError."""
+        """Claim the GPIO line and start to listen. Raises ButtonError."""
         gpio = self._config.gpio
         try:
             if self._factory is None:
@@ -64,8 +64,8 @@ class GpioButton:
             down = self._is_down(state)
             mono_us = int(ticks_s * 1e6)
             if self._rule.feed(down=down, mono_us=mono_us):
-                name = self._config.name
-                self._inbox(Pressed(mono_us=mono_us, button=name, source="button"))
+                at = stamp(self._clock, mono_us)
+                self._inbox(Pressed(at=at, button=self._config.name, source="button"))
         except Exception:  # an exception here would end lgpio's only thread
             log.exception("button_edge_failed")
 
@@ -83,7 +83,7 @@ class GpioButton:
         return self._rule.held_us(mono_us)
 
     def close(self) -> None:
-        """Let the line go."""
+        """Release the GPIO line."""
         if self._pin is not None:
             self._pin.when_changed = None
             self._pin.close()

@@ -1,1 +1,1 @@
-"""Pictures and streams, whatever their source: masks, mosaic, JPEG, encoder, H.264 and H.265 units."""
+"""Pictures and streams: masks, mosaic, JPEG, encoder, H.264 and H.265 units."""

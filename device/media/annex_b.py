@@ -1,4 +1,4 @@
-"""H.264 and H.265 in one form, whatever the source: see docs/decisions/0002-annex-b-in-the-ring.md."""
+"""Converts H.264 and H.265 to Annex B: see docs/decisions/0002-annex-b-in-the-ring.md."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _PICTURE_TYPES = {"h264": range(1, 6), "hevc": range(32)}
 
 
 def parameter_sets(data: bytes, codec: Literal["h264", "hevc"]) -> bytes:
-    """Return the parameter sets in front of a picture in Annex B, joined; empty if there are none."""
+    """Return the parameter sets in front of an Annex B picture, joined; empty if there are none."""
     sets = b""
     starts = _START.finditer(data)
     begin = next(starts, None)
@@ -27,25 +27,25 @@ def parameter_sets(data: bytes, codec: Literal["h264", "hevc"]) -> bytes:
             break
         end = next(starts, None)
         if kind in _SET_TYPES[codec]:
-            # Zero bytes in front of the next start code belong to nobody.
+            # Zero bytes before the next start code are padding.
             sets += data[begin.start() : end.start() if end else len(data)].rstrip(b"\0")
         begin = end
     return sets
 
 
 class AnnexB:
-    """Packets as Annex B with parameter sets in front of each keyframe, whatever came in."""
+    """Converts packets to Annex B with parameter sets in front of each keyframe."""
 
     def __init__(self, codec: str, video: Any) -> None:
         self._filter: Any = BitStreamFilterContext(f"{codec}_mp4toannexb", video)
         self._damaged = False
         extradata = bytes(video.codec_context.extradata or b"")
-        # In a file (avcC, hvcC) the filter above puts the sets in; RTSP may have them in the SDP only.
+        # For a file (avcC, hvcC) the filter above inserts the sets; RTSP may have them in the SDP only.
         in_band = not extradata.startswith((b"\0\0\1", b"\0\0\0\1"))
         self._sets = b"" if in_band else extradata
 
     def filter(self, raw: Any) -> Iterator[Any]:
-        """Yield what comes of one packet; of a damaged one nothing, and nothing then until a keyframe."""
+        """Yield the converted packets; after a damaged one nothing until the next keyframe."""
         try:
             packets = list(self._filter.filter(raw))
         except FAILURES:

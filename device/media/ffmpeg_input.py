@@ -1,4 +1,4 @@
-"""Opening what FFmpeg can open, and saying in words why it cannot."""
+"""Opens sources with FFmpeg, and explains why one cannot be opened."""
 
 import errno
 import re
@@ -22,9 +22,9 @@ def without_secret(url: str) -> str:
 
 
 def why(error: Exception, url: str) -> str:
-    """Say what FFmpeg said, without the URL that it repeats, and what to look at."""
+    """Return FFmpeg's error without the URL that it repeats, and what to check."""
     if isinstance(error, av.error.ExitError):
-        return "nothing came in time; is it switched on and in the network?"
+        return "nothing came in time; is it switched on and connected?"
     if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
         return f"{error.strerror}; is the address right?"
     if isinstance(error, av.error.InvalidDataError) and is_file(url):
@@ -48,21 +48,21 @@ class Microseconds:
         self._numerator, self._denominator = time_base.numerator * 1_000_000, time_base.denominator
 
     def __call__(self, ticks: int | None) -> int | None:
-        """Return so many ticks in microseconds; of None, None."""
+        """Return a number of ticks in microseconds; None for None."""
         return None if ticks is None else ticks * self._numerator // self._denominator
 
 
 def open_source(url: str, *, timeout_s: float, fps: float, audio: bool = False) -> Any:
     """Open with PyAV. Raises CameraError; no message holds a password.
 
-    Without `audio` an RTSP camera is not even asked for sound. With it whoever reads must see to it that
-    sound alone does not keep a silent camera alive: the time-out ends only what sends nothing at all.
+    Without `audio` no sound is requested from an RTSP camera. With it the reader must time out by itself when only
+    sound comes: FFmpeg's time-out ends a connection that sends nothing at all.
     """
     options: dict[str, str] = {}
     form = None
     if is_file(url) and Path(url).exists() and not Path(url).is_file():
-        # A pipe that nobody writes to would be waited for for ever.
-        raise CameraError(f"camera {url}: is no file of video; name a file, /dev/videoN or an address")
+        # Opening a pipe without a writer would block for ever.
+        raise CameraError(f"camera {url}: is not a video file; name a file, /dev/videoN or an address")
     if url.startswith("rtsp"):
         options = {
             "rtsp_transport": "tcp",
@@ -73,7 +73,7 @@ def open_source(url: str, *, timeout_s: float, fps: float, audio: bool = False) 
     elif url.startswith("/dev/video"):
         form, options = "v4l2", {"framerate": str(fps)}
     try:
-        # A file has no silence, and looking at the clock for every read costs.
+        # A file never stalls, and reading the clock for every read costs time.
         timeout = None if is_file(url) else (timeout_s, timeout_s)
         container = av.open(url, format=form, options=options, timeout=timeout)
     except FAILURES as error:

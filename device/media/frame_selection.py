@@ -1,4 +1,4 @@
-"""Which pictures of a clip lie inside a span, and can be shown without those outside it."""
+"""Selects the pictures of a clip that lie inside a span and can be shown without those outside it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Picture:
 
     pts_ticks: int
     until_ticks: int
-    """When the next one is shown."""
+    """The time at which the next picture is shown."""
     from_us: int
     until_us: int
     is_key: bool
@@ -41,7 +41,7 @@ def pictures(coded: Sequence[tuple[int, int, bool]], tick_s: Ratio | None) -> li
     if not shown:
         return []
     last_pts, last_duration = shown[-1]
-    ends = {pts: shown[place + 1][0] for place, (pts, _) in enumerate(shown[:-1])}
+    ends = {pts: shown[index + 1][0] for index, (pts, _) in enumerate(shown[:-1])}
     ends[last_pts] = last_pts + last_duration
     zero_us = int(shown[0][0] * tick_us)
     return [
@@ -57,21 +57,21 @@ def pictures(coded: Sequence[tuple[int, int, bool]], tick_s: Ratio | None) -> li
 
 
 def inside(coded: Sequence[Picture], start_us: int, end_us: int, *, exact: bool) -> list[int]:
-    """Return the places, in coded order, of the pictures that are shown in a span from begin to end.
+    """Return the indexes, in coded order, of the pictures that are shown in a span from begin to end.
 
-    Copied (not `exact`), they begin with a keyframe and none needs one that is outside. Encoded anew, they
-    are all there are.
+    For a copy (not `exact`) they begin with a keyframe, and none depends on a picture outside. If they are encoded
+    again (`exact`) they are all pictures of the span.
     """
     if exact:
         return [
-            place
-            for place, picture in enumerate(coded)
+            index
+            for index, picture in enumerate(coded)
             if picture.from_us >= start_us and picture.until_us <= end_us
         ]
     first = next(
         (
-            place
-            for place, picture in enumerate(coded)
+            index
+            for index, picture in enumerate(coded)
             if picture.is_key and picture.from_us >= start_us and picture.until_us <= end_us
         ),
         None,
@@ -79,21 +79,21 @@ def inside(coded: Sequence[Picture], start_us: int, end_us: int, *, exact: bool)
     if first is None:
         return []
     taken: list[int] = []
-    for place in range(first, len(coded)):
-        if coded[place].until_us > end_us:
-            break  # what is coded behind it may need it
-        if coded[place].from_us >= coded[first].from_us:  # not one that leans on the pictures before
-            taken.append(place)
+    for index in range(first, len(coded)):
+        if coded[index].until_us > end_us:
+            break  # pictures that are coded after it may need it
+        if coded[index].from_us >= coded[first].from_us:  # not one that depends on earlier pictures
+            taken.append(index)
     return _without_gaps(coded, first, taken)
 
 
 def _without_gaps(coded: Sequence[Picture], first: int, taken: list[int]) -> list[int]:
-    """Shorten it to where no picture is missing between two that are shown."""
+    """Shorten the selection so that no picture is missing between two that are shown."""
     shown = sorted(picture.pts_ticks for picture in coded[first:] if picture.from_us >= coded[first].from_us)
-    rank = {pts: place for place, pts in enumerate(shown)}
+    rank = {pts: index for index, pts in enumerate(shown)}
     whole = highest = 0
-    for count, place in enumerate(taken, 1):
-        highest = max(highest, rank[coded[place].pts_ticks])
+    for count, index in enumerate(taken, 1):
+        highest = max(highest, rank[coded[index].pts_ticks])
         if highest + 1 == count:
             whole = count
     return taken[:whole]

@@ -1,7 +1,7 @@
-"""A mosaic over what the owner wants to be seen less: fewer than a cover hides, more than a soft blur.
+"""A mosaic for what the owner wants to make unrecognisable: weaker than a mask, stronger than a soft blur.
 
-A soft (Gaussian) blur can partly be undone; the mean of a large cell cannot. It still tells colours and that
-something moved: what nobody may see belongs under a privacy mask.
+A soft (Gaussian) blur can partly be undone; the mean of a large cell cannot. Colours and movement stay visible:
+what nobody may see needs a privacy mask.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from device.motion.zones import Points, filled
 
 CELLS_DOWN = 16
-"""So many cells from top to bottom of the picture: a face across a porch is one or two of them."""
+"""Number of cells from top to bottom of the picture: a face at the other end of a porch is one or two cells."""
 
 
 class Blur:

@@ -1,7 +1,7 @@
-"""What of an H.264 or H.265 stream may leave: slices, and the parameter sets that they need. Nothing else.
+"""The NAL units of an H.264 or H.265 stream that may leave: slices and the parameter sets that they need.
 
-A list of what is allowed, not of what is forbidden: supplemental information (SEI, where cameras put text,
-serial numbers and positions), delimiters and filler are dropped; what is unknown refuses the whole clip.
+It lists what is allowed, not what is forbidden: supplemental information (SEI, where cameras put text,
+serial numbers and positions), delimiters and filler are dropped; an unknown unit refuses the whole clip.
 Sources: ITU-T H.264 7.4.1, H.265 7.4.2; ISO/IEC 14496-15 5.3.3 (avcC), 8.3.3 (hvcC).
 """
 
@@ -41,7 +41,7 @@ KINDS = {
 
 @dataclass(slots=True)
 class Scrubber:
-    """Keeps what may leave of each picture, and the parameter sets. One per stream."""
+    """Keeps the allowed units of each picture, and the parameter sets. One for each stream."""
 
     codec: str
     sets: dict[int, list[bytes]] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Scrubber:
         return b""
 
     def picture(self, units: Iterable[bytes]) -> bytes:
-        """Return what may leave of a picture, each unit behind its length. Raises NotAllowed."""
+        """Return the allowed units of a picture, each preceded by its length. Raises NotAllowed."""
         kinds = KINDS[self.codec]
         kept = bytearray()
         for unit in units:
@@ -89,9 +89,7 @@ class Scrubber:
                 known.append(unit)
 
     def _same(self, kind: int, unit: bytes) -> None:
-        """Drop a set that is in the header already. One that is new there would change the meaning of what
-        follows.
-        """
+        """Drop a set that is in the header already. A new one would change the meaning of what follows."""
         known = self.sets[kind]
         if unit in known:
             return
@@ -103,7 +101,7 @@ class Scrubber:
 
 
 def _without_filler(unit: bytes) -> bytes:
-    """Return a slice without the zeros that an encoder of constant rate puts behind it (cabac_zero_word)."""
+    """Return a slice without the zeros that a constant-rate encoder appends (cabac_zero_word)."""
     end = len(unit)
     while unit.endswith(b"\0\0\3", 0, end) or unit.endswith(b"\0", 0, end):
         end -= 3 if unit.endswith(b"\0\0\3", 0, end) else 1
@@ -111,15 +109,15 @@ def _without_filler(unit: bytes) -> bytes:
 
 
 def in_sample(data: bytes) -> Iterator[bytes]:
-    """Yield the units of a picture as MP4 holds it: each behind its length. Raises NotAllowed."""
-    place = 0
-    while place < len(data):
-        (length,) = struct.unpack_from(">I", data.ljust(place + LENGTH_BYTES, b"\0"), place)
-        place += LENGTH_BYTES
-        if not length or place + length > len(data):
+    """Yield the units of a picture as it is in MP4: each preceded by its length. Raises NotAllowed."""
+    offset = 0
+    while offset < len(data):
+        (length,) = struct.unpack_from(">I", data.ljust(offset + LENGTH_BYTES, b"\0"), offset)
+        offset += LENGTH_BYTES
+        if not length or offset + length > len(data):
             raise NotAllowed("a picture of the video is torn")
-        yield data[place : place + length]
-        place += length
+        yield data[offset : offset + length]
+        offset += length
 
 
 def in_annex_b(data: bytes) -> Iterator[bytes]:
@@ -131,22 +129,22 @@ def in_annex_b(data: bytes) -> Iterator[bytes]:
 
 
 def _in_avcc(header: bytes) -> Iterator[bytes]:
-    place = _AVCC_SETS
+    offset = _AVCC_SETS
     for mask in (31, 255):
-        count = header[place] & mask
-        place += 1
+        count = header[offset] & mask
+        offset += 1
         for _ in range(count):
-            (length,) = struct.unpack_from(">H", header, place)
-            yield header[place + 2 : place + 2 + length]
-            place += 2 + length
+            (length,) = struct.unpack_from(">H", header, offset)
+            yield header[offset + 2 : offset + 2 + length]
+            offset += 2 + length
 
 
 def _in_hvcc(header: bytes) -> Iterator[bytes]:
-    place = _HVCC_ARRAYS + 1
+    offset = _HVCC_ARRAYS + 1
     for _ in range(header[_HVCC_ARRAYS]):
-        (count,) = struct.unpack_from(">H", header, place + 1)
-        place += 3
+        (count,) = struct.unpack_from(">H", header, offset + 1)
+        offset += 3
         for _ in range(count):
-            (length,) = struct.unpack_from(">H", header, place)
-            yield header[place + 2 : place + 2 + length]
-            place += 2 + length
+            (length,) = struct.unpack_from(">H", header, offset)
+            yield header[offset + 2 : offset + 2 + length]
+            offset += 2 + length

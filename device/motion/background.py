@@ -1,6 +1,6 @@
 """The scene without visitors, and how a picture differs from it once the light is taken out.
 
-All is done on a small grid of cells, 160 along the longer side of the picture. What is expected is the learnt
+All is done on a small grid of cells, 160 along the longer side of the picture. The expected picture is the learnt
 background under today's light: the median, over neighbouring blocks, of how much brighter each block has
 become. A lamp, a cloud, a jump of the exposure or the switch to infra-red change whole neighbourhoods alike;
 a person changes few blocks, which a median does not follow. Light as a ratio is the usual model of retinex
@@ -27,25 +27,25 @@ Levels = NDArray[np.float32]
 
 LONGER_SIDE_CELLS = 160
 BLOCK_CELLS = 10
-"""A block of the light's grid; 5 x 5 blocks vote on the light of the middle one, and whoever stands before
-less than half of them does not change the vote."""
+"""Cells to a side of a light block. The light of a block is the median of 5 x 5 blocks, so a person who hides less
+than half of them does not change it."""
 MIN_BLOCK = 0.3
-"""A block of which less is watched has no say."""
+"""A block with a smaller watched share does not count."""
 HAZE_BLOCKS = 3
-"""What stays of the light is smooth over so many blocks: glare, the fall-off of a lamp, fog, ..."""
+"""The rest of the light is smoothed over this many blocks: glare, the fall-off of a lamp, fog."""
 HAZE_MEDIANS = 8.0
 HAZE_LEVELS = 2.0
-"""... and no block adds more to it than so many medians of all blocks, and a little: somebody is no haze."""
+"""Limit of what a block adds to it, in medians of all blocks: a person is not haze."""
 CALM_EVERY_S = 0.5
-"""So often is restlessness let go; it takes many seconds."""
+"""Interval between reductions of the restlessness, which takes many seconds."""
 DETAIL_CELLS = (5, 5)
-"""Detail is what differs from the mean of so many cells; a pool of light is smoother."""
+"""Detail is the difference from the mean of this many cells; a pool of light is smoother."""
 ROUNDING = 1 / 12
-"""The variance that whole grey levels have at the least; a drawn picture has no other noise."""
+"""The least variance of whole grey levels; a simulated picture has no other noise."""
 BLACK_LEVELS = 8.0
-"""Added before ratios are taken: in the dark a ratio of small numbers says nothing."""
+"""Added before ratios are taken: in the dark a ratio of small numbers is meaningless."""
 NOISE_EVERY = 5
-"""Every so many looks the noise is measured; it changes with the gain, in minutes."""
+"""The noise is measured every this many pictures; it changes with the gain, over minutes."""
 
 _NEXT = np.ones((3, 3), np.uint8)
 _AROUND = np.ones((5, 5), np.uint8)
@@ -53,34 +53,34 @@ _AROUND = np.ones((5, 5), np.uint8)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneTuning:
-    """How much difference counts, and how fast the scene is learnt."""
+    """Which differences count, and how fast the scene is learnt."""
 
     floor_levels: float = 5.0
     """Grey levels (of 255) that rounding and the encoder leave in a still picture."""
     noise_sigmas: float = 3.0
-    """On top of it, so many times the median change from picture to picture (the sensor's noise)."""
+    """Added to it: this factor times the median change between pictures (the sensor's noise)."""
     usual_times: float = 3.0
-    """On top of it, so many times the difference usual in this cell (leaves, a flag, the edge of a web)."""
+    """Added to it: this factor times the usual difference in this cell (leaves, a flag, the edge of a web)."""
     learn_s: float = 6.0
-    """Time constant of the background. A parked car is forgotten as movement by other means."""
+    """Time constant of the background. A parked car stops counting as movement by other means."""
     held_share: float = 0.1
-    """Where something is in the way, the background learns from the picture so much more slowly."""
+    """Factor by which the background learns more slowly where something hides it."""
     restless_up_s: float = 1.5
     restless_down_s: float = 20.0
-    """How fast a cell becomes restless by things that turn out to be nothing, and calms down again."""
+    """How fast a cell becomes restless by false movement, and calms down again."""
     restless_from: float = 0.1
-    """From this restlessness (0..1) on, two cells of sway are accepted instead of one."""
+    """From this restlessness (0..1) on, two cells of swaying are accepted instead of one."""
     stir_s: float = 0.25
-    """What stirs differs from the picture so long ago; what only stands there does not."""
+    """Age of the picture that movement is compared with; what stands still does not differ from it."""
     settle_s: float = 2.0
-    """After the start everything seen is background. Exposure and white balance settle within it."""
+    """Time after the start in which everything is background, and exposure and white balance settle."""
     resettle_s: float = 1.0
-    """After another picture altogether (camera turned, lens uncovered)."""
+    """The same after a change of the whole picture (camera turned, lens uncovered)."""
     another_share: float = 0.3
     stale_share: float = 0.1
     stale_s: float = 5.0
-    """If so much of the watched picture differs and nobody walked in, or the smaller part for so long, it is
-    another picture."""
+    """It counts as another picture if this share of the watched picture differs and nobody walked in, or the smaller
+    share for this long."""
 
 
 def part(cells: NDArray[Any], box: Box) -> NDArray[Any]:
@@ -181,7 +181,7 @@ def _nearest(valid: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 class Scene:
-    """The background, its light and its habits.
+    """The background, its light, and how restless each part of it is.
 
     `inside` is the watched part (uint8, rows x columns, 255 or 0); `eagerness` says, per cell, by how much a
     difference is multiplied before it is judged (float32, 1 is normal), or None.
@@ -203,11 +203,11 @@ class Scene:
         self._difference, self._step, self._spare = (np.zeros(shape, np.uint8) for _ in range(3))
         self._gain, self._shift, self._expected = (np.zeros(shape, np.float32) for _ in range(3))
         self.changed = np.zeros(shape, np.uint8)
-        """255 where the picture differs from the expected one."""
+        """255 where the picture differs from the expected picture."""
         self.stirred = np.zeros(shape, np.uint8)
         """255 where it also differs from the picture a quarter of a second ago."""
         self.restless = np.zeros(shape, np.float32)
-        """0..255: how often lately something changed here that was nothing."""
+        """0..255: how often false movement was seen here lately."""
         self._background = np.zeros(shape, np.float32)
         self._usual = np.zeros(shape, np.float32)
         self._past = [np.zeros(shape, np.uint8) for _ in range(8)]
@@ -222,13 +222,13 @@ class Scene:
         self._fresh_us = 0
 
     def settling(self, mono_us: int) -> bool:
-        """Return whether what is seen at `mono_us` is still taken for the scene itself."""
+        """Return whether the scene is still being learnt at `mono_us`."""
         return mono_us < self._settled_us
 
     def look(self, grid: Cells, mono_us: int, *, visitor: bool) -> float:
         """Compare one picture with the scene; return the share of the watched cells that changed.
 
-        With a `visitor` in view even a great change is his; without, it is another picture.
+        With a `visitor` in view even a great change is attributed to the visitor; without, it is another picture.
         """
         cv2.bitwise_and(grid, self._inside, dst=grid)
         cv2.blur(grid, (3, 3), dst=self._now)
@@ -323,7 +323,7 @@ class Scene:
         )
 
     def learn(self, step_s: float, mono_us: int, visitors: Sequence[Box]) -> None:
-        """Learn from the picture last looked at; `visitors` are the boxes of those who are somebody."""
+        """Learn from the last picture; `visitors` are the boxes of detected persons."""
         tuning = self._tuning
         anything = cv2.countNonZero(self.changed) > 0
         age_s = (mono_us - self._started_us) / 1e6
@@ -338,8 +338,8 @@ class Scene:
             cv2.bitwise_not(held, dst=free)
             cv2.accumulateWeighted(self._now, self._background, rate, mask=free)
             cv2.accumulateWeighted(self._difference, self._usual, rate, mask=free)
-            # Where something is in the way the light is followed, and it itself is learnt much more slowly.
-            # Behind a visitor it is the light of the whole picture: what is found there may be half his.
+            # Where something hides the scene the light is followed, and the thing itself is learnt much more slowly.
+            # Behind a visitor it is the light of the whole picture: the light found there may be half the visitor's.
             for box in visitors:
                 np.multiply(part(self._background, box), self._brighter, out=part(self._expected, box))
             cv2.accumulateWeighted(self._now, self._expected, tuning.held_share)

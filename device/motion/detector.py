@@ -1,7 +1,7 @@
-"""Does somebody come? `MotionDetector` looks at small grey pictures and says who moves.
+"""Detects visitors in small grey pictures.
 
-`motion_scene` takes the light out and finds what differs from the scene, `motion_tracks` follows what differs
-and asks it to behave like somebody. docs/motion.md explains the method with pictures.
+`background.py` removes changes of light and finds what differs from the scene; `tracker.py` follows the differences
+and decides whether one behaves like a person. docs/motion.md explains the method with pictures.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,19 +18,19 @@ from device.motion.tracker import Track, Tracker, TrackTuning
 from device.motion.zones import Zones
 
 THRESHOLD = 0.5
-"""Scores go from 0 to 1; from here on it is somebody."""
+"""Scores go from 0 to 1; from this one on it is a person."""
 _VISITOR_US = 1_000_000
 """How long after a detection a large change of the picture is attributed to that person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """All numbers the detector goes by."""
+    """All parameters of the detector."""
 
     scene: SceneTuning = field(default_factory=SceneTuning)
     tracks: TrackTuning = field(default_factory=TrackTuning)
     calm_step_s: float = 0.19
-    """While nothing differs, or somebody is known to move, five pictures a second are looked at, not ten."""
+    """While nothing differs, or a visitor is known to move, five pictures a second are used instead of ten."""
 
     def numbers(self) -> dict[str, str]:
         """Return the name of each number of `scene` and `tracks`, and in which of the two it is."""
@@ -38,7 +38,7 @@ class Tuning:
         return {number.name: part for part in parts for number in fields(getattr(self, part))}
 
     def changed(self, name: str, value: float | str) -> "Tuning":
-        """Return the tuning with one number changed. Raises KeyError, or ValueError for no number."""
+        """Return the tuning with one parameter changed. Raises KeyError, or ValueError if it is not a number."""
         where = self.numbers()[name]
         part: Any = getattr(self, where)
         kind = type(getattr(part, name))
@@ -50,23 +50,21 @@ class Tuning:
 class TrackedObject:
     """One thing that differs from the scene and is followed.
 
-    `box` is (x, y, width, height) and `velocity` (x, y) per second, relative to the picture; `zones` names
-    the include zones it is in. A second stage that tells people from animals would take the crops of `box` of
-    the movers of `score` >= THRESHOLD.
+    `box` is (x, y, width, height) relative to the picture; `zones` names the include zones it is in. A second
+    stage that tells people from animals would take the crops of `box` of the movers of `score` >= THRESHOLD.
     """
 
     number: int
     box: tuple[float, float, float, float]
-    velocity: tuple[float, float]
     score: float
     zones: tuple[str, ...]
     known: bool
-    """It has been somebody before, and may be standing still now."""
+    """It was recognised as a person before, and may be standing still now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionResult:
-    """What the detector makes of the picture of `mono_us`."""
+    """The detector's result for the picture of `mono_us`."""
 
     mono_us: int
     settling: bool = False
@@ -96,9 +94,9 @@ class MotionResult:
 
 
 class MotionDetector:
-    """Looks at one camera's pictures, which may have any size, stride and rate from 5 a second on.
+    """Takes one camera's pictures, of any size and stride, at 5 a second or more.
 
-    A picture of another size than before begins the scene anew.
+    A picture of a different size starts the scene again.
     """
 
     def __init__(self, zones: Zones, tuning: Tuning | None = None) -> None:
@@ -107,13 +105,13 @@ class MotionDetector:
         self._eye: _Pipeline | None = None
 
     def begin(self, width_px: int, height_px: int) -> None:
-        """Begin anew, for pictures of this size."""
+        """Start again, for pictures of this size."""
         self._eye = _Pipeline(width_px, height_px, self._zones, self._tuning)
 
     def feed(self, luma: NDArray[np.uint8], mono_us: int) -> MotionResult:
-        """Take one grey picture (uint8, H x W) and its time; return what the last picture looked at shows.
+        """Take one grey picture (uint8, H x W) and its time; return the result of the last picture that was used.
 
-        Not every picture is looked at; `Look.mono_us` says which one was.
+        Not every picture is used; `MotionResult.mono_us` says which one was.
         """
         height_px, width_px = luma.shape
         if self._eye is None or self._eye.size != (width_px, height_px):
@@ -138,7 +136,7 @@ class _Pipeline:
     def feed(self, luma: Cells, mono_us: int) -> MotionResult:
         taken, last = self._pace.takes(mono_us), self._look
         if last is not None:
-            # Full attention is for what may become somebody; who is, is followed with half of it.
+            # The full rate is for what may become a person; a known person is followed at half of it.
             calm = last.moves or not (self._tracker.tracks or last.settling)
             if not taken or (calm and mono_us - last.mono_us < self._calm_step_us):
                 return last
@@ -170,7 +168,6 @@ class _Pipeline:
         return TrackedObject(
             number=track.number,
             box=(x / columns, y / rows, width / columns, height / rows),
-            velocity=(track.speed_x / columns, track.speed_y / rows),
             score=THRESHOLD * min(track.score, 2.0),
             zones=tuple(self._zones_of(track.last.box)) if track.score >= 1 else (),
             known=track.somebody_us is not None,
@@ -186,7 +183,7 @@ class _Pipeline:
 def make(
     width: int, height: int, zone: NDArray[np.bool_] | None, tuning: Tuning | None = None
 ) -> Callable[[NDArray[np.uint8], int], bool]:
-    """Return f(luma, mono_us) -> whether somebody moves: the daemon's detector, begun anew.
+    """Return f(luma, mono_us) -> whether somebody moves: a new detector as the daemon has it.
 
     `zone` (bool, height x width) is True where motion counts; None is everywhere.
     """

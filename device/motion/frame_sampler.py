@@ -1,9 +1,9 @@
-"""Which pictures motion looks at: one rule for the camera that sends them and the detector."""
+"""Selects the pictures that motion uses: one rule for cameras and detector."""
 
 PICTURES_PER_S = 10
 """Ten pictures a second follow a runner; more cost more and find no one else."""
 STEP_US = int(0.95e6 / PICTURES_PER_S)
-"""A camera that itself gives so many is never quite even; it shall not lose every other picture for that."""
+"""Tolerance for a camera at just this rate: its intervals vary, and it must not lose every other picture."""
 
 
 class FrameSampler:

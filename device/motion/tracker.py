@@ -1,9 +1,9 @@
-"""Who moves: differences become blobs, blobs become tracks, and a track has to behave like somebody.
+"""Finds who moves: differences become blobs, blobs become tracks, and a track has to behave like a person.
 
-What comes to a door has a body: it keeps its direction for a while, gets somewhere, and covers no more than
-a few of its own lengths in a second. A leaf, a flag or a web swings and stays; rain, snow and insects cross
-many of their lengths in a second; noise is somewhere else in every picture. All rules are ratios of lengths
-and times, so that they hold near and far and at any rate of pictures.
+A person at the door keeps a direction for a while, makes progress, and moves no more than a few of their own lengths
+a second. A leaf, a flag or a web swings in place; rain, snow and insects move many of their lengths a second; noise
+is elsewhere in every picture. All rules are ratios of lengths and times, so that they hold near and far and at any
+frame rate.
 """
 
 import math
@@ -16,60 +16,60 @@ from device.motion.background import Box, Scene, part
 from device.motion.zones import FULL
 
 MAX_BLOBS = 12
-"""The largest are looked at; a storm of flakes shall not cost more than a visit."""
+"""Only the largest blobs are used, so that snow does not cost more than a visit."""
 MAX_TRACKS = 24
 WINDOW_S = 1.2
-"""A course is judged by its last so many seconds."""
+"""A course is judged by its last seconds."""
 LOST_S = 0.4
 """A track without a blob for this long has ended."""
 SMALLER = 1 / 3
-"""How much a smaller thing counts among many alike: flakes fall in pairs, too."""
+"""Weight of a smaller thing among many alike: flakes fall in pairs, too."""
 MIN_POINTS = 3
-"""Two points are a line, three may be a course."""
+"""Two points always form a line; three may be a course."""
 GATE_CELLS = 4.0
 GATE_CELLS_PER_S = 20.0
-"""So far from where it was expected may a track go on; the second grows with the time since it was seen."""
+"""How far from its expected position a track may continue; the second grows with the time since it was seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackTuning:
-    """What a track has to do to be somebody. Lengths are the longer side of its box."""
+    """What a track has to do to count as a person. Lengths are the longer side of its box."""
 
     least_cells: int = 5
-    """Smaller blobs are not looked at (5 cells of 160 x 90 are 80 pixels of 640 x 360)."""
+    """Smaller blobs are ignored (5 cells of 160 x 90 are 80 pixels of 640 x 360)."""
     confirm_s: float = 0.6
     least_points: int = 5
-    """By chance three or four places lie on a straight line, five seldom do."""
+    """Three or four positions are on a straight line by chance, five seldom."""
     crowd: float = 0.2
-    """Among many alike (flakes, drops, leaves) a course is soon made by chance: each adds so much time."""
+    """Among many alike (flakes, drops, leaves) a course soon arises by chance: each adds this much time."""
     travel_cells: float = 5.0
     travel_lengths: float = 0.15
-    """Getting somewhere: so many cells and so many lengths within the window, ..."""
+    """Progress: this many cells and lengths within the window,"""
     growth: float = 1.8
     growth_cells: float = 30.0
-    """... or coming nearer: growing by this factor, to at least so many cells."""
+    """or coming nearer: growth by this factor, to at least this many cells."""
     straight: float = 0.4
-    """Least share of the way gone that is distance gained."""
+    """Minimum ratio of distance gained to path length."""
     bend_cells: float = 0.5
     bend_lengths: float = 0.15
-    """Most deviation (root mean square) from a straight course."""
+    """Maximum deviation (root mean square) from a straight course."""
     lengths_per_s: float = 4.0
-    """A walker does one, a runner or a cat three; a flake or an insect ten."""
+    """Lengths a second: a walker has one, a runner or a cat three, a flake or an insect ten."""
     level_lengths_per_s: float = 10.0
-    """For a thing that for a second has gone level and dead straight: only its legs may be in the zone."""
+    """The same for a thing that has moved level and straight for a second: perhaps only its legs are in the zone."""
     cells_per_s: float = 55.0
     """Nobody crosses the whole view in under three seconds."""
     restless: float = 0.6
-    """A place as restless as this is no evidence."""
+    """Movement in a place this restless is no evidence."""
     lit: float = 0.8
-    """Where the scene's texture shows through like this (a correlation), it is light or shadow."""
+    """If the scene's texture shows through with this correlation, it is light or shadow."""
     known_s: float = 3.0
-    """Who arrived is somebody whenever he moves, until he has not moved for so long."""
+    """A person stays one at each movement, until they have not moved for this long."""
     stir_share: float = 0.2
-    """Least share of the blob that moves now; a parked car or an empty place that was covered has none."""
+    """Minimum share of the blob that moves now; a parked car, or the place that it left, has none."""
     stir_cells: float = 60.0
     stir_lengths: float = 0.25
-    """Larger blobs move at their edges only; they have to gain so many lengths within the window."""
+    """Larger blobs move at their edges only; they have to gain this many lengths within the window."""
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ class Blob:
 
 
 @dataclass(slots=True)
-class Point:
+class TrackPoint:
     """Where a track was: `length` is the longer side of its box."""
 
     mono_us: int
@@ -125,11 +125,11 @@ class Track:
     area: float
     speed_x: float = 0.0
     speed_y: float = 0.0
-    points: list[Point] = field(default_factory=list)
+    points: list[TrackPoint] = field(default_factory=list)
     score: float = 0.0
-    """Evidence now: the weakest of its reasons, each as a share of what is asked; 1 and more is somebody."""
+    """Evidence now: the weakest criterion, each relative to its threshold; 1 or more is a person."""
     somebody_us: int | None = None
-    """When it was last somebody."""
+    """When it last counted as a person."""
 
     def follow(self, blob: Blob, mono_us: int) -> None:
         """Continue with `blob`."""
@@ -143,7 +143,7 @@ class Track:
         self._note(blob, mono_us)
 
     def _note(self, blob: Blob, mono_us: int) -> None:
-        self.points.append(Point(mono_us, blob.x, blob.y, blob.area, max(blob.box[2], blob.box[3])))
+        self.points.append(TrackPoint(mono_us, blob.x, blob.y, blob.area, max(blob.box[2], blob.box[3])))
         horizon_us = mono_us - int(WINDOW_S * 1e6)
         while self.points[0].mono_us < horizon_us:
             del self.points[0]
@@ -156,7 +156,7 @@ class Track:
         return track
 
     def distance(self, blob: Blob, mono_us: int) -> float | None:
-        """Return how badly `blob` continues this track (cells), or None if it cannot."""
+        """Return how far (cells) `blob` is from the track's expected position, None if it cannot continue it."""
         age_s = (mono_us - self.last_us) / 1e6
         if not self.area / 6 - 10 < blob.area < 6 * self.area + 20:
             return None
@@ -198,7 +198,7 @@ def _blob(scene: Scene, box: Box) -> Blob:
     )
 
 
-def course(points: list[Point]) -> Course | None:
+def course(points: list[TrackPoint]) -> Course | None:
     """Return the straight course nearest to `points` (least squares), or None for fewer than three."""
     n = len(points)
     if n < MIN_POINTS:
@@ -272,7 +272,7 @@ class Tracker:
         return (track for track in self.tracks if track.last_us == mono_us)
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Start again."""
         self.tracks = []
 
     @staticmethod
@@ -285,10 +285,10 @@ class Tracker:
         return best
 
     def _evidence(self, track: Track, mono_us: int, crowd: float) -> float:
-        """Return the weakest reason to take this track for somebody, as a share of what is asked."""
+        """Return the weakest criterion for a person, relative to its threshold."""
         ask = self._tuning
         life_s = (mono_us - track.first_us) / 1e6
-        # Most tracks are noise, and end before they are worth the arithmetic.
+        # Most tracks are noise and end soon: skip the arithmetic for them.
         way = course(track.points) if life_s >= ask.confirm_s / 2 else None
         if way is None:
             return 0.0
@@ -302,7 +302,7 @@ class Tracker:
             fastest = ask.level_lengths_per_s
         speed = max(way.speed, 1e-3)
         reasons += [fastest * way.length / speed, ask.cells_per_s / speed]
-        # The way gone is longer than the distance gained: the measured place trembles.
+        # The path is longer than the distance gained, since measured positions jitter.
         reasons.append((fastest + 2) * way.length / max(way.way / max(way.span_s, 0.1), 1e-3))
         reasons.append(self._stirring(track, way))
         if not known:
@@ -313,14 +313,14 @@ class Tracker:
         return (1 - likeness) / (1 - self._tuning.lit)
 
     def _stirring(self, track: Track, way: Course) -> float:
-        """Return how far it moves now: all over, or at its edges while it gets somewhere."""
+        """Return how much it moves, relative to the threshold: all over, or at its edges while it makes progress."""
         ask, area = self._tuning, track.area
         all_over = track.last.stirred / max(ask.stir_share * area, 0.35 * min(area, 8))
         edges = track.last.stirred / (ask.stir_share * math.sqrt(ask.stir_cells * area))
         return max(all_over, min(edges, way.travel / (ask.stir_lengths * way.length)))
 
     def _arrival(self, track: Track, way: Course) -> float:
-        """Return the weakest reason to take it for somebody for the first time."""
+        """Return the weakest criterion for a track that was not a person before."""
         ask = self._tuning
         nearer = 0.0
         if track.points[-1].area >= ask.growth_cells:

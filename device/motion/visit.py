@@ -1,4 +1,4 @@
-"""One visit is one event: from the first movement of somebody to the last, with the reasons kept."""
+"""One visit is one event, from a person's first movement to the last, with the reasons for detecting it."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 from device.motion.detector import MotionResult, TrackedObject
 
 MAX_GLIMPSES = 24
-"""So many are kept of a visit of any length; about a kilobyte in the log."""
+"""Maximum number of positions stored for a visit of any length; about a kilobyte in the log."""
 GLIMPSE_US = 250_000
 
 LINGER_US = 15_000_000
@@ -75,10 +75,10 @@ class _Going:
 
 
 class Visit:
-    """Told each look; answers when a visit starts and when it has ended.
+    """Takes each result; returns when a visit starts and when it has ended.
 
-    It ends after `quiet_us` without movement. While somebody who moved before stays in view, it waits
-    `linger_us`, since who waits at a door may stand still; a car that was parked is not waited for longer.
+    It ends after `quiet_us` without movement. While a person who moved before stays in view, it ends after
+    `linger_us`, since a person at a door may stand still and a parked car must not prolong it for ever.
     """
 
     def __init__(self, *, quiet_us: int, linger_us: int) -> None:
@@ -87,7 +87,7 @@ class Visit:
         self._going: _Going | None = None
 
     def feed(self, look: MotionResult) -> VisitStarted | VisitEnded | None:
-        """Take one look."""
+        """Take one result."""
         now_us, going = look.mono_us, self._going
         if look.moves:
             mover = max(look.movers, key=lambda m: m.score)
@@ -103,7 +103,7 @@ class Visit:
         return self.stop(now_us) if now_us - going.last_us >= patience_us else None
 
     def stop(self, mono_us: int) -> VisitEnded | None:
-        """End the visit that goes on, if any, for whatever reason."""
+        """End the open visit, if any."""
         going, self._going = self._going, None
         if going is None:
             return None
@@ -120,9 +120,9 @@ class Visit:
 
 
 def direction(first: tuple[float, float, float, float], last: tuple[float, float, float, float]) -> Direction:
-    """Return where somebody went who was in box `first` and is in `last`: the greatest change names it.
+    """Return the direction from box `first` to box `last`: that of the greatest change.
 
-    Who comes nearer to a doorbell grows, and his feet go down in the picture.
+    A person who comes nearer grows, and their feet move down in the picture.
     """
     sideways = (last[0] + last[2] / 2) - (first[0] + first[2] / 2)
     taller = last[3] - first[3]

@@ -1,4 +1,4 @@
-"""The motion worker: one thread that looks at the newest small picture and says when a visit starts and ends."""
+"""The motion worker: the thread that runs the detector on the newest small picture and reports visits."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class MotionWorker:
-    """Feeds the detector and tells the controller when a visit starts and ends."""
+    """Feeds the detector; reports to the controller when a visit starts and ends."""
 
     def __init__(
         self,
@@ -32,12 +32,12 @@ class MotionWorker:
         self._enabled = enabled
 
     def configure(self, config: MotionConfig, zones: Sequence[ZoneConfig]) -> None:
-        """Look with other settings from the next picture on; the scene is learnt anew."""
+        """Use other settings from the next picture on; the scene is learnt again."""
         self._wanted = (config, zones)
 
     def run(self, worker: Worker) -> None:
-        """Look until stopped."""
-        # Here, not at the top: OpenCV takes its time to load, and the bell comes first.
+        """Run until stopped."""
+        # Here, not at the top: OpenCV is slow to load, and the button must be live first.
         import cv2
 
         from device.motion.detector import MotionDetector, MotionResult
@@ -57,7 +57,7 @@ class MotionWorker:
             worker.beat()
             if used is not self._wanted:
                 if ended := visit.stop(looked_us):
-                    self._tell(ended)
+                    self._report(ended)
                 used = self._wanted
                 detector, visit = made(*used)
             frame = self.latest_frame.take(timeout_s=0.5)
@@ -71,40 +71,42 @@ class MotionWorker:
                 settling = look.settling
                 self._inbox(MotionSettling(mono_us=frame.mono_us, settling=settling))
             # Switched off, nothing is reported, but the scene is still learnt.
-            told = visit.feed(look if self._enabled() else MotionResult(mono_us=looked_us))
-            if told is not None:
-                self._tell(told)
+            change = visit.feed(look if self._enabled() else MotionResult(mono_us=looked_us))
+            if change is not None:
+                self._report(change)
 
-    def _tell(self, told: "VisitStarted | VisitEnded") -> None:
+    def _report(self, change: "VisitStarted | VisitEnded") -> None:
         from device.motion.visit import VisitStarted
 
-        if isinstance(told, VisitStarted):
-            log.info("motion_started score=%.2f zones=%s", told.score, ",".join(told.zones))
-            self._inbox(MotionStarted(mono_us=told.mono_us, score=round(told.score, 2), zones=told.zones))
+        if isinstance(change, VisitStarted):
+            log.info("motion_started score=%.2f zones=%s", change.score, ",".join(change.zones))
+            self._inbox(
+                MotionStarted(mono_us=change.mono_us, score=round(change.score, 2), zones=change.zones)
+            )
             return
         log.info(
             "motion_ended peak=%.2f seconds=%.1f direction=%s",
-            told.peak_score,
-            (told.last_us - told.started_us) / 1e6,
-            told.direction,
+            change.peak_score,
+            (change.last_us - change.started_us) / 1e6,
+            change.direction,
         )
         why = tuple(
             {
-                "s": round((glimpse.mono_us - told.started_us) / 1e6, 2),
+                "s": round((glimpse.mono_us - change.started_us) / 1e6, 2),
                 "score": round(glimpse.score, 2),
                 "box": [round(share, 3) for share in glimpse.box],
                 "zone": glimpse.zone,
             }
-            for glimpse in told.glimpses
+            for glimpse in change.glimpses
         )
         self._inbox(
             MotionEnded(
-                mono_us=told.mono_us,
-                started_us=told.started_us,
-                last_us=told.last_us,
-                peak_score=round(told.peak_score, 2),
-                zones=told.zones,
-                direction=told.direction,
+                mono_us=change.mono_us,
+                started_us=change.started_us,
+                last_us=change.last_us,
+                peak_score=round(change.peak_score, 2),
+                zones=change.zones,
+                direction=change.direction,
                 why=why,
             )
         )

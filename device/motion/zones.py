@@ -15,7 +15,7 @@ Points = Sequence[Sequence[float]]
 """The corners of a polygon as (x, y) pairs, relative to the picture."""
 FULL = 255
 _FINER = 8
-"""Polygons are drawn so many times finer than the grid; a cell counts when the whole of it is inside."""
+"""Polygons are drawn this many times finer than the grid; a cell counts if all of it is inside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ def _cells(fine: Mask, columns: int, rows: int) -> Mask:
 
 
 def eagerness(sensitivity: float) -> float:
-    """Return by how much a difference is multiplied: 1 at 0.5, half at 0, twice at 1."""
+    """Return the factor for a difference: 1 at 0.5, half at 0, twice at 1."""
     return float(4 ** (sensitivity - 0.5))
 
 
@@ -59,7 +59,7 @@ class Zones:
     def configured(
         cls, zones: Sequence[ZoneConfig], motion: MotionConfig, *, sensitivity: float | None = None
     ) -> "Zones":
-        """Return the zones of a configuration; `sensitivity` takes the place of all that is said there."""
+        """Return the zones of a configuration; `sensitivity` replaces every value there."""
         general = motion.sensitivity if sensitivity is None else sensitivity
         return cls(
             [
@@ -76,7 +76,7 @@ class Zones:
 
     @classmethod
     def of_mask(cls, mask: NDArray[np.bool_] | None) -> "Zones":
-        """Return one nameless zone: where `mask` (bool, H x W) is True, or everywhere for None."""
+        """Return one unnamed zone: where `mask` (bool, H x W) is True, or everywhere for None."""
         zones = cls()
         zones._mask = None if mask is None else np.where(mask, FULL, 0).astype(np.uint8)
         return zones
@@ -84,7 +84,7 @@ class Zones:
     def on_grid(self, columns: int, rows: int) -> tuple[Mask, NDArray[np.float32] | None, dict[str, Mask]]:
         """Return (what is watched, eagerness of each cell or None if all are 1, mask of each include zone).
 
-        Masks are uint8, rows x columns, 255 or 0. An ignore zone takes away from all.
+        Masks are uint8, rows x columns, 255 or 0. An ignore zone is removed from every other.
         """
         if self._mask is not None:
             return _cells(self._mask, columns, rows), None, {}

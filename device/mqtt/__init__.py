@@ -1,1 +1,1 @@
-"""How the house talks: MQTT to the home's dashboards, a Unix socket to `doorbell`."""
+"""MQTT: topics, discovery, and the publisher with its connection."""

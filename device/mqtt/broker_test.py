@@ -1,4 +1,4 @@
-"""One connection to a broker, to see whether it would do; nothing is published, the house's own stays."""
+"""Tests a broker with one connection. Nothing is published, and the daemon's own connection stays."""
 
 import os
 import time
@@ -12,7 +12,7 @@ from device.mqtt.local_only import refuse_outside, refuse_outside_names
 
 
 def try_broker(config: MqttConfig, device_id: str, password: str | None = None) -> str:
-    """Return what came of it, in words for people; `password` in place of the file's. Raises CommandError."""
+    """Return the result as a sentence; `password` replaces the one in the file. Raises CommandError."""
     try:
         refuse_outside_names(config)
         try:
@@ -26,7 +26,7 @@ def try_broker(config: MqttConfig, device_id: str, password: str | None = None) 
 def _try(
     config: MqttConfig, device_id: str, password: str | None, protocol: MQTTProtocolVersion, name: str
 ) -> str:
-    # A client id of its own: the broker would end the house's connection for a second one of the same.
+    # A different client id: for a second connection with the same one the broker would end the daemon's.
     session = BrokerConnection(
         config, f"doorbelld-{device_id}-try", "", protocol, lambda _t, _p, _r: None, bare=True
     )
@@ -41,7 +41,7 @@ def _try(
                 raise LinkLost("the broker does not answer")
             session.step(never_fd, 0.2, lambda: time.monotonic_ns() // 1000)
         session.close()
-        return f"the broker at {config.host}:{config.port} takes us ({name})"
+        return f"the broker at {config.host}:{config.port} accepts the connection ({name})"
     finally:
         os.close(never_fd)
         session.drop()

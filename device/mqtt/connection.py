@@ -1,9 +1,9 @@
-"""One connection to the broker: a client object of its own, driven by our thread, never used again.
+"""One connection to the broker, with a client object of its own that is never used again.
 
 paho keeps what was not acknowledged and sends it again after a reconnect; a press that arrives an hour late
-rings the house. So nothing live outlives a session: whatever has no PUBACK when it ends was not delivered.
-paho's own network thread is not used: its callbacks may die in silence there. Here they run on the link's
-thread, inside `turn`, and a bug in one is a loud one.
+would ring. So nothing is carried over to the next connection: what has no PUBACK when it ends was not delivered.
+paho's network thread is not used, since an exception in a callback would end it unnoticed. Callbacks run on the
+publisher's thread, inside `step`, where a bug ends the process.
 """
 
 import logging
@@ -23,15 +23,16 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from device.config import MqttConfig
 from device.errors import DoorbellError
+from device.mqtt import topics
 
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 5.0
 ACK_TIMEOUT_US = 10_000_000
-"""A PUBACK that takes longer means a half-open link: believe only what was acknowledged."""
+"""If a PUBACK takes longer, the connection counts as half-open."""
 MAX_INPUT_BYTES = 4096
 MANY_IN_FLIGHT = 1000
-"""paho's own limit (20) would make a press wait behind the log; the log has a window of its own."""
+"""With paho's default (20) a press would wait behind the log, which limits itself (LOG_WINDOW)."""
 _UNSUPPORTED_VERSION = {"Unsupported protocol version"}
 
 
@@ -40,7 +41,7 @@ class LinkLost(DoorbellError):
 
 
 class NoAnswer(LinkLost):
-    """The broker took the connection and never answered CONNECT."""
+    """The broker accepted the connection and never answered CONNECT."""
 
 
 class OldBroker(LinkLost):
@@ -55,7 +56,7 @@ class _Waiting:
 
 @dataclass(slots=True)
 class BrokerConnection:
-    """Made, connected, turned until LinkLost. Every method belongs to the link's thread."""
+    """Call `connect`, then `step` until LinkLost. Every method belongs to the publisher's thread."""
 
     config: MqttConfig
     client_id: str
@@ -65,7 +66,7 @@ class BrokerConnection:
     bare: bool = False
     """Without will and properties: some 3.1.1 brokers refuse such a CONNECT, and hang on a full one."""
     password: str | None = None
-    """In place of what config.password_file holds."""
+    """Replaces the password in config.password_file."""
     accepted: bool = False
     _waiting: dict[int, _Waiting] = field(default_factory=dict)
     _ended: str = ""
@@ -73,7 +74,7 @@ class BrokerConnection:
     _client: mqtt.Client = field(init=False)
 
     def connect(self, subscriptions: list[str]) -> None:
-        """Open the connection and say CONNECT; `accepted` is set once the broker agreed. LinkLost."""
+        """Open the connection and send CONNECT; `accepted` is set by CONNACK. Raises LinkLost."""
         client = self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=self.client_id, protocol=self.protocol
         )
@@ -84,7 +85,7 @@ class BrokerConnection:
         if self.config.ca_file:
             client.tls_set_context(self._tls())
         if not self.bare:
-            client.will_set(self.will_topic, "offline", qos=1, retain=True)
+            client.will_set(self.will_topic, topics.OFFLINE, qos=1, retain=True)
         client.on_connect = self._connected(subscriptions)
         client.on_disconnect = self._disconnected
         client.on_publish = self._published
@@ -131,7 +132,7 @@ class BrokerConnection:
         except (OSError, AttributeError) as error:
             raise LinkLost("the connection closed at once") from error
 
-    # --- callbacks: on our own thread, inside turn() ----------------------------------------------
+    # --- callbacks: on the publisher's thread, inside step() ----------------------------------------------
 
     def _connected(self, subscriptions: list[str]) -> Callable[..., None]:
         def connected(
@@ -144,8 +145,8 @@ class BrokerConnection:
             self.accepted = True
             for topic in subscriptions:
                 if self.protocol == MQTTProtocolVersion.MQTTv5:
-                    # 2: no retained message; an old /set must not change the house at each connect.
-                    # As published: one that is sent now with the flag is told apart, and refused.
+                    # 2: no retained message; an old /set must not change a setting at each connection.
+                    # As published: a message that is sent now with the retain flag can be recognised and refused.
                     options = SubscribeOptions(qos=1, retainHandling=2, retainAsPublished=True)
                     client.subscribe(topic, options=options)
                 else:
@@ -162,7 +163,7 @@ class BrokerConnection:
         try:
             topic = message.topic
         except UnicodeDecodeError:
-            return  # no broker in order passes that on; there is nobody to tell
+            return  # no correct broker forwards that
         self.on_input(topic, bytes(message.payload), message.retain)
 
     def _published(self, _c: object, _user: object, mid: int, reason: ReasonCode, _p: object) -> None:
@@ -186,7 +187,7 @@ class BrokerConnection:
         expiry_s: int | None = None,
         done: Callable[[], None] = lambda: None,
     ) -> None:
-        """Send; `done` is called when the PUBACK came. Raises LinkLost."""
+        """Publish; `done` is called when PUBACK arrives. Raises LinkLost."""
         properties = None
         if expiry_s is not None and self.protocol == MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.PUBLISH)
@@ -198,7 +199,7 @@ class BrokerConnection:
             self._waiting[info.mid] = _Waiting(now_us, done)
 
     def step(self, wake_fd: int, timeout_s: float, now_us: Callable[[], int]) -> None:
-        """Wait for the broker or for `wake_fd`, do what there is to do. Raises LinkLost."""
+        """Wait for the broker or for `wake_fd`, then read and write what is ready. Raises LinkLost."""
         sock: Any = self._client.socket()
         if sock is not None:
             poll = select.poll()
@@ -220,7 +221,7 @@ class BrokerConnection:
 
     @property
     def unacknowledged(self) -> int:
-        """How many messages wait for their PUBACK."""
+        """The number of messages without a PUBACK."""
         return len(self._waiting)
 
     def close(self) -> None:
@@ -229,7 +230,7 @@ class BrokerConnection:
         self._client.disconnect()
 
     def drop(self) -> None:
-        """Close the socket and say nothing, so that the last will speaks."""
+        """Close the socket without DISCONNECT, so that the broker publishes the last will."""
         sock: Any = self._client.socket()
         if sock is not None:
             sock.close()

@@ -1,4 +1,4 @@
-"""Home Assistant's device discovery: pure, from what the house is to one topic and one payload.
+"""Home Assistant's device discovery: one topic and one payload, made from the configuration.
 
 Source: Home Assistant's documentation of the MQTT integration, "Device discovery payload"; tried with
 2026.11. Unique ids never change; a feature that is off is sent with its platform alone, which removes it.
@@ -8,6 +8,8 @@ import json
 from typing import Any
 
 from device.config import MqttConfig
+from device.mqtt import topics
+from device.policy.settings import QUIET_UNTIL
 
 _SWITCHES = {
     "motion_enabled": ("Motion detection", "mdi:motion-sensor"),
@@ -22,49 +24,49 @@ def discovery(
     """Return (topic, JSON) of the retained discovery message, or None if it is turned off."""
     if not config.discovery:
         return None
-    root = f"{config.prefix}/{device_id}"
+    root = topics.root(config, device_id)
     components: dict[str, dict[str, Any]] = {
         "press": {
             "platform": "event",
-            "name": None,  # what the device is for: it has the device's own name
+            "name": None,  # the main entity takes the device's name
             "device_class": "doorbell",
-            "event_types": ["ring"],
-            "state_topic": f"{root}/press",
+            "event_types": [topics.RING],
+            "state_topic": f"{root}/{topics.PRESS}",
         },
         "motion": {
             "platform": "binary_sensor",
             "name": "Motion",
             "device_class": "motion",
-            "state_topic": f"{root}/motion",
-            "json_attributes_topic": f"{root}/motion/attributes",
+            "state_topic": f"{root}/{topics.MOTION}",
+            "json_attributes_topic": f"{root}/{topics.MOTION_ATTRIBUTES}",
         },
         "notice": {
             "platform": "event",
             "name": "Neighbourhood notice",
             "icon": "mdi:bullhorn",
-            "event_types": ["alert", "update", "news", "withdrawn"],
-            "state_topic": f"{root}/notices",
+            "event_types": list(topics.NOTICE_EVENTS),
+            "state_topic": f"{root}/{topics.NOTICES}",
         },
         "requests_pending": {
             "platform": "sensor",
             "name": "Footage requests waiting",
             "icon": "mdi:email-seal",
-            "state_topic": f"{root}/requests/pending",
+            "state_topic": f"{root}/{topics.PENDING_REQUESTS}",
         },
         "make_clip": {
             "platform": "button",
             "name": "Make a clip",
             "icon": "mdi:record-rec",
-            "command_topic": f"{root}/clip/set",
-            "payload_press": "PRESS",
+            "command_topic": f"{root}/{topics.command_topic(topics.CLIP)}",
+            "payload_press": topics.MAKE_CLIP,
         },
         "quiet_until": {
             "platform": "text",
             "name": "Quiet until",
             "icon": "mdi:sleep",
             "entity_category": "config",
-            "state_topic": f"{root}/quiet_until",
-            "command_topic": f"{root}/quiet_until/set",
+            "state_topic": f"{root}/{QUIET_UNTIL}",
+            "command_topic": f"{root}/{topics.command_topic(QUIET_UNTIL)}",
             "max": 40,
         },
         "storage_used": _sensor(root, "Storage used", "storage_used_bytes", "data_size", "B", display=0),
@@ -80,7 +82,7 @@ def discovery(
             "icon": icon,
             "entity_category": "config",
             "state_topic": f"{root}/{setting}",
-            "command_topic": f"{root}/{setting}/set",
+            "command_topic": f"{root}/{topics.command_topic(setting)}",
         }
     for key, component in components.items():
         if len(component) > 1:
@@ -97,12 +99,11 @@ def discovery(
             "sw_version": version,
         },
         "origin": {"name": "doorbelld", "sw_version": version},
-        "availability_topic": f"{root}/availability",
+        "availability_topic": f"{root}/{topics.AVAILABILITY}",
         "qos": 1,
         "components": components,
     }
-    topic = f"{config.discovery_prefix}/device/{device_id}/config"
-    return topic, json.dumps(payload, ensure_ascii=False)
+    return topics.discovery_topic(config, device_id), json.dumps(payload, ensure_ascii=False)
 
 
 def _sensor(
@@ -123,7 +124,7 @@ def _sensor(
         "name": name,
         "entity_category": "diagnostic",
         "state_class": "measurement",
-        "state_topic": f"{root}/state",
+        "state_topic": f"{root}/{topics.STATE}",
         "value_template": f"{{{{ value_json.{key} }}}}",
         **{k: v for k, v in optional.items() if v is not None},
     }

@@ -1,4 +1,4 @@
-"""No connection leaves the home network: a broker's name is looked up, and its address looked at, first."""
+"""Refuses brokers outside the home network, before and after the connection is made."""
 
 import socket
 
@@ -17,7 +17,7 @@ def refuse_outside(config: MqttConfig, address: str) -> None:
 
 
 def refuse_outside_names(config: MqttConfig) -> None:
-    """Raises LinkLost if the broker's name means an address outside, or none."""
+    """Raises LinkLost if the broker's name resolves to an address outside, or to none."""
     try:
         found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
     except OSError as error:

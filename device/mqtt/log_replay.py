@@ -1,7 +1,7 @@
-"""The log on its way to the broker: asked for in pages, sent in order, remembered when acknowledged.
+"""Sends the event log to the broker: reads it in pages, in order, and reports what is acknowledged.
 
-The link reads no disk: a card that takes seconds would hold up the press behind it. It asks, and whoever
-keeps the log answers into a queue when it can.
+The publisher reads no disk: a card that takes seconds would delay a press. It requests a page, and the storage
+worker puts the page into a queue.
 """
 
 import queue
@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 LOG_WINDOW = 10
-"""So many rows may be on their way at once."""
+"""Maximum number of rows without a PUBACK."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogPage:
-    """The answer to one question: rows (seq, JSON) behind `after_seq`, in order.
+    """One page of the log: the rows (seq, JSON) after `after_seq`, in order.
 
-    `after_seq` None: nobody knew yet what is acknowledged, so the rows are those behind `acked_seq`.
+    `after_seq` None: the last acknowledged row was not known, so the rows follow `acked_seq`.
     `acked_seq` None: the log cannot be read now.
     """
 
@@ -26,44 +26,44 @@ class LogPage:
 
 
 class LogReplay:
-    """Keeps what was asked, sent and acknowledged; the link's thread, but for `grew` and `page`."""
+    """Tracks what was requested, sent and acknowledged. Only `grew` and `page` may be called by other threads."""
 
     def __init__(
         self, *, ask: Callable[[int | None, int], None], sent: Callable[[int], None], wake: Callable[[], None]
     ) -> None:
-        """`ask` takes (after_seq, how many rows at most); `sent` the last seq acknowledged in order."""
+        """`ask` takes (after_seq, maximum number of rows); `sent` the last seq that was acknowledged in order."""
         self._ask = ask
         self._sent = sent
         self._wake = wake
         self._pages: queue.SimpleQueue[LogPage] = queue.SimpleQueue()
-        self._grown = False  # there is no log until somebody says so
+        self._grown = False  # the log may not be open yet
         self._asked = False
         self._acked_seq: int | None = None
         self._sent_seq: int | None = None
         self._in_flight: dict[int, bool] = {}  # seq → acknowledged, in order of sending
 
     def grew(self) -> None:
-        """Say that the log has rows to send (any thread)."""
+        """Report that the log has rows to send (any thread)."""
         self._grown = True
         self._wake()
 
     def page(self, page: LogPage) -> None:
-        """Answer a question (any thread)."""
+        """Hand over a requested page (any thread)."""
         self._pages.put(page)
         self._wake()
 
     def begin(self) -> None:
-        """Begin a new connection: what was not acknowledged goes again."""
+        """Begin a new connection: rows without a PUBACK are sent again."""
         self._grown = self._grown or self._acked_seq is not None
         self._sent_seq = self._acked_seq
         self._in_flight.clear()
 
     def pump(self, publish: Callable[[str, Callable[[], None]], None]) -> None:
-        """Send what came, and ask for more if there is room."""
+        """Send the pages that have arrived, and request the next if the window has room."""
         while not self._pages.empty():
             page = self._pages.get_nowait()
             self._asked = False
-            # Else a connection ended meanwhile, or the log has to grow first: then it is asked for again.
+            # Otherwise a connection ended meanwhile or the log cannot be read: it is requested again.
             if page.after_seq == self._sent_seq and page.acked_seq is not None:
                 self._send(page, publish)
         room = LOG_WINDOW - len(self._in_flight)

@@ -1,7 +1,7 @@
-"""The MQTT link: what the controller hands it goes out, what the home says comes in, the log is replayed.
+"""The MQTT publisher: sends what the controller publishes, takes commands, replays the event log.
 
-One thread, one session after another. The controller only enqueues: a broker that is slow, gone or half-open
-delays nothing. A press is live within 10 s or never.
+One thread, one connection after another. The controller only enqueues: a broker that is slow, gone or half-open
+delays nothing. A press is published within 10 s or never. Topics and payloads are in topics.py.
 """
 
 import logging
@@ -21,9 +21,11 @@ from device.events import (
     Inbox,
     InputRefused,
     LinkReport,
+    PressEvent,
     PressSettled,
     SettingAsked,
 )
+from device.mqtt import topics
 from device.mqtt.connection import CONNECT_TIMEOUT_S, BrokerConnection, LinkLost, NoAnswer, OldBroker
 from device.mqtt.local_only import refuse_outside, refuse_outside_names
 from device.mqtt.log_replay import LogReplay
@@ -37,26 +39,17 @@ PRESS_LIVE_US = 10_000_000
 MAX_PAYLOAD_BYTES = 256
 MAX_NOTICES = 50
 MAX_NAME, MAX_NAMES = 40, 16
-"""How much of what was refused is remembered until it is told."""
+"""How many refused names are counted until they are reported."""
 REFUSED_EVERY_US = 5_000_000
 STEP_S = 1.0
 FIRST_DELAY_S, MAX_DELAY_S = 1.0, 30.0
 STEADY_US = 10_000_000
-"""A connection that ends sooner does not shorten the next delay: two clients of one name end each other's."""
+"""A connection that ends sooner keeps the delay growing: two clients with the same id end each other's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LivePress:
-    """One press to be told now or never."""
-
-    press_id: int
-    mono_us: int
-    payload: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Announcement:
-    """A notice for the dashboards; `id` is of this announcement, for a notice may be told and taken back."""
+class _Announcement:
+    """A notice for the dashboards. `id` includes the notice's state: its withdrawal is another announcement."""
 
     id: str
     payload: str
@@ -64,7 +57,7 @@ class Announcement:
 
 
 class MqttPublisher:
-    """Serves one broker for the whole life of the daemon."""
+    """Serves one broker until its worker is stopped."""
 
     def __init__(
         self,
@@ -77,15 +70,15 @@ class MqttPublisher:
         ask_log: Callable[[int | None, int], None],
         log_sent: Callable[[int], None],
     ) -> None:
-        """`discovery` is (topic, payload); for `ask_log` and `log_sent` see Replay."""
-        self.root = f"{config.prefix}/{device_id}"
+        """`discovery` is (topic, payload); for `ask_log` and `log_sent` see LogReplay."""
+        self._root = topics.root(config, device_id)
         self._config = config
         self._client_id = f"doorbelld-{device_id}"
         self._inbox = inbox
         self._clock = clock
         self._discovery = discovery
-        self._presses: queue.SimpleQueue[LivePress] = queue.SimpleQueue()
-        self._notices: dict[str, Announcement] = {}
+        self._presses: queue.SimpleQueue[PressEvent] = queue.SimpleQueue()
+        self._notices: dict[str, _Announcement] = {}
         self._announced: set[str] = set()
         self._retained: dict[str, str] = {}
         self._changed: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -101,34 +94,36 @@ class MqttPublisher:
 
     # --- from other threads: enqueue and go -------------------------------------------------------
 
-    def press(self, press: LivePress) -> None:
-        """Tell a press now, or report that it could not be told."""
+    def press(self, press: PressEvent) -> None:
+        """Publish a press; PressSettled says whether the broker acknowledged it."""
         self._presses.put(press)
         self._wake()
 
     def retain(self, subtopic: str, payload: str) -> None:
-        """Set a retained topic; sent now if the link is up, and again at every connection."""
+        """Publish a retained topic: now if the broker is connected, and again at every connection."""
         if self._retained.get(subtopic) != payload:
             self._retained[subtopic] = payload
             self._changed.put(subtopic)
             self._wake()
 
-    def announce(self, notice: Announcement) -> None:
-        """Tell a notice; while the link is down it waits, until it has expired."""
+    def announce(self, notice: dict[str, Any]) -> None:
+        """Publish a notice; while there is no connection it waits, until it has expired."""
         if len(self._notices) < MAX_NOTICES:
-            self._notices[notice.id] = notice
+            name = f"{notice['source']} {notice['id']} {notice['state']}"
+            payload = topics.notice_payload(notice)
+            self._notices[name] = _Announcement(id=name, payload=payload, expires_s=notice["expires"])
             self._wake()
 
     def leave(self) -> None:
-        """Settle what nobody will send any more; called when the link's thread has ended."""
-        self._miss_presses()
+        """Settle the presses that are left; called when the thread has ended."""
+        self._settle_presses()
         self._inbox(LinkReport(mono_us=self._clock.mono_us(), state="off"))
         self._inbox(Fault(code="mqtt_down", active=False))
 
     def _wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)
 
-    # --- the link's thread ------------------------------------------------------------------------
+    # --- the publisher's thread ------------------------------------------------------------------------
 
     def run(self, worker: Worker) -> None:
         """Connect, serve, reconnect with a growing delay, until stopped."""
@@ -164,16 +159,16 @@ class MqttPublisher:
         )
 
     def _wait(self, worker: Worker, delay_s: float) -> None:
-        """Sleep, but settle presses at once: nobody is there to hear them."""
+        """Sleep, but settle presses at once: there is no connection for them."""
         until_us = self._clock.mono_us() + int(delay_s * 1e6)
         while not worker.stopping.is_set() and self._clock.mono_us() < until_us:
             worker.beat()
-            self._miss_presses()
+            self._settle_presses()
             worker.stopping.wait(0.1)
 
     def _lost(self, reason: str) -> None:
         self._up = False
-        self._miss_presses()
+        self._settle_presses()
         self._report("down", text=reason)
 
     def _report(self, state: Any, *, protocol: str = "", text: str = "") -> None:
@@ -186,7 +181,7 @@ class MqttPublisher:
         remedy = "is the broker running, and are mqtt.host and mqtt.port right?" if down else ""
         self._inbox(Fault(code="mqtt_down", active=down, text=text, remedy=remedy))
 
-    def _miss_presses(self) -> None:
+    def _settle_presses(self) -> None:
         while True:
             try:
                 press = self._presses.get_nowait()
@@ -195,33 +190,36 @@ class MqttPublisher:
             self._inbox(PressSettled(press_id=press.press_id, delivered=False))
 
     def _serve(self, worker: Worker, protocol: MQTTProtocolVersion) -> None:
-        self._announced.clear()  # what had no PUBACK is told again
-        live: set[int] = set()  # press_ids handed over, no PUBACK yet
+        self._announced.clear()  # notices without a PUBACK are published again
+        live: set[int] = set()  # press_ids that were published and have no PUBACK yet
         session = BrokerConnection(
-            self._config, self._client_id, f"{self.root}/availability", protocol, self._take_input
+            self._config, self._client_id, f"{self._root}/{topics.AVAILABILITY}", protocol, self._take_input
         )
-        status = f"{self._config.discovery_prefix}/status"
+        commands = f"{self._root}/{topics.command_topic('+')}"
+        births = [topics.birth_topic(self._config)] if self._discovery else []
         try:
-            session.connect([f"{self.root}/+/set", *([status] if self._discovery else [])])
+            session.connect([commands, *births])
             refuse_outside(self._config, session.peer())
             self._await_connack(worker, session)
-            # Home Assistant ignores a ring of an unavailable device: `online` goes first, and the link
-            # counts as up only when its PUBACK has come back.
+            # Home Assistant ignores a ring of an unavailable device: `online` goes first, and the
+            # connection counts as up only after its PUBACK.
             confirmed: list[bool] = []
-            self._publish(session, "availability", "online", retain=True, done=lambda: confirmed.append(True))
+            self._publish(
+                session, topics.AVAILABILITY, topics.ONLINE, retain=True, done=lambda: confirmed.append(True)
+            )
             while not confirmed:
                 self._step(worker, session)
-                self._miss_presses()
+                self._settle_presses()
             self._up, self._up_us = True, self._clock.mono_us()
             self._report("up", protocol="5" if protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1")
-            self._introduce(session)
+            self._publish_retained(session)
             self.replay.begin()
             publish_log = self._publish_log(session)
             while not worker.stopping.is_set():
-                self._hand_over(session, live)
+                self._publish_pending(session, live)
                 self.replay.pump(publish_log)
                 self._step(worker, session)
-            self._say_goodbye(session, live)
+            self._close(session, live)
         finally:
             for press_id in live:
                 self._inbox(PressSettled(press_id=press_id, delivered=False))
@@ -233,10 +231,10 @@ class MqttPublisher:
             if self._clock.mono_us() > deadline_us or worker.stopping.is_set():
                 raise NoAnswer("the broker does not answer CONNECT")
             self._step(worker, session)
-            self._miss_presses()
+            self._settle_presses()
 
     def _is_old(self, worker: Worker) -> bool:
-        """Ask a broker that hangs on a full MQTT 5 CONNECT once more, with a bare one."""
+        """Try a bare MQTT 5 CONNECT on a broker that did not answer a full one; return whether it is an old broker."""
         probe = BrokerConnection(
             self._config,
             self._client_id,
@@ -261,43 +259,43 @@ class MqttPublisher:
         session.step(self._wake_fd, STEP_S, self._clock.mono_us)
         with suppress(BlockingIOError):
             os.eventfd_read(self._wake_fd)
-        self._tell_refused()
+        self._report_refused()
         if self._birth and self._up:
             self._birth = False
-            self._introduce(session)
+            self._publish_retained(session)
 
     def _publish(
         self, session: BrokerConnection, subtopic: str, payload: str | bytes, **options: Any
     ) -> None:
-        topic = f"{self.root}/{subtopic}"
+        topic = f"{self._root}/{subtopic}"
         session.publish(topic, payload, now_us=self._clock.mono_us(), **options)
 
-    def _introduce(self, session: BrokerConnection) -> None:
+    def _publish_retained(self, session: BrokerConnection) -> None:
         if self._discovery:
             topic, payload = self._discovery
             session.publish(topic, payload, now_us=self._clock.mono_us(), retain=True)
-        self._publish(session, "availability", "online", retain=True)
+        self._publish(session, topics.AVAILABILITY, topics.ONLINE, retain=True)
         for subtopic, payload in list(self._retained.items()):
             self._publish(session, subtopic, payload, retain=True)
 
-    def _hand_over(self, session: BrokerConnection, live: set[int]) -> None:
+    def _publish_pending(self, session: BrokerConnection, live: set[int]) -> None:
         while not self._presses.empty():
             press = self._presses.get_nowait()
             now_us = self._clock.mono_us()
-            if now_us - press.mono_us > PRESS_LIVE_US:
+            if now_us - press.at.mono_us > PRESS_LIVE_US:
                 self._inbox(PressSettled(press_id=press.press_id, delivered=False))
                 continue
             live.add(press.press_id)
             self._publish(
-                session, "press", press.payload, expiry_s=PRESS_LIVE_US // 1_000_000,
+                session, topics.PRESS, topics.press_payload(press), expiry_s=PRESS_LIVE_US // 1_000_000,
                 done=self._delivered(live, press.press_id),
             )  # fmt: skip
-        self._hand_over_notices(session)
+        self._publish_notices(session)
         while not self._changed.empty():
             subtopic = self._changed.get_nowait()
             self._publish(session, subtopic, self._retained[subtopic], retain=True)
 
-    def _hand_over_notices(self, session: BrokerConnection) -> None:
+    def _publish_notices(self, session: BrokerConnection) -> None:
         now_s = self._clock.wall_us() // 1_000_000
         for notice in list(self._notices.values()):
             if notice.expires_s <= now_s:
@@ -305,11 +303,11 @@ class MqttPublisher:
             elif notice.id not in self._announced:
                 self._announced.add(notice.id)
                 self._publish(
-                    session, "notices", notice.payload, expiry_s=notice.expires_s - now_s,
-                    done=self._told(notice.id),
+                    session, topics.NOTICES, notice.payload, expiry_s=notice.expires_s - now_s,
+                    done=self._acknowledged(notice.id),
                 )  # fmt: skip
 
-    def _told(self, notice_id: str) -> Callable[[], None]:
+    def _acknowledged(self, notice_id: str) -> Callable[[], None]:
         def done() -> None:
             self._notices.pop(notice_id, None)
 
@@ -324,26 +322,26 @@ class MqttPublisher:
         return done
 
     def _publish_log(self, session: BrokerConnection) -> Callable[[str, Callable[[], None]], None]:
-        return lambda text, done: self._publish(session, "log", text, done=done)
+        return lambda text, done: self._publish(session, topics.LOG, text, done=done)
 
-    def _say_goodbye(self, session: BrokerConnection, live: set[int]) -> None:
-        self._hand_over(session, live)
-        self._publish(session, "availability", "offline", retain=True)
+    def _close(self, session: BrokerConnection, live: set[int]) -> None:
+        self._publish_pending(session, live)
+        self._publish(session, topics.AVAILABILITY, topics.OFFLINE, retain=True)
         until_us = self._clock.mono_us() + 1_000_000
         while session.unacknowledged and self._clock.mono_us() < until_us:
             session.step(self._wake_fd, 0.1, self._clock.mono_us)
         session.close()
 
-    # --- what comes in: data, never trusted -------------------------------------------------------
+    # --- input: never trusted -------------------------------------------------------
 
     def _take_input(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001
-        if topic == f"{self._config.discovery_prefix}/status":
-            self._birth = self._birth or payload == b"online"
+        if topic == topics.birth_topic(self._config):
+            self._birth = self._birth or payload == topics.ONLINE.encode()
             return None
-        name = topic.removeprefix(f"{self.root}/").removesuffix("/set")
+        name = topic.removeprefix(f"{self._root}/").removesuffix(topics.command_topic(""))
         now_us = self._clock.mono_us()
         if retained:
-            return self._refuse(name, "a retained message on a /set topic is not obeyed")
+            return self._refuse(name, "retained messages on /set topics are ignored")
         if len(payload) > MAX_PAYLOAD_BYTES:
             return self._refuse(name, f"more than {MAX_PAYLOAD_BYTES} bytes")
         if not self._input_rate.take(now_us):
@@ -352,9 +350,9 @@ class MqttPublisher:
             text = payload.decode("utf-8")
         except UnicodeDecodeError:
             return self._refuse(name, "not UTF-8 text")
-        if name == "clip":
-            if text != "PRESS":
-                return self._refuse(name, "clip takes PRESS")
+        if name == topics.CLIP:
+            if text != topics.MAKE_CLIP:
+                return self._refuse(name, f"{name} takes {topics.MAKE_CLIP}")
             self._inbox(ClipAsked(mono_us=now_us))
         else:
             self._inbox(SettingAsked(mono_us=now_us, name=name, payload=text, origin="mqtt"))
@@ -366,7 +364,7 @@ class MqttPublisher:
             _, count = self._refused.get(where, ("", 0))
             self._refused[where] = (reason, count + 1)
 
-    def _tell_refused(self) -> None:
+    def _report_refused(self) -> None:
         now_us = self._clock.mono_us()
         if not self._refused or now_us - self._refused_us < REFUSED_EVERY_US:
             return

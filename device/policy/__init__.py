@@ -1,1 +1,1 @@
-"""The rules of the house: pure, told the time, never asking it."""
+"""Pure rules: they are handed the time and do no I/O."""

@@ -24,7 +24,7 @@ class OpenClip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaiseCause:
-    """A graver trigger came in while the clip grows: a press beats motion."""
+    """A trigger of higher rank came while the clip grows: a press outranks motion."""
 
     event_id: str
     cause: Cause
@@ -52,7 +52,7 @@ class _Episode:
 
 @dataclass(slots=True, kw_only=True)
 class EpisodeRule:
-    """Told triggers and the time; answers with orders for the storage worker."""
+    """Takes triggers and the time; returns commands for the storage worker."""
 
     pre_roll_us: int
     post_roll_us: int
@@ -62,7 +62,7 @@ class EpisodeRule:
 
     @property
     def event_id(self) -> str | None:
-        """The event that is going on, if any."""
+        """The id of the open event, if any."""
         return self._open.event_id if self._open else None
 
     @property
@@ -93,7 +93,7 @@ class EpisodeRule:
             self._open.until_us = max(self._open.until_us, last_us + self.post_roll_us)
 
     def tick(self, mono_us: int) -> list[ClipOrder]:
-        """Take the time; close what is over."""
+        """Take the time; close the clip if it is over."""
         episode = self._open
         if episode is None:
             return []
@@ -114,6 +114,6 @@ class EpisodeRule:
         return orders
 
     def stop(self, mono_us: int) -> list[ClipOrder]:
-        """End whatever is open: the house stops, or the camera is made private."""
+        """End the open episode: the daemon stops, or privacy is switched on."""
         episode, self._open, self._moving = self._open, None, False
         return [CloseClip(event_id=episode.event_id, until_us=mono_us)] if episode else []

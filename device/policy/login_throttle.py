@@ -1,17 +1,17 @@
-"""How often a password may be tried: each address waits longer after each failure, and no other one does."""
+"""Limits password attempts: an address waits longer after each of its failures; other addresses do not."""
 
 from collections import OrderedDict
 
 FREE_TRIES = 4
-"""Typing errors that cost no wait."""
+"""Failures without a delay, for typing errors."""
 MAX_WAIT_US = 30_000_000
-"""Nobody is locked out: at home one machine's guesses must not keep the owner at the door."""
+"""The longest delay. Nobody is locked out for good: another machine's guesses must not keep the owner out."""
 FORGIVEN_US = 900_000_000
 MAX_PEERS = 1000
 
 
 class Tries:
-    """Counts failures by address; told the monotonic time, in microseconds."""
+    """Counts failures by address; it is handed the monotonic time in microseconds."""
 
     def __init__(self) -> None:
         self._failed: OrderedDict[str, tuple[int, int]] = OrderedDict()
@@ -25,12 +25,12 @@ class Tries:
         return max(0, last_us + delay_us - mono_us)
 
     def failed(self, peer: str, mono_us: int) -> None:
-        """Take a failure."""
+        """Count a failure."""
         count, last_us = self._failed.pop(peer, (0, 0))
         self._failed[peer] = (1 if mono_us - last_us > FORGIVEN_US else count + 1, mono_us)
         if len(self._failed) > MAX_PEERS:
             self._failed.popitem(last=False)
 
     def passed(self, peer: str) -> None:
-        """Forget the failures of who knew the password."""
+        """Forget the failures of an address that logged in."""
         self._failed.pop(peer, None)

@@ -1,8 +1,8 @@
-"""When an edge of the button's line is a press.
+"""Decides which edges of the button's line are presses.
 
-A leading-edge rule: the first edge to "down" after a quiet line is a press, at once, with that edge's
-own time stamp; bouncing that follows is ignored. A trailing-edge debounce, as in most libraries, adds
-its whole bounce time to the wait of the person at the door.
+A leading-edge debounce: the first edge to "down" on a quiet line is a press, at once and with that edge's time
+stamp; the bouncing after it is ignored. A trailing-edge debounce, as in most libraries, would delay each press by
+the bounce time.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, kw_only=True)
 class PressRule:
-    """Told every edge in order; answers whether it is a press.
+    """Takes every edge in order and returns whether it is a press.
 
     A press is an edge to "down" with no other edge in the `bounce_us` before it. Mechanical bells
     bounce for 1-20 ms (www.ganssle.com/debouncing.htm, 18 switches measured, worst 157 ms).
@@ -33,7 +33,7 @@ class PressRule:
         return quiet and not was_down
 
     def begin(self, *, down: bool, mono_us: int) -> None:
-        """Take how the line is found at the start: a button that is down already is no press."""
+        """Take the state at the start: a button that is down already is no press."""
         self._down_since_us = mono_us if down else None
 
     def held_us(self, mono_us: int) -> int:

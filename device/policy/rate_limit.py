@@ -1,11 +1,11 @@
-"""A token bucket: how often the outside may make the house do something."""
+"""A token bucket, which limits how often input from outside is acted on."""
 
 from dataclasses import dataclass
 
 
 @dataclass(slots=True, kw_only=True)
 class TokenBucket:
-    """`burst` at once, then one every `refill_us`; told the time."""
+    """`burst` at once, then one every `refill_us`; it is handed the time."""
 
     burst: int
     refill_us: int

@@ -1,4 +1,4 @@
-"""Which clips go when the ring of clips is full or old: the oldest that nobody protected."""
+"""Decides which clips are deleted when space runs out or they are too old: the oldest without a star."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class KeptClip:
 def to_delete(
     oldest_first: Iterable[KeptClip], *, over_bytes: int, longest_age_us: int | None, most: int
 ) -> list[str]:
-    """Return the ids to delete, in order, `most` of them at most; looks at no clip behind the last.
+    """Return the ids to delete, in order, `most` of them at most; reads no clip after the last one.
 
-    `over_bytes`: how many must be freed, 0 or less if there is room. With `longest_age_us` None age is not
-    asked for. A clip without a trusted age is never too old: only space can push it out.
+    `over_bytes`: how many must be freed, 0 or less if there is room. With `longest_age_us` None age does
+    not count. A clip without a trusted age is never too old and is deleted for space only.
     """
     doomed: list[str] = []
     for clip in oldest_first:

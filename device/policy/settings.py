@@ -1,4 +1,4 @@
-"""What a dashboard may change, and how its words are read. Strict: no guess, no default."""
+"""The settings that a dashboard may change, and the strict parsing of their values."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class SettingRefused(ValueError):
-    """The value is not one of those the setting takes; the message says which it takes."""
+    """The setting does not take this value; the message says which values it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,10 +18,6 @@ class Settings:
     privacy: bool = False
     quiet_until_us: int = 0
 
-    def chime_rings(self, wall_us: int) -> bool:
-        """Return whether the chime sounds at this wall time. The press itself is always told."""
-        return not self.chime_muted and wall_us >= self.quiet_until_us
-
     def as_dict(self) -> dict[str, Any]:
         """Return a plain dictionary, for a file."""
         return asdict(self)
@@ -31,12 +27,12 @@ _SWITCH = {"ON": True, "OFF": False}
 SWITCHES = ("motion_enabled", "chime_muted", "privacy")
 QUIET_UNTIL, QUIET_UNTIL_US = "quiet_until", "quiet_until_us"
 LATEST_US = 4_102_444_800_000_000
-"""The year 2100: later than any clock of this house, and any library can write it."""
+"""The year 2100: later than any real time, and every library can format it."""
 MAX_QUIET_US = 31 * 24 * 3600 * 1_000_000
-"""A month: a typing error must not silence a bell for years."""
+"""A month: a typing error must not silence the chime for years."""
 
 
-def changed(
+def with_setting(
     settings: Settings,
     name: str,
     payload: str,

@@ -1,4 +1,4 @@
-"""Where on the monotonic clock a packet belongs.
+"""Places packets on the monotonic clock.
 
 A source's own time stamps are smooth but may jump, wrap, start anywhere or be missing; its arrivals are
 on our clock but jitter. The timeline keeps the source's spacing and anchors it to arrivals:
@@ -16,7 +16,7 @@ JUMP_US = 2_000_000
 jumps and wraps longer; RTSP over TCP was seen to deliver bursts of up to 1.3 s at its opening)."""
 MIN_STEP_US = 1000
 MAX_LAG_US = 1_500_000
-"""A source whose stamps run slower than time falls behind without a jump; from here on it is set anew."""
+"""A source whose stamps run slower than time falls behind without a jump; beyond this lag the anchor is set again."""
 PULL, LEAK = 10, 1000
 """The anchor moves back by at most a tenth of a step, forward by a thousandth: crystals drift by 1e-4."""
 
@@ -56,7 +56,7 @@ class Timeline:
 
         Sound has the pictures' anchor. Where that would put it further than JUMP_US from its arrival its
         stamps are not the pictures' (only they have jumped yet, or its clock has drifted away): it is placed
-        by arrival then, and keeps that offset until the pictures' anchor is set anew.
+        by arrival then, and keeps that offset until the pictures' anchor is set again.
         """
         if self._last_dts_us is None:
             return None

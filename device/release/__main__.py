@@ -21,9 +21,9 @@ import av
 from device.media.nal_filter import NotAllowed
 from device.release.audit import Promise, audit
 from device.release.clip_cutter import Wanted, cut
-from device.release.heat import Heat
 from device.release.job import PARCEL, Job, blurs_of
 from device.release.leak_scan import Pattern, patterns, place_canaries
+from device.system.board import HeatLimit
 
 NICENESS = 19
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
@@ -43,7 +43,7 @@ class Release:
     def __init__(self, job: Job, say: Callable[[dict[str, Any]], None]) -> None:
         self._job = job
         self._say = say
-        self._heat = Heat()
+        self._heat = HeatLimit()
         self._told_s = self._rested_s = 0.0
         self._began_s = time.monotonic()
         clips = job.offer["clips"]
@@ -120,7 +120,9 @@ class Release:
         self._say({"part": round(part, 3), "stage": "cutting", "hot": False})
         if not pause:
             return
-        self._heat.rest(lambda: self._say({"part": round(part, 3), "stage": "cutting", "hot": True}))
+        self._heat.wait_until_cool(
+            lambda: self._say({"part": round(part, 3), "stage": "cutting", "hot": True})
+        )
         self._rested_s += time.monotonic() - now_s
         if now_s - self._began_s - self._rested_s > self._limit_s:
             raise TooLong(

@@ -125,10 +125,10 @@ def read_file(data: Callable[[int, int], bytes], size: int) -> AuditedFile:
     place, kinds = 0, []
     while place < size:
         head = data(place, min(place + 8, size))
-        if len(head) < 8:  # noqa: PLR2004
+        if len(head) < 8:
             raise Violation(f"{len(head)} bytes lie behind the last box")
         length, kind = int.from_bytes(head[:4], "big"), head[4:]
-        if length < 8 or place + length > size:  # noqa: PLR2004
+        if length < 8 or place + length > size:
             raise Violation(f"box {_name(kind)} says that it has {length} bytes; the file does not")
         kinds.append(kind)
         told.boxes.append(_name(kind))

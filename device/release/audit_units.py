@@ -23,7 +23,7 @@ class Bits:
     def __init__(self, unit: bytes, what: str) -> None:
         plain, zeros = bytearray(), 0
         for byte in unit:
-            if zeros >= 2 and byte == 3:  # noqa: PLR2004
+            if zeros >= 2 and byte == 3:
                 zeros = 0
                 continue
             zeros = 0 if byte else zeros + 1
@@ -45,7 +45,7 @@ class Bits:
         zeros = 0
         while not self.u(1):
             zeros += 1
-            if zeros > 32:  # noqa: PLR2004
+            if zeros > 32:
                 raise Violation(f"{self._what} holds a number that is too large")
         return (1 << zeros) - 1 + self.u(zeros)
 
@@ -56,7 +56,7 @@ class Bits:
     def must_end(self) -> None:
         """Raise Violation unless one bit and zeros up to the byte's end are all that is left."""
         rest = self._bits[self._place :]
-        if rest[:1] != "1" or "1" in rest[1:] or len(rest) > 8:  # noqa: PLR2004
+        if rest[:1] != "1" or "1" in rest[1:] or len(rest) > 8:
             raise Violation(f"{self._what} has {len(rest)} bits behind its end")
 
 
@@ -68,7 +68,7 @@ def avc_header(config: bytes) -> None:
     told.must_be(b"\xff", "length of lengths")
     for mask, reader, kind in ((0x1F, _avc_sps, 7), (0xFF, _avc_pps, 8)):
         count = told.number(1)
-        if mask == 0x1F and count & 0xE0 != 0xE0:  # noqa: PLR2004
+        if mask == 0x1F and count & 0xE0 != 0xE0:
             raise Violation("avcC: reserved bits are not set")
         if not count & mask:
             raise Violation("avcC holds no parameter set of a kind")
@@ -76,10 +76,10 @@ def avc_header(config: bytes) -> None:
             unit = told.take(told.number(2))
             if not unit or len(unit) > _MAX_SET or unit[0] & 0x9F != kind:
                 raise Violation(f"avcC: {len(unit)} bytes that are no parameter set")
-            if kind == 7 and unit[1:4] != profile:  # noqa: PLR2004
+            if kind == 7 and unit[1:4] != profile:
                 raise Violation("avcC: its profile is not that of its parameter set")
             reader(Bits(unit[1:], f"parameter set {kind}"))
-    if profile[0] == 100:  # noqa: PLR2004  (High)
+    if profile[0] == 100:  # High
         told.must_be(b"\xfd\xf8\xf8\0", "chroma and depth")
     told.must_end()
 
@@ -89,7 +89,7 @@ def _avc_sps(bits: Bits) -> None:
     bits.u(16)
     bits.ue()
     if profile in _HIGH:
-        if bits.ue() == 3:  # noqa: PLR2004
+        if bits.ue() == 3:
             bits.u(1)
         bits.ue()
         bits.ue()
@@ -122,7 +122,7 @@ def _avc_sps(bits: Bits) -> None:
 
 
 def _vui(bits: Bits) -> None:
-    if bits.u(1) and bits.u(8) == 255:  # noqa: PLR2004  (a sample's shape of its own)
+    if bits.u(1) and bits.u(8) == 255:  # a sample's shape of its own
         bits.u(32)
     if bits.u(1):
         bits.u(1)
@@ -147,7 +147,7 @@ def _vui(bits: Bits) -> None:
 
 def _hrd(bits: Bits) -> bool:
     count = bits.ue() + 1
-    if count > 32:  # noqa: PLR2004
+    if count > 32:
         raise Violation("a parameter set holds more buffers than there are")
     bits.u(8)
     for _ in range(count):
@@ -194,11 +194,11 @@ def hevc_header(config: bytes) -> None:
     for kind in (32, 33, 34):
         told.must_be(bytes([0x80 | kind]), "kind of array")
         count = told.number(2)
-        if not 0 < count <= 16:  # noqa: PLR2004
+        if not 0 < count <= 16:
             raise Violation(f"hvcC: {count} parameter sets of a kind")
         for _ in range(count):
             unit = told.take(told.number(2))
-            if len(unit) > _MAX_SET or len(unit) < 3 or unit[0] >> 1 != kind or unit[-1] == 0:  # noqa: PLR2004
+            if len(unit) > _MAX_SET or len(unit) < 3 or unit[0] >> 1 != kind or unit[-1] == 0:
                 raise Violation(f"hvcC: {len(unit)} bytes that are no parameter set")
     told.must_end()
 
@@ -209,10 +209,10 @@ def picture(sample: bytes, *, codec: str, is_first: bool) -> None:
     for unit in _units(sample):
         if codec == "avc1":
             kind, allowed, random = unit[0] & 31, _AVC_SLICES, unit[0] & 31 == _AVC_IDR
-            begins, forbidden = len(unit) > 1 and unit[1] & 0x80 == 0x80, unit[0] & 0x80  # noqa: PLR2004
+            begins, forbidden = len(unit) > 1 and unit[1] & 0x80 == 0x80, unit[0] & 0x80
         else:
             kind, allowed, random = unit[0] >> 1 & 63, _HEVC_SLICES, unit[0] >> 1 & 63 in _HEVC_IRAP
-            begins, forbidden = len(unit) > 2 and unit[2] & 0x80 == 0x80, unit[0] & 0x80  # noqa: PLR2004
+            begins, forbidden = len(unit) > 2 and unit[2] & 0x80 == 0x80, unit[0] & 0x80
         if kind not in allowed or forbidden:
             raise Violation(f"a sample holds a unit of type {kind}, which is no slice of a picture")
         if unit[-1] == 0 or unit.endswith(b"\0\0\3"):
@@ -246,7 +246,7 @@ def sound_header(config: bytes) -> None:
     decoder = Bytes(told.take(told.number(1)), "esds")
     decoder.must_be(b"\x40\x15" + bytes(11) + b"\5", "decoder")
     length = decoder.number(1)
-    if not 2 <= length <= _MAX_ASC or length != decoder.left:  # noqa: PLR2004
+    if not 2 <= length <= _MAX_ASC or length != decoder.left:
         raise Violation("esds: the decoder's own header is too long")
     told.must_be(b"\6\1\2", "layer")
     told.must_end()

@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 
+from device.media.encoder import configure_copy
 from device.media.frame_selection import Picture, inside, pictures
 from device.media.nal_filter import NotAllowed, Scrubber, in_annex_b, in_sample
 from device.release.audio import SAMPLES, AudioTranscoder
@@ -16,9 +17,8 @@ from device.release.job import Points
 from device.release.mp4_writer import Mp4Track, Mp4Writer, avc1, hvc1, mp4a
 
 _US = 1_000_000
-CRF = "23"
+CRF = 23
 """x264's own default; the camera's picture has been through one encoder already."""
-KEYFRAME_EVERY_S = 2.0
 
 Cover = Callable[[Any], None]
 """Changes the planes of a picture in place."""
@@ -111,7 +111,17 @@ class _Work:
         """Decode the pictures, cover and blur them, and encode them anew, one for one."""
         context = self.video.codec_context
         width_px, height_px = context.width & ~1, context.height & ~1
-        encoder = _encoder(self.video, width_px, height_px)
+        encoder: Any = av.CodecContext.create("libx264", "w")
+        configure_copy(
+            encoder,
+            width_px=width_px,
+            height_px=height_px,
+            time_base=self.video.time_base,
+            rate=self.video.average_rate or Fraction(15),
+            crf=CRF,
+            in_band_headers=True,
+        )
+        encoder.thread_count = 1  # each thread needs pictures of its own
         ends = {self.coded[place].pts_ticks: self.coded[place].until_ticks for place in self.places}
         track = self._track(width_px, height_px)
         scrubber = Scrubber("h264")
@@ -184,23 +194,6 @@ def _cover(wanted: Wanted) -> Cover:
 
 def _timed(file: Any, stream: Any) -> Iterator[Any]:
     return (packet for packet in file.demux(stream) if packet.pts is not None)
-
-
-def _encoder(video: Any, width_px: int, height_px: int) -> Any:
-    encoder: Any = av.CodecContext.create("libx264", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width_px, height_px, "yuv420p"
-    encoder.time_base = video.time_base
-    rate = video.average_rate or 15
-    encoder.framerate = rate
-    encoder.gop_size = max(1, round(rate * KEYFRAME_EVERY_S))
-    encoder.thread_count = 1
-    # No look-ahead and few references: a small board has little memory, and there is no hurry.
-    encoder.options = {
-        "preset": "superfast",
-        "crf": CRF,
-        "x264-params": "bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0:ref=1:repeat-headers=1:annexb=1",
-    }
-    return encoder
 
 
 _REORDER = 32

@@ -111,7 +111,7 @@ def avc1(width_px: int, height_px: int, sets: dict[int, list[bytes]]) -> bytes:
 
 def hvc1(width_px: int, height_px: int, sets: dict[int, list[bytes]], head: bytes) -> bytes:
     """Return the sample entry of H.265: its parameter sets; `head` are the first 21 bytes of its hvcC."""
-    if not all(sets.values()) or len(head) != 21:  # noqa: PLR2004  (ISO/IEC 14496-15, 8.3.3.1.2)
+    if not all(sets.values()) or len(head) != 21:  # ISO/IEC 14496-15, 8.3.3.1.2
         raise NotAllowed("the video has no header (VPS, SPS, PPS)")
     arrays = b"".join(
         bytes([0x80 | kind]) + struct.pack(">H", len(units)) + _sized(units) for kind, units in sets.items()
@@ -142,7 +142,7 @@ def _audio(kind: bytes, channels: int, rate_hz: int, config: bytes) -> bytes:
 
 
 def _descriptor(tag: int, content: bytes) -> bytes:
-    if len(content) > 127:  # noqa: PLR2004  (one byte of length: seven bits)
+    if len(content) > 127:  # one byte of length: seven bits
         raise NotAllowed("the sound's header is too long")
     return bytes([tag, len(content)]) + content
 

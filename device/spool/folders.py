@@ -23,6 +23,8 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from device.system.durable_files import write_durably
+
 MAX_ITEM_BYTES = 1_048_576
 """A feed's document; what comes over MQTT is cut off far below."""
 MAX_BUNDLE_BYTES = 4_194_304
@@ -83,14 +85,7 @@ def items_of(content: bytes, name: str) -> list[Item]:
 
 def write_small(folder: Path, name: str, content: bytes, *, mode: int = 0o640) -> None:
     """Replace a small file of one's own folder, durably. Raises OSError."""
-    part = folder / f".{name}.{os.getpid()}"
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(folder / name)
-    sync(folder)
+    write_durably(folder / name, content, mode=mode)
 
 
 def read_small(folder: Path, name: str) -> bytes | None:
@@ -226,12 +221,3 @@ def _read(folder: Path, name: str, largest: int) -> bytes:
     if len(content) > largest:
         raise Unreadable("too_large", name)
     return content
-
-
-def sync(folder: Path) -> None:
-    """Make what was renamed or deleted in a folder durable. Raises OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

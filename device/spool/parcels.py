@@ -10,7 +10,6 @@ withdraws. Each folder has one writer. Standard library alone, like the spool.
 import json
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,7 +18,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast, get_args
 
-from device.spool.folders import MAX_NAMES, Unreadable, open_plain, read_small, sync, write_small
+from device.spool.folders import MAX_NAMES, Unreadable, open_plain, read_small, write_small
+from device.system.durable_files import copy_durably, sync_folder
 
 Kind = Literal["tus", "s3", "bucket", "webdav", "sftp"]
 """The first two take parcels in for an agency; the others are the owner's own places (device/backup_targets/)."""
@@ -145,15 +145,7 @@ def names_in(folder: Path, suffix: Literal["parcel", "grant", "report"]) -> Iter
 
 def stage_parcel(folder: Path, parcel: Path, sha256: str) -> None:
     """Copy a sealed parcel into the spool, durably; without a grant it goes nowhere. Raises OSError."""
-    target = folder / f"{sha256}.parcel"
-    part = folder / f".{sha256}.parcel"
-    with parcel.open("rb") as source, part.open("wb") as copy:
-        os.fchmod(copy.fileno(), 0o640)
-        shutil.copyfileobj(source, copy, 1 << 20)
-        copy.flush()
-        os.fsync(copy.fileno())
-    part.rename(target)
-    sync(folder)
+    copy_durably(parcel, folder / f"{sha256}.parcel")
 
 
 def write_grant(folder: Path, grant: Grant) -> None:
@@ -166,8 +158,8 @@ def revoke(folder: Path, sha256: str) -> None:
     for name in (f"{sha256}.grant", f"{sha256}.parcel", f".{sha256}.parcel"):
         (folder / name).unlink(missing_ok=True)
         if name.endswith(".grant"):
-            sync(folder)
-    sync(folder)
+            sync_folder(folder)
+    sync_folder(folder)
 
 
 def _small(folder: Path, name: str, kind: type[Grant] | type[UploadReport]) -> Grant | UploadReport | None:

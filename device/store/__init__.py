@@ -1,1 +1,1 @@
-"""What is kept: the packet ring in memory, clips, their index, the log, and the storage worker of the disk."""
+"""Storage: the ring buffer in memory, clips, their index, the event log, and the worker that owns the disk."""

@@ -1,4 +1,4 @@
-"""One clip on its way to the disk: packets in, an MP4 out, nothing re-encoded.
+"""Writes one clip: packets are copied into an MP4, nothing is re-encoded.
 
 While it grows it is fragmented, so that a power cut costs at most the fragment that is being written.
 At close FFmpeg's "hybrid" mode appends an ordinary `moov` and turns the fragments into one `mdat` by
@@ -18,16 +18,17 @@ import av
 from device.errors import StoreError
 from device.events import Packet, SoundFormat, SoundPacket, VideoFormat
 from device.store import mp4
-from device.store.files import sha256_of, sync_folder
+from device.store.files import sha256_of
+from device.system.durable_files import sync_folder
 
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_500_000
 _INTERLEAVE_US = 200_000
-"""How long the muxer waits for the sound that belongs to a picture; by default it waits for ever."""
+"""How long the muxer waits for the sound that belongs to a picture (its default is for ever)."""
 _SOUND_SLACK_US = 40_000
-"""Sound follows the sound before it without a seam; a hole or an overlap larger than this is a real one."""
+"""A gap or an overlap of sound up to this is jitter and is closed; a larger one is real."""
 _FAILURES = (OSError, ValueError, av.error.FFmpegError)
-"""PyAV raises an OSError where there is an errno, else a child of FFmpegError and of what it likes."""
+"""PyAV raises an OSError where there is an errno, otherwise a subclass of FFmpegError and perhaps of others."""
 
 
 def _ticks(us: int) -> int:
@@ -35,7 +36,7 @@ def _ticks(us: int) -> int:
 
 
 class _SyncedFile:
-    """What PyAV writes through: unbuffered, counts its bytes, syncs before it writes backwards."""
+    """The file that PyAV writes to: unbuffered, counts its bytes, syncs before it writes backwards."""
 
     def __init__(self, path: Path) -> None:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
@@ -62,9 +63,9 @@ class _SyncedFile:
     def tell(self) -> int:
         return self.raw.tell()
 
-    def overwrite(self, place: int, data: bytes) -> None:
-        """Replace some bytes of the finished file that are right before and after."""
-        os.pwrite(self.raw.fileno(), data, place)
+    def overwrite(self, offset: int, data: bytes) -> None:
+        """Overwrite some bytes of the finished file; it is valid with the old and with the new ones."""
+        os.pwrite(self.raw.fileno(), data, offset)
         self.written_bytes += len(data)
         self._dirty = True
 
@@ -95,7 +96,7 @@ class ClipFile:
                 format="mp4",
                 options={
                     # Negative offsets: the first picture is shown at 0 when there are B-frames, too.
-                    # +empty_moov: the file's head does not wait until every track has something.
+                    # +empty_moov: the header does not wait for the first packet of every track.
                     # +bitexact: no name and version of the muxer in the file.
                     "movflags": "+hybrid_fragmented+frag_keyframe+negative_cts_offsets"
                     + ("+empty_moov" if video.sound else ""),
@@ -116,7 +117,7 @@ class ClipFile:
         return StoreError(f"clip {self.final_path.name}: {error}")
 
     def rename(self, final_path: Path) -> None:
-        """Grow on under another name. A failure changes nothing: the name is only what a power cut leaves."""
+        """Rename the growing file. A failure is ignored: the name matters only after a power cut."""
         part_path = final_path.with_name(final_path.name + ".part")
         with suppress(OSError):
             self.part_path.rename(part_path)
@@ -124,7 +125,7 @@ class ClipFile:
             self._name_durable = False
 
     def add(self, packet: Packet) -> None:
-        """Copy one packet behind the others."""
+        """Append one packet."""
         if self.started_us is None:
             self.started_us = packet.pts_us
             self._zero_us = packet.dts_us
@@ -142,10 +143,10 @@ class ClipFile:
         self.ended_us = max(self.ended_us, packet.pts_us + packet.duration_us)
 
     def add_sound(self, packet: SoundPacket) -> None:
-        """Copy some sound; what is not of this clip's sound, or lies before its end so far, is left out.
+        """Append some sound; sound of another format, or from before the end of the last, is dropped.
 
-        A hole is filled with silence: browsers play the sound of a track without a break, whatever times it
-        has, so all that follows a hole would come too early.
+        A gap is filled with silence: browsers play a track's sound without breaks, whatever its time stamps, so
+        all sound after a gap would come too early.
         """
         sound = self.video.sound
         if sound is None or self.started_us is None or packet.format != sound:
@@ -156,7 +157,7 @@ class ClipFile:
             return
         while sound.silence and at > self._sound_end + slack:
             self._mux_sound(sound.silence, self._sound_end, sound.silence_us, sound)
-        # In samples and without a seam: time stamps in microseconds, or jittery ones, would crackle.
+        # In samples and without gaps: time stamps in microseconds, or with jitter, would crackle.
         at = self._sound_end if at <= self._sound_end + slack else at
         self._mux_sound(packet.data, at, packet.duration_us, sound)
 
@@ -174,7 +175,7 @@ class ClipFile:
             raise self._error(error) from error
 
     def sync(self) -> None:
-        """Make the fragments that are complete durable, and the name that they are found by."""
+        """Sync the complete fragments, and the folder that has the file's name."""
         try:
             self._file.sync()
             if not self._name_durable:
@@ -185,32 +186,32 @@ class ClipFile:
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes the file has now."""
+        """The file's size now."""
         return self._file.end_bytes
 
     @property
     def written_bytes(self) -> int:
-        """How many bytes were handed to the disk, overwritten ones counted twice."""
+        """The number of bytes written, overwritten ones counted twice."""
         return self._file.written_bytes
 
     def close(self, final_path: Path) -> str:
         """Finish, sync, rename to `final_path`, sync the folder; return the SHA-256 in hex."""
         try:
             self._muxer.close()
-            if self.video.codec == "hevc" and (place := mp4.hev1_place(self.part_path)):
-                self._file.overwrite(place, b"hvc1")  # QuickTime plays no other, and PyAV cannot say it
+            if self.video.codec == "hevc" and (offset := mp4.hev1_offset(self.part_path)):
+                self._file.overwrite(offset, b"hvc1")  # the only one QuickTime plays; PyAV cannot set it
             self._file.sync()
             self._file.raw.close()
             digest = sha256_of(self.part_path)
             self.part_path.rename(final_path)
-            self.part_path = final_path  # what is left behind if the next step fails
+            self.part_path = final_path  # the file that is left if the next step fails
             sync_folder(final_path.parent)
         except _FAILURES as error:
             raise self._error(error) from error
         return digest
 
     def abandon(self) -> None:
-        """Let go after an error: the `.part` stays and is salvaged like after a power cut."""
+        """Close after an error: the `.part` stays and is recovered as after a power cut."""
         for close in (self._muxer.close, self._file.raw.close):
             try:
                 close()

@@ -1,9 +1,9 @@
-"""A clip's file name says what it is, so that the index can be rebuilt from the files alone.
+"""A clip's file name holds what the index needs, so that it can be rebuilt from the files alone.
 
     20261124T202017.123Z_01KA…(ULID of the event)_press_s.mp4
 
-Start in UTC, event, cause, and s or u: was the wall clock synchronised. While it grows, `.part` hangs
-behind it.
+Start in UTC, event, cause, and s or u: whether the wall clock was synchronised. A growing file has `.part`
+appended.
 """
 
 import re
@@ -25,7 +25,7 @@ _FLAGS: dict[ClockFlag, Literal["s", "u"]] = {"synchronised": "s", "unsynchronis
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipName:
-    """What the name of a clip's file tells."""
+    """The contents of a clip's file name."""
 
     started_wall_us: int
     event_id: str
@@ -34,7 +34,7 @@ class ClipName:
 
     @property
     def stamp(self) -> str:
-        """The start as the name has it."""
+        """The start as it is written in the name."""
         moment = _EPOCH + timedelta(microseconds=self.started_wall_us)
         return f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z"
 
@@ -51,7 +51,7 @@ class ClipName:
     def is_taken(self, folder: Path) -> bool:
         """Return whether a file of this start and event is there, whatever its cause and flag, or a `.part`.
 
-        Asked name by name: to list a folder takes longer with each clip in it.
+        Checked name by name: listing a folder takes longer with each clip in it.
         """
         names = [
             replace(self, cause=cause, clock=clock).file_name for cause in get_args(Cause) for clock in _FLAGS

@@ -1,4 +1,4 @@
-"""What of a clip lies in a span (packets are counted), and pictures of it (decoded to be looked at)."""
+"""Where a time span cuts a clip (counted in packets, not decoded), and single pictures of a clip."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def cut_of(folder: Path, row: ClipRow, start_us: int, end_us: int, *, exact: boo
     """
     coded = _pictures(folder / row.file_name)
     zero_us = row.started_wall_us
-    chosen = [coded[place] for place in inside(coded, start_us - zero_us, end_us - zero_us, exact=exact)]
+    chosen = [coded[index] for index in inside(coded, start_us - zero_us, end_us - zero_us, exact=exact)]
     if not chosen:
         return None
     first_us = min(picture.from_us for picture in chosen)

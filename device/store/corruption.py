@@ -1,26 +1,26 @@
-"""Databases that are damaged: how that is told from a disk that fails, and where they go."""
+"""Tells a damaged database from a failing disk, and puts a damaged one aside."""
 
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
 _DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-"""SQLITE_ERROR: a table or a column that has to be there is not. What a disk does (SQLITE_IOERR, SQLITE_FULL,
-SQLITE_CANTOPEN …) passes, and says nothing of what is written there. Source: sqlite.org/rescode.html."""
+"""SQLITE_ERROR: a table or a column is missing. Errors of the disk (SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN …)
+pass, and do not mean that the file is damaged. Source: sqlite.org/rescode.html."""
 
 
 class Damaged(sqlite3.DatabaseError):
-    """Not a sound database of this version."""
+    """Not an intact database of this version."""
 
 
 def is_damaged(error: Exception) -> bool:
-    """Return whether an error says that the file is bad, and not only that it could not be had."""
+    """Return whether an error means that the file is damaged, and not only unavailable."""
     code = getattr(error, "sqlite_errorcode", None)
     return isinstance(error, Damaged) or (code is not None and code & 0xFF in _DAMAGED)
 
 
 def look_through(db: sqlite3.Connection) -> None:
-    """Read every page. Raises Damaged (or what reading raises); some are met months later otherwise."""
+    """Read every page, or damage might be found only months later. Raises Damaged or sqlite3.Error."""
     (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise Damaged(verdict)
@@ -40,10 +40,10 @@ def stars_of(path: Path) -> set[str]:
 
 
 def put_aside(path: Path, wall_us: int) -> Path:
-    """Rename a database that nobody has open, and what belongs to it; return its name. Nothing is deleted."""
+    """Rename a database that nobody has open, and its -wal and -shm; return the new path. Nothing is deleted."""
     aside = path.with_name(f"{path.name}.corrupt-{wall_us}")
     number = 1
-    while aside.exists():  # a clock that stands still, or was set back
+    while aside.exists():  # the clock has stopped or was set back
         aside = path.with_name(f"{path.name}.corrupt-{wall_us}.{number}")
         number += 1
     path.rename(aside)

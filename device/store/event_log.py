@@ -1,7 +1,7 @@
-"""The log on disk: facts with a number that grows by one for ever. See schema_event_log.sql.
+"""The event log on disk: facts whose number always grows by one. See schema_event_log.sql.
 
-The storage worker writes, and reads what is to be sent. The command socket reads through a connection of its own,
-which WAL lets it do without waiting for the writer.
+The storage worker writes, and reads the rows to be sent. The web server reads through its own connections, which in
+WAL mode do not wait for the writer.
 """
 
 import json
@@ -20,7 +20,7 @@ from device.system.clock import rfc3339
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRow:
-    """One fact as it is told: `seq` and the JSON object of the `log` topic."""
+    """One row: `seq` and the JSON object of the `log` topic."""
 
     seq: int
     payload: dict[str, Any]
@@ -72,7 +72,7 @@ def _told(row: Sequence[Any]) -> LogRow:
 
 
 MAX_SEQ = 1 << 53
-"""What a JSON reader can take; a number above it is damage."""
+"""The largest number that every JSON reader takes; a number above it is damage."""
 
 
 def last_seq(path: Path) -> int | None:
@@ -94,9 +94,9 @@ class EventLog:
     """Writes the log; the storage worker's thread only."""
 
     def __init__(self, path: Path, *, boot_id: str, keep_rows: int) -> None:
-        """Open and settle what the last run left undecided: nobody knows, so it counts as late.
+        """Open, and mark presses that the last run left undecided as late.
 
-        Raises sqlite3.DatabaseError if the file is not a sound database.
+        Raises sqlite3.DatabaseError if the file is not an intact database.
         """
         self._boot_id = boot_id
         self._keep_rows = keep_rows
@@ -116,7 +116,7 @@ class EventLog:
         self._db.execute("UPDATE fact SET late = 1 WHERE late IS NULL")
 
     def go_on_above(self, seq: int) -> None:
-        """Let the numbers of a new log begin above `seq`, up to which everything counts as sent."""
+        """Start the numbers of a new log above `seq`; up to there everything counts as sent."""
         self._db.execute("BEGIN IMMEDIATE")
         self._db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('fact', ?)", [seq])
         self._db.execute("UPDATE sent SET acked_seq = ?", [seq])
@@ -125,7 +125,7 @@ class EventLog:
     def write(
         self, facts: Sequence[NewFact], settled: Sequence[tuple[int, bool]], acked_seq: int | None
     ) -> None:
-        """In one transaction: new facts, the fate of presses (press_id, late), the sent mark."""
+        """Write in one transaction: new facts, `late` of presses (press_id, late), and the acknowledged seq."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for fact in facts:
@@ -162,7 +162,7 @@ class EventLog:
             raise
 
     def acked_seq(self) -> int:
-        """Return up to which seq the broker is known to have everything."""
+        """Return the seq up to which the broker has acknowledged every row."""
         row = self._db.execute("SELECT acked_seq FROM sent").fetchone()
         return int(row[0])
 
@@ -184,7 +184,7 @@ class EventLog:
         return max(0, int(row[0]))
 
     def close(self) -> None:
-        """Close the connection; all is in the one file then, so that it can be copied alone."""
+        """Close the connection. Everything is in one file then, which can be copied alone."""
         with suppress(sqlite3.Error):  # a full disk; the -wal beside it holds the rest
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()

@@ -1,4 +1,4 @@
-"""The log as the storage worker keeps it: what cannot be written now waits, and a damaged log is replaced."""
+"""Writes the event log: rows wait while it cannot be written, and a damaged log is replaced."""
 
 import json
 import logging
@@ -10,18 +10,18 @@ from pathlib import Path
 from device.store.corruption import is_damaged, put_aside
 from device.store.event_log import EventLog, last_seq
 from device.store.fault_latch import FaultLatch
-from device.store.messages import LogOrder, MarkSent, NewFact, ReadLog, SettlePress
+from device.store.messages import LogMessage, MarkSent, NewFact, ReadLog, SettlePress
 from device.system.clock import Clock
 
 log = logging.getLogger(__name__)
 
 MAX_UNWRITTEN = 10_000
-"""Facts kept in memory while the log cannot be written; of more the oldest go."""
+"""Maximum number of facts in memory while the log cannot be written; the oldest are dropped first."""
 REPLACE_AGAIN_US = 60_000_000
 
 
 class EventLogWriter:
-    """Owns the journal; the storage worker's thread."""
+    """Owns the event log. Belongs to the storage worker's thread."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class EventLogWriter:
         self._replace_us = 0
 
     def open(self) -> None:
-        """Open, unless it is; a damaged log is put aside for a new one. Raises sqlite3.Error, OSError."""
+        """Open if it is closed; a damaged log is put aside and replaced. Raises sqlite3.Error, OSError."""
         if self._event_log is None:
             try:
                 self._event_log = self._opened()
@@ -71,47 +71,49 @@ class EventLogWriter:
             event_log.go_on_above(seq)
             numbers = f"a new one goes on at {seq + 1}"
         text = f"the log was damaged ({error}) and is put aside as {aside.name}; {numbers}"
-        remedy = "keep that file if you need it; see the card's health (dmesg)"
+        remedy = "keep that file if you need it; check the card's health (dmesg)"
         self._faults.begin("log_damaged", text, remedy)
         return event_log
 
-    def obey(self, order: LogOrder) -> None:
-        """Take what is to be written at the next `write`; answer what is asked at once."""
-        match order:
+    def handle(self, message: LogMessage) -> None:
+        """Queue what the next `write` has to write; answer requests for rows at once."""
+        match message:
             case NewFact():
-                self._unwritten.append(order)
+                self._unwritten.append(message)
             case SettlePress():
-                self._settled.append((order.press_id, order.late))
+                self._settled.append((message.press_id, message.late))
             case MarkSent():
-                self._acked_seq = order.acked_seq
+                self._acked_seq = message.acked_seq
             case ReadLog():
-                self._read(order)
+                self._read(message)
 
-    def _read(self, order: ReadLog) -> None:
+    def _read(self, message: ReadLog) -> None:
         if self._event_log is None:
-            return order.reply(None, [])
+            return message.reply(None, [])
         try:
             acked_seq = self._event_log.acked_seq()
-            after_seq = acked_seq if order.after_seq is None else order.after_seq
-            rows = self._event_log.pending(after_seq, order.limit)
+            after_seq = acked_seq if message.after_seq is None else message.after_seq
+            rows = self._event_log.pending(after_seq, message.limit)
         except sqlite3.Error as error:
-            log.error("log_unreadable error=%r", error)  # a line a question; asked again when the log grows
-            return order.reply(None, [])
-        return order.reply(
+            log.error(
+                "log_unreadable error=%r", error
+            )  # one line a request; requested again when the log grows
+            return message.reply(None, [])
+        return message.reply(
             acked_seq, [(row.seq, json.dumps(row.payload, ensure_ascii=False)) for row in rows]
         )
 
     def write(self) -> bool:
-        """Write what waits to be; return whether there are new rows to send."""
+        """Write what is queued; return whether there are new rows to send."""
         if self._event_log is None or not (self._unwritten or self._settled or self._acked_seq is not None):
             return False
         try:
             self._event_log.write(self._unwritten, self._settled, self._acked_seq)
         except sqlite3.Error as error:
-            self._faults.begin("log_failed", f"the log cannot be written: {error}", "see free space")
+            self._faults.begin("log_failed", f"the log cannot be written: {error}", "check the free space")
             if is_damaged(error):
                 self._replace(error)
-            return False  # What could not be written is kept in memory and tried again next turn.
+            return False  # The queue is kept and written again in the next step.
         self._faults.end("log_failed")
         grew = bool(self._unwritten or self._settled)
         self._unwritten.clear()
@@ -122,7 +124,7 @@ class EventLogWriter:
         return grew
 
     def _replace(self, error: sqlite3.Error) -> None:
-        """Go on with a new log; not again and again on a card that damages each."""
+        """Replace the log, but at most once a minute: the card may damage each."""
         now_us = self._clock.mono_us()
         if self._event_log is None or now_us < self._replace_us:
             return
@@ -132,17 +134,17 @@ class EventLogWriter:
         try:
             self._event_log = self._replaced(error)
         except (OSError, sqlite3.Error) as failure:
-            log.error("log_not_replaced error=%r", failure)  # the fault log_failed stands
+            log.error("log_not_replaced error=%r", failure)  # the fault log_failed stays active
 
     def pending_count(self) -> int:
         """Return how many rows wait for their PUBACK; 0 if that cannot be read."""
         try:
             return self._event_log.pending_count() if self._event_log else 0
         except sqlite3.Error:
-            return 0  # the next write says what is wrong with the log
+            return 0  # the next write reports what is wrong with the log
 
     def close(self) -> None:
-        """Close."""
+        """Close the log."""
         if self._event_log:
             self._event_log.close()
             self._event_log = None

@@ -1,4 +1,4 @@
-"""Faults that stand: told when they begin and when they end, and not at each try in between."""
+"""Reports a fault when it begins and when it ends, not at each attempt in between."""
 
 from device.events import Fault, Inbox
 
@@ -11,13 +11,13 @@ class FaultLatch:
         self._codes: set[str] = set()
 
     def begin(self, code: str, text: str, remedy: str) -> None:
-        """Tell a fault, unless it stands already."""
+        """Report a fault, unless it is active already."""
         if code not in self._codes:
             self._codes.add(code)
             self._inbox(Fault(code=code, active=True, text=text, remedy=remedy))
 
     def end(self, code: str) -> None:
-        """Tell that a fault is over, if it stood."""
+        """Report that a fault is over, if it was active."""
         if code in self._codes:
             self._codes.remove(code)
             self._inbox(Fault(code=code, active=False))

@@ -1,4 +1,4 @@
-"""What FFmpeg says of a file, as errors that every caller of a file knows."""
+"""Turns FFmpeg's errors into OSError and ValueError."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import av
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Let FFmpeg's errors pass as OSError or ValueError; some of its kinds are one already, not all."""
+    """Raise FFmpeg's errors as OSError or ValueError; only some of them are that already."""
     try:
         yield
     except av.error.FFmpegError as error:

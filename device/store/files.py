@@ -1,4 +1,4 @@
-"""Names that last: what is renamed is synced first, and the folder after (rename(2), fsync(2))."""
+"""Reads only ordinary files, and holds the lock of the state directory."""
 
 import errno
 import fcntl
@@ -15,18 +15,18 @@ from device.errors import StateError
 def plain_size(path: Path) -> int | None:
     """Return the size of an ordinary file, None of anything else. Raises FileNotFoundError.
 
-    A symlink is never followed, and a pipe never opened: it would hold up whoever does for ever.
+    A symlink is never followed, and a pipe never opened, which would block for ever.
     """
     found = path.lstat()
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 END_OF_JPEG = b"\xff\xd9"
-"""The last two bytes of a whole one (ITU-T T.81, B.1.1.3)."""
+"""The last two bytes of a complete JPEG (ITU-T T.81, B.1.1.3)."""
 
 
 def is_whole_jpeg(path: Path) -> bool:
-    """Return whether a picture is there to its end; a power cut may tear one that was not synced."""
+    """Return whether a JPEG is complete; a power cut may truncate one that was not synced."""
     try:
         with path.open("rb") as file:
             file.seek(-len(END_OF_JPEG), os.SEEK_END)
@@ -48,34 +48,8 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename or unlink in `folder` durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def rename_durably(source: Path, target: Path) -> None:
-    """Rename within one folder; both the bytes and the name survive a power cut afterwards."""
-    source.rename(target)
-    sync_folder(target.parent)
-
-
-def write_durably(path: Path, content: bytes, *, mode: int = 0o640) -> None:
-    """Replace a small file: after a power cut it is the old one or the new one, whole."""
-    part = path.with_name(path.name + ".new")
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    rename_durably(part, path)
-
-
 class StateLock:
-    """One daemon a state directory: an flock that ends with the process, and the holder's pid."""
+    """Allows one daemon for each state directory: an flock, which ends with the process, and the holder's pid."""
 
     def __init__(self, state_dir: Path) -> None:
         """Take the lock. Raises StateError if another daemon holds it or the folder cannot be used."""
@@ -106,17 +80,17 @@ class StateLock:
         except OSError as error:
             if error.errno not in (errno.EROFS, errno.ENOSPC):
                 raise
-            # A card that has failed: the bell rings without storage. The lock of an earlier start will do,
-            # and without one the folder itself.
+            # The card has failed, but the button works without storage. Lock the file of an earlier start, or
+            # the folder itself.
             existing = path if path.exists() else path.parent
             return os.open(existing, os.O_RDONLY | os.O_CLOEXEC)
 
     def _write(self, pid: str) -> None:
-        with suppress(OSError):  # only a help to people; the lock is what counts
+        with suppress(OSError):  # the pid is only information; the lock counts
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, pid.encode(), 0)
 
     def close(self) -> None:
-        """Let another daemon have the directory."""
+        """Release the state directory."""
         self._write("")
         os.close(self._fd)

@@ -33,7 +33,7 @@ class ClipRow:
     doomed: int = 0
 
     def public(self, folder: Path) -> dict[str, Any]:
-        """Return the row as `doorbell clips list --json` shows it."""
+        """Return the row as `doorbell clips list --json` prints it."""
         return {
             "id": self.clip_id,
             "event_id": self.event_id,
@@ -51,7 +51,7 @@ class ClipRow:
 
 
 VERSION = 2
-"""Of the schema. An index of another version is put aside and built anew from the files."""
+"""Version of the schema. An index of another version is put aside and rebuilt from the files."""
 _COLUMNS = [field.name for field in fields(ClipRow)]
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM clip"  # noqa: S608  (names of our own columns)
 
@@ -60,7 +60,7 @@ class Index:
     """One connection, one thread. `read_only` readers open their own beside the storage worker's."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open. Raises sqlite3.DatabaseError if the file is not a sound database."""
+        """Open. Raises sqlite3.DatabaseError if the file is not an intact database."""
         self._totals: tuple[int, int] | None = None
         mode = "ro" if read_only else "rwc"
         self._db = sqlite3.connect(
@@ -80,7 +80,7 @@ class Index:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             if not version:
-                # Whole or not at all: tables without their version would be taken for somebody else's.
+                # In one transaction: tables without a version would look like a foreign database.
                 schema = files("device.store").joinpath("schema_index.sql").read_text()
                 self._db.executescript(f"BEGIN IMMEDIATE;{schema}COMMIT;")
 
@@ -92,7 +92,7 @@ class Index:
         look_through(self._db)
 
     def add(self, row: ClipRow) -> None:
-        """Insert one clip whose file is durable already."""
+        """Insert a clip whose file is durable already."""
         marks = ", ".join("?" * len(_COLUMNS))
         self._db.execute(
             f"INSERT INTO clip ({', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608  (as above)
@@ -101,18 +101,18 @@ class Index:
         self._count(1, row.disk_bytes)
 
     def grow(self, clip_id: str, disk_bytes: int) -> None:
-        """Count more (or less) of the disk to a clip: what was made of it."""
+        """Add to a clip's bytes on disk (or subtract): its thumbnail counts too."""
         self._db.execute(
             "UPDATE clip SET disk_bytes = disk_bytes + ? WHERE clip_id = ?", [disk_bytes, clip_id]
         )
         self._count(0, disk_bytes)
 
     def protect(self, clip_id: str, *, on: bool) -> None:
-        """Set or take the owner's star; durable when this returns."""
+        """Set or remove the owner's star; durable when this returns."""
         self._durably("UPDATE clip SET protected = ? WHERE clip_id = ?", [int(on), clip_id])
 
     def doom(self, clip_id: str) -> None:
-        """Say that a clip is about to be deleted; durable when this returns."""
+        """Mark a clip that is about to be deleted; durable when this returns."""
         self._durably("UPDATE clip SET doomed = 1 WHERE clip_id = ?", [clip_id])
 
     def _durably(self, statement: str, values: list[Any]) -> None:
@@ -123,7 +123,7 @@ class Index:
             self._db.execute("PRAGMA synchronous=NORMAL")
 
     def remove(self, clip_id: str) -> None:
-        """Forget one clip."""
+        """Delete the row of a clip."""
         statement = "DELETE FROM clip WHERE clip_id = ? RETURNING disk_bytes"
         for (freed_bytes,) in self._db.execute(statement, [clip_id]).fetchall():
             self._count(-1, -freed_bytes)
@@ -171,7 +171,7 @@ class Index:
     def totals(self) -> tuple[int, int, int | None]:
         """Return (clips, bytes on disk, wall time of the oldest in Unix microseconds).
 
-        Counted once and kept up from then on: the storage worker asks many times a second, and nobody else writes.
+        Counted once and then updated: the storage worker asks many times a second, and nobody else writes.
         """
         if self._totals is None:
             self._totals = self._db.execute(

@@ -1,4 +1,4 @@
-"""Where things lie below the state directory."""
+"""The paths below the state directory."""
 
 import json
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ SETTINGS_FILE = "settings.json"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The state directory's folders and files."""
+    """Folders and files of the state directory."""
 
     state_dir: Path
 
     @property
     def clips(self) -> Path:
-        """Clips, and `.part` files that grow."""
+        """Clips, and `.part` files of clips being recorded."""
         return self.state_dir / "clips"
 
     @property
     def quarantine(self) -> Path:
-        """Files that were found in clips/ and not understood."""
+        """Files in clips/ that were not recognised."""
         return self.state_dir / "quarantine"
 
     @property
@@ -32,36 +32,36 @@ class Layout:
 
     @property
     def event_log(self) -> Path:
-        """The log."""
+        """The event log."""
         return self.state_dir / "log.db"
 
     @property
     def ledger(self) -> Path:
-        """What was heard, decided and sent."""
+        """The ledger."""
         return self.state_dir / "ledger.db"
 
     @property
     def thumbnails(self) -> Path:
-        """Small pictures of clips; may be deleted."""
+        """Thumbnails of clips; may be deleted."""
         return self.state_dir / "thumbnails"
 
     def thumbnail(self, clip_id: str) -> Path:
-        """Return where a clip's small picture lies, if it has one."""
+        """Return the path of a clip's thumbnail, which may not exist."""
         return self.thumbnails / f"{clip_id}.jpg"
 
     @property
     def masked(self) -> Path:
-        """The newest clips that were shown masked; may be deleted."""
+        """Masked copies of clips that were played; may be deleted."""
         return self.state_dir / "masked"
 
     @property
     def releases(self) -> Path:
-        """Working copies of what is being sealed, a folder each; what does not belong there is erased."""
+        """A working folder for each release that is being made; anything else in it is erased."""
         return self.state_dir / "releases"
 
     @property
     def release_secret(self) -> Path:
-        """What the keys that sign answers to requests are made of; it leaves this folder never."""
+        """The secret that the signing keys of releases are derived from; it never leaves this folder."""
         return self.state_dir / "release-secret"
 
     @property
@@ -70,7 +70,7 @@ class Layout:
         return self.state_dir / SETTINGS_FILE
 
     def make(self) -> None:
-        """Make the folders."""
+        """Create the folders."""
         self.clips.mkdir(parents=True, exist_ok=True)
 
     def load_settings(self) -> tuple[Settings, str]:

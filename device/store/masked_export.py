@@ -1,4 +1,4 @@
-"""A copy of a clip with the privacy masks burnt in: the video encoded anew, the sound as it is."""
+"""Copies a clip with the privacy masks burnt in: the video is encoded again, the sound copied."""
 
 import glob
 import hashlib
@@ -6,23 +6,25 @@ import json
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 
+from device.media.encoder import configure_copy
 from device.media.masks import Masks
 from device.motion.zones import Points
 from device.store.ffmpeg_errors import plain_errors
 
-CRF = "20"
-"""x264's quality; 20 is hard to tell from the source."""
+CRF = 20
+"""x264's quality; 20 can hardly be told from the source."""
 
 
 def masked_copy(source: Path, target: Path, masks: Masks) -> None:
     """Write `target` (an MP4 that can be played while it is copied) from `source`, masked in every picture.
 
-    Times stay as they are. Raises OSError or ValueError; then `target` is not whole.
+    Time stamps stay the same. Raises OSError or ValueError; `target` is incomplete then.
     """
     with plain_errors():
         _copy(source, target, masks)
@@ -35,9 +37,17 @@ def _copy(source: Path, target: Path, masks: Masks) -> None:
     ):
         video = old.streams.video[0]
         encoder: Any = new.add_stream("libx264", rate=video.average_rate or 15)
-        encoder.width, encoder.height = video.codec_context.width & ~1, video.codec_context.height & ~1
-        encoder.pix_fmt, encoder.time_base = "yuv420p", video.time_base
-        encoder.options = {"preset": "veryfast", "crf": CRF, "bf": "0"}
+        width_px, height_px = video.codec_context.width & ~1, video.codec_context.height & ~1
+        configure_copy(
+            encoder.codec_context,
+            width_px=width_px,
+            height_px=height_px,
+            time_base=video.time_base or Fraction(1, 90_000),
+            rate=video.average_rate or Fraction(15),
+            crf=CRF,
+            in_band_headers=False,
+        )
+        encoder.time_base = video.time_base
         sounds = {stream.index: new.add_stream_from_template(stream) for stream in old.streams.audio[:1]}
         for packet in old.demux([video, *old.streams.audio[:1]]):
             sound = sounds.get(packet.stream.index)
@@ -48,17 +58,17 @@ def _copy(source: Path, target: Path, masks: Masks) -> None:
                 continue
             frames: Any = packet.decode()
             for frame in frames:
-                even = frame.reformat(encoder.width, encoder.height, "yuv420p")
+                even = frame.reformat(width_px, height_px, "yuv420p")
                 new.mux(encoder.encode(masks.covered(even)))
         new.mux(encoder.encode(None))
 
 
 MAX_COPIES = 3
-"""Masked copies that stay for a while, so that a player can seek."""
+"""Maximum number of masked copies; they stay so that a player can seek."""
 
 
 class MaskedCopies:
-    """The newest clips that the page showed masked; a cache, made where somebody waits for it."""
+    """A cache of masked copies for the page, made on the thread that asks."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -1,4 +1,4 @@
-"""Messages to the storage worker. Light to import: the controller's side needs them before its libraries."""
+"""Messages to the storage worker. Light to import: the controller needs them before heavy libraries are loaded."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from device.policy.episode import ClipOrder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewFact:
-    """One fact to keep; `late` None: not known yet (a press that waits for its PUBACK)."""
+    """A new row for the event log; `late` None: not known yet (a press that waits for its PUBACK)."""
 
     kind: str
     mono_us: int
@@ -24,7 +24,7 @@ class NewFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettlePress:
-    """The fate of a press is known: was its live message late (never delivered in time)?"""
+    """Whether the live message of a press was late (not acknowledged in time)."""
 
     press_id: int
     late: bool
@@ -52,9 +52,9 @@ class WriteFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadLog:
-    """Somebody wants rows of the log behind `after_seq` (None: behind the last acknowledged).
+    """Read rows of the log after `after_seq` (None: after the last acknowledged one).
 
-    `reply` gets (acked_seq, [(seq, JSON)]), in order, up to the first press whose fate is not known; or
+    `reply` gets (acked_seq, [(seq, JSON)]), in order, up to the first press that is not settled; or
     (None, []) if the log cannot be read now.
     """
 
@@ -65,12 +65,12 @@ class ReadLog:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """End every recording now and say Flushed: the house stops, or the camera goes private."""
+    """End every recording now; Flushed comes back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StarClip:
-    """Set or take the owner's star of a clip; `reply` gets {} or {"error"}."""
+    """Set or remove the owner's star of a clip; `reply` gets {} or {"error"}."""
 
     clip_id: str
     on: bool
@@ -79,7 +79,7 @@ class StarClip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteClip:
-    """Delete a clip because the owner says so; `reply` gets {} or {"error"}."""
+    """Delete a clip at the owner's request; `reply` gets {} or {"error"}."""
 
     clip_id: str
     reply: Callable[[dict[str, Any]], None] = field(compare=False)
@@ -87,19 +87,19 @@ class DeleteClip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldStorage:
-    """Hold other limits from now on."""
+    """Use other limits from now on."""
 
     storage: StorageConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakeThumbnail:
-    """Somebody wants to see a small picture of a clip."""
+    """Make the thumbnail of a clip."""
 
     clip_id: str
 
 
-LogOrder = NewFact | SettlePress | MarkSent | ReadLog
+LogMessage = NewFact | SettlePress | MarkSent | ReadLog
 StorageMessage = (
-    ClipOrder | LogOrder | WriteFile | StarClip | DeleteClip | Flush | HoldStorage | MakeThumbnail
+    ClipOrder | LogMessage | WriteFile | StarClip | DeleteClip | Flush | HoldStorage | MakeThumbnail
 )

@@ -1,4 +1,4 @@
-"""What is in an MP4 file that we wrote: boxes (ISO/IEC 14496-12), whole fragments, how long it plays."""
+"""Reads MP4 files that we wrote: boxes (ISO/IEC 14496-12), complete fragments, playable length."""
 
 import io
 from fractions import Fraction
@@ -19,12 +19,12 @@ def _box(file: BinaryIO, offset: int) -> tuple[int, bytes]:
     return int.from_bytes(header[8:16]) if length == 1 else length, header[4:8]
 
 
-def hev1_place(path: Path) -> int:
+def hev1_offset(path: Path) -> int:
     """Return where the sample entry of an H.265 file says hev1, 0 if it does not.
 
-    The last `moov` counts: of a finished file, the one in front while it grew is part of the media by then.
+    The last `moov` counts: in a finished file the first one, written while it grew, is part of the media data.
     """
-    size, offset, place = path.stat().st_size, 0, 0
+    size, offset, entry_offset = path.stat().st_size, 0, 0
     with path.open("rb") as file:
         while offset + _HEADER_BYTES <= size:
             length, kind = _box(file, offset)
@@ -33,24 +33,24 @@ def hev1_place(path: Path) -> int:
             if kind == b"moov":
                 file.seek(offset)
                 found = file.read(length).find(b"hev1")
-                place = offset + found if found > 0 else 0
+                entry_offset = offset + found if found > 0 else 0
             offset += length
-    return place
+    return entry_offset
 
 
-Span = tuple[int, int]
-"""From one byte up to another."""
+ByteSpan = tuple[int, int]
+"""Start and end, in bytes."""
 
 
-def whole_fragments(path: Path) -> list[Span]:
-    """Return where the whole fragments of a cut file lie.
+def whole_fragments(path: Path) -> list[ByteSpan]:
+    """Return the positions of the complete fragments of a truncated file.
 
-    An `mdat` that ends inside the file, with its `moof` in front, is a whole fragment. A `moov` and an `mdat`
+    An `mdat` that ends inside the file, with its `moof` in front, is a complete fragment. A `moov` and an `mdat`
     without a `moof` are the first one, or all of a file that was closed. Nothing is decoded: what is in
     the boxes may still be damaged.
     """
     size, offset = path.stat().st_size, 0
-    found: list[Span] = []
+    found: list[ByteSpan] = []
     begin: int | None = None
     bare: set[bytes] = set()
     with path.open("rb") as file:
@@ -72,7 +72,7 @@ def whole_fragments(path: Path) -> list[Span]:
 
 
 class _Beginning(io.RawIOBase):
-    """The first bytes of a file, as if it ended there."""
+    """The first bytes of a file, presented as the whole of it."""
 
     def __init__(self, file: BinaryIO, end: int) -> None:
         self._file = file
@@ -99,14 +99,14 @@ class _Beginning(io.RawIOBase):
         return True
 
 
-def playable_us(path: Path, last: Span) -> int | None:
-    """Return how long a clip plays up to the end of its `last` fragment; None if that is not sound.
+def playable_us(path: Path, last: ByteSpan) -> int | None:
+    """Return how long a clip plays up to the end of its `last` fragment; None if it is damaged.
 
-    Every packet of video is looked at: its NAL units have to fill it. A power cut may leave zeros where data
-    was written, in boxes that look whole. Source: ISO/IEC 14496-15, 4.3.3 (lengths in front of NAL units).
+    Every packet of video is checked: its NAL units have to fill it. A power cut may leave zeros instead of data
+    in boxes that look complete. Source: ISO/IEC 14496-15, 4.3.3 (lengths in front of NAL units).
     """
     begin, end = last
-    until, place = 0, -1
+    until, last_offset = 0, -1
     try:
         with path.open("rb") as file, av.open(_Beginning(file, end), "r", format="mp4") as container:
             video = container.streams.video[0]
@@ -115,20 +115,20 @@ def playable_us(path: Path, last: Span) -> int | None:
                     if not _nal_units_fill(memoryview(packet)):
                         return None
                     until = max(until, packet.pts + (packet.duration or 0))
-                    place = max(place, packet.pos or 0)
+                    last_offset = max(last_offset, packet.pos or 0)
             base = video.time_base or Fraction(1, 90_000)
             duration_us = int((until - (video.start_time or 0)) * base * 1_000_000)
     except _FAILURES:
         return None
-    # FFmpeg passes over a fragment whose table is gone, without a word.
-    return duration_us if duration_us > 0 and place >= begin else None
+    # FFmpeg skips a fragment whose table is gone without an error.
+    return duration_us if duration_us > 0 and last_offset >= begin else None
 
 
 def _nal_units_fill(data: Any) -> bool:
-    place, size = 0, len(data)
-    while place + 4 < size:
-        length = int.from_bytes(data[place : place + 4])
+    offset, size = 0, len(data)
+    while offset + 4 < size:
+        length = int.from_bytes(data[offset : offset + 4])
         if not length:
             return False
-        place += 4 + length
-    return place == size
+        offset += 4 + length
+    return offset == size

@@ -1,8 +1,8 @@
-"""At start, and for `doorbell check`: do rows and files agree?
+"""Makes the index and the files agree at start, and checks them for `doorbell check`.
 
 Three invariants: a row has its file, of that size and hash; a file has its row, or is adopted or
-quarantined; after an orderly stop there is no `.part`. Nothing that is not understood is deleted, and
-nothing but an ordinary file is opened.
+quarantined; after an orderly stop there is no `.part`. Nothing unknown is deleted, and only
+ordinary files are opened.
 """
 
 import logging
@@ -13,19 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.store.clip_name import ClipName
-from device.store.files import plain_size, rename_durably, sha256_of, sync_folder
+from device.store.files import plain_size, sha256_of
 from device.store.index import ClipRow, Index
-from device.store.mp4 import hev1_place, playable_us, whole_fragments
+from device.store.mp4 import hev1_offset, playable_us, whole_fragments
+from device.system.durable_files import rename_durably, sync_folder
 
 log = logging.getLogger(__name__)
 
 PART = ".part"
 MAX_HOLES = 8
-"""A file so many times longer than what it takes on the disk is not read: that could take days."""
+"""A file this many times longer than its space on disk is not read: that could take days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mended:
+class Repair:
     """What `reconcile` did with one file or row; without a `clip_id` it was no clip."""
 
     path: Path
@@ -35,13 +36,13 @@ class Mended:
 
 
 def disk_bytes(path: Path) -> int:
-    """Return what a file takes on the disk: whole blocks (stat(2) counts in units of 512)."""
+    """Return a file's space on disk in bytes (stat(2) counts blocks of 512)."""
     return path.stat().st_blocks * 512
 
 
 def reconcile(
     index: Index, folder: Path, quarantine: Path, *, growing: Collection[Path] = ()
-) -> Iterator[Mended]:
+) -> Iterator[Repair]:
     """Make rows and files agree again; yield what was adopted, lost or put aside.
 
     `growing`: files that are being written and are left alone.
@@ -53,7 +54,7 @@ def reconcile(
             delete(row, index, folder)
         elif file_name not in sizes:
             index.remove(clip_id)
-            yield Mended(path=path, row=None, reason="its file is gone", clip_id=clip_id)
+            yield Repair(path=path, row=None, reason="its file is gone", clip_id=clip_id)
         elif sizes[file_name] != size_bytes:
             reason = _other_size(sizes[file_name], size_bytes)
             aside = _put_aside(path, quarantine, reason, clip_id)
@@ -65,7 +66,7 @@ def reconcile(
 
 
 def _sizes(folder: Path) -> dict[str, int | None]:
-    """Return what lies in a folder, in one walk: the size of each ordinary file, None for anything else."""
+    """Return the size of each ordinary file in a folder, None for anything else."""
     sizes: dict[str, int | None] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -81,7 +82,7 @@ def _other_size(found_bytes: int | None, size_bytes: int) -> str:
 
 
 def delete(row: ClipRow, index: Index, folder: Path) -> None:
-    """Delete a clip in an order that a power cut cannot turn into a lie; also goes on with one begun."""
+    """Delete a clip in an order that stays consistent after a power cut; also finishes one that was begun."""
     if not row.doomed:
         index.doom(row.clip_id)
     (folder / row.file_name).unlink(missing_ok=True)
@@ -89,17 +90,17 @@ def delete(row: ClipRow, index: Index, folder: Path) -> None:
     index.remove(row.clip_id)
 
 
-def adopt(path: Path, index: Index, quarantine: Path) -> Mended:
-    """Give a file without a row its row, a `.part` its end and its name; or put it aside."""
+def adopt(path: Path, index: Index, quarantine: Path) -> Repair:
+    """Adopt a file without a row (a `.part` is truncated and renamed first), or put it aside."""
     if plain_size(path) is None:
         return _put_aside(path, quarantine, "it is no ordinary file")
     final = path.with_name(path.name.removesuffix(PART))
     name = ClipName.parse(final.name)
     if name is None or (path != final and final.exists()):
-        return _put_aside(path, quarantine, "no clip of this house has such a name")
+        return _put_aside(path, quarantine, "its name is not a clip's")
     if path.stat().st_size > MAX_HOLES * max(disk_bytes(path), 4096):
         return _put_aside(path, quarantine, "it is nearly all holes, which no clip has", name.clip_id)
-    # What a power cut left at the end may look whole and not be so; what is in front of it is good.
+    # After a power cut the last fragments may only look complete; those before them are good.
     fragments = whole_fragments(path) if path != final else [(0, path.stat().st_size)]
     lengths = ((end, playable_us(path, (begin, end))) for begin, end in reversed(fragments))
     end, duration_us = next(((end, us) for end, us in lengths if us is not None), (0, 0))
@@ -113,18 +114,18 @@ def adopt(path: Path, index: Index, quarantine: Path) -> Mended:
     row = row_for(name, final, duration_us=duration_us, sha256=sha256_of(final))
     index.add(row)
     reason = "was cut off, and saved" if path != final else "had no row, and got one"
-    return Mended(path=final, row=row, reason=reason, clip_id=row.clip_id)
+    return Repair(path=final, row=row, reason=reason, clip_id=row.clip_id)
 
 
 def _cut(path: Path, end: int) -> None:
     with path.open("r+b") as file:
         file.truncate(end)
-        if place := hev1_place(path):
-            os.pwrite(file.fileno(), b"hvc1", place)  # as a clip gets it that is closed
+        if offset := hev1_offset(path):
+            os.pwrite(file.fileno(), b"hvc1", offset)  # as at the close of a clip
         os.fsync(file.fileno())
 
 
-def _put_aside(path: Path, quarantine: Path, reason: str, clip_id: str | None = None) -> Mended:
+def _put_aside(path: Path, quarantine: Path, reason: str, clip_id: str | None = None) -> Repair:
     quarantine.mkdir(exist_ok=True)
     target = quarantine / path.name
     number = 1
@@ -134,7 +135,7 @@ def _put_aside(path: Path, quarantine: Path, reason: str, clip_id: str | None = 
     path.rename(target)
     sync_folder(quarantine)
     sync_folder(path.parent)
-    return Mended(
+    return Repair(
         path=target, row=None, reason=f"{reason}; put aside into {quarantine.name}/", clip_id=clip_id
     )
 
@@ -175,9 +176,9 @@ def findings(
     deep: bool = False,
     progress: Callable[[int, int], None] = lambda _done_bytes, _all_bytes: None,
 ) -> Iterator[str]:
-    """Yield one sentence for each broken invariant. With a `running` daemon a `.part` is no finding.
+    """Yield one sentence for each broken invariant. With a `running` daemon a `.part` is normal.
 
-    `deep`: read every file and compare its SHA-256; `progress` is told (bytes read, bytes in all).
+    `deep`: read every file and compare its SHA-256; `progress` gets (bytes read, bytes in all).
     """
     rows = {row.file_name: row for row in index.oldest_first()}
     sizes = _sizes(folder)

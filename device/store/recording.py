@@ -1,8 +1,8 @@
-"""One episode being recorded: takes packets from the ring, makes one clip file after another.
+"""Records one episode: takes packets from the ring buffer and writes one clip file after another.
 
 A new file begins when the format changes (the camera came back, other parameters, other sound) or when
-time jumps. The pictures rule: sound opens no file, ends none and keeps none open. Knows nothing of the
-index; the storage worker turns what `take` returns into rows.
+time jumps. Only pictures count: sound opens no file, ends none and keeps none open. The storage
+worker turns what `take` returns into rows of the index.
 """
 
 from collections import deque
@@ -13,23 +13,23 @@ from pathlib import Path
 from device.events import Cause, Packet, SoundPacket
 from device.store.clip_file import ClipFile
 from device.store.clip_name import ClipName
-from device.store.ring import Ring
+from device.store.ring import RingBuffer
 from device.system.clock import ClockFlag
 
 GAP_US = 2_000_000
 """Packets further apart than this belong to two clips: the camera was away in between."""
 SILENCE_US = 3_000_000
-"""With no picture for this long the open file is closed: what there is shall be safe."""
+"""After this long without a picture the open file is closed, so that it is safe."""
 RESUME_US = 5_000_000
-"""From an error of the disk to the next try."""
+"""Delay between an error of the disk and the next attempt."""
 SYNC_EVERY_US = 1_500_000
 MAX_EARLY = 64
-"""Packets of sound kept for a keyframe that comes behind them: over a second."""
+"""Maximum number of sound packets kept until their keyframe comes: over a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """A clip file under its final name, synced; the row is still to come."""
+    """A synced clip file under its final name that has no row yet."""
 
     name: ClipName
     path: Path
@@ -49,7 +49,7 @@ class Recording:
         event_id: str,
         cause: Cause,
         from_us: int,
-        ring: Ring,
+        ring: RingBuffer,
         folder: Path,
         stamp: Callable[[int], tuple[int, ClockFlag]],
     ) -> None:
@@ -82,14 +82,14 @@ class Recording:
         return self._file.part_path if self._file else None
 
     def raise_cause(self, cause: Cause) -> None:
-        """Take a graver cause; the growing file's name tells it at once, in case the power goes."""
+        """Take a cause of higher rank; the growing file is renamed at once, in case of a power cut."""
         self.cause = cause
         if self._file and self._name:
             self._name = replace(self._name, cause=cause)
             self._file.rename(self._folder / self._name.file_name)
 
     def take(self, mono_us: int) -> tuple[list[Finished], bool]:
-        """Copy what the ring has; return (files finished by it, whether the recording is over).
+        """Copy the new packets of the ring buffer; return (files finished by it, whether the recording is over).
 
         Raises StoreError; call `fail` then.
         """
@@ -120,7 +120,7 @@ class Recording:
         if self._file and mono_us - self._last_sync_us >= SYNC_EVERY_US:
             self._file.sync()
             self._last_sync_us = mono_us
-        # By arrival: a camera whose time stamps lag is not a silent one.
+        # By arrival: time stamps that lag do not make a camera silent.
         silent = self._file is not None and mono_us - self._seen_us > SILENCE_US
         over = self.until_us is not None and mono_us - self.until_us > SILENCE_US
         if silent or over:
@@ -154,7 +154,7 @@ class Recording:
             name = ClipName(started_wall_us=wall_us, event_id=self.event_id, cause=self.cause, clock=clock)
             if not name.is_taken(self._folder):
                 break
-            wall_us += 1000  # The wall clock jumped back onto this very event: never overwrite.
+            wall_us += 1000  # The wall clock was set back within this event: never overwrite.
         self._name = name
         self._file = ClipFile(self._folder / name.file_name, packet.format)
 
@@ -173,7 +173,7 @@ class Recording:
         )
         path = self._folder / final.file_name
         digest = file.close(path)
-        # Only here: of a close that fails, `fail` has to know what is left behind.
+        # Only here: if the close fails, `fail` needs the file.
         self._file = self._name = None
         lost, self._lost = self._lost, 0
         return [
@@ -189,9 +189,9 @@ class Recording:
         ]
 
     def fail(self, mono_us: int) -> Path | None:
-        """Let go of the open file after an error and go on with a new one in some seconds.
+        """Abandon the open file after an error, and start a new one some seconds later.
 
-        Return the `.part` that is left behind, if any.
+        Return the `.part` that is left, if any.
         """
         part_path = None
         if self._file:

@@ -1,4 +1,4 @@
-"""Which clips must go now, a few at a time. Nothing here takes longer with more clips."""
+"""Selects the clips to delete now, a few at a time. Nothing here takes longer with more clips."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -11,14 +11,14 @@ from device.system.clock import Clock
 
 AGE_EVERY_US = 60_000_000
 FULL_EVERY_US = 5_000_000
-"""How often room is looked for when there was none to be made."""
+"""Interval between checks while nothing may be deleted."""
 
 MAX_PER_LOOK = 3
-"""So many clips go before the storage worker looks at its orders and its packets again."""
+"""Maximum number of clips deleted before the storage worker takes messages and packets again."""
 
 
 class Quota:
-    """Holds a limit of bytes, a reserve of free space, and an age."""
+    """Enforces a limit of bytes, a reserve of free space, and an age."""
 
     def __init__(self, storage: StorageConfig, clock: Clock, folder: Path) -> None:
         self._storage = storage
@@ -29,10 +29,10 @@ class Quota:
         self._stuck_bytes = 0
 
     def look(self, index: Index, growing_bytes: int) -> tuple[list[ClipRow], int]:
-        """Return the clips that must go first, and how many bytes are too many if none may.
+        """Return the clips to delete next, and by how many bytes the limit is exceeded if none may be deleted.
 
-        There may be more that must go: ask again when these are gone. `growing_bytes`: what is being written
-        and has no row yet.
+        There may be more: ask again when these are deleted. `growing_bytes`: the size of the files that are being
+        written and have no row yet.
         """
         _, used_bytes, _ = index.totals()
         over_bytes = used_bytes + growing_bytes - self._limit_bytes(used_bytes + growing_bytes)
@@ -71,7 +71,7 @@ def _chosen(
     over_bytes: int = 0,
     longest_age_us: int | None = None,
 ) -> list[ClipRow]:
-    """Return those of `rows` that the rule of retention picks; reads no more rows than it needs."""
+    """Return the rows that the retention rule selects; reads no more rows than it needs."""
     read: dict[str, ClipRow] = {}
 
     def kept() -> Iterator[KeptClip]:
@@ -84,7 +84,7 @@ def _chosen(
 
 
 def _kept(row: ClipRow, wall_us: int | None) -> KeptClip:
-    """Return what retention sees of a clip; `wall_us` is None while this machine's clock is not trusted."""
+    """Return a clip as the retention rule takes it; `wall_us` is None while this machine's clock is not trusted."""
     trusted_us = wall_us if row.clock == "synchronised" else None
     return KeptClip(
         clip_id=row.clip_id,

@@ -1,7 +1,7 @@
-"""The packet ring: the last seconds of the camera, encoded, in memory; pictures and sound as they came.
+"""The ring buffer: the last seconds of encoded pictures and sound, in memory, in order of arrival.
 
-One primitive serves the recorder, the live view and the tests: `since(seq)`. A reader that falls behind
-is told how much it missed. Packets are held, never copied.
+Recorder, live view and tests all read it by `since(seq)`, which also returns how many packets a slow reader has
+missed. Packets are referenced, never copied.
 """
 
 import threading
@@ -14,19 +14,19 @@ from device.events import Packet, SoundPacket
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RingRead:
-    """`packets` in order, where to go on (`next_seq`), and how many were gone already (`lost`)."""
+    """`packets` in order, where to read next (`next_seq`), and how many were evicted before (`lost`)."""
 
     packets: tuple[Packet | SoundPacket, ...]
     next_seq: int
     lost: int
 
 
-class Ring:
-    """Bounded in time and in bytes; the oldest group of pictures goes first.
+class RingBuffer:
+    """Bounded in time and in bytes; the oldest group of pictures is evicted first.
 
-    By time a group goes only when the rest still reaches `keep_us` back: so any `keep_us` of the
-    past begin with a keyframe, whatever the camera's keyframe spacing. `limit_bytes` is harder: it
-    holds even if that shortens the past.
+    By time a group is evicted only if the rest still reaches `keep_us` back: so the last `keep_us` can always be
+    shown from a keyframe, whatever the camera's keyframe interval. `limit_bytes` always holds, even if less than
+    `keep_us` is left.
     """
 
     def __init__(self, *, keep_us: int, limit_bytes: int) -> None:
@@ -39,11 +39,11 @@ class Ring:
         self._bytes = 0
 
     def keep(self, keep_us: int) -> None:
-        """Reach so far back from now on."""
+        """Change how far back it reaches."""
         self._keep_us = keep_us
 
     def append(self, packet: Packet | SoundPacket) -> None:
-        """Take the next packet (the camera's thread)."""
+        """Append a packet (the camera's thread)."""
         with self._lock:
             if packet.is_keyframe:
                 self._keyframe_seqs.append(self._first_seq + len(self._packets))
@@ -56,7 +56,7 @@ class Ring:
             len(self._keyframe_seqs) > 1
             and self._packets[self._keyframe_seqs[1] - self._first_seq].dts_us <= newest_us - self._keep_us
         ):
-            # To the next keyframe: what is left of a group without its head cannot be shown.
+            # Up to the next keyframe: a group without its keyframe cannot be shown.
             last = self._first_seq + len(self._packets)
             end_seq = self._keyframe_seqs[1] if len(self._keyframe_seqs) > 1 else last
             while self._first_seq < end_seq:
@@ -66,14 +66,14 @@ class Ring:
                 self._keyframe_seqs.popleft()
 
     def since(self, seq: int) -> RingRead:
-        """Return what came at or after `seq`, and how many from `seq` on are gone."""
+        """Return the packets from `seq` on, and how many of them were evicted."""
         with self._lock:
             start = max(seq, self._first_seq)
             packets = tuple(islice(self._packets, start - self._first_seq, None))
         return RingRead(packets=packets, next_seq=start + len(packets), lost=start - seq)
 
     def seq_at(self, mono_us: int) -> int:
-        """Return where to read from for the last keyframe shown at or before `mono_us`, or the oldest one.
+        """Return the seq to read from for the last keyframe shown at or before `mono_us`, or the oldest one.
 
         With no keyframe in the ring, the seq that the next packet will have.
         """
@@ -87,9 +87,9 @@ class Ring:
 
     def _with_sound(self, seq: int) -> int:
         """Return the seq of the first sound that belongs to a keyframe's time: it may have come before it."""
-        place, found = seq - self._first_seq, seq
-        from_us = self._packets[place].pts_us
-        before = islice(reversed(self._packets), len(self._packets) - place, None)
+        index, found = seq - self._first_seq, seq
+        from_us = self._packets[index].pts_us
+        before = islice(reversed(self._packets), len(self._packets) - index, None)
         for steps, packet in enumerate(before, start=1):
             if packet.is_keyframe or (isinstance(packet, SoundPacket) and packet.pts_us < from_us):
                 break
@@ -99,5 +99,5 @@ class Ring:
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes of packets are held."""
+        """The size of the buffered packets."""
         return self._bytes

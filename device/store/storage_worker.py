@@ -1,7 +1,7 @@
 """The storage worker: the one thread that owns the disk.
 
-It muxes packets from the ring into clips, keeps their index and the log, holds the quota, and mends at
-start what a power cut left. Orders reach it through a queue; nobody ever waits for it.
+It writes packets from the ring buffer into clips, maintains index and event log, enforces the quota, and repairs at
+start what a power cut left. It takes messages from a queue; the controller never waits for it.
 """
 
 import logging
@@ -15,11 +15,10 @@ from device.config import StorageConfig
 from device.errors import StoreError
 from device.events import ClipDropped, ClipKept, Flushed, Inbox, StoreReport
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
-from device.store.corruption import is_damaged, put_aside, stars_of
 from device.store.event_log_writer import EventLogWriter
 from device.store.fault_latch import FaultLatch
-from device.store.files import write_durably
-from device.store.index import ClipRow, Index
+from device.store.index import ClipRow
+from device.store.index_recovery import IndexRecovery
 from device.store.layout import Layout
 from device.store.masked_export import forget_copies
 from device.store.messages import (
@@ -35,13 +34,14 @@ from device.store.messages import (
     StorageMessage,
     WriteFile,
 )
-from device.store.reconcile import Mended, adopt, delete, reconcile, row_for
+from device.store.reconcile import Repair, adopt, delete, reconcile, row_for
 from device.store.recording import Finished, Recording
 from device.store.retention import Quota
-from device.store.ring import Ring
+from device.store.ring import RingBuffer
 from device.store.thumbnails import Thumbnails
 from device.system import board
 from device.system.clock import Clock, ClockFlag, boot_id, wall_at_us
+from device.system.durable_files import write_durably
 from device.system.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -49,30 +49,29 @@ log = logging.getLogger(__name__)
 STEP_S = 0.5
 CLOSING_STEP_S = 0.2
 THUMBNAIL_STEP_S = 0.05
-"""Orders are obeyed at once. Packets are taken some at a time: that costs a third less."""
+"""Messages are handled at once. Packets are taken in batches, which costs a third less."""
 REPORT_EVERY_US = 5_000_000
 OPEN_AGAIN_US = 10_000_000
 LAST_ROWS_US, LAST_ROWS_STEP_S = 300_000, 0.05
-REBUILD_AGAIN_US = 60_000_000
-STORAGE_REMEDY = "see free space and the card's health (dmesg); the bell rings without it"
+STORAGE_REMEDY = "check the free space and the card's health (dmesg); the bell works without it"
 
 
 class StorageWorker:
-    """Owns clips/, the index and the log below the state directory."""
+    """Owns clips, index and event log below the state directory."""
 
     def __init__(
         self,
         *,
         layout: Layout,
-        ring: Ring,
+        ring: RingBuffer,
         inbox: Inbox,
         clock: Clock,
         storage: StorageConfig,
-        orders: "queue.SimpleQueue[StorageMessage]",
+        messages: "queue.SimpleQueue[StorageMessage]",
         log_grew: Callable[[], None],
         thumbnails: Thumbnails | None = None,
     ) -> None:
-        """`orders` is where anybody may leave one; without `thumbnails` none are made.
+        """`messages` is the queue; without `thumbnails` none are made.
 
         `log_grew` is called (on the storage worker's thread) when the log has rows to send.
         """
@@ -81,7 +80,7 @@ class StorageWorker:
         self._inbox = inbox
         self._clock = clock
         self._storage = storage
-        self._orders = orders
+        self._messages = messages
         self._recordings: dict[str, list[Recording]] = {}
         self._faults = FaultLatch(inbox)
         self._boot_id = boot_id()
@@ -95,18 +94,16 @@ class StorageWorker:
         )
         self._opened = False
         self._unindexed: list[ClipRow] = []
-        self._stars: set[str] = set()
         self._cut: list[Path] = []
         self._salvage_us = 0
-        self._rebuild_us = 0
         self._thumbnails = thumbnails
+        self._index_recovery = IndexRecovery(layout, clock, replaced=self._forget_thumbnails)
         self._quota = Quota(storage, clock, layout.clips)
         self._deleting = False
         self._reported_us = 0
-        self._behind = 0
 
     def run(self, worker: Worker) -> None:
-        """Mend, then serve orders until `worker.stopping`; close what is open before returning."""
+        """Repair, then handle messages until `worker.stopping`; close everything before returning."""
         while not self.open(worker.beat):
             if self._wait_without_storage(worker):
                 return
@@ -124,14 +121,14 @@ class StorageWorker:
         return CLOSING_STEP_S if closing else STEP_S
 
     def step(self, *, wait_s: float) -> None:
-        """Wait so long for an order, then do what there is to do."""
-        self._take_orders(wait_s)
+        """Wait up to `wait_s` seconds for a message, then do the pending work."""
+        self._take_messages(wait_s)
         self._guard(self._work)
         self._log.write()
 
     def close(self) -> None:
-        """End in order: no `.part` stays."""
-        self._take_orders(wait_s=0)
+        """Close every clip, so that no `.part` stays, and the databases."""
+        self._take_messages(wait_s=0)
         self._guard(self._end_all)
         self._salvage_us = 0
         self._guard(self._salvage)
@@ -141,9 +138,9 @@ class StorageWorker:
         self._log.close()
 
     def _hand_out_last_rows(self) -> None:
-        """Answer the link's questions about the rows of this moment; it asks as soon as it hears of them."""
+        """Answer the publisher's requests for the last rows; it asks as soon as they are reported."""
         until_us = self._clock.mono_us() + LAST_ROWS_US
-        while self._take_orders(wait_s=LAST_ROWS_STEP_S) and self._clock.mono_us() < until_us:
+        while self._take_messages(wait_s=LAST_ROWS_STEP_S) and self._clock.mono_us() < until_us:
             self._log.write()
 
     def _work(self) -> None:
@@ -155,13 +152,13 @@ class StorageWorker:
             self._thumbnails.make_next(self._index)
 
     def open(self, beat: Callable[[], None]) -> bool:
-        """Open and mend what is on the disk; return whether that could be done."""
+        """Open and repair the storage; return whether that worked."""
         try:
             self._layout.make()
             self._log.open()
-            self._index = self._open_index()
+            self._index = self._index_recovery.open()
             try:
-                self._mend(beat)
+                self._repair(beat)
             except BaseException:
                 self._index.close()
                 raise
@@ -172,75 +169,75 @@ class StorageWorker:
         self._opened = True
         return True
 
-    def _mend(self, beat: Callable[[], None], growing: Sequence[Path] = ()) -> None:
-        """Make rows and files agree, but for the files that are `growing`, and tell what was done."""
+    def _repair(self, beat: Callable[[], None], growing: Sequence[Path] = ()) -> None:
+        """Make rows and files agree, except for the `growing` files, and report what was done."""
         layout = self._layout
-        for mended in reconcile(self._index, layout.clips, layout.quarantine, growing=growing):
+        for repair in reconcile(self._index, layout.clips, layout.quarantine, growing=growing):
             beat()
-            self._tell_mended(mended)
-        self._give_back_stars()
+            self._report_repair(repair)
+        self._index_recovery.restore_stars(self._index)
         self._report(force=True)
 
     def _wait_without_storage(self, worker: Worker) -> bool:
-        """Take orders that cannot be carried out, for some seconds; return whether it is time to stop."""
+        """Take messages that cannot be carried out, for some seconds; return whether to stop."""
         until_us = self._clock.mono_us() + OPEN_AGAIN_US
         while self._clock.mono_us() < until_us and not worker.stopping.is_set():
             worker.beat()
-            self._take_orders(wait_s=STEP_S)
+            self._take_messages(wait_s=STEP_S)
             for event_id in self._recordings:
                 self._dropped(event_id, "the storage cannot be used")
             self._recordings.clear()
         return worker.stopping.is_set()
 
-    # --- orders ---------------------------------------------------------------------------------
+    # --- messages ---------------------------------------------------------------------------------
 
-    def _take_orders(self, wait_s: float) -> bool:
-        """Wait so long for an order, and obey all that are there; return whether there was one."""
-        obeyed = False
+    def _take_messages(self, wait_s: float) -> bool:
+        """Wait up to `wait_s` seconds for a message, handle all that are there, return whether there was one."""
+        handled = False
         try:
-            order = self._orders.get(timeout=wait_s) if wait_s else self._orders.get_nowait()
+            message = self._messages.get(timeout=wait_s) if wait_s else self._messages.get_nowait()
             while True:
-                obeyed = True
-                self._obey(order)
-                order = self._orders.get_nowait()
+                handled = True
+                self._handle(message)
+                message = self._messages.get_nowait()
         except queue.Empty:
-            return obeyed
+            return handled
 
-    def _obey(self, order: StorageMessage) -> None:
-        match order:
+    def _handle(self, message: StorageMessage) -> None:
+        match message:
             case OpenClip():
                 recording = Recording(
-                    event_id=order.event_id,
-                    cause=order.cause,
-                    from_us=order.from_us,
+                    event_id=message.event_id,
+                    cause=message.cause,
+                    from_us=message.from_us,
                     ring=self._ring,
                     folder=self._layout.clips,
                     stamp=self._stamp,
                 )
-                self._recordings.setdefault(order.event_id, []).append(recording)
+                self._recordings.setdefault(message.event_id, []).append(recording)
             case RaiseCause():
-                for recording in self._recordings.get(order.event_id, []):
-                    recording.raise_cause(order.cause)
+                for recording in self._recordings.get(message.event_id, []):
+                    recording.raise_cause(message.cause)
             case CloseClip():
-                for recording in self._recordings.get(order.event_id, []):
+                for recording in self._recordings.get(message.event_id, []):
                     if recording.until_us is None:
-                        recording.until_us = order.until_us
+                        recording.until_us = message.until_us
             case NewFact() | SettlePress() | MarkSent() | ReadLog():
-                self._log.obey(order)
+                self._log.handle(message)
             case Flush():
                 self._guard(self._end_all)
                 self._inbox(Flushed())
             case StarClip() | DeleteClip():
-                order.reply(self._owner_asks(order))
+                message.reply(self._star_or_delete(message))
             case HoldStorage():
-                self._storage = order.storage
-                self._quota = Quota(order.storage, self._clock, self._layout.clips)
+                self._storage = message.storage
+                self._quota = Quota(message.storage, self._clock, self._layout.clips)
                 self._report(force=True)
             case MakeThumbnail():
                 if self._thumbnails is not None:
-                    self._thumbnails.wish(order.clip_id)
+                    self._thumbnails.wish(message.clip_id)
             case WriteFile():
-                self._write_file(order)
+                self._write_file(message)
 
     def _stamp(self, mono_us: int) -> tuple[int, ClockFlag]:
         return wall_at_us(self._clock, mono_us), self._clock.flag()
@@ -292,29 +289,31 @@ class StorageWorker:
             )  # fmt: skip
             self._unindexed.append(row)
             self._faults.end("storage_failed")
-        # A row that cannot be written now is tried again at each turn, and its clip is told only then; after
-        # a power cut in between the next start adopts the file.
+        # A row that cannot be written is tried again at each step, and its clip is reported only then; after a
+        # power cut in between the next start adopts the file.
         while self._unindexed:
             self._index.add(self._unindexed[0])
             row = self._unindexed.pop(0)
             if self._thumbnails is not None:
                 self._thumbnails.wish(row.clip_id)
-            self._tell_kept(row, adopted=False)
+            self._report_kept(row, adopted=False)
         if finished:
             self._report(force=True)
 
     def _salvage(self) -> None:
-        """Save what failed clips left behind, once nothing has failed for some seconds."""
+        """Adopt what failed recordings left, once nothing has failed for some seconds."""
         if not self._cut or self._clock.mono_us() < self._salvage_us:
             return
-        self._salvage_us = self._clock.mono_us() + OPEN_AGAIN_US  # for the next try, should this one raise
+        self._salvage_us = (
+            self._clock.mono_us() + OPEN_AGAIN_US
+        )  # for the next attempt, should this one raise
         while self._cut:
             if self._cut[0].exists():
-                self._tell_mended(adopt(self._cut[0], self._index, self._layout.quarantine))
+                self._report_repair(adopt(self._cut[0], self._index, self._layout.quarantine))
             self._cut.pop(0)
         self._report(force=True)
 
-    def _tell_kept(self, row: ClipRow, *, adopted: bool) -> None:
+    def _report_kept(self, row: ClipRow, *, adopted: bool) -> None:
         self._inbox(
             ClipKept(
                 clip_id=row.clip_id,
@@ -338,7 +337,6 @@ class StorageWorker:
         self._faults.begin("storage_failed", str(error), STORAGE_REMEDY)
 
     def _missed(self, event_id: str, packets: int) -> None:
-        self._behind += packets
         self._dropped(event_id, f"the disk was too slow: {packets} packets are missing")
 
     def _dropped(self, event_id: str, reason: str, clip_id: str | None = None) -> None:
@@ -350,16 +348,16 @@ class StorageWorker:
     # --- quota ----------------------------------------------------------------------------------
 
     def _hold_quota(self) -> None:
-        """Delete a few; with more to go the next turn comes at once, and obeys the orders in between."""
+        """Delete a few clips; with more to delete the next step follows at once, with messages in between."""
         self._deleting = False
         growing_bytes = sum(r.open_bytes for rs in self._recordings.values() for r in rs)
         doomed, stuck_bytes = self._quota.look(self._index, growing_bytes)
         for row in doomed:
             self._deleting |= self._delete(row, "retention")
         if stuck_bytes:
-            text = f"{stuck_bytes} bytes too many, and no clip that may be deleted"
+            text = f"{stuck_bytes} bytes over the limit, and no clip may be deleted"
             self._faults.begin(
-                "storage_full", text, "see what else fills the disk, or raise storage.limit_bytes"
+                "storage_full", text, "check what else fills the disk, or raise storage.limit_bytes"
             )
         else:
             self._faults.end("storage_full")
@@ -376,18 +374,18 @@ class StorageWorker:
         log.info("clip_deleted id=%s bytes=%d reason=%s", row.clip_id, row.disk_bytes, reason)
         return True
 
-    def _owner_asks(self, order: StarClip | DeleteClip) -> dict[str, Any]:
-        """Carry out what the owner wants of one clip; return {} or {"error"}."""
+    def _star_or_delete(self, message: StarClip | DeleteClip) -> dict[str, Any]:
+        """Star or delete a clip for the owner; return {} or {"error"}."""
         if not self._opened:
             return {"error": f"the storage cannot be used; {STORAGE_REMEDY}"}
         try:
-            row = self._index.find(order.clip_id)
+            row = self._index.find(message.clip_id)
             if row is None or row.doomed:
-                return {"error": f"there is no clip {order.clip_id}; `doorbell clips list` shows them"}
-            if isinstance(order, StarClip):
-                self._index.protect(row.clip_id, on=order.on)
+                return {"error": f"there is no clip {message.clip_id}; `doorbell clips list` shows them"}
+            if isinstance(message, StarClip):
+                self._index.protect(row.clip_id, on=message.on)
             elif row.protected:
-                return {"error": f"{row.clip_id} has your star; take that away first (clips star ID --off)"}
+                return {"error": f"{row.clip_id} has your star; remove it first (clips star ID --off)"}
             else:
                 self._delete(row, "owner")
                 self._dropped(row.event_id, "deleted by the owner", row.clip_id)
@@ -396,83 +394,52 @@ class StorageWorker:
             return {"error": f"the index cannot be written: {error}; {STORAGE_REMEDY}"}
         return {}
 
-    # --- the index --------------------------------------------------------------------------------
-
-    def _open_index(self) -> Index:
-        index: Index | None = None
-        try:
-            index = Index(self._layout.index)
-            index.look_through()
-        except sqlite3.DatabaseError as error:
-            if index:
-                index.close()
-            if not is_damaged(error):
-                raise
-            index = self._new_index(error)
-        return index
-
-    def _new_index(self, error: sqlite3.Error) -> Index:
-        """Put the index aside; the files say all that it said but the stars, of which it may tell some."""
-        aside = put_aside(self._layout.index, self._clock.wall_us())
-        self._stars |= stars_of(aside)
-        log.error("index_corrupt error=%r put_aside=%s", error, aside)
-        if self._thumbnails is not None:
-            self._thumbnails.clear()
-        return Index(self._layout.index)
+    # --- damage -----------------------------------------------------------------------------------
 
     def _rebuild_index(self, error: sqlite3.Error) -> None:
-        """Replace an index whose damage is met at work. Raises `error` if that was done just now."""
-        now_us = self._clock.mono_us()
-        if now_us < self._rebuild_us:
-            raise error
-        self._rebuild_us = now_us + REBUILD_AGAIN_US
-        self._index.close()
-        self._index = self._new_index(error)
-        self._unindexed.clear()  # their files are there, and found like all others
+        """Replace a damaged index and fill the new one from the files. Raises `error` if that cannot help."""
+        self._index = self._index_recovery.rebuild(self._index, error)
+        self._unindexed.clear()  # their files are found like all others
         growing = [r.part_path for rs in self._recordings.values() for r in rs if r.part_path]
-        self._mend(lambda: None, growing=[*growing, *self._cut])
+        self._repair(lambda: None, growing=[*growing, *self._cut])
 
-    def _give_back_stars(self) -> None:
-        """Set the stars that a damaged index could still tell, now that its clips have rows again."""
-        for clip_id in tuple(self._stars):
-            self._index.protect(clip_id, on=True)
-            self._stars.remove(clip_id)
+    def _forget_thumbnails(self) -> None:
+        if self._thumbnails is not None:
+            self._thumbnails.clear()
 
-    def _tell_mended(self, mended: Mended) -> None:
-        log.warning("mended file=%s reason=%r", mended.path.name, mended.reason)
-        if mended.row is not None:
-            self._tell_kept(mended.row, adopted=True)
-        elif mended.clip_id is not None:
-            self._dropped("", f"{mended.path.name}: {mended.reason}", mended.clip_id)
+    def _report_repair(self, repair: Repair) -> None:
+        log.warning("repaired file=%s reason=%r", repair.path.name, repair.reason)
+        if repair.row is not None:
+            self._report_kept(repair.row, adopted=True)
+        elif repair.clip_id is not None:
+            self._dropped("", f"{repair.path.name}: {repair.reason}", repair.clip_id)
 
-    # --- telling --------------------------------------------------------------------------------
+    # --- reports --------------------------------------------------------------------------------
 
     def _guard(self, work: Callable[[], None]) -> None:
-        """Do a turn's work; what the disk does wrong is told, and the next turn tries again."""
+        """Do a step's work; an error of the disk becomes a fault, and the next step tries again."""
         try:
             try:
                 work()
             except sqlite3.Error as error:
-                if not is_damaged(error):
-                    raise
                 self._rebuild_index(error)
         except (OSError, sqlite3.Error) as error:
             self._faults.begin("index_failed", f"the index cannot be written: {error}", STORAGE_REMEDY)
         else:
             self._faults.end("index_failed")
 
-    def _write_file(self, order: WriteFile) -> None:
+    def _write_file(self, message: WriteFile) -> None:
         answer = {}
         try:
-            mode = 0o600 if order.private else 0o640
-            write_durably(self._layout.state_dir / order.name, order.content, mode=mode)
+            mode = 0o600 if message.private else 0o640
+            write_durably(self._layout.state_dir / message.name, message.content, mode=mode)
         except OSError as error:
-            self._faults.begin("settings_not_saved", f"{order.name}: {error.strerror}", STORAGE_REMEDY)
-            answer = {"error": f"{order.name} cannot be written: {error.strerror}; {STORAGE_REMEDY}"}
+            self._faults.begin("settings_not_saved", f"{message.name}: {error.strerror}", STORAGE_REMEDY)
+            answer = {"error": f"{message.name} cannot be written: {error.strerror}; {STORAGE_REMEDY}"}
         else:
             self._faults.end("settings_not_saved")
-        if order.reply:
-            order.reply(answer)
+        if message.reply:
+            message.reply(answer)
 
     def _report(self, *, force: bool) -> None:
         now_us = self._clock.mono_us()
@@ -487,7 +454,6 @@ class StorageWorker:
                 clips=clips,
                 oldest_wall_us=oldest,
                 log_pending=self._log.pending_count(),
-                behind_packets=self._behind,
                 temperature_c=board.temperature_c(),
                 throttling=board.throttling(),
             )

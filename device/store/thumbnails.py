@@ -1,7 +1,7 @@
-"""Small pictures of clips for the page: made by the storage worker when it has nothing better to do, masked.
+"""Masked thumbnails of clips for the page, made by the storage worker when it is idle.
 
-They are a cache: not synced, counted into what their clip takes on the disk, and gone with it. What is torn
-by a power cut or missing is made again when somebody asks.
+They are a cache: not synced, counted to their clip's space on disk, and deleted with it. One that is missing or was
+truncated by a power cut is made again on request.
 """
 
 import logging
@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 WIDTH_PX = 320
 QUALITY = 70
 MAX_WISHES = 300
-LOOKS = (0.0, 0.3, 0.5, 0.7)
-"""Parts of a clip at which a keyframe is looked at: each costs some ten milliseconds."""
+POSITIONS = (0.0, 0.3, 0.5, 0.7)
+"""The positions in a clip (0 to 1) where a keyframe is decoded: each costs some ten milliseconds."""
 LOOKED_AT_US = 40_000_000
-"""No further into a long clip: who came is there by then."""
+"""How far into a long clip to look: the visitor is there by then."""
 
 
 def picture_of(clip: Path, masks: Masks) -> bytes:
-    """Return JPEG of the keyframe that differs most from the first, for there somebody is; masked.
+    """Return a masked JPEG of the keyframe that differs most from the first, since a visitor is on it.
 
     Raises OSError, ValueError or av.error.FFmpegError if nothing can be decoded.
     """
@@ -42,10 +42,10 @@ def picture_of(clip: Path, masks: Masks) -> bytes:
         video = file.streams.video[0]
         video.codec_context.skip_frame = "NONKEY"
         video.codec_context.thread_count = 1
-        video.codec_context.options = {"skip_loop_filter": "all"}  # nobody sees it at this size
+        video.codec_context.options = {"skip_loop_filter": "all"}  # invisible at this size
         seen_pts: set[int | None] = set()
-        for place in LOOKS:
-            file.seek(int(place * min(file.duration or 0, LOOKED_AT_US)))
+        for position in POSITIONS:
+            file.seek(int(position * min(file.duration or 0, LOOKED_AT_US)))
             frame = next(file.decode(video), None)
             if frame is None or frame.pts in seen_pts:
                 continue
@@ -55,7 +55,7 @@ def picture_of(clip: Path, masks: Masks) -> bytes:
             masks.burn_yuv420(planes)
             coarse = cv2.resize(planes[:height_px], (40, 24), interpolation=cv2.INTER_AREA).astype(np.float32)
             first = coarse if first is None else first
-            # Brighter or darker as a whole is the weather; what differs in parts is somebody.
+            # A change of the whole picture is the light; a change of a part is a visitor.
             apart = float(np.std(coarse - first))
             if best is None or apart > best[0]:
                 best = (apart, planes)
@@ -65,7 +65,7 @@ def picture_of(clip: Path, masks: Masks) -> bytes:
 
 
 class Thumbnails:
-    """Wishes for pictures, the newest first; the storage worker's thread."""
+    """Requests for thumbnails, the newest first. Belongs to the storage worker's thread."""
 
     def __init__(self, layout: Layout, masks: Masks) -> None:
         self._layout = layout
@@ -74,7 +74,7 @@ class Thumbnails:
         self._hopeless: set[str] = set()
 
     def wish(self, clip_id: str) -> None:
-        """Have a picture made some time."""
+        """Request a thumbnail."""
         if clip_id in self._hopeless:
             return
         with suppress(ValueError):
@@ -85,7 +85,7 @@ class Thumbnails:
         return bool(self._wishes)
 
     def make_next(self, index: Index) -> None:
-        """Make one picture. Raises sqlite3.Error."""
+        """Make one thumbnail. Raises sqlite3.Error."""
         if not self._wishes:
             return
         row = index.find(self._wishes.pop())
@@ -106,12 +106,12 @@ class Thumbnails:
         index.grow(row.clip_id, _disk_bytes(path) - had_bytes)
 
     def forget(self, row: ClipRow) -> None:
-        """Take a deleted clip's picture away."""
+        """Delete the thumbnail of a deleted clip."""
         with suppress(OSError):
             self._layout.thumbnail(row.clip_id).unlink()
 
     def clear(self) -> None:
-        """Take every picture away: an index that was built anew knows of none."""
+        """Delete every thumbnail: a rebuilt index does not count them."""
         with suppress(OSError):
             for path in self._layout.thumbnails.iterdir():
                 path.unlink()

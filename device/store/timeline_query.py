@@ -1,8 +1,8 @@
-"""What a day was, for the page: its visits with their clips, in one question to both databases.
+"""The visits of a time span with their clips, for the page, in one query over both databases.
 
 SQLite makes the JSON itself: ten thousand visits take it some tens of milliseconds, in which no other thread
-has to wait for this one. What is put together here as text are our own numbers and ids (`clip_name.py`,
-`ulid.py`); zones, which people name, are JSON already.
+waits for this one. The text that is concatenated consists of our own numbers and ids (`clip_name.py`, `ulid.py`);
+zones, which people name, are JSON already.
 """
 
 import sqlite3
@@ -49,15 +49,15 @@ SELECT hour, count(DISTINCT event_id) FROM (
 ) GROUP BY hour ORDER BY hour
 """
 REACH_US = 3_600_000_000
-"""A visit over midnight is told on the day that it began on, with all its clips."""
+"""How far a visit may reach over the end of the span: over midnight it belongs to the day that it began on."""
 
 
 def visits_json(log: Path, index: Path, from_wall_us: int, until_wall_us: int) -> str:
     """Return the visits that began in [from, until), newest first, as JSON. Raises sqlite3.Error.
 
     {"columns": names, "rows": [[id, Unix ms, presses, motions, zones, clips], …]}, where a clip is [id, start
-    in Unix ms, length in ms, starred]: a table, for ten thousand objects would be half as long again. A visit
-    whose rows the log has let go is told by its clips.
+    in Unix ms, length in ms, starred]: a table, since ten thousand objects would be 50 % longer. A visit
+    whose log rows are gone is built from its clips.
     """
     values = {"from_us": from_wall_us, "until_us": until_wall_us, "reach_us": REACH_US, "most": MAX_VISITS}
     return str(_ask(log, index, _VISITS, values)[0][0])

@@ -7,6 +7,7 @@ file names and expiry only: a Pi has no battery clock, boots in the past and jum
 import ctypes
 import os
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, Protocol
@@ -19,7 +20,7 @@ _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 
 
 class Clock(Protocol):
-    """What the house asks of time; tests hand in one that they move themselves."""
+    """The daemon's clocks; tests pass one that they move themselves."""
 
     def mono_us(self) -> int:
         """CLOCK_MONOTONIC in microseconds; never goes back."""
@@ -56,6 +57,21 @@ class SystemClock:
 def wall_at_us(clock: Clock, mono_us: int) -> int:
     """Return the wall time, in Unix microseconds, of a past or near moment on the monotonic clock."""
     return clock.wall_us() - (clock.mono_us() - mono_us)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """One moment on both clocks, taken once and handed on: a wall clock that is stepped later does not move it."""
+
+    mono_us: int
+    wall_us: int
+    flag: ClockFlag
+
+
+def stamp(clock: Clock, mono_us: int | None = None) -> Stamp:
+    """Return the stamp of a past or near moment on the monotonic clock; None: of this moment."""
+    mono_us = clock.mono_us() if mono_us is None else mono_us
+    return Stamp(mono_us=mono_us, wall_us=wall_at_us(clock, mono_us), flag=clock.flag())
 
 
 def minute_of_day(wall_us: int) -> int:

@@ -1,4 +1,4 @@
-"""One slot for the latest value: the newest wins, and what it replaced is counted."""
+"""A slot for the latest value: a newer one replaces it, and replaced values are counted."""
 
 import threading
 from typing import Generic, TypeVar
@@ -15,7 +15,7 @@ class LatestValue(Generic[T]):
         self._dropped = 0
 
     def put(self, item: T) -> None:
-        """Leave an item; if the last one was not taken yet, it is dropped and counted."""
+        """Put an item; one that was not taken yet is dropped and counted."""
         with self._filled:
             if self._item is not None:
                 self._dropped += 1
@@ -32,5 +32,5 @@ class LatestValue(Generic[T]):
 
     @property
     def dropped(self) -> int:
-        """How many items were pushed out by a newer one."""
+        """The number of items that a newer one replaced."""
         return self._dropped

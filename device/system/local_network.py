@@ -1,8 +1,8 @@
-"""Is an address on the home network? By list, not by guess.
+"""Decides whether an address is on the home network, by a list of ranges.
 
-`ipaddress.is_private` counts documentation ranges and shared space in, so the ranges stand here: RFC 1918,
+`ipaddress.is_private` includes documentation ranges and shared address space, so the ranges are listed here: RFC 1918,
 loopback, link-local, IPv6 unique local (RFC 4193). Mapped IPv4 addresses are unwrapped first. Shared address
-space (100.64/10, RFC 6598) is a provider's network, not a home.
+space (100.64/10, RFC 6598) belongs to a provider's network.
 """
 
 import ipaddress
@@ -24,14 +24,14 @@ HOME_NETWORKS = [
 
 
 def addresses(host: str, port: int) -> list[str]:
-    """Return every address that a name stands for now, each once. Raises OSError."""
+    """Return every address that a name resolves to now, each once. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(each[4][0]) for each in found))
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def home_addresses() -> list[str]:
     """Return this machine's own addresses in home networks, loopback's included."""
-    import ifaddr  # the bell does not wait for it
+    import ifaddr  # not needed before the button is live
 
     ips = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
     found = {str(ip[0] if isinstance(ip, tuple) else ip) for ip in ips}
@@ -39,7 +39,7 @@ def home_addresses() -> list[str]:
 
 
 def is_address(host: str) -> bool:
-    """Return whether a host is given as a number and not by name."""
+    """Return whether a host is a numeric address and not a name."""
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -48,7 +48,7 @@ def is_address(host: str) -> bool:
 
 
 def is_home(address: str) -> bool:
-    """Return whether a numeric IPv4 or IPv6 address (a scope id may hang on it) is a home's."""
+    """Return whether a numeric IPv4 or IPv6 address (a scope id may follow it) is on a home network."""
     if not is_address(address):
         return False
     number = ipaddress.ip_address(address.partition("%")[0])

@@ -1,7 +1,7 @@
-"""One line a fact, key=value, to stderr; `--json` for machines.
+"""Logging to stderr: one line a fact, key=value, or JSON.
 
-A thread that logs never waits for stderr: a stuck journal or terminal must not delay a ring. Records
-go into a bounded queue that a thread of its own writes out; what does not fit is counted.
+A thread that logs never waits for stderr: a stuck journal or terminal must not delay a press. Records
+go into a bounded queue, which a thread writes out; records that do not fit are dropped and counted.
 """
 
 import json
@@ -58,7 +58,7 @@ class LogThread(logging.Handler):
         self._thread.start()
 
     def createLock(self) -> None:  # noqa: N802  (the name is logging's)
-        """Have no lock: SimpleQueue.put needs none, and the press path takes none."""
+        """Use no lock: SimpleQueue.put needs none, and the press path takes none."""
         self.lock = None
 
     def handle(self, record: logging.LogRecord) -> bool:
@@ -74,16 +74,16 @@ class LogThread(logging.Handler):
         while (record := self._records.get()) is not None:
             line = self.format(record)
             if self._dropped:
-                line += f"\n(log_dropped lines={self._dropped}: stderr is slower than the house)"
+                line += f"\n(log_dropped lines={self._dropped}: stderr is too slow)"
                 self._dropped = 0
             try:
                 sys.stderr.write(line + "\n")
                 sys.stderr.flush()
             except (OSError, ValueError):
-                return  # Nobody reads stderr any more; the bell goes on.
+                return  # Nobody reads stderr any more; the daemon goes on.
 
     def close(self) -> None:
-        """Write out what waits (for at most a second) and end the thread."""
+        """Write the queued records (for at most a second) and end the thread."""
         self._records.put(None)
         self._thread.join(1.0)
         super().close()

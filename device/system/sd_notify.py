@@ -1,4 +1,4 @@
-"""The service manager's ear: sd_notify(3) without a library, a no-op where nobody listens."""
+"""sd_notify(3) without a library; a no-op without $NOTIFY_SOCKET."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ class Notifier:
             self._socket.connect("\0" + address[1:] if address.startswith("@") else address)
 
     def send(self, message: str) -> None:
-        """Send one line; a full or vanished socket is not worth a doorbell."""
+        """Send one line; a socket that is full or gone must not stop the daemon."""
         if self._socket is None:
             return
         try:
@@ -26,13 +26,13 @@ class Notifier:
             return
 
     def ready(self, status: str) -> None:
-        """Tell that the button is live."""
+        """Report that the button is live."""
         self.send(f"READY=1\nSTATUS={status}")
 
     def watchdog(self) -> None:
-        """Tell that the controller turned and every worker beat."""
+        """Report that the controller runs and every worker is healthy."""
         self.send("WATCHDOG=1")
 
     def stopping(self) -> None:
-        """Tell that an orderly stop has begun."""
+        """Report that an orderly stop has begun."""
         self.send("STOPPING=1")

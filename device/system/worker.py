@@ -1,7 +1,7 @@
-"""A named thread with a stop, a heartbeat and a loud death.
+"""A named thread with a stop event and a heartbeat.
 
-Threads are not nursed: an exception that reaches the top of one is a bug, is told to the controller, and
-ends the process; the service manager starts it again.
+Threads are not restarted: an exception that reaches the top of one is a bug. It is reported to the controller and
+ends the process, and the service manager starts it again.
 """
 
 import logging
@@ -25,7 +25,7 @@ def name_this_thread(name: str) -> None:
 class Worker:
     """Run `work(worker)` in a thread until it returns or `stopping` is set.
 
-    `work` calls `beat()` at least every `patience_s` seconds, also while it waits for the world.
+    `work` calls `beat()` at least every `patience_s` seconds, also while it waits.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Worker:
         self._thread.start()
 
     def beat(self) -> None:
-        """Say that the thread turns."""
+        """Report that the thread is alive."""
         self._last_beat_s = time.monotonic()
 
     def silent_s(self) -> float:
@@ -53,7 +53,7 @@ class Worker:
         return time.monotonic() - self._last_beat_s
 
     def is_healthy(self) -> bool:
-        """Return whether the thread lives and beat within its patience."""
+        """Return whether the thread is alive and its last beat is recent enough."""
         return self._thread.is_alive() and self.silent_s() <= self.patience_s
 
     def stop(self, timeout_s: float) -> bool:
@@ -69,6 +69,6 @@ class Worker:
         name_this_thread(self.name)
         try:
             self._work(self)
-        except BaseException as error:  # told to the controller, which ends the process
+        except BaseException as error:  # reported to the controller, which ends the process
             log.critical("worker_died name=%s error=%r", self.name, error, exc_info=error)
             self._inbox(WorkerDied(name=self.name, error=error))

@@ -92,7 +92,8 @@ class ConnectionLimiter:
             return
         finally:
             self._greeting[peer] -= 1
-            self._greeting += Counter()  # lets go of the zeros
+            if not self._greeting[peer]:
+                del self._greeting[peer]
         loop.call_later(SILENCE_S, _show_out_silent, transport, protocol)
 
     def _protocol(self) -> asyncio.Protocol:

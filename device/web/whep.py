@@ -32,7 +32,7 @@ def _is_at_home(line: str) -> bool:
     if not line.startswith("a=candidate:"):
         return True
     parts = line.split()
-    if len(parts) < 6:  # noqa: PLR2004  (foundation, component, transport, priority, address, port)
+    if len(parts) < 6:  # foundation, component, transport, priority, address, port
         return False
     return parts[4].endswith(".local") or is_home(parts[4])
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from device.store import storage_worker as storage_room
 from device.store.clip_name import ClipName
-from device.store.files import sync_folder
 from device.store.index import Index
 from device.store.layout import Layout
 from device.store.messages import Flush, StarClip, StorageMessage
 from device.store.reconcile import row_for
 from device.system.clock import SystemClock
+from device.system.durable_files import sync_folder
 from device.system.worker import Worker
 from tests.support.storage import WALL_US, storage_worker
 

@@ -18,7 +18,7 @@ from device.store.layout import Layout
 from device.store.reconcile import delete
 from device.store.recording import Recording
 from device.store.retention import Quota
-from device.store.ring import Ring
+from device.store.ring import RingBuffer
 from device.system.clock import SystemClock
 from scripts.benchmarks.hours import packets
 from tests.support.storage import WALL_US, storage_worker
@@ -75,7 +75,7 @@ def _day(index: Index, day: int, clips: int) -> None:
 
 def _begin(folder: Path) -> None:
     """Open the file of a new clip, as the storage worker does for a press."""
-    ring = Ring(keep_us=1_000_000, limit_bytes=1_000_000)
+    ring = RingBuffer(keep_us=1_000_000, limit_bytes=1_000_000)
     begun_us = time.monotonic_ns() // 1000
     ring.append(replace(_keyframe(), pts_us=begun_us, dts_us=begun_us))
     recording = Recording(

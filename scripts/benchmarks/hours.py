@@ -22,7 +22,7 @@ from device.media.encoder import SoftwareEncoder
 from device.media.masks import Masks
 from device.policy.episode import CloseClip, OpenClip
 from device.store.messages import NewFact, StorageMessage
-from device.store.ring import Ring
+from device.store.ring import RingBuffer
 from device.store.storage_worker import CLOSING_STEP_S, STEP_S
 from tests.support.storage import Time, storage_worker
 
@@ -51,7 +51,7 @@ def packets(width_px: int = WIDTH_PX) -> Iterator[Packet]:
 def record(state: Path, clips: int, clip_s: int) -> Iterator[ClipKept]:
     """Make so many clips; between two of them half a minute passes."""
     time, orders, told = Time(), queue.SimpleQueue[StorageMessage](), list[Fact]()
-    ring = Ring(keep_us=PRE_ROLL_US + 1_000_000, limit_bytes=24_000_000)
+    ring = RingBuffer(keep_us=PRE_ROLL_US + 1_000_000, limit_bytes=24_000_000)
     store = storage_worker(state, time, orders, inbox=told.append, ring=ring)
     if not store.open(lambda: None):
         raise SystemExit(f"bench: the store cannot be opened: {told}")

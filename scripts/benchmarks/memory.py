@@ -25,7 +25,7 @@ import av
 
 from device.events import Packet, VideoFormat
 from device.daemon.wiring import RING_SLACK_US
-from device.store.ring import Ring
+from device.store.ring import RingBuffer
 
 def resident_bytes():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -33,7 +33,7 @@ def resident_bytes():
 FPS, GOP = 15, 30
 part = 4_000_000 // 8 * GOP // FPS // (GOP + 7)
 form = VideoFormat(codec="h264", width_px=1920, height_px=1080, epoch=1)
-ring = Ring(keep_us=10_000_000 + RING_SLACK_US, limit_bytes=16_000_000)
+ring = RingBuffer(keep_us=10_000_000 + RING_SLACK_US, limit_bytes=16_000_000)
 av.Packet(b"x" * part)
 before_bytes, most_bytes = resident_bytes(), 0
 for number in range(60 * FPS):

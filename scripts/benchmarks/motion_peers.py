@@ -42,7 +42,7 @@ def mog2_small(_width: int, _height: int, _zone: NDArray[np.bool_] | None) -> Mo
     def moves(luma: Luma, mono_us: int) -> bool:
         small = cv2.resize(luma, (320, 180), interpolation=cv2.INTER_AREA)
         recent.append(inner(np.asarray(small, np.uint8), mono_us))
-        return sum(recent) >= 6  # noqa: PLR2004  (as the docstring says)
+        return sum(recent) >= 6  # as the docstring says
 
     return moves
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device.store import clip_file, event_log, files, index, reconcile, storage_worker
+from device.store import clip_file, event_log, index, reconcile, storage_worker
+from device.system import durable_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def _clips_unsynced() -> None:
 
 
 def _folder_unsynced() -> None:
-    for room in (files, clip_file, reconcile):
+    for room in (durable_files, clip_file, reconcile):
         _replace(room, "sync_folder", _no_sync)
 
 
@@ -54,7 +55,7 @@ def _rename_first() -> None:
     def renamed_first(self: Any, final_path: Path) -> str:
         self.part_path.rename(final_path)
         self.part_path = final_path
-        files.sync_folder(final_path.parent)
+        durable_files.sync_folder(final_path.parent)
         return close(self, final_path)
 
     _replace(clip_file.ClipFile, "close", renamed_first)

@@ -126,7 +126,7 @@ class _Disk:
         self.tally.drawn += 1
         image = self._place / f"cut-{self.tally.drawn}"
         shutil.copyfile(self._image, image)
-        kept = [entry for entry in cached if dice.random() < 0.5]  # noqa: PLR2004  (a coin)
+        kept = [entry for entry in cached if dice.random() < 0.5]  # a coin
         for entry in kept[:-1]:
             self.lay(entry, image)
         for entry in kept[-1:]:

@@ -117,7 +117,7 @@ def _heard(source: str, content: bytes) -> None:
 def _look(error: Refused) -> None:
     """Hold a refusal to what the owner is shown: one printable line of some length."""
     text = str(error)
-    if not text.isprintable() or len(text) > 400:  # noqa: PLR2004
+    if not text.isprintable() or len(text) > 400:
         raise RuntimeError(f"a refusal that cannot be shown: {text!r}")
 
 
@@ -144,7 +144,7 @@ def seeds(target: str) -> Iterator[bytes]:
         )
         if target == "gate":
             yield b"\x00" + content
-        elif target in ("signed", "record") and content.count(b".") == 2:  # noqa: PLR2004
+        elif target in ("signed", "record") and content.count(b".") == 2:
             part = content.split(b".")[1]
             try:
                 payload = base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))

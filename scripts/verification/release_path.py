@@ -20,7 +20,6 @@ from device.consent_service.release_worker import ReleaseWorker
 from device.media.nal_filter import NotAllowed
 from device.release.__main__ import Release
 from device.release.job import PARCEL, Job
-from device.spool.folders import sync
 from device.spool.parcels import (
     Grant,
     UploadReport,
@@ -31,6 +30,7 @@ from device.spool.parcels import (
 from device.store.clip_query import cut_of
 from device.store.files import sha256_of
 from device.store.index import ClipRow
+from device.system.durable_files import sync_folder
 from tests.support import envelopes
 from tests.support.consent import ID, US, ConsentHarness, grants
 from tests.support.films import film
@@ -189,7 +189,7 @@ def main() -> int:
     house = ConsentHarness(folder, ScriptedBackend(clip))
     house.clips.kept = [a_cut(clip)]
     for place in ("", "clips", "spool", "spool/in", "spool/out"):
-        sync(folder / place)  # made when it was installed, long ago
+        sync_folder(folder / place)  # made when it was installed, long ago
     house.pin()
     house.hear(("request", envelopes.ask()))
 

@@ -20,7 +20,7 @@ from device.errors import CameraError
 from device.events import LumaFrame, Packet, SoundPacket
 from device.media.masks import Masks
 from device.store.recording import Recording
-from device.store.ring import Ring
+from device.store.ring import RingBuffer
 from device.system.clock import SystemClock
 from server.dev_processes import PATIENCE_S, Process, free_port, wait_for
 from tests.support.videos import flashes_and_beeps, make_flashing
@@ -79,7 +79,7 @@ class Heard:
 
     def clips(self, folder: Path) -> list[Path]:
         """Record all of it, as the storage worker does: from the first keyframe that has sound all around it."""
-        ring = Ring(keep_us=60_000_000, limit_bytes=100_000_000)
+        ring = RingBuffer(keep_us=60_000_000, limit_bytes=100_000_000)
         for packet in self.came:
             ring.append(packet)
         folder.mkdir(exist_ok=True)

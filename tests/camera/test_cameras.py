@@ -405,7 +405,7 @@ def jpeg(side_px: int) -> bytes:
 
 def test_a_pipe_that_nobody_writes_to_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
-    assert "is no file of video" in Running(stream(tmp_path / "pipe.mp4")).failed()
+    assert "is not a video file" in Running(stream(tmp_path / "pipe.mp4")).failed()
 
 
 @pytest.mark.parametrize("kind", ["h264", "mjpeg"])

@@ -2,8 +2,8 @@
 
 import json
 import queue
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,16 +18,19 @@ from device.events import (
     Fact,
     LedgerReport,
     LinkReport,
+    MotionStarted,
     NoticeHeard,
     Pressed,
+    PressEvent,
     SettingAsked,
     StoreReport,
 )
+from device.mqtt.topics import press_payload
 from device.policy.episode import ClipOrder, OpenClip
 from device.policy.settings import Settings
-from device.system.board import temperature_c, throttling
-from device.system.clock import ClockFlag
-from device.system.sd_notify import Notifier
+from device.system.clock import ClockFlag, Stamp, rfc3339, stamp
+
+HOUR_US = 3_600_000_000
 
 
 class Time:
@@ -35,12 +38,13 @@ class Time:
 
     def __init__(self) -> None:
         self.now_us = 1_000_000_000
+        self.zero_us = 1_790_000_000_000_000
 
     def mono_us(self) -> int:
         return self.now_us
 
     def wall_us(self) -> int:
-        return 1_790_000_000_000_000 + self.now_us
+        return self.zero_us + self.now_us
 
     def flag(self) -> ClockFlag:
         return "synchronised"
@@ -50,24 +54,38 @@ class Told:
     """A sink that remembers."""
 
     def __init__(self) -> None:
-        self.retained: dict[str, str] = {}
+        self.state: dict[str, Any] = {}
+        self.pending_requests: int | None = None
         self.facts: list[tuple[str, dict[str, Any]]] = []
+        self.stamps: dict[str, Stamp] = {}
+        self.presses: list[PressEvent] = []
+        self.on_press: Callable[[], None] = lambda: None
         self.clips: list[ClipOrder] = []
         self.notices: list[tuple[str, bool]] = []
 
-    def retain(self, subtopic: str, payload: str) -> None:
-        self.retained[subtopic] = payload
+    def publish_state(self, state: dict[str, Any]) -> None:
+        self.state = state
 
-    def log_fact(self, kind: str, *, fields: dict[str, Any], **_: object) -> None:
+    def publish_pending_requests(self, count: int) -> None:
+        self.pending_requests = count
+
+    def log_fact(self, kind: str, *, at: Stamp, fields: dict[str, Any], **_: object) -> None:
         self.facts.append((kind, fields))
+        self.stamps[kind] = at
 
     def clip(self, order: ClipOrder) -> None:
         self.clips.append(order)
 
-    def notice(self, notice: dict[str, Any], *, announce: bool) -> None:
+    def publish_notice(self, notice: dict[str, Any], *, announce: bool) -> None:
         self.notices.append((notice["severity"], announce))
 
-    def press(self, *_: object) -> None: ...
+    def publish_press(self, press: PressEvent) -> None:
+        self.presses.append(press)
+        self.on_press()
+
+    def publish_motion(self, *, moving: bool) -> None: ...
+    def publish_motion_attributes(self, motion: MotionStarted, event_id: str | None) -> None: ...
+    def publish_settings(self, settings: Settings) -> None: ...
     def ring(self) -> None: ...
     def flush(self) -> None: ...
     def settle(self, _: int, *, late: bool) -> None: ...
@@ -95,7 +113,6 @@ class ControllerHarness:
             clock=self.time,
             sink=self.told,
             settings=Settings(),
-            notifier=Notifier(""),
             inbox=inbox,
         )
         self.controller.button = self.button
@@ -145,10 +162,10 @@ def test_the_first_frame_rate_is_told_at_once(house: ControllerHarness) -> None:
         CameraReport(mono_us=0, kind="scene", state="live", last_frame_us=house.time.now_us)
     )
     house.after(0.25)
-    assert json.loads(house.told.retained["state"])["camera_fps"] == 0
+    assert house.told.state["camera_fps"] == 0
     house.controller.take(live(house))
     house.after(0.25)
-    assert json.loads(house.told.retained["state"])["camera_fps"] == 15
+    assert house.told.state["camera_fps"] == 15
 
 
 def clips_opened(house: ControllerHarness) -> int:
@@ -161,7 +178,7 @@ def set_privacy(house: ControllerHarness, value: str) -> None:
 
 
 def ring(house: ControllerHarness) -> None:
-    house.controller.take(Pressed(mono_us=house.time.now_us, button="front", source="button"))
+    house.controller.take(Pressed(at=stamp(house.time), button="front", source="button"))
 
 
 def test_a_press_in_privacy_does_not_keep_the_next_one_from_being_recorded(house: ControllerHarness) -> None:
@@ -172,6 +189,25 @@ def test_a_press_in_privacy_does_not_keep_the_next_one_from_being_recorded(house
     house.after(1)
     ring(house)
     assert clips_opened(house) == 1
+
+
+@pytest.mark.parametrize("step_us", [HOUR_US, -HOUR_US])
+def test_a_press_has_one_time_wherever_it_is_shown_though_the_clock_is_stepped_meanwhile(
+    house: ControllerHarness, step_us: int
+) -> None:
+    def step() -> None:
+        house.time.zero_us += step_us
+
+    answers: list[dict[str, Any]] = []
+    edge = stamp(house.time)
+    step()  # while the fact waits in the inbox
+    house.told.on_press = step  # and between MQTT and the log
+    house.controller.take(Pressed(at=edge, button="front", source="button", reply=answers.append))
+    (press,) = house.told.presses
+    assert press.at == house.told.stamps["press"] == edge
+    assert json.loads(press_payload(press))["occurred_at"] == rfc3339(edge.wall_us)
+    assert answers[0]["occurred_at"] == rfc3339(edge.wall_us)
+    assert house.controller.status()["press"]["last_at"] == rfc3339(edge.wall_us)
 
 
 def test_a_clip_that_is_asked_for_is_made_or_refused_with_a_reason(house: ControllerHarness) -> None:
@@ -197,10 +233,10 @@ def test_a_clip_that_is_asked_for_is_made_or_refused_with_a_reason(house: Contro
 def test_a_new_connection_begins_with_the_state_as_it_is_now(house: ControllerHarness) -> None:
     house.after(0.25)
     ring(house)
-    assert json.loads(house.told.retained["state"])["presses"] == 0
+    assert house.told.state["presses"] == 0
     house.controller.take(LinkReport(mono_us=0, state="up"))
     house.after(0.25)
-    assert json.loads(house.told.retained["state"])["presses"] == 1
+    assert house.told.state["presses"] == 1
 
 
 def test_quiet_hours_let_only_what_is_severe_through(house: ControllerHarness) -> None:
@@ -227,9 +263,9 @@ def test_quiet_hours_let_only_what_is_severe_through(house: ControllerHarness) -
 def test_how_many_requests_wait_is_told_and_what_is_asked_is_not(house: ControllerHarness) -> None:
     house.controller.take(LedgerReport(head="0" * 64, length=3, pending=2))
     house.controller.take(ConsentStep(mono_us=0, fields={"request": "01KA", "state": "offered"}))
-    assert house.told.retained["requests/pending"] == "2"
+    assert house.told.pending_requests == 2
     house.after(1)
-    state = json.loads(house.told.retained["state"])
+    state = house.told.state
     assert (state["ledger_head"], state["ledger_entries"]) == ("0" * 64, 3)
     assert ("consent", {"request": "01KA", "state": "offered"}) in house.told.facts
 
@@ -249,9 +285,7 @@ def test_a_button_that_is_held_down_is_a_fault_until_it_is_free(house: Controlle
 
 
 def store(**more: Any) -> StoreReport:
-    return StoreReport(
-        used_bytes=0, limit_bytes=1, clips=0, oldest_wall_us=None, log_pending=0, behind_packets=0, **more
-    )
+    return StoreReport(used_bytes=0, limit_bytes=1, clips=0, oldest_wall_us=None, log_pending=0, **more)
 
 
 def test_a_weak_supply_is_a_fault_and_throttling_is_told(house: ControllerHarness) -> None:
@@ -259,17 +293,4 @@ def test_a_weak_supply_is_a_fault_and_throttling_is_told(house: ControllerHarnes
     assert house.after(0.25) == ["power_weak"]
     house.controller.take(store(throttling=("throttled",)))
     assert house.after(60) == []
-    assert json.loads(house.told.retained["state"])["throttling"] == ["throttled"]
-
-
-def test_what_the_board_says_of_itself(tmp_path: Path) -> None:
-    assert throttling(tmp_path) is None
-    assert temperature_c(tmp_path) is None
-    firmware = tmp_path / "devices/platform/soc/soc:firmware"
-    firmware.mkdir(parents=True)
-    (firmware / "get_throttled").write_text("50005\n")
-    assert throttling(tmp_path) == ("under_voltage", "throttled")
-    zone = tmp_path / "class/thermal/thermal_zone0"
-    zone.mkdir(parents=True)
-    (zone / "temp").write_text("48312\n")
-    assert temperature_c(tmp_path) == 48.312
+    assert house.told.state["throttling"] == ["throttled"]

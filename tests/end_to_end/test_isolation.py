@@ -103,7 +103,7 @@ def test_a_doorbell_that_reaches_the_internet_is_told_and_one_that_cannot_is_bel
             told[name] = [row for row in rows(made) if row["who"] == "doorbelld"]
             made.stop_both()
         listener.end(signal.SIGKILL)
-    assert [row["said"] for row in told["inside"]] == ["connected: there is no wall"]
+    assert [row["said"] for row in told["inside"]] == ["connected: not isolated"]
     assert not told["inside"][0]["holds"]
     assert told["outside"]
     assert all(row["holds"] for row in told["outside"])

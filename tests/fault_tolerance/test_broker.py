@@ -17,12 +17,12 @@ import pytest
 
 from device.cli.client import ask
 from device.config import MqttConfig
-from device.events import Fact, LinkReport
+from device.events import Fact, LinkReport, PressEvent
 from device.mqtt.log_replay import LogPage
-from device.mqtt.publisher import LivePress, MqttPublisher
+from device.mqtt.publisher import MqttPublisher
 from device.store.event_log import EventLog
 from device.store.messages import NewFact
-from device.system.clock import SystemClock
+from device.system.clock import SystemClock, stamp
 from device.system.worker import Worker
 from server.dev_processes import PATIENCE_S, wait_for
 from tests.support.broker import Broker, Listener
@@ -202,8 +202,16 @@ def test_a_press_waits_for_no_log_and_a_log_that_cannot_be_read_is_asked_for_aga
     worker.start()
     happen()
     wait_for("the link", lambda: any(isinstance(f, LinkReport) and f.state == "up" for f in list(facts)))
-    link.press(LivePress(press_id=1, mono_us=SystemClock().mono_us(), payload="live"))
-    wait_for("a press, while nobody answers for the log", lambda: listener.of("press") == ["live"])
+    link.press(
+        PressEvent(
+            press_id=1, at=stamp(SystemClock()), button="front",
+            event_id="live", press_number=1,
+        )
+    )  # fmt: skip
+    wait_for(
+        "a press, while nobody answers for the log",
+        lambda: [json.loads(press)["event_id"] for press in listener.of("press")] == ["live"],
+    )
     answer(readable=False)
     happen()
     answer(readable=True)

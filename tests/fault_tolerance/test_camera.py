@@ -23,7 +23,7 @@ from device.media.masks import Masks
 from device.policy.episode import CloseClip, OpenClip
 from device.store.layout import Layout
 from device.store.messages import StorageMessage
-from device.store.ring import Ring
+from device.store.ring import RingBuffer
 from device.store.storage_worker import StorageWorker
 from device.system.clock import SystemClock
 
@@ -97,7 +97,7 @@ SOURCES: dict[str, Callable[[Path], Path]] = {
 class Sink:
     """Packets into a ring, as in the house; motion looks elsewhere."""
 
-    def __init__(self, ring: Ring) -> None:
+    def __init__(self, ring: RingBuffer) -> None:
         self.packet = ring.append
 
     def sound(self, packet: SoundPacket) -> None: ...
@@ -111,10 +111,10 @@ def recorded(url: Path, state: Path) -> list[Path]:
     camera = open_here(CameraConfig.model_validate(table), clock=CLOCK, masks=Masks(), press=None)
     facts: list[Fact] = []
     orders: queue.SimpleQueue[StorageMessage] = queue.SimpleQueue()
-    ring = Ring(keep_us=60_000_000, limit_bytes=16_000_000)
+    ring = RingBuffer(keep_us=60_000_000, limit_bytes=16_000_000)
     storage_worker = StorageWorker(
         layout=Layout(state), ring=ring, inbox=facts.append, clock=CLOCK, storage=StorageConfig(),
-        orders=orders, log_grew=lambda: None,
+        messages=orders, log_grew=lambda: None,
     )  # fmt: skip
     assert storage_worker.open(lambda: None)
     event_id = "01KA0000000000000000000001"

@@ -26,7 +26,7 @@ def test_an_edge_is_a_press_with_its_own_time() -> None:
     button.close()
     presses = [fact for fact in facts if isinstance(fact, Pressed)]
     assert len(presses) == 1
-    assert before_us - 1000 <= presses[0].mono_us <= time.monotonic_ns() // 1000
+    assert before_us - 1000 <= presses[0].at.mono_us <= time.monotonic_ns() // 1000
     assert ButtonState(kind="gpio", state="live") in facts
 
 

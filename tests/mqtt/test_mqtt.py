@@ -1,10 +1,13 @@
 """Addresses and discovery, on their own."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from device.config import MqttConfig
+from device.mqtt import topics
 from device.mqtt.discovery import discovery
 from device.system.local_network import is_home
 
@@ -36,3 +39,23 @@ def test_discovery_offers_the_ring_and_every_entity_has_an_id_of_its_own() -> No
     ids = [c["unique_id"] for c in payload["components"].values() if "unique_id" in c]
     assert len(ids) == len(set(ids)) == len(payload["components"])
     assert discovery(MqttConfig(discovery=False), "porch", "Front door", "1.0") is None
+
+
+def test_the_reference_lists_every_topic() -> None:
+    text = (Path(__file__).parents[2] / "docs/mqtt.md").read_text()
+    table = text.partition("| topic |")[2].partition("\n\n")[0].splitlines()[2:]
+    listed = {name for line in table for name in re.findall(r"`([\w/]+)`", line.split("|")[1])}
+    details = {topics.MOTION_ATTRIBUTES}  # described beside `motion`
+    assert listed == {*topics.PUBLISHED, topics.command_topic(topics.CLIP)} - details
+    assert all(f"`{topic}`" in text for topic in details)
+
+
+def test_a_notice_that_is_taken_back_is_published_as_withdrawn() -> None:
+    notice = dict.fromkeys(
+        ("source", "id", "severity", "headline", "text", "signed_by", "sender_kind", "feed"), "x"
+    )
+    shown = {**notice, "kind": "alert", "state": "current", "sent": 0, "expires": 60, "heard_at": 1}
+    payload = json.loads(topics.notice_payload(shown))
+    assert (payload["event_type"], payload["expires_at"]) == ("alert", "1970-01-01T00:01:00.000Z")
+    assert "heard_at" not in payload
+    assert json.loads(topics.notice_payload({**shown, "state": "cancelled"}))["event_type"] == "withdrawn"

@@ -9,7 +9,7 @@ from device.policy.episode import CloseClip, EpisodeRule, OpenClip, RaiseCause
 from device.policy.press import PressRule
 from device.policy.rate_limit import TokenBucket
 from device.policy.retention import KeptClip, to_delete
-from device.policy.settings import SettingRefused, Settings, changed, settings_from_dict
+from device.policy.settings import SettingRefused, Settings, settings_from_dict, with_setting
 from device.policy.timeline import MIN_STEP_US, Timeline
 from device.system.clock import parse_rfc3339
 
@@ -148,7 +148,7 @@ def test_decoding_times_always_grow(packets: list[tuple[int | None, int]]) -> No
 @pytest.mark.parametrize("payload", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-13-01"])
 def test_a_quiet_time_that_no_clock_shows_is_refused(payload: str) -> None:
     with pytest.raises(SettingRefused):
-        changed(Settings(), "quiet_until", payload, wall_us=10**15, parse_time=parse_rfc3339)
+        with_setting(Settings(), "quiet_until", payload, wall_us=10**15, parse_time=parse_rfc3339)
 
 
 @pytest.mark.parametrize("until_us", [-62_135_647_200_000_000, 10**30])

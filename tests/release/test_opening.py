@@ -15,7 +15,6 @@ import pyrage
 import pytest
 
 from device.release.__main__ import Release
-from device.release.heat import Heat
 from device.release.job import PARCEL, Job
 from device.release.manifest import FILE, BadManifest, release_seed, signed, verified
 from device.release.parcel import MIB, size_class
@@ -219,32 +218,6 @@ def test_two_answers_cannot_be_linked_and_one_answer_has_one_key() -> None:
 def test_what_is_no_manifest_is_refused(content: bytes) -> None:
     with pytest.raises(BadManifest):
         verified(content)
-
-
-def test_encoding_waits_while_the_board_is_hot(tmp_path: Path) -> None:
-    zone = tmp_path / "class/thermal/thermal_zone0/temp"
-    zone.parent.mkdir(parents=True)
-    throttled = tmp_path / "devices/platform/soc/soc:firmware/get_throttled"
-    throttled.parent.mkdir(parents=True)
-    zone.write_text("60000\n")
-    heat = Heat(tmp_path)
-    assert not heat.is_too_hot()
-    zone.write_text("81000\n")
-    assert heat.is_too_hot()
-    zone.write_text("75000\n")
-    assert heat.is_too_hot()  # once it waits, until it is cool
-    zone.write_text("71000\n")
-    assert not heat.is_too_hot()
-    throttled.write_text("50004\n")
-    told: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        told.append(seconds)
-        throttled.write_text("50000\n")  # it was, and is not any more
-
-    heat.rest(lambda: None, sleep=sleep)
-    assert len(told) == 1
-    assert not Heat(tmp_path / "nothing").is_too_hot()
 
 
 def test_a_manifest_says_nothing_of_the_house(agency: Sender, parcel: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_an_h265_clip_that_was_cut_off_has_the_tag_that_quicktime_plays(folder: 
 
 def test_a_strangers_file_is_put_aside_and_called_no_clip(folder: Folder) -> None:
     (folder.clips / "holiday.txt").write_text("sea")
-    reason = "no clip of this house has such a name; put aside into quarantine/"
+    reason = "its name is not a clip's; put aside into quarantine/"
     assert folder.mend() == [(reason, False)]
     assert (folder.quarantine / "holiday.txt").read_text() == "sea"
 

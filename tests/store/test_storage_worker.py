@@ -16,7 +16,7 @@ from device.store.layout import Layout
 from device.store.messages import Flush, StarClip, StorageMessage
 from device.store.reconcile import row_for
 from device.store.retention import MAX_PER_LOOK
-from device.store.ring import Ring
+from device.store.ring import RingBuffer
 from device.system.clock import SystemClock
 from device.system.worker import Worker
 from server.dev_processes import PATIENCE_S, wait_for
@@ -55,8 +55,8 @@ def make(layout: Layout) -> Make:
             limit_bytes=int((KEPT + 0.5) * CLIP_BYTES), longest_age_days=36500, reserve_bytes=0, log_rows=100
         )
         one = storage_worker.StorageWorker(
-            layout=layout, ring=Ring(keep_us=1, limit_bytes=1), inbox=lambda _fact: None, clock=SystemClock(),
-            storage=storage, orders=orders, log_grew=lambda: None,
+            layout=layout, ring=RingBuffer(keep_us=1, limit_bytes=1), inbox=lambda _fact: None, clock=SystemClock(),
+            storage=storage, messages=orders, log_grew=lambda: None,
         )  # fmt: skip
         return one, orders
 

@@ -11,7 +11,7 @@ from device.events import Packet, SoundFormat, SoundPacket, VideoFormat
 from device.store.clip_name import ClipName
 from device.store.event_log import EventLog, EventLogReader
 from device.store.messages import NewFact
-from device.store.ring import Ring
+from device.store.ring import RingBuffer
 
 VIDEO = VideoFormat(codec="h264", width_px=2, height_px=2, epoch=1)
 
@@ -26,7 +26,7 @@ def packet(number: int, *, gop: int, size: int = 100) -> Packet:
 
 @pytest.mark.parametrize("gop", [10, 20, 40])
 def test_any_pre_roll_begins_with_a_keyframe_at_or_before_it(gop: int) -> None:
-    ring = Ring(keep_us=5_000_000, limit_bytes=10_000_000)
+    ring = RingBuffer(keep_us=5_000_000, limit_bytes=10_000_000)
     for number in range(500):
         ring.append(packet(number, gop=gop))
         if number > 100:
@@ -37,7 +37,7 @@ def test_any_pre_roll_begins_with_a_keyframe_at_or_before_it(gop: int) -> None:
 
 
 def test_bytes_are_a_hard_limit_and_a_slow_reader_is_told() -> None:
-    ring = Ring(keep_us=60_000_000, limit_bytes=5000)
+    ring = RingBuffer(keep_us=60_000_000, limit_bytes=5000)
     for number in range(200):
         ring.append(packet(number, gop=10))
         assert ring.size_bytes <= 5000
@@ -48,7 +48,7 @@ def test_bytes_are_a_hard_limit_and_a_slow_reader_is_told() -> None:
 
 
 def test_sound_counts_in_the_ring_and_a_keyframes_sound_is_found_in_front_of_it() -> None:
-    ring = Ring(keep_us=60_000_000, limit_bytes=60_000)
+    ring = RingBuffer(keep_us=60_000_000, limit_bytes=60_000)
     form = SoundFormat(codec="aac", rate_hz=48_000, channels=1, header=b"")
     for number in range(1000):
         # As from a camera whose pictures are coded for 0.3 s, and its sound for none.
@@ -64,7 +64,7 @@ def test_sound_counts_in_the_ring_and_a_keyframes_sound_is_found_in_front_of_it(
 
 
 def test_a_readers_packets_are_the_cameras_own_and_no_copies() -> None:
-    ring = Ring(keep_us=1_000_000, limit_bytes=5000)
+    ring = RingBuffer(keep_us=1_000_000, limit_bytes=5000)
     given = [replace(packet(number, gop=10), data=bytearray(100)) for number in range(30)]
     for one in given:
         ring.append(one)
@@ -76,7 +76,7 @@ def test_a_readers_packets_are_the_cameras_own_and_no_copies() -> None:
 
 
 def test_what_the_ring_lets_go_is_held_by_nobody() -> None:
-    ring = Ring(keep_us=60_000_000, limit_bytes=5000)
+    ring = RingBuffer(keep_us=60_000_000, limit_bytes=5000)
     watched = []
     for number in range(200):
         data = np.ones(100, np.uint8)
@@ -89,7 +89,7 @@ def test_what_the_ring_lets_go_is_held_by_nobody() -> None:
 
 
 def test_one_packet_larger_than_the_limit_is_not_held_either() -> None:
-    ring = Ring(keep_us=60_000_000, limit_bytes=5000)
+    ring = RingBuffer(keep_us=60_000_000, limit_bytes=5000)
     for number in range(30):
         ring.append(packet(number, gop=10, size=6000 if number == 15 else 100))
         assert ring.size_bytes <= 5000

@@ -27,7 +27,7 @@ from device.store.messages import (
     StorageMessage,
     WriteFile,
 )
-from device.store.ring import Ring
+from device.store.ring import RingBuffer
 from device.store.storage_worker import StorageWorker
 from device.system.clock import Clock, ClockFlag
 
@@ -61,18 +61,18 @@ class Time:
 
 def storage_worker(
     state: Path, time: Clock, orders: "queue.SimpleQueue[StorageMessage]", *, inbox: Any,
-    ring: Ring | None = None, limit_bytes: int = 1 << 50, reserve_bytes: int = 0, log_rows: int = 100_000,
+    ring: RingBuffer | None = None, limit_bytes: int = 1 << 50, reserve_bytes: int = 0, log_rows: int = 100_000,
 ) -> StorageWorker:  # fmt: skip
     """Return a storage worker of `state`, not opened yet."""
     return StorageWorker(
         layout=Layout(state),
-        ring=ring or Ring(keep_us=1_000_000, limit_bytes=1_000_000),
+        ring=ring or RingBuffer(keep_us=1_000_000, limit_bytes=1_000_000),
         inbox=inbox,
         clock=time,
         storage=StorageConfig.model_construct(
             limit_bytes=limit_bytes, longest_age_days=3650, reserve_bytes=reserve_bytes, log_rows=log_rows
         ),
-        orders=orders,
+        messages=orders,
         log_grew=lambda: None,
     )
 
@@ -111,7 +111,7 @@ class StorageRun:
         self._pictures = pictures()
         self._next = 0
         self._event = event
-        self._ring = Ring(keep_us=3_000_000, limit_bytes=2_000_000)
+        self._ring = RingBuffer(keep_us=3_000_000, limit_bytes=2_000_000)
         self._orders: queue.SimpleQueue[StorageMessage] = queue.SimpleQueue()
         self.clips: list[str] = []
         self.storage_worker = storage_worker(

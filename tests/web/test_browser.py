@@ -379,7 +379,7 @@ def test_faults_are_told_with_what_to_do(doorbell: Make, open_page: Open, tmp_pa
     claim(page, door)
     expect(page.locator(".over").first).to_contain_text("nothing.mp4")
     page.get_by_role("link", name="Health").click()
-    expect(page.locator(".fault")).to_contain_text("What to do: it is tried again by itself")
+    expect(page.locator(".fault")).to_contain_text("What to do: it is opened again automatically")
 
 
 def test_over_https_everything_goes_on(doorbell: Make, open_page: Open) -> None:

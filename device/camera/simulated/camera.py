@@ -89,5 +89,5 @@ def draw_time_code(picture: NDArray[np.uint8], wall_ms: int) -> None:
     """Draw a moment into the foot of a picture (H x W x 3) as fields, white for 1, the highest bit first."""
     height_px, width_px = picture.shape[:2]
     for bit in range(TIME_CODE_BITS):
-        left, right = (width_px * place // TIME_CODE_BITS for place in (bit, bit + 1))
+        left, right = (width_px * column // TIME_CODE_BITS for column in (bit, bit + 1))
         picture[height_px * 15 // 16 :, left:right] = 255 * (wall_ms >> (TIME_CODE_BITS - 1 - bit) & 1)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from device.camera.simulated import lens as stage
-from device.camera.simulated.lens import SUB, Image, Lens, Pixels, Plane, Point, infrared, path_x_m, rgb
+from device.camera.simulated.lens import SUB, Image, Lens, Pixels, Plane, WorldPoint, infrared, path_x_m, rgb
 
 CROWN: Final = (-2.9, 3.55, 5.6, 1.45)
 """The tree's: x, y, z and radius, m."""
@@ -75,7 +75,9 @@ class _Canvas:
         cover = cover[..., None] * np.float32(alpha)
         self.paint[area] = self.paint[area] * (1 - cover) + _ink(code) * cover
 
-    def leaves(self, at: Sequence[Point], z: float, codes: Sequence[int], dab_m: float, most: int) -> None:
+    def leaves(
+        self, at: Sequence[WorldPoint], z: float, codes: Sequence[int], dab_m: float, most: int
+    ) -> None:
         """Dab foliage over round clumps (x, y, radius), dark first, light last and to the sun."""
         middle = np.array(at)
         weight = middle[:, 2] ** 2 / np.sum(middle[:, 2] ** 2)
@@ -171,7 +173,7 @@ def _house(
     canvas.soft(_box(left, right, eaves - 0.75, eaves - 0.1), z, 0x1C2430, 0.34, 0.16)
     for slot, low in ((0, 0.95), (2, 0.95), (0, 3.15), (1, 3.15), (2, 3.15)):
         x, high = left + width * (0.2 + 0.3 * slot), low + 1.3
-        lit = 125.0 if canvas.rng.random() < 0.36 else 2.0  # noqa: PLR2004 - a third are home
+        lit = 125.0 if canvas.rng.random() < 0.36 else 2.0  # a third are home
         canvas.fill(_box(x - 0.78, x + 0.78, low - 0.1, high + 0.1), z, 0xF2EEE6)
         canvas.fill(_box(x - 0.68, x + 0.68, low, high), z, 0x5F7886, lit)
         canvas.fill(((x - 0.68, high), (x + 0.4, high), (x - 0.68, low)), z, 0x90A9B6, lit)
@@ -246,7 +248,7 @@ def _garden(canvas: _Canvas) -> None:
         canvas.fill(_box(*xs, 0.6, 0.67), fence_z, 0xD8D6CF)
     picket = (0.05, 0.86), (0.0, 0.78), (0.0, 0.03), (0.1, 0.03), (0.1, 0.78)
     for at in np.arange(-14, 14, 0.15).tolist():
-        if abs(at + 0.05 - gate_x) > 0.8:  # noqa: PLR2004 - the gate stands open
+        if abs(at + 0.05 - gate_x) > 0.8:  # the gate stands open
             canvas.fill(_moved(picket, at), fence_z, 0xF3F1EA)
     canvas.soft(_box(-14, 14, 0, 0.2), fence_z, 0x2A2A20, 0.35, 0.07)
     blooms = (0x8E7BB5, 0xE9E4EF, 0xD77C93, 0xF0C75E, 0x8E7BB5)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 Plane = NDArray[np.float32]
 Pixels = NDArray[np.int32]
-Point = tuple[float, float, float]
-Colour = tuple[float, float, float]
+WorldPoint = tuple[float, float, float]
+Rgb = tuple[float, float, float]
 
 GATE_X_M: Final = 1.2
 FENCE_Z_M: Final = 8.0
@@ -38,7 +38,7 @@ class Lens(NamedTuple):
         """How long `length_m` looks at `z_m`."""
         return length_m * _FOCAL * self.height_px / max(z_m, 0.1)
 
-    def at(self, point: Point) -> tuple[float, float]:
+    def at(self, point: WorldPoint) -> tuple[float, float]:
         """Where in the frame `point` is, in pixels from the top left."""
         x, y, z = point
         return self.width_px / 2 + self.px(x, z), _HORIZON * self.height_px + self.px(_LENS_Y_M - y, z)
@@ -53,7 +53,7 @@ class Lens(NamedTuple):
         below = rows - np.float32(_HORIZON * self.height_px)
         return (np.float32(self.px(_LENS_Y_M, 1)) / below).astype(np.float32)
 
-    def corners(self, points: Sequence[Point]) -> Pixels:
+    def corners(self, points: Sequence[WorldPoint]) -> Pixels:
         """A polygon as OpenCV takes it."""
         return fixed(np.array([self.at(point) for point in points]))
 
@@ -76,7 +76,7 @@ def path_x_m(z_m: Plane | float) -> Plane:
     return (-0.08 + (GATE_X_M + 0.08) * t * t * (3 - 2 * t)).astype(np.float32)
 
 
-def rgb(code: int, gain: float = 1.0) -> Colour:
+def rgb(code: int, gain: float = 1.0) -> Rgb:
     """0xRRGGBB as blue, green, red, made lighter or darker by `gain`."""
     blue, green, red = (code & 255) * gain, (code >> 8 & 255) * gain, (code >> 16) * gain
     return min(255.0, blue), min(255.0, green), min(255.0, red)
@@ -87,7 +87,7 @@ def infrared(z_m: Plane | float) -> Plane | float:
     return 0.085 + 0.8 / (1 + (z_m / 4.6) ** 2)
 
 
-def lit(code: int, z_m: float, gain: float, night: float) -> Colour:
+def lit(code: int, z_m: float, gain: float, night: float) -> Rgb:
     """The colour of cloth or skin at `z_m` between day (0) and night (1), less the pedestal."""
     blue, green, red = rgb(code, gain)
     # Cloth and skin are paler in infrared than to the eye, and nearer to each other.

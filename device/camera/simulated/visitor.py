@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.camera.simulated import lens as stage
-from device.camera.simulated.lens import SUB, Image, Lens, Plane, Point, ease, fixed, lit
+from device.camera.simulated.lens import SUB, Image, Lens, Plane, WorldPoint, ease, fixed, lit
 
 Outline = NDArray[np.float64]  # N x 2, m, up positive, around a middle
-Span = tuple[float, float]
+Interval = tuple[float, float]
 
 
 class Brush:
@@ -23,23 +23,23 @@ class Brush:
     def __init__(self, frame: Image, lens: Lens, night: float) -> None:
         self.frame, self.lens, self.night = frame, lens, night
 
-    def plate(self, points: Sequence[Point], code: int, gain: float = 1.0) -> None:
+    def plate(self, points: Sequence[WorldPoint], code: int, gain: float = 1.0) -> None:
         """Fill a polygon; its light is that of its first corner."""
         colour = lit(code, points[0][2], gain, self.night)
         cv2.fillPoly(self.frame, [self.lens.corners(points)], colour, cv2.LINE_AA, SUB)
 
-    def shape(self, middle: Point, outline: Outline, code: int, gain: float = 1.0) -> None:
+    def shape(self, middle: WorldPoint, outline: Outline, code: int, gain: float = 1.0) -> None:
         """Fill an outline that stands upright around `middle`."""
         metre = self.lens.px(1, middle[2])
         corners = fixed(outline * (metre, -metre) + self.lens.at(middle))
         cv2.fillPoly(self.frame, [corners], lit(code, middle[2], gain, self.night), cv2.LINE_AA, SUB)
 
-    def ball(self, middle: Point, rx: float, ry: float, code: int, gain: float = 1.0) -> None:
+    def ball(self, middle: WorldPoint, rx: float, ry: float, code: int, gain: float = 1.0) -> None:
         """Fill an upright ellipse."""
         self.shape(middle, _RING * (rx, ry), code, gain)
 
     def limb(
-        self, ends: tuple[Point, Point], radii: tuple[float, float], code: int, gain: float = 1.0
+        self, ends: tuple[WorldPoint, WorldPoint], radii: tuple[float, float], code: int, gain: float = 1.0
     ) -> None:
         """Draw a rod with round ends, as wide at each end as its own distance makes it."""
         rings = [self.lens.at(e) + _RING * self.lens.px(r, e[2]) for e, r in zip(ends, radii, strict=True)]
@@ -94,12 +94,12 @@ class Visitor:
         self.poke = ease(t, -0.25, 0) - ease(t, 0.3, 0.5)
         self.lean = 0.012 * math.sin(1.3 * t) * (1 - self.pace)
         self.rise = 0.022 * abs(math.sin(self.stride)) * self.pace - 0.01
-        self.lids = 0.25 if (t + 1) % 2.9 < 0.12 else 1.0  # noqa: PLR2004 - s, a blink
+        self.lids = 0.25 if (t + 1) % 2.9 < 0.12 else 1.0  # s, a blink
 
     def draw(self, brush: Brush, backdrop: Image, hides: Plane) -> None:
         """Draw from back to front; past the fence, put back what of the backdrop is before it."""
         near_arm = -1 if math.sin(self.yaw) >= 0 else 1
-        sideways = abs(math.sin(self.yaw)) > 0.3  # noqa: PLR2004 - far arm behind the coat
+        sideways = abs(math.sin(self.yaw)) > 0.3  # far arm behind the coat
         self._shadow(brush)
         if self.z > 1:  # nearer than that they are below the frame
             self._legs(brush)
@@ -118,12 +118,14 @@ class Visitor:
             share = hides[area][..., None]
             brush.frame[area] = brush.frame[area] * (1 - share) + backdrop[area] * share
 
-    def _at(self, right: float, up: float, ahead: float) -> Point:
+    def _at(self, right: float, up: float, ahead: float) -> WorldPoint:
         sin, cos = math.sin(self.yaw), math.cos(self.yaw)
         x = self.x + right * cos + ahead * sin + self.lean * up
         return x, up + self.rise, self.z - ahead * cos + right * sin
 
-    def _panel(self, left: float, right: float, low: float, high: float, ahead: float = 0) -> list[Point]:
+    def _panel(
+        self, left: float, right: float, low: float, high: float, ahead: float = 0
+    ) -> list[WorldPoint]:
         return [self._at(x, y, ahead) for x, y in ((left, low), (right, low), (right, high), (left, high))]
 
     def _shadow(self, brush: Brush) -> None:
@@ -151,7 +153,7 @@ class Visitor:
             brush.limb((hip, knee), (0.105, 0.075), self.look.trousers, gain)
             brush.limb((knee, ankle), (0.075, 0.058), self.look.trousers, gain)
 
-    def _strip(self, brush: Brush, ys: Span, ks: Span, code: int, gain: float = 1.0) -> None:
+    def _strip(self, brush: Brush, ys: Interval, ks: Interval, code: int, gain: float = 1.0) -> None:
         """Fill the coat between two heights and two shares, -1..1, of its half width."""
         up = np.linspace(*ys, 16)
         turned = abs(math.cos(self.yaw)) + 0.62 * abs(math.sin(self.yaw))
@@ -197,7 +199,7 @@ class Visitor:
         if side < 0:
             elbow = _between(elbow, (self.x - 0.3, 1.13, 0.68), self.reach)
             wrist = _between(wrist, (self.x, 1.275, 0.37), self.reach)
-        pressing = side < 0 and self.reach > 0.5  # noqa: PLR2004 - near enough to see a hand
+        pressing = side < 0 and self.reach > 0.5  # near enough to see a hand
         if not pressing:
             brush.limb((wrist, _between(elbow, wrist, 1.3)), (0.036, 0.038), look.skin, gain)
         brush.limb((shoulder, elbow), (0.074, 0.062), look.coat, gain)
@@ -205,7 +207,7 @@ class Visitor:
         if pressing:
             self._hand(brush, wrist)
 
-    def _hand(self, brush: Brush, wrist: Point) -> None:
+    def _hand(self, brush: Brush, wrist: WorldPoint) -> None:
         """Draw the hand at the bell, under the lens: a loose fist and one finger held out."""
         skin = self.look.skin
         x, y, z = fist = wrist[0] + 0.02, wrist[1] + 0.026, wrist[2] - 0.075
@@ -232,21 +234,21 @@ class Visitor:
             if self.facing:
                 brush.plate(self._panel(0.03, 0.095, 1.2, 1.49), look.accent, 0.7)
                 brush.plate(self._panel(0.0, 0.062, 1.24, 1.49), look.accent, 0.82)
-        if math.cos(self.gaze) > 0.2:  # noqa: PLR2004 - some of the face still shows
+        if math.cos(self.gaze) > 0.2:  # some of the face still shows
             self._face(brush, middle)
         else:
             brush.ball((x, y + 0.008, z), 0.09, 0.123, look.hair)
         if not look.hat:
             return
         brush.shape(middle, _DOME, look.hat)
-        brush.shape(middle, _DOME[_DOME[:, 0] > 0.05], look.hat, 0.88)  # noqa: PLR2004 - the shaded side
+        brush.shape(middle, _DOME[_DOME[:, 0] > 0.05], look.hat, 0.88)  # the shaded side
         brush.limb(_level(middle, 0.07, 0.05), (0.022, 0.022), look.hat, 0.75)
         if not look.courier:
             brush.ball((x, y + 0.158, z), 0.026, 0.024, 0xEFE3D2)
         elif self.facing:
             brush.limb(_level(middle, 0.022, 0.1), (0.014, 0.014), look.accent)
 
-    def _face(self, brush: Brush, middle: Point) -> None:
+    def _face(self, brush: Brush, middle: WorldPoint) -> None:
         x, y, z = middle
         skin, hair = self.look.skin, self.look.hair
         flat, shift = math.cos(self.gaze), 0.05 * math.sin(self.gaze)
@@ -267,12 +269,12 @@ class Visitor:
         brush.shape(middle, np.concatenate((_CROP, np.add(_FRINGE, (0.4 * shift, 0)))), hair)
 
 
-def _between(start: Point, end: Point, share: float) -> Point:
+def _between(start: WorldPoint, end: WorldPoint, share: float) -> WorldPoint:
     x, y, z = (a + (b - a) * share for a, b in zip(start, end, strict=True))
     return x, y, z
 
 
-def _level(middle: Point, half_m: float, up_m: float) -> tuple[Point, Point]:
+def _level(middle: WorldPoint, half_m: float, up_m: float) -> tuple[WorldPoint, WorldPoint]:
     x, y, z = middle
     return (x - half_m, y + up_m, z), (x + half_m, y + up_m, z)
 

@@ -1,0 +1,120 @@
+"""Hands each command of the controller to the component that carries it out."""
+
+import json
+import queue
+from collections.abc import Callable
+from typing import Any
+
+from device.events import MotionStarted, PressEvent
+from device.hw.chime import Chime
+from device.mqtt import topics
+from device.mqtt.publisher import MqttPublisher
+from device.policy.episode import ClipOrder
+from device.policy.settings import Settings
+from device.store.layout import SETTINGS_FILE
+from device.store.messages import Flush, NewFact, SettlePress, StorageMessage, WriteFile
+from device.system.clock import Stamp, rfc3339
+
+
+class CommandRouter:
+    """A CommandSink. `publisher` returns the MQTT publisher, None while MQTT is off."""
+
+    def __init__(
+        self,
+        *,
+        storage_worker: "queue.SimpleQueue[StorageMessage]",
+        publisher: Callable[[], MqttPublisher | None],
+        chime: Chime,
+        tell_page: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._storage_worker = storage_worker
+        self._tell_page = tell_page
+        self._publisher = publisher
+        self._chime = chime
+
+    def publish_press(self, press: PressEvent) -> None:
+        """Hand a press to MQTT; without MQTT it is late at once."""
+        publisher = self._publisher()
+        if publisher:
+            publisher.press(press)
+        else:
+            self.settle(press.press_id, late=True)
+
+    def publish_motion(self, *, moving: bool) -> None:
+        """Publish whether somebody moves."""
+        self._retain(topics.MOTION, topics.on_off(moving))
+
+    def publish_motion_attributes(self, motion: MotionStarted, event_id: str | None) -> None:
+        """Publish where the motion is and which visit it belongs to."""
+        self._retain(topics.MOTION_ATTRIBUTES, topics.motion_attributes_payload(motion, event_id))
+
+    def publish_settings(self, settings: Settings) -> None:
+        """Publish every setting."""
+        for topic, payload in topics.setting_payloads(settings).items():
+            self._retain(topic, payload)
+
+    def publish_state(self, state: dict[str, Any]) -> None:
+        """Publish the daemon's health."""
+        self._retain(topics.STATE, json.dumps(state))
+
+    def publish_pending_requests(self, count: int) -> None:
+        """Publish how many requests wait for the owner."""
+        self._retain(topics.PENDING_REQUESTS, str(count))
+
+    def publish_notice(self, notice: dict[str, Any], *, announce: bool) -> None:
+        """Show a notice on the open pages, and publish it over MQTT if it is to be announced."""
+        publisher = self._publisher()
+        if publisher and announce:
+            publisher.announce(notice)
+        self._tell_page({"kind": "notice_heard", "notice": notice, "announce": announce})
+
+    def _retain(self, topic: str, payload: str) -> None:
+        publisher = self._publisher()
+        if publisher:
+            publisher.retain(topic, payload)
+
+    def ring(self) -> None:
+        """Ring the chime."""
+        self._chime.ring()
+
+    def clip(self, order: ClipOrder) -> None:
+        """Hand a clip order to the storage worker."""
+        self._storage_worker.put(order)
+
+    def flush(self) -> None:
+        """Have the storage worker end every recording."""
+        self._storage_worker.put(Flush())
+
+    def log_fact(
+        self,
+        kind: str,
+        *,
+        at: Stamp,
+        late: bool | None,
+        event_id: str | None,
+        press_id: int | None,
+        fields: dict[str, Any],
+    ) -> None:
+        """Hand a fact to the storage worker and show it on the open pages."""
+        self._storage_worker.put(
+            NewFact(
+                kind=kind,
+                mono_us=at.mono_us,
+                wall_us=at.wall_us,
+                clock=at.flag,
+                late=late,
+                event_id=event_id,
+                press_id=press_id,
+                fields=fields,
+            )
+        )
+        self._tell_page({"kind": kind, "event_id": event_id, "occurred_at": rfc3339(at.wall_us), **fields})
+
+    def settle(self, press_id: int, *, late: bool) -> None:
+        """Have the storage worker set the `late` of a press."""
+        self._storage_worker.put(SettlePress(press_id=press_id, late=late))
+
+    def save(self, settings: Settings) -> None:
+        """Have the storage worker write the switches to their file."""
+        content = json.dumps(settings.as_dict(), indent=1).encode()
+        self._storage_worker.put(WriteFile(name=SETTINGS_FILE, content=content))

@@ -1,0 +1,60 @@
+"""What the controller may command. `command_router.py` carries it out; tests record it."""
+
+from typing import Any, Protocol
+
+from device.events import MotionStarted, PressEvent
+from device.policy.episode import ClipOrder
+from device.policy.settings import Settings
+from device.system.clock import Stamp
+
+
+class CommandSink(Protocol):
+    """Takes the controller's commands. Every method only enqueues: none waits for disk, network or a thread."""
+
+    def publish_press(self, press: PressEvent) -> None:
+        """Publish a press over MQTT within seconds or never; PressSettled comes back."""
+
+    def publish_motion(self, *, moving: bool) -> None:
+        """Publish whether somebody moves."""
+
+    def publish_motion_attributes(self, motion: MotionStarted, event_id: str | None) -> None:
+        """Publish where the motion is and which visit it belongs to."""
+
+    def publish_settings(self, settings: Settings) -> None:
+        """Publish every setting."""
+
+    def publish_state(self, state: dict[str, Any]) -> None:
+        """Publish the daemon's health."""
+
+    def publish_pending_requests(self, count: int) -> None:
+        """Publish how many requests wait for the owner."""
+
+    def publish_notice(self, notice: dict[str, Any], *, announce: bool) -> None:
+        """Show a notice on the open pages, and publish it over MQTT if it is to be announced."""
+
+    def ring(self) -> None:
+        """Ring the chime."""
+
+    def clip(self, order: ClipOrder) -> None:
+        """Open a clip, raise its cause, or close it."""
+
+    def flush(self) -> None:
+        """End every recording; Flushed comes back."""
+
+    def log_fact(
+        self,
+        kind: str,
+        *,
+        at: Stamp,
+        late: bool | None,
+        event_id: str | None,
+        press_id: int | None,
+        fields: dict[str, Any],
+    ) -> None:
+        """Add a row to the event log and show it on the open pages."""
+
+    def settle(self, press_id: int, *, late: bool) -> None:
+        """Set the `late` of a press in the event log."""
+
+    def save(self, settings: Settings) -> None:
+        """Store the owner's switches, so that a restart keeps them."""

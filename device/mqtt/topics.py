@@ -1,0 +1,124 @@
+"""Every MQTT topic and the payloads that are made for it. The reference for users is docs/mqtt.md.
+
+Names are relative to `root`. The daemon subscribes to `<name>/set` of the topics in `COMMANDS`. No payload carries a
+picture, and `press` is never retained.
+"""
+
+import json
+from typing import Any
+
+from device.config import MqttConfig
+from device.events import MotionStarted, PressEvent
+from device.policy.settings import QUIET_UNTIL, SWITCHES, Settings
+from device.system.clock import rfc3339
+
+AVAILABILITY = "availability"
+PRESS = "press"
+MOTION = "motion"
+MOTION_ATTRIBUTES = "motion/attributes"
+LOG = "log"
+STATE = "state"
+NOTICES = "notices"
+PENDING_REQUESTS = "requests/pending"
+PUBLISHED = (
+    AVAILABILITY,
+    PRESS,
+    MOTION,
+    MOTION_ATTRIBUTES,
+    LOG,
+    STATE,
+    NOTICES,
+    PENDING_REQUESTS,
+    *SWITCHES,
+    QUIET_UNTIL,
+)
+
+CLIP = "clip"
+COMMANDS = (*SWITCHES, QUIET_UNTIL, CLIP)
+"""Names that `<name>/set` may be published for; anything else on such a topic is reported as refused."""
+
+ONLINE, OFFLINE = "online", "offline"
+ON, OFF = "ON", "OFF"
+MAKE_CLIP = "PRESS"
+"""What Home Assistant's button publishes; the only payload that `clip/set` takes."""
+RING = "ring"
+WITHDRAWN = "withdrawn"
+NOTICE_EVENTS = ("alert", "update", "news", WITHDRAWN)
+_NOTICE_FIELDS = (
+    "source",
+    "id",
+    "kind",
+    "severity",
+    "headline",
+    "text",
+    "signed_by",
+    "sender_kind",
+    "feed",
+    "state",
+)
+
+
+def root(config: MqttConfig, device_id: str) -> str:
+    """Return the topic that all of a doorbell's topics are below."""
+    return f"{config.prefix}/{device_id}"
+
+
+def birth_topic(config: MqttConfig) -> str:
+    """Return where Home Assistant says that it has started."""
+    return f"{config.discovery_prefix}/status"
+
+
+def discovery_topic(config: MqttConfig, device_id: str) -> str:
+    """Return where Home Assistant looks for this device's description."""
+    return f"{config.discovery_prefix}/device/{device_id}/config"
+
+
+def command_topic(name: str) -> str:
+    """Return the topic that changes `name`; "+" gives the filter for all of them."""
+    return f"{name}/set"
+
+
+def on_off(value: bool) -> str:  # noqa: FBT001  (what is formatted)
+    """Return a switch or a motion state as it is published."""
+    return ON if value else OFF
+
+
+def press_payload(press: PressEvent) -> str:
+    """Return what `press` carries (docs/schemas/press.json)."""
+    return json.dumps(
+        {
+            "event_type": RING,
+            "event_id": press.event_id,
+            "occurred_at": rfc3339(press.at.wall_us),
+            "button": press.button,
+            "clock": press.at.flag,
+            "press_number": press.press_number,
+        }
+    )
+
+
+def motion_attributes_payload(motion: MotionStarted, event_id: str | None) -> str:
+    """Return what `motion/attributes` carries (docs/schemas/motion_attributes.json)."""
+    return json.dumps({"score": motion.score, "zones": list(motion.zones), "event_id": event_id})
+
+
+def setting_payloads(settings: Settings) -> dict[str, str]:
+    """Return the payload of each setting's topic."""
+    until_us = settings.quiet_until_us
+    return {
+        **{name: on_off(getattr(settings, name)) for name in SWITCHES},
+        QUIET_UNTIL: rfc3339(until_us) if until_us else "",
+    }
+
+
+def notice_payload(notice: dict[str, Any]) -> str:
+    """Return what `notices` carries (docs/schemas/notices.json); `notice` as `NoticeHeard` has it."""
+    return json.dumps(
+        {
+            "event_type": notice["kind"] if notice["state"] == "current" else WITHDRAWN,
+            **{name: notice[name] for name in _NOTICE_FIELDS},
+            "sent_at": rfc3339(notice["sent"] * 1_000_000),
+            "expires_at": rfc3339(notice["expires"] * 1_000_000),
+            "reminder": "not a replacement for calling the emergency number",
+        }
+    )
