@@ -74,6 +74,8 @@ class Index:
 
     def _begin(self, *, read_only: bool) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if read_only and not version and not self._has_tables():
+            raise Damaged("it has not been created yet")
         if version != VERSION and (read_only or version or self._has_tables()):
             raise Damaged(f"made by another version of doorbelld ({version}, here {VERSION})")
         if not read_only:

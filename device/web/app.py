@@ -193,7 +193,9 @@ def _add_files(app: FastAPI, name: str, ca_cert: Callable[[], bytes | None]) -> 
     def authority() -> Response:
         found = ca_cert()
         if found is None:
-            raise HTTPException(404, "this page has no certificate authority of its own")
+            raise HTTPException(
+                404, "this page has no certificate authority of its own, or has not created it yet"
+            )
         return Response(found, media_type="application/x-x509-ca-cert")
 
 

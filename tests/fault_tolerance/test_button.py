@@ -35,5 +35,7 @@ def test_a_storm_of_ten_thousand_edges_a_second_is_one_press_and_little_work() -
     quiet_s = START_S + 30 + 1
     edge(quiet_s, 1)
     edge(quiet_s + 1, 0)
-    assert [press.at.mono_us for press in facts if isinstance(press, Pressed)][1:] == [int((quiet_s + 1) * 1e6)]
+    assert [press.at.mono_us for press in facts if isinstance(press, Pressed)][1:] == [
+        int((quiet_s + 1) * 1e6)
+    ]
     button.close()

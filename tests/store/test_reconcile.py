@@ -1,6 +1,7 @@
 """At start, rows and files agree again, whatever somebody or a power cut did to the folder."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,14 @@ def test_a_deletion_that_was_cut_off_is_finished_and_the_file_not_adopted(folder
     assert not path.exists()
     assert folder.findings() == []
     assert folder.index.totals()[0] == 1
+
+
+def test_an_index_that_is_being_created_is_not_called_another_version_s(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    with closing(sqlite3.connect(path)) as made:
+        made.execute("PRAGMA journal_mode=WAL")  # what the storage worker does first
+    with pytest.raises(sqlite3.DatabaseError, match="not been created yet"):
+        Index(path, read_only=True)
 
 
 def test_an_index_of_another_version_is_not_misread(tmp_path: Path) -> None:

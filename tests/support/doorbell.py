@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 from device.cli import main as doorbell_main
 from device.cli.client import NoDaemon, ask
 from device.config import config_below, dump_config
+from device.errors import CommandError
 from server.dev_processes import Process, free_port, wait_for
 from tests.support.commands import run_here
 
@@ -100,7 +101,10 @@ class Doorbell:
         """Wait until there are so many clips."""
 
         def enough() -> Any:
-            clips = self.ask("GET", "/clips")
+            try:
+                clips = self.ask("GET", "/clips")
+            except CommandError:  # the index has not been created yet
+                return None
             return clips if len(clips) >= count else None
 
         found: list[dict[str, Any]] = wait_for(f"{count} clips", enough)

@@ -331,7 +331,9 @@ def test_the_page_has_a_certificate_of_its_own_that_is_good_for_this_house_alone
 
     port = free_port()
     door = doorbell(QUIET_SCENE, page={"enabled": True, "port": port}).start()
-    authority = Visitor(door.page).ask("GET", "/ca.crt").body
+    visitor = Visitor(door.page)  # over HTTP, which answers before the certificate is made
+    wait_for("the authority", lambda: visitor.ask("GET", "/ca.crt").status == 200)
+    authority = visitor.ask("GET", "/ca.crt").body
     (tmp_path / "ca.pem").write_bytes(authority)
     trusting = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
     for name in ("localhost", "127.0.0.1"):
