@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from device.cli.client import Connection
 from device.config import PAGE_KEYS
 from server.dev_processes import PATIENCE_S, free_port, wait_for
 from tests.support.broker import Broker, Listener
 from tests.support.doorbell import Doorbell
 from tests.support.videos import make_video
+from tests.web.description import Description
 from tests.web.test_owner import QUIET_SCENE
 from tests.web.visitor import PASSWORD, Visitor
 
@@ -131,6 +134,32 @@ def test_h265_is_announced_by_its_codec(doorbell: Make, tmp_path: Path) -> None:
     door = doorbell(camera, page={"enabled": True, "port": 0}).start()
     with Visitor(door.page).claim(door).socket("/api/live") as live:
         assert json.loads(live.recv(timeout=PATIENCE_S))["codec"].startswith("hev1.1.6.L")
+
+
+def test_every_operation_describes_its_answer_and_the_doorbell_answers_like_that(
+    door: Doorbell, owner: Visitor
+) -> None:
+    page = Description(owner.ask("GET", "/api/openapi.json").told)
+    with closing(Connection(door.state / "run")) as connection:
+        socket = Description(json.loads(connection.ask("GET", "/openapi.json")))
+    assert len(list(page.operations())) > 40
+    assert page.undescribed() == []
+    assert socket.undescribed() == []
+
+    event_id = door.json("ring")["event_id"]
+    clip_id = door.clips(1)[0]["id"]
+    path_values = {"{event_id}": event_id, "{clip_id}": clip_id}
+    asked = 0
+    for method, template, operation in page.operations():
+        path = template
+        for parameter, value in path_values.items():
+            path = path.replace(parameter, value)
+        needed = [p["name"] for p in operation.get("parameters", ()) if p["in"] == "query" and p["required"]]
+        if method == "GET" and "{" not in path and not needed:
+            answer = owner.ask(method, path)  # which checks it against the description
+            assert answer.status == 200 or path.endswith("thumbnail.jpg"), path
+            asked += 1
+    assert asked > 15
 
 
 @pytest.mark.curl
