@@ -84,7 +84,7 @@ def test_somebody_who_never_saw_it_claims_watches_finds_yesterday_s_visitor_and_
     picture(page, "door")
     # Yesterday.
     page.get_by_role("link", name="Visits", exact=True).click()
-    page.get_by_role("button", name="The day before").click()
+    page.get_by_role("button", name="Previous day").click()
     page.get_by_role("link", name=re.compile("12:34")).click()
     page.wait_for_function("() => document.getElementById('player')?.readyState >= 1")
     assert page.evaluate("() => document.getElementById('player').duration") == pytest.approx(4, abs=0.2)
@@ -198,7 +198,7 @@ def test_a_clip_plays_seeks_gets_a_star_and_is_deleted_with_the_password(
     page.get_by_role("button", name="Delete").click()
     page.locator("#delete-yes").click()
     page.locator("dialog input").fill(PASSWORD)
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     wait_for("the deletion", lambda: door.json("clips", "list") == [])
     page.wait_for_url(re.compile("#/visits/"))
 
@@ -253,7 +253,7 @@ def test_filters_keyboard_and_the_star_by_a_key(door: Doorbell, open_page: Open)
     wait_for("the star", lambda: door.json("clips", "show", clip)["protected"])
     page.get_by_role("button", name="Motion only").click()
     expect(page.locator("#day .visit")).to_have_count(0)
-    expect(page.locator(".said")).to_have_text("Nothing of this kind that day.")
+    expect(page.locator(".said")).to_have_text("Nothing on that day matches the filter.")
     page.get_by_role("button", name="Starred").click()
     expect(page.locator("#day .visit")).to_have_count(1)
     page.locator("#day .visit").focus()
@@ -272,9 +272,9 @@ def test_log_out_everywhere_shows_the_door_on_every_browser(door: Doorbell, open
     for each in (phone, desktop):
         expect(each.page.get_by_role("button", name="Sign in")).to_be_visible()
     assert Visitor(door.page).ask("GET", "/api/session").told["signed_in"] is False
-    phone.page.fill("#password", "not the password")
+    phone.page.fill("#password", "wrong guess")
     phone.page.click("button[type=submit]")
-    expect(phone.page.get_by_role("alert")).to_have_text("That is not the password.")
+    expect(phone.page.get_by_role("alert")).to_have_text("Wrong password.")
 
 
 def test_settings_are_changed_explained_and_taken_back(
@@ -295,14 +295,14 @@ def test_settings_are_changed_explained_and_taken_back(
     assert setting(door, "chime.quiet_hours")["value"] == "22:00-06:30"
     picture(page, "settings")
     page.get_by_label("Limit in GB").fill("0")
-    page.locator("section", has_text="Longest age").get_by_role("button", name="Save").click()
+    page.locator("section", has_text="Maximum age").get_by_role("button", name="Save").click()
     expect(page.locator("#settings-said")).to_contain_text("storage.limit_bytes: 0 is too small")
     page.get_by_role("button", name="Test").click()
     page.locator("dialog input").fill(PASSWORD)
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.locator("#mqtt-said")).to_contain_text("It works")
     page.get_by_role("button", name="Undo last change").click()
-    expect(page.locator("#settings-said")).to_have_text("Taken back.")
+    expect(page.locator("#settings-said")).to_have_text("Undone.")
     assert setting(door, "motion.sensitivity")["value"] == 0.5
     assert setting(door, "chime.quiet_hours")["value"] == "22:00-06:30"
 
