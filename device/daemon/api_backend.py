@@ -290,7 +290,7 @@ class ApiBackend:
             config = self._daemon.sources.changed(values).config()
         except ConfigError as error:
             raise CommandError(str(error)) from error
-        return BrokerTestResponse(said=try_broker(config.mqtt, config.device.id, password))
+        return BrokerTestResponse(result=try_broker(config.mqtt, config.device.id, password))
 
     def save(self, name: str, content: bytes) -> None:
         """Write a small file of the state directory durably; only the daemon may read it."""

@@ -133,7 +133,7 @@ def _app() -> FastAPI:
     @app.exception_handler(Exception)
     def bug(request: Request, error: Exception) -> JSONResponse:
         log.error("page_failed path=%s error=%r", request.url.path, error)
-        return JSONResponse({"error": "the doorbell made a mistake; see its log", "code": "bug"}, 500)
+        return JSONResponse({"error": "internal error; see the doorbell's log", "code": "bug"}, 500)
 
     return app
 

@@ -29,26 +29,26 @@ JsonObject = Mapping[str, object]
 
 
 class Read(Protocol):
-    """What a ring answers: packets in order, where to go on, how many were gone already."""
+    """What a ring buffer returns: packets in order, where to continue, how many were gone already."""
 
     @property
     def packets(self) -> tuple[Packet | SoundPacket, ...]:
-        """The packets from the asked one on."""
+        """The packets from the requested one on."""
 
     @property
     def next_seq(self) -> int:
-        """Where to go on."""
+        """The sequence number to continue at."""
 
     @property
     def lost(self) -> int:
-        """How many of the asked ones are gone."""
+        """How many of the requested packets are gone."""
 
 
 class PacketFeed(Protocol):
     """Encoded pictures that may be shown: the camera's own, or masked ones."""
 
     def since(self, seq: int) -> Read:
-        """Return what came at or after `seq`."""
+        """Return the packets from `seq` on."""
 
     def seq_at(self, mono_us: int) -> int:
         """Return where to read from for the last keyframe shown at or before `mono_us`."""

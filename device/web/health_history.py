@@ -1,4 +1,4 @@
-"""How the doorbell was in the last day: a sample a minute, for the plot. Kept over a restart, mostly."""
+"""The samples of the last day, one a minute, for the plot. Most of them survive a restart."""
 
 import json
 from collections import deque
@@ -13,7 +13,7 @@ from device.web.models import HealthSample, StatusResponse
 FILE = "health.json"
 SAMPLES = 1440
 KEEP_EVERY = 30
-"""Samples between two writes: a power cut costs half an hour of a plot, and a card lives longer."""
+"""Samples between two writes: a power cut loses half an hour of the plot, and the card lasts longer."""
 
 
 class History:

@@ -339,4 +339,4 @@ class UndoResponse(ResponseBody):
 class BrokerTestResponse(ResponseBody):
     """The result of a connection to an MQTT broker."""
 
-    said: str
+    result: str

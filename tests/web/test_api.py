@@ -275,7 +275,7 @@ def test_another_broker_is_tried_then_used_and_no_press_is_lost(
     outside = owner.ask("POST", "/api/mqtt/test", {"changes": {"mqtt.host": "8.8.8.8"}})
     assert "outside the home network" in outside.told["error"]
     good = owner.ask("POST", "/api/mqtt/test", {"changes": {"mqtt.port": broker.port}})
-    assert "takes us" in good.told["said"]
+    assert "takes us" in good.told["result"]
     heard = Listener(broker.port)
     door.ring()
     changes = {"mqtt.port": broker.port, "mqtt.password": "a secret of the broker's"}

@@ -99,7 +99,7 @@ def test_somebody_who_never_saw_it_claims_watches_finds_yesterday_s_visitor_and_
     page.get_by_label("Name").press("Tab")
     picture(page, "zones")
     page.get_by_role("button", name="Save").tap()
-    expect(page.locator("#zones-said")).to_contain_text("Saved")
+    expect(page.locator("#zones-message")).to_contain_text("Saved")
     (row,) = [row for row in door.json("config", "show") if row["key"] == "zones"]
     (zone,) = row["value"]
     assert (zone["name"], zone["kind"], len(zone["points"])) == ("path", "include", 4)
@@ -219,7 +219,7 @@ def test_a_day_of_ten_thousand_visits_is_a_list_that_scrolls(
     page = open_page(door, **PHONE).page
     claim(page, door)
     page.goto(f"{door.page}/#/visits/{midnight - timedelta(days=1):%Y-%m-%d}")
-    expect(page.locator(".said")).to_have_text("10000 visits")
+    expect(page.locator(".message")).to_have_text("10000 visits")
     assert page.locator(".virtual li").count() < 40
     # To the end and back, with a few rows in the document at each moment.
     page.evaluate("() => { const box = document.getElementById('day'); box.scrollTop = box.scrollHeight; }")
@@ -253,7 +253,7 @@ def test_filters_keyboard_and_the_star_by_a_key(door: Doorbell, open_page: Open)
     wait_for("the star", lambda: door.json("clips", "show", clip)["protected"])
     page.get_by_role("button", name="Motion only").click()
     expect(page.locator("#day .visit")).to_have_count(0)
-    expect(page.locator(".said")).to_have_text("Nothing on that day matches the filter.")
+    expect(page.locator(".message")).to_have_text("Nothing on that day matches the filter.")
     page.get_by_role("button", name="Starred").click()
     expect(page.locator("#day .visit")).to_have_count(1)
     page.locator("#day .visit").focus()
@@ -288,7 +288,7 @@ def test_settings_are_changed_explained_and_taken_back(
     page.get_by_label("Quiet from").fill("22:00")
     page.get_by_label("until").fill("06:30")
     page.locator("section", has_text="Chime").get_by_role("button", name="Save").click()
-    expect(page.locator("#settings-said")).to_have_text("Saved.")
+    expect(page.locator("#settings-message")).to_have_text("Saved.")
     page.get_by_label("Sensitivity").focus()
     page.keyboard.press("ArrowRight")
     wait_for("the sensitivity", lambda: setting(door, "motion.sensitivity")["value"] == 0.55)
@@ -296,13 +296,13 @@ def test_settings_are_changed_explained_and_taken_back(
     picture(page, "settings")
     page.get_by_label("Limit in GB").fill("0")
     page.locator("section", has_text="Maximum age").get_by_role("button", name="Save").click()
-    expect(page.locator("#settings-said")).to_contain_text("storage.limit_bytes: 0 is too small")
+    expect(page.locator("#settings-message")).to_contain_text("storage.limit_bytes: 0 is too small")
     page.get_by_role("button", name="Test").click()
     page.locator("dialog input").fill(PASSWORD)
     page.get_by_role("button", name="Continue").click()
-    expect(page.locator("#mqtt-said")).to_contain_text("It works")
+    expect(page.locator("#mqtt-message")).to_contain_text("It works")
     page.get_by_role("button", name="Undo last change").click()
-    expect(page.locator("#settings-said")).to_have_text("Undone.")
+    expect(page.locator("#settings-message")).to_have_text("Undone.")
     assert setting(door, "motion.sensitivity")["value"] == 0.5
     assert setting(door, "chime.quiet_hours")["value"] == "22:00-06:30"
 
@@ -322,7 +322,7 @@ def test_a_zone_can_be_moved_by_keys_alone(door: Doorbell, open_page: Open) -> N
     for _ in range(5):
         page.keyboard.press("ArrowRight")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("#zones-said")).to_contain_text("Saved")
+    expect(page.locator("#zones-message")).to_contain_text("Saved")
     assert setting(door, "zones")["value"][0]["points"][0] == [0.25, 0.2]
 
 
