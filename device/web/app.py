@@ -162,6 +162,7 @@ def _add_live(app: FastAPI, accounts: Accounts, live: Live, whep: Whep, events: 
         status_code=201,
         response_class=Response,
         responses=file_of(SDP, status=201),
+        openapi_extra={"requestBody": {"content": {SDP: {}}, "required": True}},
     )
     async def offer(request: Request) -> Response:
         """WebRTC (WHEP, draft-ietf-wish-whep): takes an SDP offer, returns the answer; H.264 only."""

@@ -175,6 +175,6 @@ async def _refuse(scope: Any, receive: Any, send: Any, status: int, code: str, t
     body = json.dumps({"error": text, "code": code}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if status == 413:  # noqa: PLR2004
-        headers.append((b"connection", b"close"))  # the rest of the body is not read
+        headers.append((b"connection", b"close"))  # what else comes is not read
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -244,7 +244,6 @@ class LogEntry(ResponseBody):
     """A row of the log, as the `log` topic has it; docs/mqtt.md lists the further keys of each kind."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
 
     seq: int
     kind: str
@@ -324,8 +323,8 @@ class SettingResponse(ResponseBody):
     """A setting, and where its value comes from."""
 
     key: str
-    value: JsonValue
-    default: JsonValue
+    value: object
+    default: object
     source: Literal["default", "file", "page"]
     on_page: bool = Field(description="whether the page may change it")
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from device.consent.states import State
 from device.web.models import ClockSource, RequestBody, ResponseBody, Rfc3339
@@ -166,10 +166,8 @@ class ReleaseBody(ResponseBody):
 
     offer: OfferBody
     progress: ReleaseProgress | None
-    parcel: dict[str, JsonValue] | None = Field(
-        description="sha256, bytes, key and clips of the sealed parcel"
-    )
-    receipt: dict[str, JsonValue] | None
+    parcel: dict[str, object] | None = Field(description="sha256, bytes, key and clips of the sealed parcel")
+    receipt: dict[str, object] | None
     left_bytes: int
     accounted: bool = Field(description="whether `left_bytes` is final")
 
@@ -326,7 +324,7 @@ class LedgerEntry(ResponseBody):
     clock: ClockSource
     kind: str
     body: str | None = Field(description="SHA-256 of the bytes that the entry is about")
-    data: dict[str, JsonValue]
+    data: dict[str, object]
     prev: str = Field(description="hash of the previous entry")
     hash: str
 
