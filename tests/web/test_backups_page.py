@@ -71,7 +71,7 @@ def test_an_owner_sends_every_clip_to_a_place_of_his_own_and_opens_it_there(
         done = house.run("backup", "open", str(sealed), "--key", str(key), "--out", str(tmp_path / "back"))
         assert done.returncode == 0, done.stderr
         (back,) = (tmp_path / "back").iterdir()
-        known = {each["sha256"] for each in house.json("clips", "list")}
+        known = {clip["sha256"] for clip in house.json("clips", "list")}
         assert hashlib.sha256(back.read_bytes()).hexdigest() in known
         page.reload()
         expect(page.get_by_text("clips, ")).to_be_visible()

@@ -269,9 +269,9 @@ def test_log_out_everywhere_shows_the_door_on_every_browser(door: Doorbell, open
     sign_in(desktop.page)
     phone.page.get_by_role("link", name="Settings").click()
     phone.page.get_by_role("button", name="Sign out everywhere").click()
-    for each in (phone, desktop):
-        expect(each.page.get_by_role("button", name="Sign in")).to_be_visible()
-    assert Visitor(door.page).ask("GET", "/api/session").told["signed_in"] is False
+    for browser in (phone, desktop):
+        expect(browser.page.get_by_role("button", name="Sign in")).to_be_visible()
+    assert Visitor(door.page).ask("GET", "/api/session").json["signed_in"] is False
     phone.page.fill("#password", "wrong guess")
     phone.page.click("button[type=submit]")
     expect(phone.page.get_by_role("alert")).to_have_text("Wrong password.")
@@ -436,7 +436,7 @@ def test_nobody_is_kept_out(door: Doorbell, open_page: Open, picture: Take, sche
     page.goto(f"{door.page}/api/docs")
     page.wait_for_selector("dt")
     found["api"] = violations(page)
-    assert {view: each for view, each in found.items() if each} == {}
+    assert {view: problems for view, problems in found.items() if problems} == {}
 
 
 def violations(page: Page) -> list[str]:
@@ -444,9 +444,9 @@ def violations(page: Page) -> list[str]:
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     result = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
     return [
-        f"{each['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
-        for each in result.response["violations"]
-        for node in each["nodes"]
+        f"{violation['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+        for violation in result.response["violations"]
+        for node in violation["nodes"]
     ]
 
 

@@ -105,7 +105,7 @@ def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: P
     assert pictures.count() == 5
     page.get_by_role("img", name="The last picture").scroll_into_view_if_needed()
     page.wait_for_function(
-        "() => [...document.images].every((each) => each.complete && each.naturalWidth > 0)"
+        "() => [...document.images].every((image) => image.complete && image.naturalWidth > 0)"
     )
     sizes = [button.bounding_box() for button in page.locator(".three button").all()]
     assert len({(box["width"], box["height"]) for box in sizes if box}) == 1
@@ -127,7 +127,7 @@ def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: P
     expect(page.get_by_text("re-encoded")).to_be_visible()
     expect(page.get_by_text("areas: 1")).to_be_visible()
     page.wait_for_function(
-        "() => [...document.images].every((each) => each.complete && each.naturalWidth > 0)"
+        "() => [...document.images].every((image) => image.complete && image.naturalWidth > 0)"
     )
     picture(page, "blurred")
     hash_after = page.locator("dl").last.locator("dd").last.inner_text()
@@ -202,7 +202,7 @@ def test_an_alert_is_there_at_once_on_whatever_view(
     expect(page.get_by_role("heading", name="Gas leak near the tower")).to_be_visible()
     page.get_by_text("Where").click()
     page.wait_for_function(
-        "() => [...document.images].every((each) => each.complete && each.naturalWidth > 0)"
+        "() => [...document.images].every((image) => image.complete && image.naturalWidth > 0)"
     )
     accessible(page)
     picture(page, "notices")
@@ -211,5 +211,5 @@ def test_an_alert_is_there_at_once_on_whatever_view(
     wait_for(
         "what came after it", lambda: "The leak is closed" in [row["headline"] for row in house.notices()]
     )
-    told = sorted(row["headline"] for row in house.notices())
-    assert told == ["Gas leak near the tower", "The leak is closed"], "each once"
+    headlines = sorted(row["headline"] for row in house.notices())
+    assert headlines == ["Gas leak near the tower", "The leak is closed"], "each once"

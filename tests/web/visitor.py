@@ -22,7 +22,7 @@ class Answer:
         self.body = response.read()
 
     @property
-    def told(self) -> Any:
+    def json(self) -> Any:
         return json.loads(self.body)
 
 
@@ -64,9 +64,9 @@ class Visitor:
     def enter(self, path: str, **body: str) -> Answer:
         answer = self.ask("POST", path, body)
         if answer.status == 200:
-            self.token = answer.told["token"]
+            self.token = answer.json["token"]
             if Visitor.description is None:
-                Visitor.description = Description(self.ask("GET", "/api/openapi.json").told)
+                Visitor.description = Description(self.ask("GET", "/api/openapi.json").json)
         return answer
 
     def claim(self, door: Doorbell) -> "Visitor":
