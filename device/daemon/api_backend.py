@@ -1,15 +1,17 @@
-"""What may be asked of the house, by its page and by `doorbell`: each question, and who answers it.
+"""Answers the web API (`device.web.backend.Backend`), which the page and `doorbell` use.
 
-Implements `device.web.backend.Backend`. Every method runs on a thread of the page that may wait,
-and raises CommandError.
+Every method runs on a thread of the web server that may wait, and raises CommandError.
 """
 
 import os
+import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import JsonValue
 
 from device.config import PAGE_FILE, Sources
 from device.daemon.clip_access import ClipAccess
@@ -25,6 +27,19 @@ from device.store.index import ClipRow
 from device.store.messages import DeleteClip, MakeThumbnail, StarClip, StorageMessage, WriteFile
 from device.store.timeline_query import MAX_DAYS, visit_hours, visits_json
 from device.system.clock import stamp
+from device.web.models import (
+    BrokerTestResponse,
+    ClipResponse,
+    ClipSummary,
+    IsolationResponse,
+    LogEntry,
+    QueueStatus,
+    RecordResponse,
+    RingResponse,
+    SettingResponse,
+    StatusResponse,
+    UndoResponse,
+)
 
 if TYPE_CHECKING:
     from device.consent.offer import Corners
@@ -37,16 +52,17 @@ MAX_ROWS = 1000
 MQTT_PASSWORD_FILE, MAX_PASSWORD = "mqtt-password", 256
 
 T = TypeVar("T")
-Reply = Callable[[dict[str, Any]], None]
+Reply = Callable[[Any], None]
+"""Takes the answer of another thread, which a model checks."""
 
 
 class ApiBackend:
-    """Asks the controller by a fact, the storage worker by an order; reads the disk through connections of its own."""
+    """Asks the controller by a fact, the storage worker by a message; reads the disk through its own connections."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._layout = daemon.layout
-        self._orders = daemon.storage_messages
+        self._storage_messages = daemon.storage_messages
         self._making = threading.Lock()
         self._copies: MaskedCopies | None = None
         self._changing = threading.Lock()
@@ -54,8 +70,8 @@ class ApiBackend:
 
     # --- the controller -----------------------------------------------------------------------------------
 
-    def ring(self) -> dict[str, Any]:
-        """Ring as if the button was pressed."""
+    def ring(self) -> RingResponse:
+        """Ring as if the button had been pressed."""
         daemon = self._daemon
 
         def press(reply: Reply) -> None:
@@ -67,29 +83,27 @@ class ApiBackend:
                 at = stamp(daemon.clock)
                 daemon.inbox(Pressed(at=at, button=name, source="command", reply=reply))
 
-        return _ask(press)
+        return RingResponse.model_validate(_ask(press))
 
-    def status(self) -> dict[str, Any]:
-        """Return how the doorbell is."""
+    def status(self) -> StatusResponse:
+        """Return the state of the doorbell."""
         answer = _ask(lambda reply: self._daemon.inbox(StatusAsked(reply=reply)))
         daemon = self._daemon
-        waiting = {"controller": daemon.controller.inbox.qsize(), "storage": daemon.storage_messages.qsize()}
-        return {
-            "pid": os.getpid(),
-            **answer,
-            "camera_drops": daemon.motion_worker.latest_frame.dropped,
-            "waiting": waiting,
-        }
+        waiting = QueueStatus(
+            controller=daemon.controller.inbox.qsize(), storage=daemon.storage_messages.qsize()
+        )
+        drops = daemon.motion_worker.latest_frame.dropped
+        return StatusResponse(pid=os.getpid(), **answer, camera_drops=drops, waiting=waiting)
 
-    def record(self) -> dict[str, Any]:
-        """Make a clip of this moment."""
+    def record(self) -> RecordResponse:
+        """Record a clip now."""
         now_us = self._daemon.clock.mono_us()
         answer = _ask(lambda reply: self._daemon.inbox(ClipAsked(mono_us=now_us, reply=reply)))
         if answer["refused"]:
             raise CommandError(answer["refused"])
-        return answer
+        return RecordResponse(joined=answer["joined"], event_id=answer["event_id"])
 
-    def switch(self, name: str, payload: str) -> dict[str, Any]:
+    def switch(self, name: str, payload: str) -> None:
         """Change a switch."""
         clock = self._daemon.clock
         answer = _ask(
@@ -99,39 +113,39 @@ class ApiBackend:
                 )
             )
         )
-        return _good(answer)
+        _check(answer)
 
-    # --- what is on the disk ------------------------------------------------------------------------
+    # --- clips and log ----------------------------------------------------------------------------------
 
-    def clips(self, from_wall_us: int | None, until_wall_us: int | None) -> list[dict[str, Any]]:
-        """Return the clips of a span, or the newest."""
+    def clips(self, from_wall_us: int | None, until_wall_us: int | None) -> list[ClipSummary]:
+        """Return the clips of a span of Unix microseconds, or the newest thousand."""
         if from_wall_us is not None and until_wall_us is not None:
             rows = self.footage.ask(lambda index: index.between(from_wall_us, until_wall_us))
         else:
             rows = self.footage.ask(lambda index: index.newest_first(MAX_ROWS))[::-1]
-        return [row.public(self._layout.clips) for row in rows]
+        return [ClipSummary.model_validate(row.public(self._layout.clips)) for row in rows]
 
-    def clip(self, clip_id: str) -> dict[str, Any]:
-        """Return one clip, and what has to be covered before anybody else sees it."""
+    def clip(self, clip_id: str) -> ClipResponse:
+        """Return one clip, and the masks that the camera did not burn into it."""
         row = self._row(clip_id)
         daemon = self._daemon
         masks = [] if daemon.covered_by_camera else [mask.points for mask in daemon.config.masks]
-        return {**row.public(self._layout.clips), "masks": masks}
+        return ClipResponse(**row.public(self._layout.clips), masks=masks)
 
-    def star(self, clip_id: str, *, on: bool) -> dict[str, Any]:
-        """Set or take the owner's star."""
-        return self._ask_storage_worker(lambda reply: StarClip(clip_id=clip_id, on=on, reply=reply))
+    def star(self, clip_id: str, *, on: bool) -> None:
+        """Set or remove the owner's star."""
+        self._ask_storage_worker(lambda reply: StarClip(clip_id=clip_id, on=on, reply=reply))
 
-    def delete(self, clip_id: str) -> dict[str, Any]:
+    def delete(self, clip_id: str) -> None:
         """Delete a clip."""
-        return self._ask_storage_worker(lambda reply: DeleteClip(clip_id=clip_id, reply=reply))
+        self._ask_storage_worker(lambda reply: DeleteClip(clip_id=clip_id, reply=reply))
 
-    def log(self) -> list[dict[str, Any]]:
+    def log(self) -> list[LogEntry]:
         """Return the newest rows of the log."""
-        return [row.payload for row in self._read_log(lambda reader: reader.latest(MAX_ROWS))]
+        return _entries(self._read_log(lambda reader: reader.latest(MAX_ROWS)))
 
-    def event(self, part: str) -> list[dict[str, Any]]:
-        """Return the log of one visit, by the beginning or the end of its id."""
+    def event(self, part: str) -> list[LogEntry]:
+        """Return the log of one visit, by the beginning or the end of its event id; `last`: with motion."""
         if part == "last":
             latest = self._read_log(lambda reader: reader.latest(MAX_ROWS))
             part = next(
@@ -143,9 +157,9 @@ class ApiBackend:
         rows = self._read_log(lambda reader: reader.of_event(part, MAX_ROWS))
         found = sorted({row.payload["event_id"] for row in rows})
         if len(found) != 1:
-            told = f"{len(found)} events begin or end with {part}" if found else f"there is no event {part}"
-            raise CommandError(f"{told}; `doorbell log` shows them")
-        return [row.payload for row in rows]
+            count = f"{len(found)} events begin or end with {part}" if found else f"there is no event {part}"
+            raise CommandError(f"{count}; `doorbell log` shows them")
+        return _entries(rows)
 
     # --- pictures -------------------------------------------------------------------------------------
 
@@ -159,26 +173,26 @@ class ApiBackend:
             raise CommandError(str(error)) from error
 
     def thumbnail(self, clip_id: str) -> Path | None:
-        """Return a clip's small picture; if it is not there, have it made."""
+        """Return a clip's thumbnail; if there is none, have it made and return None."""
         row = self._row(clip_id)
         path = self._layout.thumbnail(row.clip_id)
         if is_whole_jpeg(path):
             return path
-        self._orders.put(MakeThumbnail(clip_id=row.clip_id))
+        self._storage_messages.put(MakeThumbnail(clip_id=row.clip_id))
         return None
 
     def video(self, clip_id: str) -> Path:
-        """Return a clip's file; with masks to cover, of a copy of it that is made now."""
+        """Return a clip's file; if it needs masks, a masked copy, which is made now."""
         clip = self.clip(clip_id)
-        path = Path(clip["file"])
+        path = Path(clip.file)
         try:
             if plain_size(path) is None:
                 raise CommandError(f"{path.name} is no ordinary file; `doorbell check` says more")
-            return self._masked(path, clip["masks"]) if clip["masks"] else path
+            return self._masked(path, clip.masks) if clip.masks else path
         except OSError as error:
             raise CommandError(f"{path.name}: {error.strerror}; `doorbell check` says more") from error
 
-    def _masked(self, path: Path, polygons: list[Any]) -> Path:
+    def _masked(self, path: Path, polygons: "Sequence[Corners]") -> Path:
         from device.store.masked_export import MaskedCopies  # loads PyAV
 
         with self._making:
@@ -192,33 +206,33 @@ class ApiBackend:
         """Return what a clip shows at a time, masked and blurred, as JPEG."""
         return self.footage.picture(self._row(clip_id), at_us, blurs)
 
-    # --- the neighbourhood ----------------------------------------------------------------------------
+    # --- consent --------------------------------------------------------------------------------------
 
     @property
     def consent(self) -> "ConsentService":
-        """Requests, notices, pins and the ledger."""
+        """Requests, notices, senders, backups and the ledger."""
         consent_service = self._daemon.consent_service
         if consent_service is None:
-            raise CommandError("the house is starting; try again")
+            raise CommandError("the doorbell is starting; try again")
         return consent_service
 
-    def check_isolation(self) -> dict[str, Any]:
-        """Try to break through the walls from both sides; return what happened."""
-        return IsolationCheck(self._daemon).tried()
+    def check_isolation(self) -> IsolationResponse:
+        """Try to cross the isolation between the two processes, from both sides."""
+        return IsolationResponse.model_validate(IsolationCheck(self._daemon).tried())
 
-    def place(self) -> tuple[float, float] | None:
-        """Return where the house stands, longitude and latitude, if the owner said so."""
-        told = self._daemon.config.neighbourhood
-        return (told.longitude, told.latitude) if told.enabled else None
+    def home_position(self) -> tuple[float, float] | None:
+        """Return the home's longitude and latitude, if they are configured."""
+        neighbourhood = self._daemon.config.neighbourhood
+        return (neighbourhood.longitude, neighbourhood.latitude) if neighbourhood.enabled else None
 
-    # --- the day --------------------------------------------------------------------------------------
+    # --- visits ---------------------------------------------------------------------------------------
 
     def visits(self, from_wall_us: int, until_wall_us: int) -> str:
-        """Return the visits of a span as JSON."""
+        """Return the visits of a span of Unix microseconds, as a VisitTable in JSON."""
         return self._ask_both(lambda log, index: visits_json(log, index, from_wall_us, until_wall_us))
 
     def hours(self) -> list[tuple[int, int]]:
-        """Return when something happened in the last months."""
+        """Return (hours since 1970, visits in that hour) of the last months."""
         since_us = max(0, self._daemon.clock.wall_us() - MAX_DAYS * 86_400_000_000)
         return self._ask_both(lambda log, index: visit_hours(log, index, since_us))
 
@@ -230,21 +244,21 @@ class ApiBackend:
 
     # --- settings -------------------------------------------------------------------------------------
 
-    def config(self) -> list[dict[str, Any]]:
+    def config(self) -> list[SettingResponse]:
         """Return every setting, its value, and where that comes from."""
-        return self._daemon.sources.explained()
+        return [SettingResponse.model_validate(row) for row in self._daemon.sources.explained()]
 
-    def change_config(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def change_config(self, changes: Mapping[str, JsonValue]) -> UndoResponse:
         """Change settings, all or none, now and for after a restart."""
         with self._changing:
-            return self._take(lambda sources: sources.changed(self._without_password(sources, changes)))
+            return self._apply(lambda sources: sources.changed(self._without_password(sources, changes)))
 
-    def undo_config(self) -> dict[str, Any]:
+    def undo_config(self) -> UndoResponse:
         """Undo the last change."""
         with self._changing:
-            return self._take(lambda sources: sources.undone())
+            return self._apply(lambda sources: sources.undone())
 
-    def _take(self, change: Callable[[Sources], Sources]) -> dict[str, Any]:
+    def _apply(self, change: Callable[[Sources], Sources]) -> UndoResponse:
         before = self._daemon.sources
         try:
             after = change(before)
@@ -253,10 +267,10 @@ class ApiBackend:
         if after is not before:
             self.save(PAGE_FILE, after.content())
             self._daemon.apply(after)
-        return {"undo": len(after.before)}
+        return UndoResponse(undo=len(after.before))
 
-    def _without_password(self, sources: Sources, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the changes with the broker's password in a file of its own, as the daemon reads it."""
+    def _without_password(self, sources: Sources, changes: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """Move the broker's password into its file, from which the daemon reads it; return the other changes."""
         kept = dict(changes)
         password = kept.pop("mqtt.password", None)
         if password is None:
@@ -267,18 +281,20 @@ class ApiBackend:
         self.save(MQTT_PASSWORD_FILE, password.encode())
         return {**kept, "mqtt.password_file": str(self._layout.state_dir / MQTT_PASSWORD_FILE)}
 
-    def try_mqtt(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Connect once to the broker that these settings name; a password that was typed is not kept."""
+    def try_mqtt(self, changes: Mapping[str, JsonValue]) -> BrokerTestResponse:
+        """Connect once to the broker that these settings name; the password is not kept."""
         values = dict(changes)
         password = values.pop("mqtt.password", None)
+        if not isinstance(password, str | None):
+            raise CommandError("mqtt.password must be a text")
         try:
             config = self._daemon.sources.changed(values).config()
         except ConfigError as error:
             raise CommandError(str(error)) from error
-        return {"said": try_broker(config.mqtt, config.device.id, password)}
+        return BrokerTestResponse(result=try_broker(config.mqtt, config.device.id, password))
 
     def save(self, name: str, content: bytes) -> None:
-        """Make a small file of the state directory durable; it is the daemon's alone."""
+        """Write a small file of the state directory durably; only the daemon may read it."""
         self._ask_storage_worker(
             lambda reply: WriteFile(name=name, content=content, private=True, reply=reply)
         )
@@ -299,26 +315,24 @@ class ApiBackend:
         except sqlite3.Error as error:
             raise CommandError(f"the log cannot be read yet: {error}; try again") from error
 
-    def _ask_storage_worker(self, order: Callable[[Reply], StorageMessage]) -> dict[str, Any]:
-        return _good(_ask(lambda reply: self._orders.put(order(reply))))
+    def _ask_storage_worker(self, message: Callable[[Reply], StorageMessage]) -> None:
+        _check(_ask(lambda reply: self._storage_messages.put(message(reply))))
 
 
-def _good(answer: dict[str, Any]) -> dict[str, Any]:
+def _entries(rows: Sequence[LogRow]) -> list[LogEntry]:
+    return [LogEntry.model_validate(row.payload) for row in rows]
+
+
+def _check(answer: Mapping[str, str]) -> None:
     if "error" in answer:
         raise CommandError(answer["error"])
-    return answer
 
 
-def _ask(question: Callable[[Reply], None]) -> dict[str, Any]:
-    """Ask and wait for the reply on this thread."""
-    answered = threading.Event()
-    answer: dict[str, Any] = {}
-
-    def reply(values: dict[str, Any]) -> None:
-        answer.update(values)
-        answered.set()
-
-    question(reply)
-    if not answered.wait(ANSWER_S):
-        raise CommandError("the house did not answer within 5 s; see its log")
-    return answer
+def _ask(question: Callable[[Reply], None]) -> Any:
+    """Ask another thread, and wait for its reply on this one."""
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    question(answers.put)
+    try:
+        return answers.get(timeout=ANSWER_S)
+    except queue.Empty:
+        raise CommandError(f"the doorbell did not answer within {ANSWER_S:g} s; see its log") from None

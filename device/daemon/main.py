@@ -15,7 +15,6 @@ from pathlib import Path
 
 from device import __version__
 from device.config import Sources, read_sources
-from device.daemon.api_backend import ApiBackend
 from device.daemon.release_runner import ReleaseRunner
 from device.daemon.wiring import Daemon
 from device.errors import ButtonError, DoorbellError
@@ -69,6 +68,8 @@ def run(sources: Sources) -> int:
         stack.callback(motion_worker.stop, 0.5)
         camera = daemon.open_camera()
         stack.callback(camera.stop, 1.0)
+        from device.daemon.api_backend import ApiBackend  # builds the API's models
+
         commands = ApiBackend(daemon)
         consent_service = daemon.open_consent_service(
             commands.footage, ReleaseRunner(daemon), commands.footage

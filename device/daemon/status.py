@@ -1,8 +1,7 @@
-"""What the controller knows of the house, and how that is told: the `state` topic and `doorbell status`."""
+"""What the controller knows of the components, and how it is published: the `state` topic, `doorbell status`."""
 
 import socket
 from dataclasses import dataclass, field
-from typing import Any
 
 from device import __version__
 from device.config import Config
@@ -12,7 +11,7 @@ from device.system.clock import Clock, Stamp, rfc3339
 
 @dataclass(slots=True, kw_only=True)
 class ActiveFault:
-    """A fault that stands, since when."""
+    """An active fault, and since when."""
 
     fault: Fault
     since_wall_us: int
@@ -37,17 +36,17 @@ class DeviceState:
     faults: dict[str, ActiveFault] = field(default_factory=dict)
 
     def take_fault(self, fault: Fault, *, wall_us: int) -> bool:
-        """Let a fault stand or go; return whether that is news."""
-        stands = fault.code in self.faults
-        if fault.active and not stands:
+        """Raise or clear a fault; return whether that changed anything."""
+        active = fault.code in self.faults
+        if fault.active and not active:
             self.faults[fault.code] = ActiveFault(fault=fault, since_wall_us=wall_us)
-        elif not fault.active and stands:
+        elif not fault.active and active:
             del self.faults[fault.code]
-        return fault.active != stands
+        return fault.active != active
 
 
 def page_url(config: Config) -> str | None:
-    """Return where a browser finds the page, None if it is not served."""
+    """Return the page's URL, None if it is not served."""
     page = config.page
     if page.enabled and page.port:
         host = page.hosts[0] if page.hosts else f"{socket.gethostname().partition('.')[0]}.local"
@@ -56,7 +55,7 @@ def page_url(config: Config) -> str | None:
 
 
 def motion(device_state: DeviceState, *, enabled: bool) -> str:
-    """Return what motion detection does: off, waiting (no pictures), settling, still, or moving."""
+    """Return the state of motion detection: off, waiting (no pictures), settling, still, or moving."""
     if not enabled:
         return "off"
     if device_state.camera is None or device_state.camera.state != "live":
@@ -68,7 +67,7 @@ def motion(device_state: DeviceState, *, enabled: bool) -> str:
 
 def state(
     device_state: DeviceState, config: Config, clock: Clock, *, inbox: int, motion_enabled: bool
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the retained `state` of docs/mqtt.md; `inbox`: facts that wait for the controller."""
     store, camera = device_state.store, device_state.camera
     oldest = store.oldest_wall_us if store else None
@@ -95,8 +94,8 @@ def state(
     }
 
 
-def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str, Any]:
-    """Return what `doorbell status --json` shows, without what only the composition and the controller know."""
+def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str, object]:
+    """Return what the components contribute to `StatusResponse` (device/web/models.py)."""
     now_us = clock.mono_us()
     camera, store, link, mqtt = device_state.camera, device_state.store, device_state.link, config.mqtt
     last_us, pressed = camera.last_frame_us if camera else None, device_state.last_press
@@ -136,12 +135,12 @@ def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str,
         "temperature_c": store.temperature_c if store else None,
         "faults": [
             {
-                "code": standing.fault.code,
-                "since": rfc3339(standing.since_wall_us),
-                "text": standing.fault.text,
-                "remedy": standing.fault.remedy,
+                "code": active.fault.code,
+                "since": rfc3339(active.since_wall_us),
+                "text": active.fault.text,
+                "remedy": active.fault.remedy,
             }
-            for standing in device_state.faults.values()
+            for active in device_state.faults.values()
         ],
     }
 

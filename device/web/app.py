@@ -1,4 +1,4 @@
-"""The web application: the page's with its gate, and the command socket's without."""
+"""The two web applications: the page's, with the authentication middleware, and the command socket's, without."""
 
 import contextlib
 import json
@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI, HTTPException, Request, WebSocket, WebSocketDisconnect
@@ -24,16 +23,18 @@ from device.web.backend import Backend
 from device.web.event_stream import Events
 from device.web.health_history import History
 from device.web.live import Live, stream_mp4
+from device.web.models import ClaimCodeResponse, EmptyResponse, ErrorResponse
+from device.web.responses import SDP, file_of
 from device.web.whep import Whep
 
 log = logging.getLogger(__name__)
 
 STATIC = Path(str(files("device.web").joinpath("static")))
-ABOUT = "Everything that the page shows and does. On the command socket the same, without signing in."
+ABOUT = "Everything that the page shows and does. The command socket has the same API, without signing in."
 
 
-def socket_app(backend: Backend, accounts: Accounts, history: History) -> Any:
-    """Return the application of the command socket: who may open it may do everything."""
+def socket_app(backend: Backend, accounts: Accounts, history: History) -> FastAPI:
+    """Return the application of the command socket; whoever may open the socket may do everything."""
     app = _app()
     app.include_router(routes_device.router(backend, require_recent_auth=_anybody, history=history))
     app.include_router(
@@ -43,21 +44,21 @@ def socket_app(backend: Backend, accounts: Accounts, history: History) -> Any:
     )
 
     @app.get("/api/page/code", tags=["owner"])
-    def code() -> dict[str, Any]:
-        """The code that claims the page, while nobody has."""
-        return {"code": accounts.code_text}
+    def code() -> ClaimCodeResponse:
+        """The claim code of the page."""
+        return ClaimCodeResponse(code=accounts.code_text)
 
     @app.post("/api/page/reset", tags=["owner"])
-    def reset() -> dict[str, Any]:
-        """Forget the owner and end every session; a new code is printed."""
+    def reset() -> ClaimCodeResponse:
+        """Forget the owner, end every session, and make a new claim code."""
         accounts.reset()
-        return {"code": accounts.code_text}
+        return ClaimCodeResponse(code=accounts.code_text)
 
     @app.post("/api/page/logout-everywhere", tags=["owner"])
-    def logout_everywhere() -> dict[str, Any]:
+    def logout_everywhere() -> EmptyResponse:
         """Sign out every browser."""
         accounts.logout_everywhere()
-        return {}
+        return EmptyResponse()
 
     return app
 
@@ -73,8 +74,8 @@ def page_app(
     events: Events,
     history: History,
     ca_cert: Callable[[], bytes | None],
-) -> Any:
-    """Return the page's application, gate and all."""
+) -> AuthMiddleware:
+    """Return the page's application inside its authentication middleware."""
     app = _app()
     app.include_router(
         routes_device.router(
@@ -106,6 +107,7 @@ def _app() -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url=None,  # FastAPI's own load their scripts from another origin
         redoc_url=None,
+        responses={"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}},
     )
 
     @app.exception_handler(AccessRefused)
@@ -124,14 +126,14 @@ def _app() -> FastAPI:
 
     @app.exception_handler(NotThere)
     def not_there(_: Request, error: HTTPException) -> JSONResponse:
-        detail: Any = error.detail
-        told = detail if isinstance(detail, dict) else {"error": detail, "code": "http"}
-        return JSONResponse(told, error.status_code)
+        detail: object = error.detail
+        content = detail if isinstance(detail, dict) else {"error": detail, "code": "http"}
+        return JSONResponse(content, error.status_code)
 
     @app.exception_handler(Exception)
     def bug(request: Request, error: Exception) -> JSONResponse:
         log.error("page_failed path=%s error=%r", request.url.path, error)
-        return JSONResponse({"error": "the doorbell made a mistake; see its log", "code": "bug"}, 500)
+        return JSONResponse({"error": "internal error; see the doorbell's log", "code": "bug"}, 500)
 
     return app
 
@@ -154,18 +156,25 @@ def _add_live(app: FastAPI, accounts: Accounts, live: Live, whep: Whep, events: 
             await events.serve(socket, session_valid(socket.state.token))
             await socket.close(1008)
 
-    @app.post("/api/live/whep", tags=["live"], status_code=201, response_class=Response)
+    @app.post(
+        "/api/live/whep",
+        tags=["live"],
+        status_code=201,
+        response_class=Response,
+        responses=file_of(SDP, status=201),
+        openapi_extra={"requestBody": {"content": {SDP: {}}, "required": True}},
+    )
     async def offer(request: Request) -> Response:
-        """WebRTC (WHEP, draft-ietf-wish-whep): an SDP offer in, the answer out; H.264 as it comes."""
+        """WebRTC (WHEP, draft-ietf-wish-whep): takes an SDP offer, returns the answer; H.264 only."""
         offered = (await request.body()).decode(errors="replace")
         number, answer = await whep.answer(offered, session_valid(request.state.token))
-        return Response(answer, 201, {"location": f"/api/live/whep/{number}"}, media_type="application/sdp")
+        return Response(answer, 201, {"location": f"/api/live/whep/{number}"}, media_type=SDP)
 
     @app.delete("/api/live/whep/{number}", tags=["live"])
-    async def leave(number: int) -> dict[str, Any]:
+    async def leave(number: int) -> EmptyResponse:
         """End a WebRTC view."""
         await whep.end(number)
-        return {}
+        return EmptyResponse()
 
 
 def _add_files(app: FastAPI, name: str, ca_cert: Callable[[], bytes | None]) -> None:
@@ -185,9 +194,9 @@ def _add_files(app: FastAPI, name: str, ca_cert: Callable[[], bytes | None]) -> 
 
     @app.get("/manifest.webmanifest", include_in_schema=False)
     def manifest() -> Response:
-        told = json.loads((STATIC / "manifest.json").read_text())
-        told |= {"name": name, "short_name": name[:12]}
-        return Response(json.dumps(told), media_type="application/manifest+json")
+        content = json.loads((STATIC / "manifest.json").read_text())
+        content |= {"name": name, "short_name": name[:12]}
+        return Response(json.dumps(content), media_type="application/manifest+json")
 
     @app.get("/ca.crt", include_in_schema=False)
     def authority() -> Response:
@@ -200,5 +209,5 @@ def _add_files(app: FastAPI, name: str, ca_cert: Callable[[], bytes | None]) -> 
 
 
 def limit_threads(count: int) -> None:
-    """Let at most `count` plain functions run at once in the running loop; its forty are too many here."""
+    """Let at most `count` plain functions run at once in the running loop; its default of 40 is too many here."""
     anyio.to_thread.current_default_thread_limiter().total_tokens = count

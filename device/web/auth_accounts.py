@@ -1,7 +1,7 @@
-"""The one owner: claim, password, sessions. Kept in one small file; who gets in is decided here alone.
+"""The one owner: claim, password, sessions. Stored in one small file; only this module decides who gets in.
 
-A session's token is in the browser's cookie; the file holds only its SHA-256, and of the password an
-Argon2id hash (RFC 9106; parameters of the OWASP Password Storage Cheat Sheet, sized for 512 MB).
+A session's token is in the browser's cookie. The file contains only its SHA-256, and the password's Argon2id
+hash (RFC 9106; parameters of the OWASP Password Storage Cheat Sheet, sized for 512 MB).
 """
 
 import hashlib
@@ -21,10 +21,10 @@ from device.system.clock import Clock
 
 MIN_PASSWORD, MAX_PASSWORD = 10, 256
 CODE_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Crockford's base 32: nothing in it is taken for something else."""
+"""Crockford's base 32: no two of these letters look alike."""
 CODE_LENGTH = 10
 CODE_TRIES = 20
-"""Of 2**50 codes; then a new one is printed."""
+"""Wrong claim codes, of 2**50 possible ones, before a new code is made."""
 IDLE_US = 30 * 86_400_000_000
 MAX_US = 180 * 86_400_000_000
 SEEN_EVERY_US = 86_400_000_000
@@ -34,7 +34,7 @@ MAX_WAITING = 4
 
 
 class AccessRefused(CommandError):
-    """The password, or the code, was not taken; `wait_us`: how long to wait before the next try."""
+    """The password or the claim code was refused; `wait_us`: how long to wait before the next try."""
 
     def __init__(self, text: str, *, code: str, status: int, wait_us: int = 0) -> None:
         super().__init__(text)
@@ -52,24 +52,24 @@ class LoginSession:
     began_us: int
     seen_us: int
     stepped_up_us: int | None = None
-    """Monotonic; what is grave is allowed for some minutes from then. Never kept."""
+    """When the password was last given, on the monotonic clock. Never stored."""
 
 
 def digest_of(token: str) -> str:
-    """Return what is kept of a token."""
+    """Return the hash of a token, which is stored instead of it."""
     return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
 def change_token(token: str) -> str:
-    """Return what a page has to send with every change; who has it has read a page of the session."""
+    """Return the token that a page sends with every change; it proves that its sender has read that page."""
     return hashlib.sha256(b"doorbelld change " + token.encode(errors="replace")).hexdigest()
 
 
 class Accounts:
     """Safe to be called from many threads.
 
-    Passwords are hashed one at a time, so that floods cost one core, and outside the lock that `session`
-    takes: the page asks that for each request on its event loop. Nothing is written under that lock either.
+    Passwords are hashed one at a time, so that a flood costs one core, and outside the lock that `session`
+    takes, because the event loop calls `session` for each request. Nothing is written under that lock either.
     """
 
     def __init__(
@@ -78,17 +78,17 @@ class Accounts:
         clock: Clock,
         content: bytes | None,
         save: Callable[[bytes], None],
-        tell_code: Callable[[str | None], None],
+        show_code: Callable[[str | None], None],
         usable: bool = True,
     ) -> None:
         """`content`: of the file, None if there is none. `save` replaces it durably or raises CommandError.
 
-        `tell_code` is told the claim code, or None once there is an owner. Raises ValueError if the file is
-        not one of ours: a page that forgot its owner would be anybody's. Not `usable`: nobody gets in.
+        `show_code` gets the claim code, or None once there is an owner. Raises ValueError if the file is not
+        one of ours: a page that forgot its owner could be claimed by anybody. Not `usable`: nobody gets in.
         """
         self._clock = clock
         self._save_content = save
-        self._tell_code = tell_code
+        self._show_code = show_code
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
         self._lock = threading.Lock()
         self._saving = threading.Lock()
@@ -109,7 +109,7 @@ class Accounts:
         return self._hash is not None
 
     def claim(self, code: str, password: str, *, peer: str, agent: str) -> str:
-        """Make who knows the code the owner; return a session's token. Raises Refused, CommandError."""
+        """Make the caller, who has the claim code, the owner; return a token. Raises AccessRefused, CommandError."""
         with self._one_at_a_time(peer):
             if self._code is None:
                 raise AccessRefused("this doorbell has an owner; sign in", code="claimed", status=409)
@@ -126,29 +126,29 @@ class Accounts:
             self._check_new(password)
             self._replace(self._hasher.hash(password), {})
             self._code = None
-            self._tell_code(None)
+            self._show_code(None)
             return self._begin(agent)
 
     def login(self, password: str, *, peer: str, agent: str) -> str:
-        """Return a new session's token. Raises Refused."""
+        """Return a new session's token. Raises AccessRefused."""
         with self._one_at_a_time(peer):
             self._check(password, peer)
             return self._begin(agent)
 
     def step_up(self, session: LoginSession, password: str, *, peer: str) -> None:
-        """Allow what is grave for some minutes. Raises Refused."""
+        """Record that the password was given just now. Raises AccessRefused."""
         with self._one_at_a_time(peer):
             self._check(password, peer)
             session.stepped_up_us = self._clock.mono_us()
 
     def change_password(self, session: LoginSession, password: str) -> None:
-        """Change the password and end every other session. Raises Refused, CommandError."""
+        """Change the password and end every other session. Raises AccessRefused, CommandError."""
         self._check_new(password)
         with self._hashing:
             self._replace(self._hasher.hash(password), {session.digest: session})
 
     def session(self, token: str) -> LoginSession | None:
-        """Return the session of a cookie, if it still holds. Never waits for hashing or the disk."""
+        """Return the session of a cookie, if it is still valid. Never waits for hashing or the disk."""
         if not token:
             return None
         with self._lock:
@@ -156,7 +156,7 @@ class Accounts:
             if session is None:
                 return None
             now_us = self._clock.wall_us()
-            # A clock that was set back makes nobody older: without a battery it begins in the past.
+            # A clock that jumps back ends no session: without a battery it starts in the past.
             if now_us - session.seen_us > IDLE_US or now_us - session.began_us > MAX_US:
                 self._sessions.pop(session.digest, None)
                 return None
@@ -166,7 +166,7 @@ class Accounts:
             return session
 
     def save_if_needed(self) -> None:
-        """Keep what `session` has seen; called now and then, where waiting for the disk is allowed."""
+        """Write the times that `session` updated; called now and then, where waiting for the disk is allowed."""
         if self._unsaved:
             self._try_save()
 
@@ -176,7 +176,7 @@ class Accounts:
         return began_us is not None and self._clock.mono_us() - began_us < STEP_UP_US
 
     def sessions(self) -> list[LoginSession]:
-        """Return who is signed in, newest first."""
+        """Return the sessions, newest first."""
         with self._lock:
             return sorted(self._sessions.values(), key=lambda session: -session.began_us)
 
@@ -193,12 +193,12 @@ class Accounts:
         self._save(self._hash)
 
     def reset(self) -> None:
-        """Forget the owner: who is at the machine itself may claim it again. Raises CommandError."""
+        """Forget the owner, so that the page can be claimed again. Raises CommandError."""
         self._replace(None, {})
         self._new_code()
 
     def _replace(self, hashed: str | None, sessions: dict[str, LoginSession]) -> None:
-        """Set password and sessions, or nothing if that cannot be kept. Raises CommandError."""
+        """Set password and sessions, or neither if they cannot be written. Raises CommandError."""
         with self._lock:
             before, self._sessions = self._sessions, sessions
         try:
@@ -209,8 +209,8 @@ class Accounts:
             raise
         self._hash = hashed
 
-    def _one_at_a_time(self, peer: str) -> "_Turn":
-        return _Turn(self._waiting, self._hashing, lambda: self._refuse_early(peer))
+    def _one_at_a_time(self, peer: str) -> "_HashingSlot":
+        return _HashingSlot(self._waiting, self._hashing, lambda: self._refuse_early(peer))
 
     def _refuse_early(self, peer: str) -> None:
         wait_us = self._tries.wait_us(peer, self._clock.mono_us())
@@ -240,7 +240,7 @@ class Accounts:
         with self._lock:
             self._sessions[session.digest] = session
             if len(self._sessions) > MAX_SESSIONS:
-                oldest = min(self._sessions.values(), key=lambda each: each.seen_us)
+                oldest = min(self._sessions.values(), key=lambda session: session.seen_us)
                 del self._sessions[oldest.digest]
         self._try_save()
         return token
@@ -248,7 +248,7 @@ class Accounts:
     def _new_code(self) -> None:
         self._code = "".join(secrets.choice(CODE_LETTERS) for _ in range(CODE_LENGTH))
         self._code_tries = 0
-        self._tell_code(self.code_text)
+        self._show_code(self.code_text)
 
     @property
     def code_text(self) -> str | None:
@@ -256,7 +256,7 @@ class Accounts:
         return f"{self._code[:5]}-{self._code[5:]}" if self._code else None
 
     def _try_save(self) -> None:
-        """Keep who is signed in; on a failing disk they sign in again after a restart."""
+        """Write the sessions; if the disk fails, owners sign in again after a restart."""
         try:
             self._save(self._hash)
         except CommandError:
@@ -273,20 +273,20 @@ class Accounts:
             self._save_content(json.dumps(kept).encode())
 
 
-class _Turn:
-    """Waits for the one that checks passwords, but not behind a crowd."""
+class _HashingSlot:
+    """Waits until no other password is being hashed, unless too many already wait."""
 
     def __init__(
         self, waiting: threading.BoundedSemaphore, lock: threading.Lock, check: Callable[[], None]
     ) -> None:
         self._waiting = waiting
-        self._turn = lock
+        self._lock = lock
         self._check = check
 
     def __enter__(self) -> None:
         if not self._waiting.acquire(blocking=False):
             raise AccessRefused("many are signing in; try again", code="busy", status=503)
-        self._turn.acquire()
+        self._lock.acquire()
         try:
             self._check()
         except BaseException:
@@ -294,12 +294,12 @@ class _Turn:
             raise
 
     def __exit__(self, *_: object) -> None:
-        self._turn.release()
+        self._lock.release()
         self._waiting.release()
 
 
 def _plain(code: str) -> str:
-    """Return a code as it was meant: without what people put between, and with Crockford's letters."""
+    """Return a typed code without separators, and with Crockford's letters."""
     letters = "".join(letter for letter in code.upper() if letter.isalnum())
     return letters.translate(str.maketrans("OIL", "011"))
 
@@ -311,8 +311,8 @@ def _read(content: bytes | None) -> tuple[str | None, dict[str, LoginSession]]:
         values = json.loads(content)
         hashed, kept = values["password"], values["sessions"]
         if values["version"] != 1 or not isinstance(hashed, str | None):
-            raise ValueError("another version")  # noqa: TRY301  (told below like all that is wrong with it)
-        sessions = [LoginSession(**each) for each in kept]
+            raise ValueError("another version")  # noqa: TRY301  (handled below like every other mistake)
+        sessions = [LoginSession(**fields) for fields in kept]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"is not what the page wrote ({error})") from error
     return hashed, {session.digest: session for session in sessions}

@@ -1,8 +1,8 @@
-"""The gate in front of everything: which host, which origin, whose session. Nothing passes that is not named.
+"""Checks every request before the application: host, origin, session. What is not allowed is refused.
 
-Defends against: other sites that make the owner's browser speak (Origin, change token, SameSite), DNS
-rebinding (Host), framing and injected scripts (headers), bodies without an end (size and time). Who connects
-from outside the home network was refused before (`connection_limiter`).
+Defends against cross-site requests (Origin, change token, SameSite), DNS rebinding (Host), framing and injected
+scripts (headers), and endless bodies (size and time). Connections from outside the home network were refused
+before (`connection_limiter`).
 """
 
 import asyncio
@@ -27,7 +27,7 @@ BODY_S = 10.0
 TOKEN_HEADER = "x-doorbell-token"  # noqa: S105  (a header's name)
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
-"""A name or an address, perhaps with a port: it is said again in the policy below."""
+"""A name or an address, perhaps with a port; the policy below repeats it."""
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -58,7 +58,7 @@ class AuthMiddleware:
     """ASGI middleware."""
 
     def __init__(self, app: Any, *, accounts: Accounts, hosts: Iterable[str]) -> None:
-        """`hosts`: names that the page may be called by, beside addresses of the home network."""
+        """`hosts`: names of the page that are accepted besides addresses of the home network."""
         self._app = app
         self._accounts = accounts
         self._hosts = {host.lower() for host in hosts}
@@ -70,17 +70,17 @@ class AuthMiddleware:
             return
         headers = _headers(scope)
         host, tls = headers.get("host", ""), scope["scheme"] in ("https", "wss")
-        dressed = _dressed(send, scope["path"], host, tls=tls)
+        with_headers = _with_headers(send, scope["path"], host, tls=tls)
         refused = self._refusal(scope, headers, host, tls=tls)
         if refused:
-            await _refuse(scope, receive, dressed, *refused)
+            await _refuse(scope, receive, with_headers, *refused)
             return
-        await self._app(scope, _bounded(receive) if scope["type"] == "http" else receive, dressed)
+        await self._app(scope, _bounded(receive) if scope["type"] == "http" else receive, with_headers)
 
     def _refusal(
         self, scope: Any, headers: dict[str, str], host: str, *, tls: bool
     ) -> tuple[int, str, str] | None:
-        """Return (status, code, sentence) of what does not pass; else leave the session in the scope."""
+        """Return (status, code, sentence) if the request is refused; otherwise put the session into the scope."""
         if not self._is_ours(host):
             return 421, "host", "the doorbell is not known by this name; add it to page.hosts"
         length = headers.get("content-length", "0")
@@ -114,7 +114,7 @@ class AuthMiddleware:
 
 
 def _headers(scope: Any) -> dict[str, str]:
-    """Return the headers; of one that comes twice nothing, for who knows which of them counts."""
+    """Return the headers. One that comes twice is empty, because either could be the forged one."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         key = name.decode("latin-1").lower()
@@ -130,10 +130,10 @@ def _cookie(header: str, name: str) -> str:
     return morsel.value if morsel else ""
 
 
-def _dressed(send: Any, path: str, host: str, *, tls: bool) -> Any:
+def _with_headers(send: Any, path: str, host: str, *, tls: bool) -> Any:
     cache = b"no-store" if path.startswith("/api/") else b"no-cache"
 
-    async def dressed(message: Any) -> None:
+    async def send_with_headers(message: Any) -> None:
         if message["type"] == "http.response.start":
             had = {name.lower() for name, _ in message["headers"]}
             more = [(b"content-security-policy", _policy(host, tls=tls)), *_HEADERS]
@@ -142,17 +142,17 @@ def _dressed(send: Any, path: str, host: str, *, tls: bool) -> Any:
             message = {**message, "headers": [*message["headers"], *more]}
         await send(message)
 
-    return dressed
+    return send_with_headers
 
 
 def _bounded(receive: Any) -> Any:
-    """Return `receive` with an end: of bytes, and of time until the body is whole."""
+    """Return `receive` with a limit of bytes, and of time until the body is complete."""
     size, whole = 0, False
 
     async def bounded() -> Any:
         nonlocal size, whole
         if whole:
-            return await receive()  # only a disconnect comes now
+            return await receive()  # only a disconnect can follow
         try:
             message = await asyncio.wait_for(receive(), BODY_S)
         except TimeoutError:

@@ -1,34 +1,17 @@
-"""Claim, sign in, sign out: the routes of the page alone; at the command socket the file system decides."""
+"""Claim, sign in, sign out: routes of the page alone; socket permissions control access to the command socket."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
-from pydantic import Field
 
 from device.system.clock import rfc3339
 from device.web.auth_accounts import IDLE_US, Accounts, LoginSession, change_token
 from device.web.auth_middleware import cookie_name
-from device.web.routes_device import Body
-
-Password = Annotated[str, Field(max_length=1024)]
+from device.web.models import Claim, EmptyResponse, Login, SessionResponse, SignedInBrowser, TokenResponse
 
 
-class Claim(Body):
-    """Who knows the code becomes the owner."""
-
-    code: str = Field(max_length=64)
-    password: Password
-
-
-class Login(Body):
-    """The owner's password."""
-
-    password: Password
-
-
-def require_recent_auth(accounts: Accounts) -> Any:
-    """Return the dependency that lets pass who gave the password in the last minutes."""
+def require_recent_auth(accounts: Accounts) -> Callable[[Request], None]:
+    """Return a dependency that raises unless the password was given in the last minutes."""
 
     def check(request: Request) -> None:
         session: LoginSession | None = request.state.session
@@ -39,14 +22,12 @@ def require_recent_auth(accounts: Accounts) -> Any:
 
 
 def peer(request: Request) -> str:
-    """Return the address of who asks."""
+    """Return the client's address."""
     return request.client.host if request.client else ""
 
 
 def require_password(accounts: Accounts) -> Callable[[Request, str | None], None]:
-    """Return what raises unless this very request brings the password: a yes is not left over from something
-    else.
-    """
+    """Return a check that raises unless this very request has the password: an approval needs its own."""
 
     def check(request: Request, password: str | None) -> None:
         session: LoginSession | None = request.state.session
@@ -61,7 +42,7 @@ def router(accounts: Accounts, device_name: str) -> APIRouter:
     """Return the routes."""
     api = APIRouter(prefix="/api", tags=["owner"])
 
-    def signed_in(request: Request, response: Response, token: str) -> dict[str, Any]:
+    def signed_in(request: Request, response: Response, token: str) -> TokenResponse:
         tls = request.url.scheme == "https"
         response.set_cookie(
             cookie_name(tls=tls),
@@ -71,72 +52,72 @@ def router(accounts: Accounts, device_name: str) -> APIRouter:
             httponly=True,
             samesite="strict",
         )
-        return {"token": change_token(token)}
+        return TokenResponse(token=change_token(token))
 
     def agent(request: Request) -> str:
         return request.headers.get("user-agent", "")
 
     @api.get("/session")
-    def session(request: Request) -> dict[str, Any]:
-        """Who is asking: is there an owner, and is it you?"""
+    def session(request: Request) -> SessionResponse:
+        """Whether the doorbell has an owner, and whether the caller is signed in."""
         token = request.state.token
-        return {
-            "name": device_name,
-            "claimed": accounts.claimed,
-            "signed_in": bool(token),
-            "token": change_token(token) if token else None,
-        }
+        return SessionResponse(
+            name=device_name,
+            claimed=accounts.claimed,
+            signed_in=bool(token),
+            token=change_token(token) if token else None,
+        )
 
     @api.post("/claim")
-    def claim(body: Claim, request: Request, response: Response) -> dict[str, Any]:
+    def claim(body: Claim, request: Request, response: Response) -> TokenResponse:
         """Become the owner, with the code that the doorbell printed."""
         token = accounts.claim(body.code, body.password, peer=peer(request), agent=agent(request))
         return signed_in(request, response, token)
 
     @api.post("/login")
-    def login(body: Login, request: Request, response: Response) -> dict[str, Any]:
+    def login(body: Login, request: Request, response: Response) -> TokenResponse:
         """Sign in."""
         token = accounts.login(body.password, peer=peer(request), agent=agent(request))
         return signed_in(request, response, token)
 
     @api.post("/step-up")
-    def step_up(body: Login, request: Request) -> dict[str, Any]:
-        """Give the password again; for five minutes what is grave is allowed."""
+    def step_up(body: Login, request: Request) -> EmptyResponse:
+        """Give the password again: for five minutes, changes that need a recent password are allowed."""
         accounts.step_up(request.state.session, body.password, peer=peer(request))
-        return {}
+        return EmptyResponse()
 
     @api.post("/password", dependencies=[Depends(require_recent_auth(accounts))])
-    def password(body: Login, request: Request) -> dict[str, Any]:
+    def password(body: Login, request: Request) -> EmptyResponse:
         """Change the password; every other browser is signed out."""
         accounts.change_password(request.state.session, body.password)
-        return {}
+        return EmptyResponse()
 
     @api.post("/logout")
-    def logout(request: Request, response: Response) -> dict[str, Any]:
+    def logout(request: Request, response: Response) -> EmptyResponse:
         """Sign out here."""
         accounts.logout(request.state.session)
         tls = request.url.scheme == "https"
         response.delete_cookie(cookie_name(tls=tls), secure=tls, httponly=True, samesite="strict")
-        return {}
+        return EmptyResponse()
 
     @api.post("/logout-everywhere")
-    def logout_everywhere() -> dict[str, Any]:
+    def logout_everywhere() -> EmptyResponse:
         """Sign out every browser, this one too."""
         accounts.logout_everywhere()
-        return {}
+        return EmptyResponse()
 
     @api.get("/sessions")
-    def sessions(request: Request) -> list[dict[str, Any]]:
-        """Who is signed in."""
+    def sessions(request: Request) -> list[SignedInBrowser]:
+        """Browsers that are signed in."""
         own: LoginSession = request.state.session
         return [
-            {
-                "agent": each.agent,
-                "began_at": rfc3339(each.began_us),
-                "seen_at": rfc3339(each.seen_us),
-                "this": each is own,
-            }
-            for each in accounts.sessions()
+            SignedInBrowser(
+                agent=login.agent,
+                began_at=rfc3339(login.began_us),
+                seen_at=rfc3339(login.seen_us),
+                this=login is own,
+            )
+            for login in accounts.sessions()
         ]
 
     return api

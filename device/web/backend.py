@@ -1,37 +1,54 @@
-"""What the page may ask of the house. The composition implements it (device/daemon/api_backend.py).
+"""What the web API asks of the rest of the daemon. The composition implements it (device/daemon/api_backend.py).
 
 Every method may block for some seconds, is called on a thread that may, and raises CommandError.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+
+from pydantic import JsonValue
 
 from device.consent.offer import Choice, Corners
 from device.events import Packet, SoundPacket
+from device.web.models import (
+    BrokerTestResponse,
+    ClipResponse,
+    ClipSummary,
+    IsolationResponse,
+    LogEntry,
+    RecordResponse,
+    RingResponse,
+    SettingResponse,
+    StatusResponse,
+    UndoResponse,
+)
+
+JsonObject = Mapping[str, object]
+"""As the consent service returns it; the routes make it a model of models_consent.py."""
 
 
 class Read(Protocol):
-    """What a ring answers: packets in order, where to go on, how many were gone already."""
+    """What a ring buffer returns: packets in order, where to continue, how many were gone already."""
 
     @property
     def packets(self) -> tuple[Packet | SoundPacket, ...]:
-        """The packets from the asked one on."""
+        """The packets from the requested one on."""
 
     @property
     def next_seq(self) -> int:
-        """Where to go on."""
+        """The sequence number to continue at."""
 
     @property
     def lost(self) -> int:
-        """How many of the asked ones are gone."""
+        """How many of the requested packets are gone."""
 
 
 class PacketFeed(Protocol):
     """Encoded pictures that may be shown: the camera's own, or masked ones."""
 
     def since(self, seq: int) -> Read:
-        """Return what came at or after `seq`."""
+        """Return the packets from `seq` on."""
 
     def seq_at(self, mono_us: int) -> int:
         """Return where to read from for the last keyframe shown at or before `mono_us`."""
@@ -40,96 +57,96 @@ class PacketFeed(Protocol):
 class Consent(Protocol):
     """The consent service, as far as the page goes (device/consent_service/service.py)."""
 
-    def requests(self) -> list[dict[str, Any]]:
+    def requests(self) -> Sequence[JsonObject]:
         """Return every request, newest first."""
 
-    def request(self, request_id: str, choice: Choice) -> dict[str, Any]:
+    def request(self, request_id: str, choice: Choice) -> JsonObject:
         """Return one request with exactly what would leave."""
 
-    def approve(self, request_id: str, shown_hash: str, choice: Choice) -> dict[str, Any]:
+    def approve(self, request_id: str, shown_hash: str, choice: Choice) -> JsonObject:
         """Approve what the owner was shown."""
 
-    def decline(self, request_id: str) -> dict[str, Any]:
-        """Decline."""
+    def decline(self, request_id: str) -> JsonObject:
+        """Decline a request."""
 
-    def withdraw(self, request_id: str) -> dict[str, Any]:
-        """Take an approval back."""
+    def withdraw(self, request_id: str) -> JsonObject:
+        """Withdraw an approval."""
 
-    def destinations(self) -> list[dict[str, Any]]:
-        """Return the owner's own places for backups."""
+    def destinations(self) -> Sequence[JsonObject]:
+        """Return the owner's own backup destinations, without their secrets."""
 
-    def add_destination(self, said: Mapping[str, Any], secret: str) -> dict[str, Any]:
-        """Consent to one."""
+    def add_destination(self, destination: JsonObject, secret: str, /) -> JsonObject:
+        """Consent to backups to a destination."""
 
     def remove_destination(self, name: str) -> None:
-        """End one."""
+        """Stop backups to a destination."""
 
-    def notices(self) -> list[dict[str, Any]]:
+    def notices(self) -> Sequence[JsonObject]:
         """Return the notices, newest first."""
 
-    def senders(self) -> list[dict[str, Any]]:
+    def senders(self) -> Sequence[JsonObject]:
         """Return the pinned senders."""
 
-    def look_at(self, record: bytes) -> dict[str, Any]:
-        """Return what a sender's file says, before it is pinned."""
+    def look_at(self, record: bytes) -> JsonObject:
+        """Return the contents of a sender's file, before it is pinned."""
 
-    def pin(self, record: bytes, typed: str) -> None:
+    def pin(self, record: bytes, fingerprint: str, /) -> None:
         """Pin a sender whose fingerprint was typed."""
 
     def rotate(self, record: bytes) -> None:
-        """Take a newer record of a pinned sender."""
+        """Replace a pinned sender's record by a newer one."""
 
     def unpin(self, sender: str) -> None:
-        """End a pin."""
+        """Unpin a sender."""
 
     def feeds(self) -> dict[str, str]:
         """Return the feeds: name → address."""
 
     def add_feed(self, name: str, url: str) -> None:
-        """Listen to a feed."""
+        """Subscribe to a feed."""
 
     def remove_feed(self, name: str) -> None:
-        """Listen to a feed no longer."""
+        """Unsubscribe from a feed."""
 
-    def ledger(self, newest: int) -> dict[str, Any]:
-        """Return the newest entries, the head, and what was refused."""
+    def ledger(self, newest: int) -> JsonObject:
+        """Return the newest entries, the head, and counts of refused messages."""
 
     def export(self) -> Iterator[str]:
         """Yield the whole ledger as JSON lines."""
 
 
 class Backend(Protocol):
-    """The house, as far as its page goes."""
+    """The daemon, as far as the web API needs it."""
 
-    def ring(self) -> dict[str, Any]:
-        """Ring as if the button was pressed."""
+    def ring(self) -> RingResponse:
+        """Ring as if the button had been pressed."""
 
-    def status(self) -> dict[str, Any]:
-        """Return how the doorbell is."""
+    def status(self) -> StatusResponse:
+        """Return the state of the doorbell."""
 
-    def record(self) -> dict[str, Any]:
-        """Make a clip of this moment."""
+    def record(self) -> RecordResponse:
+        """Record a clip now."""
 
-    def switch(self, name: str, payload: str) -> dict[str, Any]:
+    def switch(self, name: str, payload: str) -> None:
         """Change one of the owner's switches; `payload` as on its MQTT topic."""
 
-    def clips(self, from_wall_us: int | None, until_wall_us: int | None) -> list[dict[str, Any]]:
+    def clips(self, from_wall_us: int | None, until_wall_us: int | None) -> list[ClipSummary]:
         """Return the clips that began in a span of Unix microseconds, or the newest thousand."""
 
-    def clip(self, clip_id: str) -> dict[str, Any]:
+    def clip(self, clip_id: str) -> ClipResponse:
         """Return one clip."""
 
-    def star(self, clip_id: str, *, on: bool) -> dict[str, Any]:
-        """Set or take the owner's star."""
+    def star(self, clip_id: str, *, on: bool) -> None:
+        """Set or remove the owner's star."""
 
-    def delete(self, clip_id: str) -> dict[str, Any]:
+    def delete(self, clip_id: str) -> None:
         """Delete a clip."""
 
-    def log(self) -> list[dict[str, Any]]:
+    def log(self) -> list[LogEntry]:
         """Return the newest rows of the log."""
 
-    def event(self, part: str) -> list[dict[str, Any]]:
-        """Return the log of one visit."""
+    def event(self, part: str) -> list[LogEntry]:
+        """Return the log of one visit, by the beginning or the end of its event id."""
 
     def snapshot(self) -> bytes:
         """Return what the camera sees now as JPEG, masked."""
@@ -151,22 +168,22 @@ class Backend(Protocol):
 
     @property
     def consent(self) -> Consent:
-        """Requests, notices, pins and the ledger."""
+        """Requests, notices, senders, backups and the ledger."""
 
-    def check_isolation(self) -> dict[str, Any]:
-        """Try to break through the walls from both sides; return what happened."""
+    def check_isolation(self) -> IsolationResponse:
+        """Try to cross the isolation between the two processes, from both sides."""
 
-    def place(self) -> tuple[float, float] | None:
-        """Return where the house stands, longitude and latitude, if the owner said so."""
+    def home_position(self) -> tuple[float, float] | None:
+        """Return the home's longitude and latitude, if they are configured."""
 
-    def config(self) -> list[dict[str, Any]]:
+    def config(self) -> list[SettingResponse]:
         """Return every setting with its value, and where that comes from."""
 
-    def change_config(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def change_config(self, changes: Mapping[str, JsonValue]) -> UndoResponse:
         """Change settings (dotted key → value; None: as in the file), all or none."""
 
-    def undo_config(self) -> dict[str, Any]:
+    def undo_config(self) -> UndoResponse:
         """Undo the last change."""
 
-    def try_mqtt(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def try_mqtt(self, changes: Mapping[str, JsonValue]) -> BrokerTestResponse:
         """Connect once to the broker that these settings name."""

@@ -1,4 +1,4 @@
-"""The page's certificate: the owner's, or one of the doorbell's own that fits today's names and addresses."""
+"""The page's certificate: the owner's, or the doorbell's own for its present names and addresses."""
 
 import asyncio
 import logging
@@ -19,14 +19,14 @@ RENEW_EVERY_S = 600
 
 
 def host_names(config: PageConfig) -> list[str]:
-    """Return the names that the page may be called by, beside addresses of the home network."""
+    """Return the names of the page that are accepted besides addresses of the home network."""
     own = socket.gethostname().lower()
     names = ["localhost", own, f"{own.partition('.')[0]}.local", *config.hosts]
     return sorted({name.lower() for name in names if name})
 
 
 class Certificate:
-    """Made and renewed in the state directory; what blocks runs where it may."""
+    """Made and renewed in the state directory."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Certificate:
         clock: Clock,
         keep: Callable[[str, bytes], None],
     ) -> None:
-        """`keep` makes a file of the state directory durable, or raises CommandError."""
+        """`keep` writes a file of the state directory durably, or raises CommandError."""
         self._config = config
         self._name = name
         self._state_dir = state_dir
@@ -53,17 +53,17 @@ class Certificate:
         return certificate_authority.context(self._made(), None)
 
     async def renew(self, context: ssl.SSLContext) -> None:
-        """Keep `context` fitting for ever: a router may give other addresses, and a year goes by."""
+        """Renew the certificate in `context` until cancelled: addresses change, and a certificate expires."""
         while not self._config.cert_file:
             await asyncio.sleep(RENEW_EVERY_S)
             try:
                 context.load_cert_chain(await asyncio.to_thread(self._made))
             except (OSError, ValueError, CommandError) as error:
                 log.warning("page_certificate_not_renewed error=%s", error)
-        await asyncio.Event().wait()  # the owner's own files are read at a start
+        await asyncio.Event().wait()  # the owner's own files are read only at the start
 
     def _made(self) -> Path:
-        """Return the file of a certificate that fits, made anew if need be."""
+        """Return the file of a valid certificate; make a new one if necessary."""
         now_us = self._clock.wall_us()
         hosts = [*host_names(self._config), "127.0.0.1", "::1", *home_addresses()]
         cert, ca, ca_key = (self._state_dir / name for name in ("page.pem", "page-ca.pem", "page-ca-key.pem"))

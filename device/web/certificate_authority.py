@@ -1,7 +1,7 @@
-"""A certificate authority of the doorbell's own, for its page only.
+"""The doorbell's own certificate authority, for its page only.
 
-Its certificate is bound to names and addresses of a home (RFC 5280, 4.2.1.10): who trusts it trusts it for
-nothing on the internet, even if its key is stolen. The page's certificate is made anew when it runs out or
+Its certificate is restricted to names and addresses of a home network (RFC 5280, 4.2.1.10): whoever trusts it trusts
+it for nothing on the internet, even if its key is stolen. The page's certificate is replaced before it expires, and
 when the doorbell's names or addresses change.
 """
 
@@ -21,10 +21,10 @@ from device.system.local_network import HOME_NETWORKS, is_address
 
 CA_LIFE = timedelta(days=3650)
 LIFE = timedelta(days=397)
-"""Browsers take no more of a public certificate, and 825 days of one like this."""
+"""The maximum for public certificates in browsers; for a private authority it is 825 days."""
 RENEW = timedelta(days=30)
 EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
-"""A Pi boots in the past; a certificate that begins today by such a clock would have run out."""
+"""A Pi starts with a clock in the past; a certificate issued by that clock would have expired already."""
 
 
 def _now(wall_us: int) -> datetime:
@@ -85,7 +85,7 @@ def make_certificate(ca: bytes, ca_key: bytes, hosts: Sequence[str], wall_us: in
 
 
 def still_good(pem: bytes, hosts: Sequence[str], wall_us: int) -> bool:
-    """Return whether a certificate names these hosts and lasts for another while. Raises ValueError."""
+    """Return whether a certificate names these hosts and does not expire soon. Raises ValueError."""
     certificate = x509.load_pem_x509_certificate(pem)
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     named = {str(name.value) for name in names}
@@ -93,7 +93,7 @@ def still_good(pem: bytes, hosts: Sequence[str], wall_us: int) -> bool:
 
 
 def authority_good(pem: bytes, wall_us: int) -> bool:
-    """Return whether an authority may still sign a certificate that lasts. Raises ValueError."""
+    """Return whether the authority outlives a certificate that it signs now. Raises ValueError."""
     return x509.load_pem_x509_certificate(pem).not_valid_after_utc - _now(wall_us) > LIFE + RENEW
 
 

@@ -1,7 +1,7 @@
-"""The connection limiter: takes connections, as many as there is room for, from the home network alone.
+"""Accepts connections from the home network only, up to a limit in total and for each peer.
 
-He stands in front of TLS and of the web server: who comes from outside, or takes all the places, costs one
-accept and one close. Idle connections are closed.
+It runs before TLS and the web server, so a connection from outside, or one too many, costs one accept and one
+close. Idle connections are closed.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 160
 MAX_OF_ONE_PEER = 24
-"""A browser opens six, and a live view, events and a second page come on top."""
+"""A browser opens six; live view, events and a second page need more."""
 HANDSHAKE_S = 5.0
-SILENCE_S = 10.0
-GOODBYE_S = 0.4
+IDLE_S = 10.0
+SHUT_DOWN_S = 0.4
 
 
 class ConnectionLimiter:
@@ -45,19 +45,19 @@ class ConnectionLimiter:
             timeout_keep_alive=20,
         )
         self._config.load()
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # a line for each socket is of use to nobody
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it logs a line for each socket
         self._state = ServerState()
         self._greeting: Counter[str] = Counter()
         self._greetings: set[asyncio.Task[None]] = set()
 
     async def serve(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Take connections for ever; a Unix socket's come from whom the file system lets in."""
+        """Accept connections until cancelled; socket permissions control access to a Unix socket."""
         loop = asyncio.get_running_loop()
         listener.setblocking(False)  # noqa: FBT003  (the socket API has no keyword)
         while True:
             try:
                 client, address = await loop.sock_accept(listener)
-            except OSError as error:  # no descriptor left: let some go
+            except OSError as error:  # out of descriptors: wait until some are closed
                 log.warning("page_accept_failed error=%r", error)
                 await asyncio.sleep(0.5)
                 continue
@@ -75,7 +75,7 @@ class ConnectionLimiter:
         if not is_home(peer):
             log.warning("page_refused peer=%s: not of the home network", peer)
             return False
-        clients: list[Any] = [getattr(each, "client", None) for each in self._state.connections]
+        clients: list[Any] = [getattr(connection, "client", None) for connection in self._state.connections]
         open_now = Counter(str(client[0]) for client in clients if client)
         open_now.update(self._greeting)
         return open_now.total() < MAX_CONNECTIONS and open_now[peer] < MAX_OF_ONE_PEER
@@ -94,20 +94,20 @@ class ConnectionLimiter:
             self._greeting[peer] -= 1
             if not self._greeting[peer]:
                 del self._greeting[peer]
-        loop.call_later(SILENCE_S, _show_out_silent, transport, protocol)
+        loop.call_later(IDLE_S, _close_idle, transport, protocol)
 
     def _protocol(self) -> asyncio.Protocol:
         make: Any = self._config.http_protocol_class
         protocol: asyncio.Protocol = make(config=self._config, server_state=self._state, app_state={})
         return protocol
 
-    async def goodbye(self) -> None:
-        """Let answers that are under way be finished, for a moment, and end the rest."""
+    async def shut_down(self) -> None:
+        """Give responses in progress a moment to finish, then end the rest."""
         for connection in list(self._state.connections):
             connection.shutdown()
         tasks = [*self._state.tasks, *self._greetings]
         if tasks:
-            await asyncio.wait(tasks, timeout=GOODBYE_S)
+            await asyncio.wait(tasks, timeout=SHUT_DOWN_S)
         for task in [*self._state.tasks, *self._greetings]:
             task.cancel()
         for connection in list(self._state.connections):
@@ -115,7 +115,7 @@ class ConnectionLimiter:
                 connection.transport.abort()
 
 
-def _show_out_silent(transport: Any, protocol: Any) -> None:
-    """End a connection that has asked nothing; a WebSocket has another protocol by then."""
+def _close_idle(transport: Any, protocol: Any) -> None:
+    """Close a connection without a request; a WebSocket has another protocol by then."""
     if transport.get_protocol() is protocol and protocol.cycle is None:
         transport.abort()

@@ -1,9 +1,9 @@
-"""What happens, told at once to every page that is open: the facts of the log, as they are written."""
+"""Sends the rows of the log to every open page, as they are written."""
 
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 MAX_UNSENT = 200
@@ -12,31 +12,31 @@ MAX_LISTENERS = 32
 
 
 class Events:
-    """Spreads facts from the controller's thread to the loop's listeners. `tell` only enqueues."""
+    """Passes log rows from the controller's thread to the loop's listeners. `tell` only enqueues."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: set[asyncio.Queue[str]] = set()
 
     def begin(self) -> None:
-        """Take the running loop as the one that listeners live in."""
+        """Use the running loop for the listeners."""
         self._loop = asyncio.get_running_loop()
 
-    def tell(self, fact: dict[str, Any]) -> None:
-        """Tell every page that is open."""
+    def tell(self, fact: Mapping[str, object]) -> None:
+        """Send a row to every open page."""
         if self._loop is not None and self._listeners:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._spread, fact)
 
-    def _spread(self, fact: dict[str, Any]) -> None:
-        text = json.dumps(fact)
+    def _spread(self, fact: Mapping[str, object]) -> None:
+        text = json.dumps(dict(fact))
         for queue in self._listeners:
             if queue.full():
-                queue.get_nowait()  # who does not listen misses the oldest; the timeline has it
+                queue.get_nowait()  # a slow listener loses the oldest; the timeline has it
             queue.put_nowait(text)
 
     async def serve(self, socket: Any, session_valid: Callable[[], bool]) -> None:
-        """Tell one page over its WebSocket until it leaves or `welcome` ends; "{}" is a sign of life."""
+        """Send rows to one page's WebSocket until it closes or the session ends; "{}" is a heartbeat."""
         if len(self._listeners) >= MAX_LISTENERS:
             return
         queue: asyncio.Queue[str] = asyncio.Queue(MAX_UNSENT)

@@ -13,8 +13,8 @@ _HVCC_HEAD = 13
 """Bytes of hvcC up to the level (ISO/IEC 14496-15, 8.3.3.1)."""
 
 
-class _Out:
-    """What PyAV writes into; it cannot seek, so nothing is patched afterwards."""
+class _ByteSink:
+    """A sink for PyAV without `seek`, so that FFmpeg patches nothing afterwards."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -25,11 +25,11 @@ class _Out:
 
 
 class LiveMp4:
-    """One viewer's file without an end. FFmpeg lets a fragment go when it sees the next picture."""
+    """One viewer's endless file. FFmpeg writes a fragment when it gets the next picture."""
 
     def __init__(self, video: VideoFormat) -> None:
         self.video = video
-        self._out = _Out()
+        self._out = _ByteSink()
         self._muxer = av.open(
             self._out,
             "w",
@@ -47,9 +47,9 @@ class LiveMp4:
         self._zero_us: int | None = None
 
     def add(self, packet: Packet) -> bytes:
-        """Take a picture, the first one a keyframe; return what may be sent.
+        """Add a picture, the first one a keyframe; return the bytes to send.
 
-        Raises CameraError if it cannot stand behind the others: times that jump back, say.
+        Raises CameraError if it cannot follow the previous ones, for example because its time is earlier.
         """
         if self._zero_us is None:
             self._zero_us = packet.dts_us
@@ -70,16 +70,16 @@ class LiveMp4:
 
 
 def codec_of(head: bytes) -> str | None:
-    """Return the codecs parameter (RFC 6381) of a file that begins with `head`, None if it is not in there.
+    """Return the codecs parameter (RFC 6381) of a file that begins with `head`, None if it has none.
 
     Sources: ISO/IEC 14496-15, 5.3.3.1 (avcC) and Annex E (the parameter of HEVC).
     """
-    place = head.find(b"avcC")
-    if place >= 0:
-        return f"avc1.{head[place + 5 : place + 8].hex()}"
-    place = head.find(b"hvcC")
-    record = head[place + 4 : place + 4 + _HVCC_HEAD]
-    if place < 0 or len(record) < _HVCC_HEAD:
+    offset = head.find(b"avcC")
+    if offset >= 0:
+        return f"avc1.{head[offset + 5 : offset + 8].hex()}"
+    offset = head.find(b"hvcC")
+    record = head[offset + 4 : offset + 4 + _HVCC_HEAD]
+    if offset < 0 or len(record) < _HVCC_HEAD:
         return None
     profile, flags = record[1], int.from_bytes(record[2:6])
     compatible = int(f"{flags:032b}"[::-1], 2)

@@ -1,17 +1,19 @@
-"""How the doorbell was in the last day: a sample a minute, for the plot. Kept over a restart, mostly."""
+"""The samples of the last day, one a minute, for the plot. Most of them survive a restart."""
 
 import json
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from device.errors import CommandError
+from device.web.models import HealthSample, StatusResponse
 
 FILE = "health.json"
 SAMPLES = 1440
 KEEP_EVERY = 30
-"""Samples between two writes: a power cut costs half an hour of a plot, and a card lives longer."""
+"""Samples between two writes: a power cut loses half an hour of the plot, and the card lasts longer."""
 
 
 class History:
@@ -20,40 +22,38 @@ class History:
     def __init__(self, state_dir: Path, keep: Callable[[str, bytes], None]) -> None:
         self._keep = keep
         self._unkept = 0
-        self._samples: deque[dict[str, Any]] = deque(_kept(state_dir / FILE), maxlen=SAMPLES)
+        self._samples: deque[HealthSample] = deque(_read(state_dir / FILE), maxlen=SAMPLES)
 
-    def samples(self) -> list[dict[str, Any]]:
+    def samples(self) -> list[HealthSample]:
         """Return the samples, oldest first."""
         return list(self._samples)
 
-    def feed(self, wall_us: int, status: dict[str, Any]) -> None:
-        """Take a sample of what `status` says; may block for some seconds."""
+    def feed(self, wall_us: int, status: StatusResponse) -> None:
+        """Add a sample; may block for some seconds."""
         self._samples.append(
-            {
-                "at_ms": wall_us // 1000,
-                "temperature_c": status["temperature_c"],
-                "fps": status["camera"]["fps"],
-                "used_bytes": status["storage"]["used_bytes"],
-                "faults": len(status["faults"]),
-            }
+            HealthSample(
+                at_ms=wall_us // 1000,
+                temperature_c=status.temperature_c,
+                fps=status.camera.fps,
+                used_bytes=status.storage.used_bytes,
+                faults=len(status.faults),
+            )
         )
         self._unkept += 1
         if self._unkept >= KEEP_EVERY:
             self.save()
 
     def save(self) -> None:
-        """Keep what there is; without a disk it is only for this run."""
+        """Write the samples to the disk; if that fails they last for this run only."""
         self._unkept = 0
         try:
-            self._keep(FILE, json.dumps(list(self._samples)).encode())
+            self._keep(FILE, json.dumps([sample.model_dump() for sample in self._samples]).encode())
         except CommandError:
-            return  # the fault of the disk says so
+            return  # the disk's own fault says so
 
 
-def _kept(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path) -> list[HealthSample]:
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return TypeAdapter(list[HealthSample]).validate_json(path.read_bytes())
+    except (OSError, ValidationError):
         return []
-    whole = isinstance(found, list) and all(isinstance(each, dict) and "at_ms" in each for each in found)
-    return found if whole else []

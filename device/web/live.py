@@ -1,6 +1,6 @@
-"""The live view: who watches gets the packets of the feed from the newest keyframe on, not encoded here.
+"""The live view: viewers get the packets of the feed from the newest keyframe on, without re-encoding.
 
-A viewer that cannot follow is not waited for: it goes on at a later keyframe, and nobody else notices.
+A viewer that is too slow continues at a later keyframe; the others are not affected.
 """
 
 import asyncio
@@ -15,28 +15,28 @@ from device.system.clock import Clock
 from device.web.backend import PacketFeed
 
 QUIET_S = 1.0
-"""How often who waits for pictures looks whether it is still welcome."""
+"""Interval between two checks of a viewer's session."""
 LATE_US = 3_000_000
-"""A viewer that is further behind than this goes on at the newest keyframe."""
+"""A viewer that is further behind continues at the newest keyframe."""
 MAX_VIEWERS = 8
 
 
 class FrameNotifier:
-    """Wakes who waits for pictures, from the camera's thread and without a lock."""
+    """Wakes viewers that wait for pictures, from the camera's thread and without a lock."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: set[asyncio.Event] = set()
 
     def __call__(self) -> None:
-        """Say that there is a picture; costs nothing while nobody watches."""
+        """Announce a new picture; costs nothing while there is no viewer."""
         loop = self._loop
         if loop is not None and self._waiting:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(self._wake)
 
     def begin(self) -> None:
-        """Take the running loop as the one that viewers live in."""
+        """Use the running loop for the viewers."""
         self._loop = asyncio.get_running_loop()
 
     def _wake(self) -> None:
@@ -55,10 +55,10 @@ class FrameNotifier:
 
 
 class Live:
-    """Hands out the feed; counts who watches."""
+    """Gives the feed to viewers, and counts them."""
 
     def __init__(self, feed: Callable[[], PacketFeed], clock: Clock) -> None:
-        """`feed` is asked again and again: what may be shown."""
+        """`feed` is called before each read, because the feed that may be shown can change."""
         self.notify_frame = FrameNotifier()
         self._feed = feed
         self._clock = clock
@@ -66,7 +66,7 @@ class Live:
 
     @contextlib.contextmanager
     def admit(self) -> Any:
-        """Count a viewer while it watches; yield whether there is room."""
+        """Count a viewer; yield whether one more is allowed."""
         if self.viewers >= MAX_VIEWERS:
             yield False
             return
@@ -77,15 +77,15 @@ class Live:
             self.viewers -= 1
 
     async def packets(self) -> AsyncIterator[Packet | None]:
-        """Yield pictures from the newest keyframe on; None when none came for a second.
+        """Yield packets from the newest keyframe on; None if there was none for a second.
 
-        After a hole the next one is a keyframe again.
+        After a gap the next one is a keyframe again.
         """
         feed: PacketFeed | None = None
         seq, whole = 0, False
-        with self.notify_frame.watching() as stirred:
+        with self.notify_frame.watching() as new_picture:
             while True:
-                stirred.clear()
+                new_picture.clear()
                 allowed = self._feed()
                 if allowed is not feed:  # also when a mask is drawn while somebody watches
                     feed = allowed
@@ -103,25 +103,25 @@ class Live:
                         yield packet
                 if not pictures:
                     try:
-                        await asyncio.wait_for(stirred.wait(), QUIET_S)
+                        await asyncio.wait_for(new_picture.wait(), QUIET_S)
                     except TimeoutError:
                         yield None
 
 
 async def stream_mp4(live: Live, socket: Any, session_valid: Callable[[], bool]) -> None:
-    """Send one viewer its pictures over a WebSocket (of Starlette's) until it leaves or `welcome` ends.
+    """Send one viewer its pictures over a WebSocket (Starlette's) until it closes or the session ends.
 
     First, and at each change of format, a text: {"codec": "avc1…", "width": …, "height": …}; then the
-    file's head and its fragments.
+    header of the file and its fragments.
     """
-    from device.web.fmp4 import LiveMp4, codec_of  # PyAV; it is loaded by now
+    from device.web.fmp4 import LiveMp4, codec_of  # PyAV, which is loaded by now
 
     with live.admit() as room:
         if not room:
-            await socket.send_text(json.dumps({"error": "too many are watching; close another page"}))
+            await socket.send_text(json.dumps({"error": "too many viewers; close another page"}))
             return
         mp4: LiveMp4 | None = None
-        told, checked_us = False, 0
+        head_sent, checked_us = False, 0
         async for packet in live.packets():
             now_us = packet.dts_us if packet else 0
             if packet is None or now_us - checked_us > QUIET_S * 1e6:
@@ -129,12 +129,12 @@ async def stream_mp4(live: Live, socket: Any, session_valid: Callable[[], bool])
                 if not session_valid():
                     return
             if packet is None:
-                await socket.send_text("{}")  # a sign of life, and a way to notice that the viewer is gone
+                await socket.send_text("{}")  # a heartbeat, which also detects that the viewer is gone
                 continue
             if mp4 is None or mp4.video != packet.format:
                 if not packet.is_keyframe:
                     continue
-                mp4, told = LiveMp4(packet.format), False
+                mp4, head_sent = LiveMp4(packet.format), False
             try:
                 data = mp4.add(packet)
             except CameraError:
@@ -142,9 +142,9 @@ async def stream_mp4(live: Live, socket: Any, session_valid: Callable[[], bool])
                 continue
             if not data:
                 continue
-            if not told:
+            if not head_sent:
                 video = packet.format
                 head = {"codec": codec_of(data[:4096]), "width": video.width_px, "height": video.height_px}
                 await socket.send_text(json.dumps(head))
-                told = True
+                head_sent = True
             await socket.send_bytes(data)

@@ -1,16 +1,14 @@
-"""The API of consent: requests, notices, pins, ledger. On the page an approval needs the password in the same
-breath.
+"""The API of consent: requests, notices, senders, backups, ledger. On the page an approval needs the password in the
+same request.
 
-What is asked here is answered by the consent service; nothing here decides, and there is no route by which anybody
-but the owner could.
+The consent service answers; nothing here decides, and there is no route by which anybody but the owner could.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
-from fastapi.responses import StreamingResponse
-from pydantic import Field
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from fastapi.responses import Response, StreamingResponse
 
 from device.consent.map import Ring, map_svg
 from device.consent.models import MAX_JURISDICTION_CORNERS
@@ -18,85 +16,37 @@ from device.consent.offer import Choice
 from device.errors import CommandError
 from device.system.clock import parse_rfc3339
 from device.web.backend import Backend
-from device.web.routes_device import Body, RecentAuthCheck
+from device.web.models import EmptyResponse
+from device.web.models_consent import (
+    Approval,
+    DestinationBody,
+    DestinationResponse,
+    FeedBody,
+    LedgerResponse,
+    NoticeBody,
+    NoticesResponse,
+    PinBody,
+    PinnedSender,
+    RequestResponse,
+    RequestSummary,
+    Selection,
+    SenderFile,
+    SenderPreview,
+    SendersResponse,
+)
+from device.web.responses import JSON_LINES, SVG, file_of
+from device.web.routes_device import RecentAuthCheck
 
 Id = Annotated[str, Path(max_length=400)]
 PasswordCheck = Callable[[Request, str | None], None]
-"""Raises unless this very request brings the owner's password (or comes from a local terminal)."""
+"""Raises unless this very request has the owner's password (or comes from a local terminal)."""
 NOT_EMERGENCY = "This is not a replacement for calling the emergency number."
-MAX_RECORD = 40_000
-
-
-Corner = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=2)]
-Shape = Annotated[list[Corner], Field(min_length=3, max_length=32)]
-
-
-class Piece(Body):
-    """What of a clip may leave: RFC 3339 times (null: as far as the window goes), and what is blurred in it.
-
-    A shape's corners are relative to the picture, (0, 0) top left. A blur encodes the clip anew.
-    """
-
-    start: str | None = Field(None, max_length=40)
-    end: str | None = Field(None, max_length=40)
-    blur: list[Shape] = Field([], max_length=8)
-
-
-class Chosen(Body):
-    """Which clips may leave, whole or in pieces (null: as far as the window goes); nothing: all.
-
-    `exact` begins with the first picture of the window instead of the first keyframe, and encodes every clip
-    anew. `audio`: with the sound, if there is some.
-    """
-
-    clips: dict[str, Piece | None] | None = Field(None, max_length=1000)
-    exact: bool = False
-    audio: bool = False
-
-
-class Approval(Chosen):
-    """A yes to exactly what was shown; the password is asked again, whenever it was given last."""
-
-    offer_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
-    password: str | None = Field(None, max_length=1024)
-
-
-class Record(Body):
-    """A sender's file."""
-
-    record: str = Field(max_length=MAX_RECORD)
-
-
-class Pin(Record):
-    """A sender's file, and its fingerprint as the owner typed it."""
-
-    fingerprint: str = Field(max_length=100)
-
-
-class FeedBody(Body):
-    """A feed: CAP or Atom."""
-
-    name: str = Field(max_length=40)
-    url: str = Field(max_length=1400)
-
-
-class DestinationBody(Body):
-    """A place of the owner's own for sealed backups."""
-
-    name: str = Field(max_length=32)
-    kind: Literal["s3", "webdav", "sftp"]
-    url: str = Field(max_length=400)
-    user: str = Field("", max_length=200)
-    secret: str = Field("", max_length=20_000)
-    age: str = Field(max_length=100, pattern=r"^age1[a-z0-9]{58}$")
-    host_key: str = Field("", max_length=100)
-    limit_bytes: int = Field(0, ge=0, le=1 << 50)
 
 
 def router(
     backend: Backend, *, require_recent_auth: RecentAuthCheck, require_password: PasswordCheck
 ) -> APIRouter:
-    """Return the routes; `grave` and `sure` are what they ask of who asks."""
+    """Return the routes, with the two checks of the caller."""
     api = APIRouter(prefix="/api")
     _add_requests(api, backend, require_password)
     _add_notices(api, backend)
@@ -108,153 +58,157 @@ def router(
 
 def _add_requests(api: APIRouter, backend: Backend, require_password: PasswordCheck) -> None:
     @api.get("/requests", tags=["consent"])
-    def requests() -> list[dict[str, Any]]:
-        """What agencies have asked for, newest first. Not a replacement for calling the emergency number."""
-        return backend.consent.requests()
+    def requests() -> list[RequestSummary]:
+        """Footage requests, newest first. Not a replacement for calling the emergency number."""
+        return [RequestSummary.model_validate(request) for request in backend.consent.requests()]
 
     @api.get("/requests/{request_id}", tags=["consent"])
-    def request(request_id: Id) -> dict[str, Any]:
+    def request(request_id: Id) -> RequestResponse:
         """One request: who, why, where, when; and, while it is open, exactly what would leave."""
-        return backend.consent.request(request_id, Choice())
+        return RequestResponse.model_validate(backend.consent.request(request_id, Choice()))
 
     @api.post("/requests/{request_id}/offer", tags=["consent"])
-    def offer(request_id: Id, body: Chosen) -> dict[str, Any]:
-        """The same with fewer or shorter clips: another offer, and another hash."""
-        return backend.consent.request(request_id, _choice(body))
+    def offer(request_id: Id, body: Selection) -> RequestResponse:
+        """The same request with fewer or shorter clips: another offer, with another hash."""
+        return RequestResponse.model_validate(backend.consent.request(request_id, _choice(body)))
 
     @api.post("/requests/{request_id}/approve", tags=["consent"])
-    def approve(request_id: Id, body: Approval, request: Request) -> dict[str, Any]:
-        """Say yes to exactly what was shown."""
+    def approve(request_id: Id, body: Approval, request: Request) -> RequestSummary:
+        """Approve exactly what was shown."""
         require_password(request, body.password)
-        return backend.consent.approve(request_id, body.offer_hash, _choice(body))
+        approved = backend.consent.approve(request_id, body.offer_hash, _choice(body))
+        return RequestSummary.model_validate(approved)
 
     @api.post("/requests/{request_id}/decline", tags=["consent"])
-    def decline(request_id: Id) -> dict[str, Any]:
-        """Say no. Nobody outside learns of it, as nobody learns that it was asked here."""
-        return backend.consent.decline(request_id)
+    def decline(request_id: Id) -> RequestSummary:
+        """Decline. Nobody outside learns of it, nor that the request reached this doorbell."""
+        return RequestSummary.model_validate(backend.consent.decline(request_id))
 
     @api.post("/requests/{request_id}/withdraw", tags=["consent"])
-    def withdraw(request_id: Id) -> dict[str, Any]:
-        """Take a yes back."""
-        return backend.consent.withdraw(request_id)
+    def withdraw(request_id: Id) -> RequestSummary:
+        """Withdraw an approval."""
+        return RequestSummary.model_validate(backend.consent.withdraw(request_id))
 
-    @api.get("/requests/{request_id}/map.svg", tags=["consent"], response_class=Response)
+    @api.get(
+        "/requests/{request_id}/map.svg", tags=["consent"], response_class=Response, responses=file_of(SVG)
+    )
     def request_map(request_id: Id) -> Response:
-        """Where it asks for, and where the house stands."""
-        asked = backend.consent.request(request_id, Choice(spans={}))
-        areas: list[tuple[str, Ring]] = [("area", asked["area"]["coordinates"][0])]
-        return _map(areas, backend)
+        """A map of the request's area and the home."""
+        found = RequestResponse.model_validate(backend.consent.request(request_id, Choice(spans={})))
+        return _map("area", found.area.coordinates[0], backend)
 
 
 def _add_notices(api: APIRouter, backend: Backend) -> None:
     @api.get("/notices", tags=["consent"])
-    def notices() -> dict[str, Any]:
-        """What the chosen sources said, newest first."""
-        return {"reminder": NOT_EMERGENCY, "notices": backend.consent.notices()}
+    def notices() -> NoticesResponse:
+        """Notices of the pinned sources and the feeds, newest first."""
+        return NoticesResponse(reminder=NOT_EMERGENCY, notices=_notices(backend))
 
-    @api.get("/notices/map.svg", tags=["consent"], response_class=Response)
+    @api.get("/notices/map.svg", tags=["consent"], response_class=Response, responses=file_of(SVG))
     def notice_map(
         source: Annotated[str, Query(max_length=64)], name: Annotated[str, Query(alias="id", max_length=400)]
     ) -> Response:
-        """The area of a notice, and where the house stands."""
-        found = [each for each in backend.consent.notices() if (each["source"], each["id"]) == (source, name)]
-        if not found or not found[0]["area"]:
-            raise HTTPException(404, "there is no such notice, or it names no area")
-        return _map([("area", found[0]["area"])], backend)
+        """A map of the notice's area and the home."""
+        for notice in _notices(backend):
+            if (notice.source, notice.id) == (source, name) and notice.area:
+                return _map("area", notice.area, backend)
+        raise HTTPException(404, "there is no such notice, or it names no area")
 
 
 def _add_senders(api: APIRouter, backend: Backend, require_recent_auth: RecentAuthCheck) -> None:
-    serious = [Depends(require_recent_auth)]
+    recent_auth = [Depends(require_recent_auth)]
 
     @api.get("/senders", tags=["consent"])
-    def senders() -> dict[str, Any]:
-        """Whom the house listens to: pinned agencies and sources, and feeds."""
-        return {"senders": backend.consent.senders(), "feeds": backend.consent.feeds()}
+    def senders() -> SendersResponse:
+        """Pinned agencies and sources, and feeds."""
+        return SendersResponse(senders=_senders(backend), feeds=backend.consent.feeds())
 
     @api.post("/senders/look", tags=["consent"])
-    def look(body: Record) -> dict[str, Any]:
-        """What a sender's file says: who, which keys, which jurisdiction, where parcels would go."""
-        return backend.consent.look_at(body.record.encode())
+    def look(body: SenderFile) -> SenderPreview:
+        """The contents of a sender's file: who, which keys, which jurisdiction, where parcels would go."""
+        return SenderPreview.model_validate(backend.consent.look_at(body.record.encode()))
 
-    @api.post("/senders/look/map.svg", tags=["consent"], response_class=Response)
-    def look_map(body: Record) -> Response:
-        """The jurisdiction in a sender's file, and where the house stands."""
-        said = backend.consent.look_at(body.record.encode())
-        return _map([("jurisdiction", said["jurisdiction"]["coordinates"][0])], backend)
+    @api.post("/senders/look/map.svg", tags=["consent"], response_class=Response, responses=file_of(SVG))
+    def look_map(body: SenderFile) -> Response:
+        """A map of the jurisdiction in a sender's file and the home."""
+        preview = SenderPreview.model_validate(backend.consent.look_at(body.record.encode()))
+        return _map("jurisdiction", preview.jurisdiction.coordinates[0], backend)
 
-    @api.post("/senders", tags=["consent"], dependencies=serious)
-    def pin(body: Pin) -> dict[str, Any]:
+    @api.post("/senders", tags=["consent"], dependencies=recent_auth)
+    def pin(body: PinBody) -> EmptyResponse:
         """Pin a sender, with the fingerprint as it was typed from a channel other than the file."""
         backend.consent.pin(body.record.encode(), body.fingerprint)
-        return {}
+        return EmptyResponse()
 
-    @api.put("/senders", tags=["consent"], dependencies=serious)
-    def rotate(body: Record) -> dict[str, Any]:
-        """Take a newer record of a pinned sender, signed with a key that is pinned."""
+    @api.put("/senders", tags=["consent"], dependencies=recent_auth)
+    def rotate(body: SenderFile) -> EmptyResponse:
+        """Replace a pinned sender's record by a newer one, signed with a pinned key."""
         backend.consent.rotate(body.record.encode())
-        return {}
+        return EmptyResponse()
 
     @api.delete("/senders/{sender}", tags=["consent"])
-    def unpin(sender: Id) -> dict[str, Any]:
-        """Listen to a sender no longer; its open requests end."""
+    def unpin(sender: Id) -> EmptyResponse:
+        """Unpin a sender; its open requests end."""
         backend.consent.unpin(sender)
-        return {}
+        return EmptyResponse()
 
-    @api.get("/senders/{sender}/map.svg", tags=["consent"], response_class=Response)
+    @api.get("/senders/{sender}/map.svg", tags=["consent"], response_class=Response, responses=file_of(SVG))
     def sender_map(sender: Id) -> Response:
-        """A sender's jurisdiction, and where the house stands."""
-        for each in backend.consent.senders():
-            if each["sender"] == sender:
-                return _map([("jurisdiction", each["jurisdiction"]["coordinates"][0])], backend)
+        """A map of the sender's jurisdiction and the home."""
+        for pinned in _senders(backend):
+            if pinned.sender == sender:
+                return _map("jurisdiction", pinned.jurisdiction.coordinates[0], backend)
         raise HTTPException(404, f"{sender} is not pinned")
 
-    @api.post("/feeds", tags=["consent"], dependencies=serious)
-    def add_feed(body: FeedBody) -> dict[str, Any]:
-        """Listen to a feed: its address will be asked once a minute or two."""
+    @api.post("/feeds", tags=["consent"], dependencies=recent_auth)
+    def add_feed(body: FeedBody) -> EmptyResponse:
+        """Subscribe to a feed: its address is fetched once a minute or two."""
         backend.consent.add_feed(body.name, body.url)
-        return {}
+        return EmptyResponse()
 
     @api.delete("/feeds/{name}", tags=["consent"])
-    def remove_feed(name: Id) -> dict[str, Any]:
-        """Listen to a feed no longer."""
+    def remove_feed(name: Id) -> EmptyResponse:
+        """Unsubscribe from a feed."""
         backend.consent.remove_feed(name)
-        return {}
+        return EmptyResponse()
 
 
 def _add_destinations(api: APIRouter, backend: Backend, require_recent_auth: RecentAuthCheck) -> None:
     @api.get("/destinations", tags=["consent"])
-    def destinations() -> list[dict[str, Any]]:
-        """The owner's own places that sealed backups go to. No secret is in it."""
-        return backend.consent.destinations()
+    def destinations() -> list[DestinationResponse]:
+        """The owner's own destinations of encrypted backups, without their secrets."""
+        return [DestinationResponse.model_validate(found) for found in backend.consent.destinations()]
 
     @api.post("/destinations", tags=["consent"], dependencies=[Depends(require_recent_auth)])
-    def add(body: DestinationBody) -> dict[str, Any]:
-        """Send every clip from now on to a place of one's own, sealed to one's own key."""
-        said = body.model_dump()
-        return backend.consent.add_destination(said, said.pop("secret"))
+    def add(body: DestinationBody) -> DestinationResponse:
+        """Back up every clip from now on to the owner's own destination, encrypted to the owner's own key."""
+        destination = backend.consent.add_destination(body.model_dump(exclude={"secret"}), body.secret)
+        return DestinationResponse.model_validate(destination)
 
     @api.delete("/destinations/{name}", tags=["consent"])
-    def remove(name: Id) -> dict[str, Any]:
-        """Send nothing to it any more."""
+    def remove(name: Id) -> EmptyResponse:
+        """Stop backups to a destination."""
         backend.consent.remove_destination(name)
-        return {}
+        return EmptyResponse()
 
 
 def _add_ledger(api: APIRouter, backend: Backend) -> None:
     @api.get("/ledger", tags=["consent"])
-    def ledger(newest: Annotated[int, Query(ge=1, le=10_000)] = 200) -> dict[str, Any]:
-        """The newest entries of the ledger, oldest first; its head's hash; what was refused, by reason."""
-        return backend.consent.ledger(newest)
+    def ledger(newest: Annotated[int, Query(ge=1, le=10_000)] = 200) -> LedgerResponse:
+        """The newest entries of the ledger, oldest first; its head's hash; refused messages by reason."""
+        return LedgerResponse.model_validate(backend.consent.ledger(newest))
 
-    @api.get("/ledger/export", tags=["consent"], response_class=StreamingResponse)
+    @api.get(
+        "/ledger/export", tags=["consent"], response_class=StreamingResponse, responses=file_of(JSON_LINES)
+    )
     def export() -> StreamingResponse:
-        """The whole ledger, one JSON object a line: entries with their bodies, and what was refused."""
+        """The whole ledger, one JSON object a line: entries with their bodies, and refused messages."""
         lines = (f"{line}\n" for line in backend.consent.export())
         headers = {"content-disposition": 'attachment; filename="doorbell-ledger.jsonl"'}
-        return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+        return StreamingResponse(lines, media_type=JSON_LINES, headers=headers)
 
 
-def _choice(body: Chosen) -> Choice:
+def _choice(body: Selection) -> Choice:
     if body.clips is None:
         return Choice(exact=body.exact, audio=body.audio)
     if any(piece and bool(piece.start) != bool(piece.end) for piece in body.clips.values()):
@@ -276,6 +230,14 @@ def _choice(body: Chosen) -> Choice:
     return Choice(spans=spans, exact=body.exact, audio=body.audio, blurs=blurs)
 
 
-def _map(areas: list[tuple[str, Ring]], backend: Backend) -> Response:
-    drawn = map_svg([(kind, ring[: MAX_JURISDICTION_CORNERS + 1]) for kind, ring in areas], backend.place())
-    return Response(drawn, media_type="image/svg+xml")
+def _notices(backend: Backend) -> list[NoticeBody]:
+    return [NoticeBody.model_validate(notice) for notice in backend.consent.notices()]
+
+
+def _senders(backend: Backend) -> list[PinnedSender]:
+    return [PinnedSender.model_validate(sender) for sender in backend.consent.senders()]
+
+
+def _map(kind: str, ring: Ring, backend: Backend) -> Response:
+    drawing = map_svg([(kind, ring[: MAX_JURISDICTION_CORNERS + 1])], backend.home_position())
+    return Response(drawing, media_type=SVG)

@@ -1,11 +1,11 @@
-"""The page's thread: one event loop that serves the command socket and, if wanted, the network."""
+"""The web thread: one event loop that serves the command socket and, if the page is enabled, the network."""
 
 import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from device.config import PageConfig
 from device.errors import CommandError
@@ -16,7 +16,9 @@ from device.web.backend import Backend, PacketFeed
 from device.web.sockets import ListeningSockets
 
 if TYPE_CHECKING:
+    from device.web.auth_accounts import Accounts
     from device.web.connection_limiter import ConnectionLimiter
+    from device.web.health_history import History
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ Keep = Callable[[str, bytes], None]
 
 
 class WebServer:
-    """Serves until stopped. What the house tells it (`tell`, `stir`) only enqueues."""
+    """Serves until stopped. `events.tell` and `live.notify_frame`, which other threads call, only enqueue."""
 
     def __init__(
         self,
@@ -55,7 +57,7 @@ class WebServer:
         self._listeners = sockets
         self._clock = clock
         self._inbox = inbox
-        self._home = backend
+        self._backend = backend
         self._keep = keep
         self.live = Live(feed, clock)
         self.whep = Whep(self.live)
@@ -76,35 +78,35 @@ class WebServer:
         self.events.begin()
         accounts = await asyncio.to_thread(self._accounts)
         history = await asyncio.to_thread(History, self._state_dir, self._keep)
-        unix = ConnectionLimiter(socket_app(self._home, accounts, history))
-        doors = [asyncio.create_task(unix.serve(self._listeners.unix, None))]
-        doormen = [unix]
+        unix = ConnectionLimiter(socket_app(self._backend, accounts, history))
+        tasks = [asyncio.create_task(unix.serve(self._listeners.unix, None))]
+        limiters = [unix]
         if not accounts.usable:
             self._listeners.close_network()
         if self._listeners.http or self._listeners.https:
-            network, doors_of_network = await self._network(accounts, history)
-            doormen.append(network)
-            doors += doors_of_network
-        doors.append(asyncio.create_task(self._sample(history, accounts)))
+            network, network_tasks = await self._network(accounts, history)
+            limiters.append(network)
+            tasks += network_tasks
+        tasks.append(asyncio.create_task(self._sample(history, accounts)))
         log.info("page ready http=%d https=%d", len(self._listeners.http), len(self._listeners.https))
         while not worker.stopping.is_set():
             worker.beat()
-            await asyncio.wait(doors, timeout=STEP_S)
-            for door in doors:
-                if door.done():
-                    door.result()  # a door never ends by itself: this raises what ended it
-        for door in doors:
-            door.cancel()
+            await asyncio.wait(tasks, timeout=STEP_S)
+            for task in tasks:
+                if task.done():
+                    task.result()  # a task never ends by itself: this raises what ended it
+        for task in tasks:
+            task.cancel()
         await self.whep.end_all()
-        for connection_limiter in doormen:
-            await connection_limiter.goodbye()
+        for limiter in limiters:
+            await limiter.shut_down()
         await asyncio.to_thread(history.save)
         self._code_path.unlink(missing_ok=True)
 
     async def _network(
-        self, accounts: Any, history: Any
+        self, accounts: "Accounts", history: "History"
     ) -> "tuple[ConnectionLimiter, list[asyncio.Task[None]]]":
-        """Open the page to the home: return who stands at its doors."""
+        """Serve the page to the home network; return its connection limiter and tasks."""
         from device.web.app import page_app
         from device.web.certificate import Certificate, host_names
         from device.web.connection_limiter import ConnectionLimiter
@@ -113,7 +115,7 @@ class WebServer:
             self._config, name=self._name, state_dir=self._state_dir, clock=self._clock, keep=self._keep
         )
         app = page_app(
-            self._home,
+            self._backend,
             accounts,
             name=self._name,
             hosts=host_names(self._config),
@@ -124,7 +126,7 @@ class WebServer:
             ca_cert=lambda: certificate.authority,
         )
         network = ConnectionLimiter(app)
-        doors = [asyncio.create_task(network.serve(each, None)) for each in self._listeners.http]
+        tasks = [asyncio.create_task(network.serve(listener, None)) for listener in self._listeners.http]
         if self._listeners.https:
             try:
                 tls = await asyncio.to_thread(certificate.context)
@@ -132,25 +134,25 @@ class WebServer:
                 text = f"no HTTPS: {getattr(error, 'strerror', None) or error}"
                 remedy = "see page.cert_file and page.key_file, or the disk"
                 self._inbox(Fault(code="page_failed", active=True, text=text, remedy=remedy))
-                return network, doors
-            doors.append(asyncio.create_task(certificate.renew(tls)))
-            doors += [asyncio.create_task(network.serve(each, tls)) for each in self._listeners.https]
-        return network, doors
+                return network, tasks
+            tasks.append(asyncio.create_task(certificate.renew(tls)))
+            tasks += [asyncio.create_task(network.serve(listener, tls)) for listener in self._listeners.https]
+        return network, tasks
 
-    async def _sample(self, history: Any, accounts: Any) -> None:
+    async def _sample(self, history: "History", accounts: "Accounts") -> None:
         while True:
             await asyncio.sleep(HISTORY_EVERY_S)
             await asyncio.to_thread(accounts.save_if_needed)
             with suppress(CommandError):  # a controller that does not answer has its fault
                 await asyncio.to_thread(self._take_sample, history)
 
-    def _take_sample(self, history: Any) -> None:
-        """Ask the controller, now and then the storage worker: both may take seconds, so never on the event loop."""
-        history.feed(self._clock.wall_us(), self._home.status())
+    def _take_sample(self, history: "History") -> None:
+        """Ask the controller, sometimes the storage worker: both may take seconds, so never on the event loop."""
+        history.feed(self._clock.wall_us(), self._backend.status())
 
-    # --- who may come in --------------------------------------------------------------------------
+    # --- the owner --------------------------------------------------------------------------------
 
-    def _accounts(self) -> Any:
+    def _accounts(self) -> "Accounts":
         from device.web.auth_accounts import Accounts
 
         path = self._state_dir / "page.json"
@@ -167,7 +169,7 @@ class WebServer:
                 clock=self._clock,
                 content=content,
                 save=lambda data: self._keep("page.json", data),
-                tell_code=self._tell_code,
+                show_code=self._show_code,
                 usable=not trouble,
             )
         except ValueError as error:
@@ -179,12 +181,12 @@ class WebServer:
             clock=self._clock,
             content=None,
             save=lambda data: self._keep("page.json", data),
-            tell_code=self._tell_code,
+            show_code=self._show_code,
             usable=False,
         )
 
-    def _tell_code(self, code: str | None) -> None:
-        """Print the claim code into the log and into a file for the daemon's group."""
+    def _show_code(self, code: str | None) -> None:
+        """Write the claim code to the log and to a file for the daemon's group."""
         with suppress(OSError):
             if code is None:
                 self._code_path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The command socket's place, however long the path: a Unix socket's address holds 107 bytes."""
+"""The command socket's address, however long its path: a Unix socket's address has at most 107 bytes."""
 
 import os
 from collections.abc import Iterator

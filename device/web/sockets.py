@@ -1,4 +1,4 @@
-"""The page's sockets, bound before anything heavy is loaded: who comes early waits a moment."""
+"""The listening sockets, bound before anything heavy is loaded, so that an early client only waits."""
 
 import os
 import socket
@@ -12,12 +12,12 @@ from device.web.socket_address import SOCKET_NAME, short_address
 
 
 class ListeningSockets:
-    """`unix`: the command socket; `http` on loopback, `https` for the home."""
+    """`unix`: the command socket; `http` on loopback, `https` for the home network."""
 
     def __init__(self, runtime_dir: Path, config: PageConfig, inbox: Inbox) -> None:
         """Raises StateError if another daemon listens on the command socket or the folder cannot be used.
 
-        A taken port is a fault: the bell rings without a page.
+        A port in use is a fault: the doorbell works without the page.
         """
         self.path = runtime_dir / SOCKET_NAME
         try:
@@ -52,14 +52,14 @@ class ListeningSockets:
         raise StateError(f"another doorbelld listens on {self.path}; stop it first")
 
     def close_network(self) -> None:
-        """Let nobody wait for a page that does not come."""
+        """Close the page's sockets, so that no client waits for it in vain."""
         for listener in (*self.http, *self.https):
             listener.close()
         self.http.clear()
         self.https.clear()
 
     def close(self) -> None:
-        """Close all and take the command socket away."""
+        """Close all sockets and remove the command socket."""
         self.close_network()
         self.unix.close()
         self.path.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""The live view over WebRTC: the camera's H.264 in RTP, so that a picture is seen as soon as it is there.
+"""The live view over WebRTC: the camera's H.264 in RTP, with the least delay.
 
-aiortc (1.16) is loaded when somebody first asks. It sends H.264 only if that is preferred before the offer is
-set, and asks a public STUN server unless it is given none. Addresses outside the home network are taken out
-of the offer: pictures go to nobody there.
+aiortc (1.16) is loaded on the first request. It sends H.264 only if that is preferred before the offer is set, and
+uses a public STUN server unless its list of servers is empty. Addresses outside the home network are removed
+from the offer, so no pictures go there.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 
 MAX_OFFER = 64_000
 CONNECT_S = 20.0
-"""A browser that does not come keeps no place."""
+"""Timeout for the browser to connect after its offer."""
 
 
 def home_candidates(sdp: str) -> str:
-    """Return an offer without candidates (RFC 8839, 5.1) outside the home network; mDNS names are in it."""
+    """Return an offer without candidates (RFC 8839, 5.1) outside the home network; mDNS names stay."""
     return "".join(line for line in sdp.splitlines(keepends=True) if _is_at_home(line))
 
 
@@ -38,7 +38,7 @@ def _is_at_home(line: str) -> bool:
 
 
 class Whep:
-    """The views that are open, by number."""
+    """The open WebRTC views, by number."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -56,7 +56,7 @@ class Whep:
         admitted = contextlib.ExitStack()
         if not admitted.enter_context(self._live.admit()):
             admitted.close()
-            raise CommandError("too many are watching; close another page")
+            raise CommandError("too many viewers; close another page")
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         number, self._next = self._next, self._next + 1
         packets = self._live.packets()
@@ -69,7 +69,7 @@ class Whep:
             await peer.setRemoteDescription(description)
             await peer.setLocalDescription(await peer.createAnswer())
         except (ValueError, AssertionError, IndexError, KeyError, AttributeError, InvalidStateError) as error:
-            # aiortc finds what is wrong with an offer in many ways.
+            # aiortc reports a bad offer by any of these.
             await peer.close()
             admitted.close()
             raise CommandError(f"this browser's offer cannot be taken ({error})") from error
@@ -103,7 +103,7 @@ class Whep:
         admitted.close()
         track.stop()
         await peer.close()
-        with contextlib.suppress(RuntimeError):  # it is just being asked for a picture, and ends then
+        with contextlib.suppress(RuntimeError):  # a picture is being read; it ends after that
             await packets.aclose()
 
     async def end_all(self) -> None:
@@ -113,7 +113,7 @@ class Whep:
 
 
 def _check_memory() -> None:
-    """Raises CommandError where no memory may be both written and run: pyOpenSSL's callbacks are in such."""
+    """Raises CommandError where no memory may be both writable and executable, which pyOpenSSL's callbacks need."""
     import cffi
 
     try:
@@ -126,7 +126,7 @@ def _check_memory() -> None:
 
 
 def _track(packets: AsyncIterator[Packet | None], session_valid: Callable[[], bool]) -> Any:
-    """Return a track of aiortc's that hands on packets which are encoded already."""
+    """Return an aiortc track that forwards encoded packets."""
     from fractions import Fraction
 
     import av

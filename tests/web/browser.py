@@ -43,7 +43,7 @@ class Watched:
         self.url = url
         self.trouble: list[str] = []
         self.expected: tuple[str, ...] = ()
-        self.page.on("console", lambda said: self._heard(said.type, said.text))
+        self.page.on("console", lambda message: self._heard(message.type, message.text))
         self.page.on("pageerror", lambda error: self.trouble.append(f"exception: {error}"))
         self.page.on("request", self._asked)
         self.page.on("response", lambda answer: self._answered(answer.status, answer.url))
@@ -65,4 +65,4 @@ class Watched:
     def close(self) -> list[str]:
         """Close; return what went wrong and was not expected."""
         self.context.close()
-        return [each for each in self.trouble if not any(part in each for part in self.expected)]
+        return [text for text in self.trouble if not any(part in text for part in self.expected)]

@@ -25,7 +25,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Watched]]:
         return watched
 
     yield open_one
-    trouble = [each for watched in opened for each in watched.close()]
+    trouble = [text for watched in opened for text in watched.close()]
     if sys.exc_info()[0] is None:
         assert trouble == []
 

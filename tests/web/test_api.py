@@ -19,6 +19,7 @@ from server.dev_processes import PATIENCE_S, free_port, wait_for
 from tests.support.broker import Broker, Listener
 from tests.support.doorbell import Doorbell
 from tests.support.videos import make_video
+from tests.web.description import Description
 from tests.web.test_owner import QUIET_SCENE
 from tests.web.visitor import PASSWORD, Visitor
 
@@ -52,14 +53,14 @@ def test_a_press_is_told_to_an_open_page_and_then_stands_in_the_day(door: Doorbe
             facts.append(json.loads(events.recv(timeout=PATIENCE_S)))
     press = next(fact for fact in facts if fact.get("kind") == "press")
     assert press["event_id"] == rung["event_id"]
-    table = owner.ask("GET", f"/api/visits?{day()}").told
+    table = owner.ask("GET", f"/api/visits?{day()}").json
     (visit,) = (dict(zip(table["columns"], row, strict=True)) for row in table["rows"])
     assert (visit["id"], visit["presses"], visit["motions"]) == (rung["event_id"], 1, 0)
     ((clip_id, _, length_ms, star),) = visit["clips"]
     assert clip_id == door.clips(1)[0]["id"]
     assert length_ms > 1000
     assert star == 0
-    ((_, count),) = owner.ask("GET", "/api/hours").told
+    ((_, count),) = owner.ask("GET", "/api/hours").json
     assert count == 1
 
 
@@ -106,7 +107,7 @@ def test_a_snapshot_shows_what_the_camera_sees(door: Doorbell, owner: Visitor, t
     wait_for("privacy", lambda: door.status()["camera"]["state"] == "private")
     refused = owner.ask("GET", "/api/snapshot.jpg")
     assert refused.status == 409
-    assert "privacy" in refused.told["error"]
+    assert "privacy" in refused.json["error"]
 
 
 def test_live_pictures_are_a_file_that_plays(door: Doorbell, owner: Visitor) -> None:
@@ -133,18 +134,43 @@ def test_h265_is_announced_by_its_codec(doorbell: Make, tmp_path: Path) -> None:
         assert json.loads(live.recv(timeout=PATIENCE_S))["codec"].startswith("hev1.1.6.L")
 
 
+def test_every_operation_describes_its_answer_and_the_doorbell_answers_like_that(
+    door: Doorbell, owner: Visitor
+) -> None:
+    page = Description(owner.ask("GET", "/api/openapi.json").json)
+    socket = Description(door.ask("GET", "/openapi.json"))
+    assert len(list(page.operations())) > 40
+    assert page.undescribed() == []
+    assert socket.undescribed() == []
+
+    event_id = door.ring()["event_id"]
+    clip_id = door.clips(1)[0]["id"]
+    path_values = {"{event_id}": event_id, "{clip_id}": clip_id}
+    asked = 0
+    for method, template, operation in page.operations():
+        path = template
+        for parameter, value in path_values.items():
+            path = path.replace(parameter, value)
+        needed = [p["name"] for p in operation.get("parameters", ()) if p["in"] == "query" and p["required"]]
+        if method == "GET" and "{" not in path and not needed:
+            answer = owner.ask(method, path)  # which checks it against the description
+            assert answer.status == 200 or path.endswith("thumbnail.jpg"), path
+            asked += 1
+    assert asked > 15
+
+
 @pytest.mark.curl
 def test_the_same_api_answers_on_the_command_socket(door: Doorbell) -> None:
-    told = subprocess.run(
+    status = subprocess.run(
         ["curl", "-s", "--unix-socket", door.state / "run" / "doorbelld.sock", "http://localhost/api/status"],
         capture_output=True, check=True,
     )  # fmt: skip
-    assert json.loads(told.stdout)["device"] == "porch"
+    assert json.loads(status.stdout)["device"] == "porch"
     routes = subprocess.run(
         ["curl", "-s", "--unix-socket", door.state / "run" / "doorbelld.sock", "http://x/api/openapi.json"],
         capture_output=True, check=True,
     )  # fmt: skip
-    page = Visitor(door.page).claim(door).ask("GET", "/api/openapi.json").told["paths"]
+    page = Visitor(door.page).claim(door).ask("GET", "/api/openapi.json").json["paths"]
     only_page = set(page) - set(json.loads(routes.stdout)["paths"])
     assert only_page
     # Who may come in, and what streams to a browser; all else is on both.
@@ -162,7 +188,7 @@ def test_a_setting_takes_effect_at_once_outlives_a_restart_and_is_taken_back(
 ) -> None:
     def row(key: str) -> dict[str, Any]:
         rows: list[dict[str, Any]] = door.json("config", "show")
-        return next(each for each in rows if each["key"] == key)
+        return next(setting for setting in rows if setting["key"] == key)
 
     assert row("storage.limit_bytes")["source"] == "default"
     assert row("clips.pre_roll_s") == {
@@ -242,11 +268,11 @@ def test_another_broker_is_tried_then_used_and_no_press_is_lost(
     owner = Visitor(door.page).claim(door).step_up()
     refused = owner.ask("POST", "/api/mqtt/test", {"changes": {"mqtt.port": free_port()}})
     assert refused.status == 409
-    assert "refused" in refused.told["error"].lower()
+    assert "refused" in refused.json["error"].lower()
     outside = owner.ask("POST", "/api/mqtt/test", {"changes": {"mqtt.host": "8.8.8.8"}})
-    assert "outside the home network" in outside.told["error"]
+    assert "outside the home network" in outside.json["error"]
     good = owner.ask("POST", "/api/mqtt/test", {"changes": {"mqtt.port": broker.port}})
-    assert "accepts the connection" in good.told["said"]
+    assert "accepts the connection" in good.json["result"]
     heard = Listener(broker.port)
     door.ring()
     changes = {"mqtt.port": broker.port, "mqtt.password": "a secret of the broker's"}
@@ -340,7 +366,7 @@ def test_the_live_view_is_covered_too_also_of_a_mask_drawn_while_somebody_watche
 
 
 def test_the_password_again_and_a_wrong_one(door: Doorbell, owner: Visitor) -> None:
-    assert owner.ask("POST", "/api/step-up", {"password": PASSWORD + "!"}).told["code"] == "wrong_password"
+    assert owner.ask("POST", "/api/step-up", {"password": PASSWORD + "!"}).json["code"] == "wrong_password"
 
 
 def test_where_memory_may_not_be_made_executable_low_delay_is_refused_in_words() -> None:

@@ -54,9 +54,9 @@ def test_an_owner_sends_every_clip_to_a_place_of_his_own_and_opens_it_there(
         page.get_by_label("Password, secret or private key").fill(SECRET)
         page.get_by_label("Your key").fill(age)
         picture(page, "backup")
-        page.get_by_role("button", name="Add a place").click()
+        page.get_by_role("button", name="Add a backup target").click()
         page.get_by_role("textbox", name="Password", exact=True).fill(PASSWORD)
-        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Continue").click()
         expect(page.get_by_role("heading", name="nas")).to_be_visible()
         assert Axe().run(page).violations_count == 0
         house.run("record")
@@ -71,12 +71,12 @@ def test_an_owner_sends_every_clip_to_a_place_of_his_own_and_opens_it_there(
         done = house.run("backup", "open", str(sealed), "--key", str(key), "--out", str(tmp_path / "back"))
         assert done.returncode == 0, done.stderr
         (back,) = (tmp_path / "back").iterdir()
-        known = {each["sha256"] for each in house.json("clips", "list")}
+        known = {clip["sha256"] for clip in house.json("clips", "list")}
         assert hashlib.sha256(back.read_bytes()).hexdigest() in known
         page.reload()
         expect(page.get_by_text("clips, ")).to_be_visible()
-        page.get_by_role("button", name="End it").click()
-        expect(page.get_by_text("Ended: nothing goes there any more.")).to_be_visible()
+        page.get_by_role("button", name="Stop backups").click()
+        expect(page.get_by_text("Stopped: nothing more is sent there.")).to_be_visible()
         assert house.json("backup", "list") == []
     finally:
         server.stop()

@@ -84,7 +84,7 @@ def test_somebody_who_never_saw_it_claims_watches_finds_yesterday_s_visitor_and_
     picture(page, "door")
     # Yesterday.
     page.get_by_role("link", name="Visits", exact=True).click()
-    page.get_by_role("button", name="The day before").click()
+    page.get_by_role("button", name="Previous day").click()
     page.get_by_role("link", name=re.compile("12:34")).click()
     page.wait_for_function("() => document.getElementById('player')?.readyState >= 1")
     assert page.evaluate("() => document.getElementById('player').duration") == pytest.approx(4, abs=0.2)
@@ -99,7 +99,7 @@ def test_somebody_who_never_saw_it_claims_watches_finds_yesterday_s_visitor_and_
     page.get_by_label("Name").press("Tab")
     picture(page, "zones")
     page.get_by_role("button", name="Save").tap()
-    expect(page.locator("#zones-said")).to_contain_text("Saved")
+    expect(page.locator("#zones-message")).to_contain_text("Saved")
     (row,) = [row for row in door.json("config", "show") if row["key"] == "zones"]
     (zone,) = row["value"]
     assert (zone["name"], zone["kind"], len(zone["points"])) == ("path", "include", 4)
@@ -198,7 +198,7 @@ def test_a_clip_plays_seeks_gets_a_star_and_is_deleted_with_the_password(
     page.get_by_role("button", name="Delete").click()
     page.locator("#delete-yes").click()
     page.locator("dialog input").fill(PASSWORD)
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     wait_for("the deletion", lambda: door.json("clips", "list") == [])
     page.wait_for_url(re.compile("#/visits/"))
 
@@ -219,7 +219,7 @@ def test_a_day_of_ten_thousand_visits_is_a_list_that_scrolls(
     page = open_page(door, **PHONE).page
     claim(page, door)
     page.goto(f"{door.page}/#/visits/{midnight - timedelta(days=1):%Y-%m-%d}")
-    expect(page.locator(".said")).to_have_text("10000 visits")
+    expect(page.locator(".message")).to_have_text("10000 visits")
     assert page.locator(".virtual li").count() < 40
     # To the end and back, with a few rows in the document at each moment.
     page.evaluate("() => { const box = document.getElementById('day'); box.scrollTop = box.scrollHeight; }")
@@ -253,7 +253,7 @@ def test_filters_keyboard_and_the_star_by_a_key(door: Doorbell, open_page: Open)
     wait_for("the star", lambda: door.json("clips", "show", clip)["protected"])
     page.get_by_role("button", name="Motion only").click()
     expect(page.locator("#day .visit")).to_have_count(0)
-    expect(page.locator(".said")).to_have_text("Nothing of this kind that day.")
+    expect(page.locator(".message")).to_have_text("Nothing on that day matches the filter.")
     page.get_by_role("button", name="Starred").click()
     expect(page.locator("#day .visit")).to_have_count(1)
     page.locator("#day .visit").focus()
@@ -269,12 +269,12 @@ def test_log_out_everywhere_shows_the_door_on_every_browser(door: Doorbell, open
     sign_in(desktop.page)
     phone.page.get_by_role("link", name="Settings").click()
     phone.page.get_by_role("button", name="Sign out everywhere").click()
-    for each in (phone, desktop):
-        expect(each.page.get_by_role("button", name="Sign in")).to_be_visible()
-    assert Visitor(door.page).ask("GET", "/api/session").told["signed_in"] is False
-    phone.page.fill("#password", "not the password")
+    for browser in (phone, desktop):
+        expect(browser.page.get_by_role("button", name="Sign in")).to_be_visible()
+    assert Visitor(door.page).ask("GET", "/api/session").json["signed_in"] is False
+    phone.page.fill("#password", "wrong guess")
     phone.page.click("button[type=submit]")
-    expect(phone.page.get_by_role("alert")).to_have_text("That is not the password.")
+    expect(phone.page.get_by_role("alert")).to_have_text("Wrong password.")
 
 
 def test_settings_are_changed_explained_and_taken_back(
@@ -288,21 +288,21 @@ def test_settings_are_changed_explained_and_taken_back(
     page.get_by_label("Quiet from").fill("22:00")
     page.get_by_label("until").fill("06:30")
     page.locator("section", has_text="Chime").get_by_role("button", name="Save").click()
-    expect(page.locator("#settings-said")).to_have_text("Saved.")
+    expect(page.locator("#settings-message")).to_have_text("Saved.")
     page.get_by_label("Sensitivity").focus()
     page.keyboard.press("ArrowRight")
     wait_for("the sensitivity", lambda: setting(door, "motion.sensitivity")["value"] == 0.55)
     assert setting(door, "chime.quiet_hours")["value"] == "22:00-06:30"
     picture(page, "settings")
     page.get_by_label("Limit in GB").fill("0")
-    page.locator("section", has_text="Longest age").get_by_role("button", name="Save").click()
-    expect(page.locator("#settings-said")).to_contain_text("storage.limit_bytes: 0 is too small")
+    page.locator("section", has_text="Maximum age").get_by_role("button", name="Save").click()
+    expect(page.locator("#settings-message")).to_contain_text("storage.limit_bytes: 0 is too small")
     page.get_by_role("button", name="Test").click()
     page.locator("dialog input").fill(PASSWORD)
-    page.get_by_role("button", name="Go on").click()
-    expect(page.locator("#mqtt-said")).to_contain_text("It works")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator("#mqtt-message")).to_contain_text("It works")
     page.get_by_role("button", name="Undo last change").click()
-    expect(page.locator("#settings-said")).to_have_text("Taken back.")
+    expect(page.locator("#settings-message")).to_have_text("Undone.")
     assert setting(door, "motion.sensitivity")["value"] == 0.5
     assert setting(door, "chime.quiet_hours")["value"] == "22:00-06:30"
 
@@ -322,7 +322,7 @@ def test_a_zone_can_be_moved_by_keys_alone(door: Doorbell, open_page: Open) -> N
     for _ in range(5):
         page.keyboard.press("ArrowRight")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("#zones-said")).to_contain_text("Saved")
+    expect(page.locator("#zones-message")).to_contain_text("Saved")
     assert setting(door, "zones")["value"][0]["points"][0] == [0.25, 0.2]
 
 
@@ -436,7 +436,7 @@ def test_nobody_is_kept_out(door: Doorbell, open_page: Open, picture: Take, sche
     page.goto(f"{door.page}/api/docs")
     page.wait_for_selector("dt")
     found["api"] = violations(page)
-    assert {view: each for view, each in found.items() if each} == {}
+    assert {view: problems for view, problems in found.items() if problems} == {}
 
 
 def violations(page: Page) -> list[str]:
@@ -444,9 +444,9 @@ def violations(page: Page) -> list[str]:
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     result = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
     return [
-        f"{each['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
-        for each in result.response["violations"]
-        for node in each["nodes"]
+        f"{violation['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+        for violation in result.response["violations"]
+        for node in violation["nodes"]
     ]
 
 

@@ -59,11 +59,11 @@ def pin_by_hand(page: Page, house: NeighbourhoodDoorbell, department: Sender) ->
     page.goto(f"{house.page}/#/senders")
     expect(page.get_by_text("Nobody can ask you for anything")).to_be_visible()
     page.get_by_label("Its record (a file)").set_input_files(department.record)
-    expect(page.get_by_role("img", name="The jurisdiction, and your house")).to_be_visible()
+    expect(page.get_by_role("img", name="The jurisdiction, and your home")).to_be_visible()
     page.get_by_label("Its fingerprint").fill(department.fingerprint.lower().replace("-", " "))
     page.get_by_role("button", name="Pin").click()
     page.get_by_role("textbox", name="Password").fill(PASSWORD)
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("Pinned.")).to_be_visible()
 
 
@@ -96,16 +96,16 @@ def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: P
     house.run("record")
     house.clips(1)
     page.goto(f"{house.page}/#/requests")
-    expect(page.get_by_text("Nobody asks you for footage.")).to_be_visible()
+    expect(page.get_by_text("Nobody is asking you for footage.")).to_be_visible()
     hear(house, "request", department.request(case="2026/4711"))
     page.get_by_role("link", name="2026/4711").click()  # it came by itself, the page was open
     expect(page.get_by_role("heading", name="What would leave")).to_be_visible()
-    expect(page.get_by_text("no replacement for calling the emergency number")).to_be_visible()
+    expect(page.get_by_text("not a replacement for calling the emergency number")).to_be_visible()
     pictures = page.get_by_role("img", name="picture")
     assert pictures.count() == 5
     page.get_by_role("img", name="The last picture").scroll_into_view_if_needed()
     page.wait_for_function(
-        "() => [...document.images].every((each) => each.complete && each.naturalWidth > 0)"
+        "() => [...document.images].every((image) => image.complete && image.naturalWidth > 0)"
     )
     sizes = [button.bounding_box() for button in page.locator(".three button").all()]
     assert len({(box["width"], box["height"]) for box in sizes if box}) == 1
@@ -124,10 +124,10 @@ def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: P
     picture(page, "choose")
     page.get_by_role("button", name="Show what would leave").click()
     expect(page.get_by_text("This is what would leave.")).to_be_visible()
-    expect(page.get_by_text("encoded anew")).to_be_visible()
+    expect(page.get_by_text("re-encoded")).to_be_visible()
     expect(page.get_by_text("areas: 1")).to_be_visible()
     page.wait_for_function(
-        "() => [...document.images].every((each) => each.complete && each.naturalWidth > 0)"
+        "() => [...document.images].every((image) => image.complete && image.naturalWidth > 0)"
     )
     picture(page, "blurred")
     hash_after = page.locator("dl").last.locator("dd").last.inner_text()
@@ -136,7 +136,7 @@ def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: P
     # The password is asked again, whenever it was given last.
     page.get_by_role("button", name="Share these").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("cannot be called back")
+    expect(dialog).to_contain_text("cannot be recalled")
     dialog.get_by_role("textbox", name="Password").fill(PASSWORD)
     picture(page, "share")
     dialog.get_by_role("button", name="Share these").click()
@@ -198,11 +198,11 @@ def test_an_alert_is_there_at_once_on_whatever_view(
     expect(alert).to_contain_text("Signed by Example Police")
     expect(alert).to_contain_text("emergency number")
     picture(page, "alert")
-    alert.get_by_role("link", name="Look").click()
+    alert.get_by_role("link", name="View").click()
     expect(page.get_by_role("heading", name="Gas leak near the tower")).to_be_visible()
     page.get_by_text("Where").click()
     page.wait_for_function(
-        "() => [...document.images].every((each) => each.complete && each.naturalWidth > 0)"
+        "() => [...document.images].every((image) => image.complete && image.naturalWidth > 0)"
     )
     accessible(page)
     picture(page, "notices")
@@ -211,5 +211,5 @@ def test_an_alert_is_there_at_once_on_whatever_view(
     wait_for(
         "what came after it", lambda: "The leak is closed" in [row["headline"] for row in house.notices()]
     )
-    told = sorted(row["headline"] for row in house.notices())
-    assert told == ["Gas leak near the tower", "The leak is closed"], "each once"
+    headlines = sorted(row["headline"] for row in house.notices())
+    assert headlines == ["Gas leak near the tower", "The leak is closed"], "each once"

@@ -40,10 +40,10 @@ def hear_out(socket: Connection) -> None:
 
 def test_nothing_is_told_before_the_page_is_claimed(door: Doorbell) -> None:
     stranger = Visitor(door.page)
-    assert stranger.ask("GET", "/api/session").told["claimed"] is False
+    assert stranger.ask("GET", "/api/session").json["claimed"] is False
     for path in ("status", "clips", "log", "snapshot.jpg", "config", "openapi.json", "visits", "sessions"):
         answer = stranger.ask("GET", f"/api/{path}")
-        assert (answer.status, answer.told["code"]) == (401, "signed_out"), path
+        assert (answer.status, answer.json["code"]) == (401, "signed_out"), path
 
 
 def test_the_code_is_in_the_log_and_in_a_file_for_the_daemon_s_group(door: Doorbell) -> None:
@@ -64,14 +64,14 @@ def test_a_code_may_be_typed_as_people_type(door: Doorbell) -> None:
 
 def test_there_is_one_owner(door: Doorbell, owner: Visitor) -> None:
     late = Visitor(door.page).enter("/api/claim", code="AAAAA-AAAAA", password=PASSWORD)
-    assert (late.status, late.told["code"]) == (409, "claimed")
+    assert (late.status, late.json["code"]) == (409, "claimed")
 
 
 def test_a_weak_password_is_refused_with_what_would_do(door: Doorbell) -> None:
     for password in ("short", "x" * 257):
         answer = Visitor(door.page).enter("/api/claim", code=door.claim_code(), password=password)
         assert answer.status == 422
-        assert "10 to 256 characters" in answer.told["error"]
+        assert "10 to 256 characters" in answer.json["error"]
 
 
 def test_the_password_is_kept_as_argon2id_and_no_token_is_kept_at_all(door: Doorbell, owner: Visitor) -> None:
@@ -98,9 +98,9 @@ def test_log_out_everywhere_ends_every_browser_and_its_open_sockets(door: Doorbe
     other = Visitor(door.page).login()
     with other.socket("/api/events") as events, other.socket("/api/live") as live:
         assert owner.ask("POST", "/api/logout-everywhere").status == 200
-        for each in (events, live):
+        for stream in (events, live):
             with pytest.raises(ConnectionClosed):
-                hear_out(each)
+                hear_out(stream)
     assert other.ask("GET", "/api/status").status == 401
     assert owner.ask("GET", "/api/status").status == 401
     Visitor(door.page).login()
@@ -127,7 +127,7 @@ def test_what_is_grave_needs_the_password_again(door: Doorbell, owner: Visitor) 
         ("POST", "/api/password", {"password": "another good one"}),
     ):
         answer = owner.ask(method, path, body)
-        assert (answer.status, answer.told["code"]) == (403, "step_up"), path
+        assert (answer.status, answer.json["code"]) == (403, "step_up"), path
     assert owner.ask("PATCH", "/api/config", {"changes": {"motion.sensitivity": 0.4}}).status == 200
     assert owner.ask("POST", "/api/step-up", {"password": "wrong"}).status == 403
     owner.step_up()
@@ -146,9 +146,9 @@ def test_a_new_password_signs_the_others_out(door: Doorbell, owner: Visitor) -> 
 
 def test_guesses_are_slowed_by_address_and_never_locked_out(door: Doorbell, owner: Visitor) -> None:
     guesser = Visitor(door.page)
-    said = [guesser.enter("/api/login", password=f"guess number {n}").status for n in range(9)]
-    assert said[:5] == [403] * 5
-    assert 429 in said[5:]
+    statuses = [guesser.enter("/api/login", password=f"guess number {n}").status for n in range(9)]
+    assert statuses[:5] == [403] * 5
+    assert 429 in statuses[5:]
     waiting = guesser.enter("/api/login", password=PASSWORD)
     assert waiting.status == 429
     assert 1 <= int(waiting.headers["retry-after"]) <= 30
@@ -161,7 +161,7 @@ def test_guesses_are_slowed_by_address_and_never_locked_out(door: Doorbell, owne
 def test_a_change_from_another_site_is_refused(door: Doorbell, owner: Visitor) -> None:
     for origin in ("http://evil.example", "null", "", "http://127.0.0.1:1"):
         answer = owner.ask("POST", "/api/ring", Origin=origin)
-        assert (answer.status, answer.told["code"]) == (403, "origin"), origin
+        assert (answer.status, answer.json["code"]) == (403, "origin"), origin
         with pytest.raises(InvalidStatus) as caught:
             owner.socket("/api/events", Origin=origin or "http://nowhere.example")
         assert caught.value.response.status_code == 403
@@ -169,9 +169,9 @@ def test_a_change_from_another_site_is_refused(door: Doorbell, owner: Visitor) -
 
 def test_a_change_without_the_token_is_refused(door: Doorbell, owner: Visitor) -> None:
     owner.token = ""
-    assert owner.ask("POST", "/api/ring").told["code"] == "token"
+    assert owner.ask("POST", "/api/ring").json["code"] == "token"
     owner.token = "0" * 64
-    assert owner.ask("POST", "/api/ring").told["code"] == "token"
+    assert owner.ask("POST", "/api/ring").json["code"] == "token"
 
 
 def test_another_host_name_is_refused(door: Doorbell, owner: Visitor) -> None:
@@ -234,8 +234,8 @@ def test_what_does_not_fit_is_told_and_changes_nothing(door: Doorbell, owner: Vi
     ):
         answer = owner.ask(method, path, body)
         assert 400 <= answer.status < 500, path
-        assert answer.told["error"]
-    assert owner.ask("GET", "/api/config").told == door.json("config", "show")
+        assert answer.json["error"]
+    assert owner.ask("GET", "/api/config").json == door.json("config", "show")
     rows = door.json("config", "show")
     assert rows
     assert all(row["source"] != "page" for row in rows)
@@ -260,15 +260,15 @@ def test_two_hundred_connections_leave_the_bell_and_others_alone(door: Doorbell,
     crowd = []
     try:
         for _ in range(200):
-            each = socket.socket()
-            each.settimeout(PATIENCE_S)
-            each.connect((host, int(port)))
-            crowd.append(each)
+            client = socket.socket()
+            client.settimeout(PATIENCE_S)
+            client.connect((host, int(port)))
+            crowd.append(client)
         door.ring()
         assert Visitor(door.page.replace("127.0.0.1", "[::1]")).ask("GET", "/api/session").status == 200
     finally:
-        for each in crowd:
-            each.close()
+        for client in crowd:
+            client.close()
 
 
 def test_a_crowd_of_guesses_does_not_slow_the_bell(door: Doorbell, owner: Visitor) -> None:
@@ -283,15 +283,15 @@ def test_a_crowd_of_guesses_does_not_slow_the_bell(door: Doorbell, owner: Visito
                 continue
 
     crowd = [threading.Thread(target=guess) for _ in range(8)]
-    for each in crowd:
-        each.start()
+    for guesser in crowd:
+        guesser.start()
     try:
         for _ in range(5):
             door.ring()
     finally:
         over.set()
-        for each in crowd:
-            each.join(PATIENCE_S)
+        for guesser in crowd:
+            guesser.join(PATIENCE_S)
     assert door.status()["faults"] == []
 
 

@@ -10,6 +10,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from server.dev_processes import PATIENCE_S
 from tests.support.doorbell import Doorbell
+from tests.web.description import Description
 
 PASSWORD = "correct horse battery"  # noqa: S105  (of a doorbell that lives for a test)
 
@@ -21,12 +22,17 @@ class Answer:
         self.body = response.read()
 
     @property
-    def told(self) -> Any:
+    def json(self) -> Any:
         return json.loads(self.body)
 
 
 class Visitor:
-    """One browser: keeps its cookie, and sends Origin and token like the page does."""
+    """One browser: keeps its cookie, and sends Origin and token like the page does.
+
+    Once somebody has signed in, whatever the API answers must fit its own description.
+    """
+
+    description: Description | None = None
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -50,12 +56,17 @@ class Visitor:
         found = answer.headers.get("set-cookie", "")
         if found:
             self.cookie = found.split(";")[0]
+        if Visitor.description:
+            media_type = answer.headers.get("content-type", "")
+            Visitor.description.check(method, path, answer.status, media_type, answer.body)
         return answer
 
     def enter(self, path: str, **body: str) -> Answer:
         answer = self.ask("POST", path, body)
         if answer.status == 200:
-            self.token = answer.told["token"]
+            self.token = answer.json["token"]
+            if Visitor.description is None:
+                Visitor.description = Description(self.ask("GET", "/api/openapi.json").json)
         return answer
 
     def claim(self, door: Doorbell) -> "Visitor":

@@ -1,15 +1,15 @@
-// A button's work: do it, draw anew, and say what came of it.
+// What a button does: call something, redraw, and show the result.
 import { t } from "./i18n.js";
 
-/** Return a function that calls something, draws anew and says `text`; null means that it was left. */
-export function acting(said, draw) {
+/** Return a function that calls something, redraws and shows `text` in `message`; null means cancelled. */
+export function acting(message, draw) {
   return async (call, text) => {
     try {
       if (await call() === null) return;
       await draw();
-      said.textContent = t(text);
+      message.textContent = t(text);
     } catch (error) {
-      said.textContent = error.message;
+      message.textContent = error.message;
     }
   };
 }

@@ -1,7 +1,7 @@
-// The API as a page for people, drawn from /api/openapi.json: FastAPI's own page would load other sites' scripts.
+// The API's documentation, made from /api/openapi.json: FastAPI's own page would load scripts of other sites.
 import { el } from "./dom.js";
 
-const place = document.getElementById("routes");
+const container = document.getElementById("routes");
 const answer = await fetch("/api/openapi.json");
 if (answer.ok) {
   const { paths } = await answer.json();
@@ -14,7 +14,7 @@ if (answer.ok) {
     }
   }
   for (const [group, routes] of groups) {
-    place.append(
+    container.append(
       el("h2", {}, group),
       el("dl", {}, ...routes.flatMap(([method, path, route]) => [
         el("dt", {}, el("code", {}, `${method} ${path}${query(route)}`)),
@@ -23,10 +23,10 @@ if (answer.ok) {
     );
   }
 } else {
-  place.append(el("p", { role: "alert" }, "Sign in first, then load this page again."));
+  container.append(el("p", { role: "alert" }, "Sign in first, then load this page again."));
 }
 
 function query(route) {
-  const names = (route.parameters ?? []).filter((each) => each.in === "query").map((each) => each.name);
+  const names = (route.parameters ?? []).filter((parameter) => parameter.in === "query").map((parameter) => parameter.name);
   return names.length ? `?${names.join("&")}` : "";
 }

@@ -1,4 +1,4 @@
-// Asking the doorbell. Every change carries the session's token; what is grave asks for the password once more.
+// Requests to the doorbell. Every change carries the session's token; some need the password again.
 import { dialog, el } from "./dom.js";
 import { t } from "./i18n.js";
 
@@ -8,12 +8,12 @@ let onSignedOut = () => {};
 export function setToken(value) { token = value; }
 export function whenSignedOut(call) { onSignedOut = call; }
 
-/** What the doorbell said when it refused: a sentence, and a word for programs. */
+/** The doorbell's refusal: a sentence for people, and a code for programs. */
 export class Refused extends Error {
-  constructor(status, told) {
-    super(told.error ?? t("error_status", { status }));
+  constructor(status, problem) {
+    super(problem.error ?? t("error_status", { status }));
     this.status = status;
-    this.code = told.code ?? "";
+    this.code = problem.code ?? "";
   }
 }
 
@@ -39,22 +39,22 @@ async function send(method, path, body, signal) {
     const type = answer.headers.get("content-type") ?? "";
     return type.includes("json") ? answer.json() : answer;
   }
-  let told = {};
-  try { told = await answer.json(); } catch { /* no JSON: the status says it */ }
+  let problem = {};
+  try { problem = await answer.json(); } catch { /* no JSON: the status has to do */ }
   if (answer.status === 401) onSignedOut();
-  throw new Refused(answer.status, told);
+  throw new Refused(answer.status, problem);
 }
 
 const STEPPED_UP_MS = 280_000;
 let steppedUpUntil = 0;
 
-/** Ask for what is grave: the password first, unless it was just given; null if the dialog is left. */
-export async function askGrave(method, path, body) {
+/** Ask for something that needs a recent password; null if the dialog is cancelled. */
+export async function askWithRecentPassword(method, path, body) {
   if (Date.now() > steppedUpUntil && !await stepUp()) return null;
   return ask(method, path, body);
 }
 
-/** Ask; what turns out to be grave shows a dialog for the password first, and null comes back if it is left. */
+/** Ask; if the doorbell wants the password again, show a dialog for it; null if that is cancelled. */
 export async function ask(method, path, body, { signal } = {}) {
   try {
     return await send(method, path, body, signal);
@@ -65,19 +65,19 @@ export async function ask(method, path, body, { signal } = {}) {
   return send(method, path, body, signal);
 }
 
-/** Offer SDP (WHEP); return the answer and the place under which the view can be ended. */
+/** Send an SDP offer (WHEP); return the answer, and the path that ends the view. */
 export async function askSdp(path, sdp) {
   const headers = { "content-type": "application/sdp", "x-doorbell-token": token };
   const answer = await fetch(`/api${path}`, { method: "POST", headers, body: sdp });
   if (!answer.ok) throw new Refused(answer.status, await answer.json().catch(() => ({})));
-  return { sdp: await answer.text(), place: answer.headers.get("location").replace(/^\/api/, "") };
+  return { sdp: await answer.text(), path: answer.headers.get("location").replace(/^\/api/, "") };
 }
 
 /** The visits that began from one moment (a Date or Unix ms) until another, newest first. */
 export async function getVisits(from, until) {
   const { columns, rows } = await ask("GET", `/visits?from_wall_us=${Math.floor(from) * 1000}&until_wall_us=${Math.ceil(until) * 1000}`);
   return rows.map((row) => {
-    const visit = Object.fromEntries(columns.map((name, place) => [name, row[place]]));
+    const visit = Object.fromEntries(columns.map((name, index) => [name, row[index]]));
     visit.starred = visit.clips.some((clip) => clip[3]);
     return visit;
   });
@@ -90,7 +90,7 @@ function stepUp() {
     const password = el("input", {
       type: "password", name: "password", autocomplete: "current-password", required: true, id: "step-up",
     });
-    const said = el("p", { class: "error", role: "alert" });
+    const message = el("p", { class: "error", role: "alert" });
     const submit = async (event) => {
       event.preventDefault();
       try {
@@ -98,13 +98,13 @@ function stepUp() {
         steppedUpUntil = Date.now() + STEPPED_UP_MS;
         close(true);
       } catch (error) {
-        said.textContent = error.message;
+        message.textContent = error.message;
         password.select();
       }
     };
     return el("form", { onsubmit: submit },
       el("p", {}, t("step_up_text")),
-      el("label", { htmlFor: "step-up" }, t("password")), password, said,
+      el("label", { htmlFor: "step-up" }, t("password")), password, message,
       el("div", { class: "buttons" },
         el("button", { type: "button", class: "quiet", onclick: () => close(null) }, t("cancel")),
         el("button", { type: "submit" }, t("go_on"))),
@@ -112,7 +112,7 @@ function stepUp() {
   });
 }
 
-/** Keep a WebSocket open: opened again with a growing delay until the returned function is called. */
+/** Keep a WebSocket open: reconnect with a growing delay until the returned function is called. */
 export function keepOpen(path, { onText, onBytes, onOpen, onClose }) {
   let socket = null;
   let ended = false;
@@ -130,8 +130,8 @@ export function keepOpen(path, { onText, onBytes, onOpen, onClose }) {
       if (ended) return;
       onClose?.();
       if (event.code === 1008 || event.code === 1006) {
-        // Signed out elsewhere, or only away? The answer of /status tells, and shows the door if need be.
-        try { await get("/status"); } catch { /* told by whenSignedOut, or tried again below */ }
+        // Signed out elsewhere, or only unreachable? Asking for /status shows the sign-in page if necessary.
+        try { await get("/status"); } catch { /* whenSignedOut handles it, or the retry below */ }
       }
       if (ended) return;
       timer = setTimeout(open, delay);
@@ -142,7 +142,7 @@ export function keepOpen(path, { onText, onBytes, onOpen, onClose }) {
   return () => {
     ended = true;
     clearTimeout(timer);
-    // One that is still being opened is closed once it is: browsers complain of less.
+    // A socket that is still connecting is closed once it is open, so that the browser logs no error.
     if (socket?.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
     else socket?.close();
   };

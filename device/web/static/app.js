@@ -1,4 +1,4 @@
-// The page: who is asking, which view, and what the doorbell tells while it is open.
+// The page: the session, the current view, and the events that the doorbell sends while the page is open.
 import { get, keepOpen, setToken, Unreachable, whenSignedOut } from "./api.js";
 import { el, icon, show } from "./dom.js";
 import { loadLanguage, t } from "./i18n.js";
@@ -24,17 +24,17 @@ const BELONGS_TO = { visit: "visits", zones: "settings", backups: "settings", re
 
 const app = document.getElementById("app");
 const listeners = new Set();
-const house = {
+const doorbell = {
   session: null,
   status: null,
-  /** Be told each fact of the log while the page is open; returns how to stop. */
+  /** Call `call` with each row of the log while the page is open; returns a function that stops it. */
   onFact(call) { listeners.add(call); return () => listeners.delete(call); },
   async refresh() {
-    house.status = await get("/status");
+    doorbell.status = await get("/status");
     for (const call of listeners) call({ kind: "status" });
-    return house.status;
+    return doorbell.status;
   },
-  go(place) { location.hash = place; },
+  go(hash) { location.hash = hash; },
 };
 let leave = () => {};
 let stopEvents = () => {};
@@ -43,7 +43,7 @@ let turn = 0;
 async function start() {
   await loadLanguage();
   whenSignedOut(enter);
-  navigator.serviceWorker?.register("/sw.js").catch(() => { /* not over plain HTTP from elsewhere: then without */ });
+  navigator.serviceWorker?.register("/sw.js").catch(() => { /* plain HTTP from another machine has none */ });
   await enter();
 }
 
@@ -53,24 +53,24 @@ async function enter() {
   leave = () => {};
   turn += 1;
   try {
-    house.session = await get("/session");
+    doorbell.session = await get("/session");
   } catch (error) {
     show(app, el("main", { class: "alone" }, el("h1", {}, t("app")), el("p", { role: "alert" }, error.message),
       el("button", { onclick: enter }, t("try_again"))));
     return;
   }
-  document.title = house.session.name;
-  setToken(house.session.token);
-  if (!house.session.signed_in) {
+  document.title = doorbell.session.name;
+  setToken(doorbell.session.token);
+  if (!doorbell.session.signed_in) {
     const { mount } = await import("./views/enter.js");
-    mount(app, house, async () => { await enter(); });
+    mount(app, doorbell, async () => { await enter(); });
     return;
   }
   frame();
   stopEvents = keepOpen("/events", { onText: heard, onOpen: online, onClose: offline });
   addEventListener("hashchange", route);
   document.addEventListener("pointerdown", prepareSound, { once: true });
-  house.refresh().catch(() => { /* the line at the top says it */ });
+  doorbell.refresh().catch(() => { /* the line at the top shows it */ });
   await route();
 }
 
@@ -80,7 +80,7 @@ function frame() {
   show(app,
     el("a", { class: "skip", href: "#view", onclick: skip }, t("skip")),
     el("header", {},
-      el("p", { class: "name" }, house.session.name),
+      el("p", { class: "name" }, doorbell.session.name),
       el("p", { id: "line", role: "status" })),
     el("nav", { "aria-label": t("navigation") }, links),
     el("main", { id: "view", tabIndex: -1 }),
@@ -93,8 +93,8 @@ function skip(event) {
 }
 
 async function route() {
-  const place = document.getElementById("view");
-  if (!place) return;
+  const view = document.getElementById("view");
+  if (!view) return;
   const [name = "", ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
   const found = name || "door";
   const load = VIEWS[found]?.load ?? MORE[found] ?? VIEWS.door.load;
@@ -109,28 +109,28 @@ async function route() {
   const mine = ++turn;
   const { mount } = await load();
   if (mine !== turn) return;
-  place.className = `view-${found}`;
-  show(place);
+  view.className = `view-${found}`;
+  show(view);
   try {
-    const left = await mount(place, house, rest);
+    const left = await mount(view, doorbell, rest);
     if (mine === turn) leave = left ?? (() => {});
     else left?.();
   } catch (error) {
     if (mine !== turn) return;
-    show(place, el("p", { role: "alert", class: "error" }, error.message),
+    show(view, el("p", { role: "alert", class: "error" }, error.message),
       el("button", { onclick: route }, t("try_again")));
     if (!(error instanceof Unreachable) && !error.code) throw error;
   }
-  place.scrollTo?.(0, 0);
+  view.scrollTo?.(0, 0);
 }
 
 function heard(text) {
   const fact = JSON.parse(text);
   if (!fact.kind) return;
   for (const call of listeners) call(fact);
-  if (fact.kind === "press") announceRing(house, fact);
+  if (fact.kind === "press") announceRing(doorbell, fact);
   if (fact.kind === "notice_heard" && fact.announce) announceNotice(fact.notice);
-  if (/fault|setting|config/.test(fact.kind)) house.refresh().catch(() => { /* the line says it */ });
+  if (/fault|setting|config/.test(fact.kind)) doorbell.refresh().catch(() => { /* the line at the top shows it */ });
 }
 
 let lost = 0;
@@ -138,12 +138,12 @@ function online() {
   clearTimeout(lost);
   const line = document.getElementById("line");
   if (line) show(line);
-  house.refresh().catch(() => { /* it has just gone again */ });
+  doorbell.refresh().catch(() => { /* it is unreachable again */ });
 }
 
 function offline() {
   clearTimeout(lost);
-  // A restart takes two seconds; only what lasts is worth a word.
+  // A restart takes two seconds; only a longer interruption is shown.
   lost = setTimeout(() => {
     const line = document.getElementById("line");
     if (line) show(line, icon("away"), el("span", {}, t("offline")));

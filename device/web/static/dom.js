@@ -1,4 +1,4 @@
-// The few lines that a framework would be needed for otherwise.
+// The few functions that replace a framework.
 
 /** Make an element: properties by name, "on…" listeners, data and aria as attributes; children may be null. */
 export function el(tag, properties = {}, ...children) {
@@ -23,7 +23,7 @@ function fill(node, properties, children, attributes = false) {
   return node;
 }
 
-/** An icon of icons.svg. What it stands for is said by the text beside it, or by its button's label. */
+/** An icon of icons.svg. The text beside it, or its button's label, gives its meaning. */
 export function icon(name) {
   return svg("svg", { class: "icon", "aria-hidden": "true", focusable: "false" },
     svg("use", { href: `/static/icons/icons.svg#${name}` }));

@@ -1,21 +1,21 @@
-// Strings by key, in the languages of strings/. A missing key shows itself, and a test finds it.
+// Strings by key, in the languages of strings/. A missing key is shown as it is, and a test finds it.
 const LANGUAGES = ["en", "de"];
 const NAMES = { en: "English", de: "Deutsch" };
 let strings = {};
 let language = "en";
 let locale = "en";
 
-/** Load the language that was chosen here, or the browser's first that there is. */
+/** Load the chosen language, or the browser's first one that exists. */
 export async function loadLanguage() {
-  const wanted = [localStorage.getItem("language"), ...navigator.languages].map((each) => each?.slice(0, 2));
-  language = wanted.find((each) => LANGUAGES.includes(each)) ?? "en";
-  // The region says how times are written: 23:00 or 11:00 PM.
-  locale = navigator.languages.find((each) => each.slice(0, 2) === language) ?? language;
+  const wanted = [localStorage.getItem("language"), ...navigator.languages].map((tag) => tag?.slice(0, 2));
+  language = wanted.find((code) => LANGUAGES.includes(code)) ?? "en";
+  // The region decides how times are written: 23:00 or 11:00 PM.
+  locale = navigator.languages.find((tag) => tag.slice(0, 2) === language) ?? language;
   strings = await (await fetch(`/static/strings/${language}.json`)).json();
   document.documentElement.lang = language;
 }
 
-/** Say a string; {name} in it becomes values.name. With values.count, KEY_one is said for 1 if it is there. */
+/** Return a string; {name} in it becomes values.name. For values.count = 1, KEY_one is used if it exists. */
 export function t(key, values = {}) {
   const found = (values.count === 1 && strings[`${key}_one`]) || strings[key] || key;
   return found.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
@@ -26,7 +26,7 @@ export function currentLanguage() {
 }
 
 export function languages() {
-  return LANGUAGES.map((each) => [each, NAMES[each]]);
+  return LANGUAGES.map((code) => [code, NAMES[code]]);
 }
 
 export function chooseLanguage(chosen) {

@@ -1,4 +1,4 @@
-// The live view: the camera's own pictures through MediaSource, or through WebRTC where every moment counts.
+// The live view: the camera's own pictures through MediaSource, or through WebRTC for low delay.
 import { ask, askSdp, keepOpen, Refused } from "./api.js";
 import { t } from "./i18n.js";
 
@@ -7,7 +7,7 @@ const HURRY_S = 0.25;
 const KEEP_S = 20;
 const WEBRTC_PATIENCE_MS = 6000;
 
-/** Play into `video` until the returned function is called; `say` is told in words what hinders it, or "". */
+/** Play into `video` until the returned function is called; `say` gets the reason why it does not play, or "". */
 export function playLive(video, way, say) {
   return way === "webrtc" && "RTCPeerConnection" in self ? playWebRtc(video, say) : playMediaSource(video, say);
 }
@@ -36,7 +36,7 @@ function playMediaSource(video, say) {
       }
       buffer.appendBuffer(waiting.shift());
     } catch (error) {
-      // A full buffer, or a player that has given up: begin anew at the next head.
+      // A full buffer, or a player that has given up: start again at the next head.
       waiting = [];
       if (error.name !== "QuotaExceededError") buffer = null;
     }
@@ -76,9 +76,9 @@ function playMediaSource(video, say) {
   };
   const stop = keepOpen("/live", {
     onText: (text) => {
-      const told = JSON.parse(text);
-      if (told.error) say(told.error);
-      else if (told.codec) { say(""); begin(told); }
+      const head = JSON.parse(text);
+      if (head.error) say(head.error);
+      else if (head.codec) { say(""); begin(head); }
       else if (!refused) say(t("live_no_pictures"));
     },
     onBytes: (bytes) => {
@@ -104,7 +104,7 @@ function playMediaSource(video, say) {
 
 function playWebRtc(video, say) {
   let peer = null;
-  let place = "";
+  let viewPath = "";
   let ended = false;
   let fallBack = () => {};
   const giveUp = (error) => {
@@ -116,8 +116,8 @@ function playWebRtc(video, say) {
     fallBack = Object.assign(() => stop(), { done: true });
   };
   const leaveServer = () => {
-    if (place) ask("DELETE", place).catch(() => { /* it ends by itself */ });
-    place = "";
+    if (viewPath) ask("DELETE", viewPath).catch(() => { /* it ends by itself */ });
+    viewPath = "";
   };
   const begin = async () => {
     peer = new RTCPeerConnection({ iceServers: [] });
@@ -135,7 +135,7 @@ function playWebRtc(video, say) {
       setTimeout(resolve, 1000);
     });
     const answer = await askSdp("/live/whep", peer.localDescription.sdp);
-    place = answer.place;
+    viewPath = answer.path;
     if (ended) { leaveServer(); return; }
     await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
     say("");

@@ -1,4 +1,4 @@
-// A notice is heard while the page is open: at once, on whatever view, until it is put away.
+// A notice that arrives while the page is open: shown on any view until it is dismissed.
 import { el, icon } from "./dom.js";
 import { t } from "./i18n.js";
 

@@ -1,4 +1,4 @@
-// Somebody rings while the page is open: at once, with a sound, and a notification if the owner allowed it.
+// A ring while the page is open: a banner with a sound, and a notification if the owner allowed it.
 import { el, icon } from "./dom.js";
 import { clockSeconds, t } from "./i18n.js";
 
@@ -15,7 +15,7 @@ export function prepareSound() {
 
 function chime() {
   if (!sound || localStorage.getItem("page-sound") === "off") return;
-  // Two struck bars, a major third apart: made here, so that nothing has to be fetched.
+  // Two struck bars, a major third apart, synthesised so that nothing has to be fetched.
   for (const [frequency, after] of [[659.3, 0], [523.3, 0.45]]) {
     const begin = sound.currentTime + after;
     const volume = sound.createGain();
@@ -41,14 +41,14 @@ export function dismissRing() {
   shown = null;
 }
 
-export function announceRing(house, fact) {
+export function announceRing(doorbell, fact) {
   const at = new Date(fact.occurred_at);
   if (Date.now() - at > 30_000 && Date.now() > at) return;
   chime();
-  notify(house, at);
+  notify(doorbell, at);
   shown?.remove();
   const there = /^(#\/?)?$/.test(location.hash);
-  const see = !there && el("button", { onclick: () => { dismissRing(); house.go("#/"); } }, t("ring_see"));
+  const see = !there && el("button", { onclick: () => { dismissRing(); doorbell.go("#/"); } }, t("ring_see"));
   shown = el("section", { class: there ? "ringing there" : "ringing", role: "alertdialog", "aria-labelledby": "ringing", "data-event": fact.event_id },
     icon("bell"),
     el("div", {},
@@ -61,12 +61,12 @@ export function announceRing(house, fact) {
   setTimeout(() => { if (shown === mine) dismissRing(); }, STAYS_MS);
 }
 
-async function notify(house, at) {
+async function notify(doorbell, at) {
   if (!("Notification" in self) || Notification.permission !== "granted" || document.visibilityState === "visible") return;
   const options = {
     body: t("ring_at", { time: clockSeconds(at) }), tag: "ring", renotify: true, icon: "/static/icons/icon-192.png",
   };
   const worker = await navigator.serviceWorker?.getRegistration();
-  if (worker) worker.showNotification(`${house.session.name}: ${t("ring_title")}`, options);
-  else new Notification(`${house.session.name}: ${t("ring_title")}`, options);
+  if (worker) worker.showNotification(`${doorbell.session.name}: ${t("ring_title")}`, options);
+  else new Notification(`${doorbell.session.name}: ${t("ring_title")}`, options);
 }

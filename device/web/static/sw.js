@@ -1,5 +1,5 @@
-// The offline shell: the page's own files, so that it opens at once and says it when the doorbell is away.
-// Nothing that the camera saw is ever kept here.
+// The offline shell: caches the page's own files, so that it opens even if the doorbell is unreachable.
+// Pictures are never cached.
 const CACHE = "doorbelld-shell-1";
 const SHELL = ["/", "/static/style.css", "/static/app.js"];
 

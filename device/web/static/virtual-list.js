@@ -1,4 +1,4 @@
-// A list of any length, of which only what can be seen is in the document. Rows have one height.
+// A list of any length; only the visible rows are in the document. All rows have the same height.
 
 /** Show `rows(index)` for `count` rows in `box`, which scrolls; returns {update, focus}. */
 export function virtualList(box, rowHeight, makeRow) {

@@ -1,4 +1,4 @@
-// One visit in a list: its picture, when it was, and what it was.
+// One visit in a list: its picture, its time, and what happened.
 import { el, icon } from "./dom.js";
 import { clock, lengthText, t } from "./i18n.js";
 

@@ -1,4 +1,4 @@
-// Areas of a clip that are blurred: drawn on its middle picture, or moved with the keyboard. Rectangles are enough.
+// Blurred areas of a clip: rectangles, drawn on its middle picture or moved with the keyboard.
 import { el, icon, show, svg } from "../dom.js";
 import { t } from "../i18n.js";
 

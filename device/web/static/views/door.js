@@ -1,4 +1,4 @@
-// The door: who is there now, and who was there last.
+// The Door view: the live view, the switches, and recent visits.
 import { ask, getVisits } from "../api.js";
 import { el, icon, show } from "../dom.js";
 import { t } from "../i18n.js";
@@ -7,7 +7,7 @@ import { visitRow } from "../visit-row.js";
 
 const DAY_MS = 86_400_000;
 
-export async function mount(place, house) {
+export async function mount(container, doorbell) {
   const say = el("p", { class: "over", role: "status", hidden: true });
   const video = el("video", {
     muted: true, autoplay: true, playsInline: true, "aria-label": t("live_label"), id: "live",
@@ -23,9 +23,9 @@ export async function mount(place, house) {
     say.hidden = !say.textContent;
   };
   const tell = (text) => {
-    // No picture: the doorbell knows why.
-    if (text && text !== liveSays) house.refresh().catch(() => { /* the line at the top says it */ });
-    else if (!text && cameraSays) house.refresh().catch(() => { /* as above */ });
+    // No pictures: the doorbell's status has the reason.
+    if (text && text !== liveSays) doorbell.refresh().catch(() => { /* the line at the top says it */ });
+    else if (!text && cameraSays) doorbell.refresh().catch(() => { /* as above */ });
     liveSays = text;
     showSaid();
   };
@@ -42,14 +42,14 @@ export async function mount(place, house) {
       play();
     },
   }, icon("fast"), t("live_fast"));
-  const said = el("p", { role: "status", class: "said" });
+  const message = el("p", { role: "status", class: "message" });
   const order = async (button, path, done) => {
     button.disabled = true;
     try {
       await ask("POST", path);
-      said.textContent = done;
+      message.textContent = done;
     } catch (error) {
-      said.textContent = error.message;
+      message.textContent = error.message;
     }
     button.disabled = false;
   };
@@ -59,7 +59,7 @@ export async function mount(place, house) {
   const switches = el("div", { class: "chips", role: "group", "aria-label": t("switches") });
 
   const showStatus = () => {
-    const status = house.status;
+    const status = doorbell.status;
     if (!status) return;
     const camera = status.camera.state;
     show(state,
@@ -69,10 +69,10 @@ export async function mount(place, house) {
     showSaid();
     const motion = status.settings.motion_enabled;
     show(switches,
-      toggle(house, "privacy", "privacy", status.settings.privacy),
-      toggle(house, "chime_muted", "mute", status.settings.chime_muted),
-      // Turned off in the configuration, the switch has no say.
-      toggle(house, "motion_enabled", "motion", motion, motion && status.motion === "off"),
+      toggle(doorbell, "privacy", "privacy", status.settings.privacy),
+      toggle(doorbell, "chime_muted", "mute", status.settings.chime_muted),
+      // Turned off in the configuration, the switch has no effect.
+      toggle(doorbell, "motion_enabled", "motion", motion, motion && status.motion === "off"),
       fast);
   };
   const showRecent = async () => {
@@ -81,41 +81,41 @@ export async function mount(place, house) {
     show(recent, visits.slice(0, 4).map((visit) => el("li", {}, visitRow(visit))));
     if (!visits.length) show(recent, el("li", { class: "empty" }, t("nobody_today")));
   };
-  show(place,
+  show(container,
     el("h1", { class: "unseen" }, t("nav_door")),
     el("div", { class: "stage" }, video, say, full),
     el("div", { class: "under" }, state, el("div", { class: "buttons" },
       el("a", { class: "button quiet", href: "/api/snapshot.jpg", download: "door.jpg" }, icon("photo"), t("snapshot")), record)),
-    said, switches,
+    message, switches,
     el("section", {}, el("h2", {}, t("recent")), recent,
       el("p", {}, el("a", { href: "#/visits" }, t("all_visits")))));
   play();
   showStatus();
   let timer = 0;
-  const stopFacts = house.onFact((fact) => {
+  const stopFacts = doorbell.onFact((fact) => {
     if (fact.kind === "status") showStatus();
     if (fact.kind.startsWith("motion_")) {
-      if (house.status) house.status.motion = fact.kind === "motion_started" ? "moving" : "still";
+      if (doorbell.status) doorbell.status.motion = fact.kind === "motion_started" ? "moving" : "still";
       showStatus();
     }
     if (/press|motion_started|clip_/.test(fact.kind)) {
       clearTimeout(timer);
-      timer = setTimeout(() => showRecent().catch(() => { /* shown when the house is back */ }), 150);
+      timer = setTimeout(() => showRecent().catch(() => { /* shown when the doorbell is reachable again */ }), 150);
     }
   });
-  const ticking = setInterval(() => house.refresh().catch(() => { /* the line says it */ }), 20_000);
-  await showRecent().catch((error) => { said.textContent = error.message; });
+  const ticking = setInterval(() => doorbell.refresh().catch(() => { /* the line says it */ }), 20_000);
+  await showRecent().catch((error) => { message.textContent = error.message; });
   return () => { stop(); stopFacts(); clearTimeout(timer); clearInterval(ticking); };
 }
 
-function toggle(house, name, iconName, on, powerless = false) {
+function toggle(doorbell, name, iconName, on, powerless = false) {
   const flip = async () => {
     button.disabled = true;
     try {
       await ask("PUT", `/switches/${name}`, { value: on ? "OFF" : "ON" });
-      await house.refresh();
+      await doorbell.refresh();
     } catch (error) {
-      document.querySelector(".said").textContent = error.message;
+      document.querySelector(".message").textContent = error.message;
     }
     button.disabled = false;
   };

@@ -1,11 +1,11 @@
-// The door of the page: become the owner with the claim code, or sign in.
+// Claim the doorbell with the claim code, or sign in.
 import { ask, setToken } from "../api.js";
 import { el, show } from "../dom.js";
 import { t } from "../i18n.js";
 
-export function mount(place, house, entered) {
-  const claiming = !house.session.claimed;
-  const said = el("p", { class: "error", role: "alert" });
+export function mount(container, doorbell, entered) {
+  const claiming = !doorbell.session.claimed;
+  const message = el("p", { class: "error", role: "alert" });
   const code = el("input", {
     id: "code", name: "code", required: true, autocomplete: "one-time-code", autocapitalize: "characters",
     spellcheck: false, maxLength: 20, placeholder: "ABCDE-12345", "aria-describedby": "code-help",
@@ -18,7 +18,7 @@ export function mount(place, house, entered) {
   const button = el("button", { type: "submit" }, t(claiming ? "claim_button" : "login_button"));
   const submit = async (event) => {
     event.preventDefault();
-    said.textContent = "";
+    message.textContent = "";
     button.disabled = true;
     try {
       const body = claiming ? { code: code.value, password: password.value } : { password: password.value };
@@ -26,15 +26,15 @@ export function mount(place, house, entered) {
       setToken(token);
       await entered();
     } catch (error) {
-      said.textContent = error.code === "wrong_password" ? t("wrong_password")
+      message.textContent = error.code === "wrong_password" ? t("wrong_password")
         : error.code === "wrong_code" ? t("wrong_code") : error.message;
       if (error.code === "claimed") await entered();
       button.disabled = false;
       (error.code === "wrong_code" ? code : password).select();
     }
   };
-  show(place, el("main", { class: "alone" },
-    el("h1", {}, house.session.name),
+  show(container, el("main", { class: "alone" },
+    el("h1", {}, doorbell.session.name),
     el("p", { class: "lead" }, t(claiming ? "claim_lead" : "login_lead")),
     el("form", { onsubmit: submit },
       claiming && [
@@ -43,7 +43,7 @@ export function mount(place, house, entered) {
       ],
       el("label", { htmlFor: "password" }, t(claiming ? "new_password" : "password")), password,
       claiming && el("p", { id: "password-help", class: "hint" }, t("new_password_help")),
-      said,
+      message,
       button),
     !claiming && el("p", { class: "hint" }, t("login_forgot")),
   ));

@@ -1,4 +1,4 @@
-// How the doorbell is: every part in plain words, what is wrong and what to do, and the last day as a plot.
+// The Health view: state of each component, faults and remedies, and the last day as a plot.
 import { get } from "../api.js";
 import { el, icon, show, svg } from "../dom.js";
 import { bytesText, clock, number, t, whenText } from "../i18n.js";
@@ -6,14 +6,14 @@ import { bytesText, clock, number, t, whenText } from "../i18n.js";
 const WIDTH = 600;
 const HEIGHT = 120;
 
-export async function mount(place, house) {
+export async function mount(container, doorbell) {
   const faults = el("div", { "aria-live": "polite" });
   const facts = el("dl", { class: "facts" });
   const plots = el("div", { class: "plots" });
-  show(place, el("h1", {}, t("nav_health")), faults, facts, el("section", {}, el("h2", {}, t("last_day")), plots));
+  show(container, el("h1", {}, t("nav_health")), faults, facts, el("section", {}, el("h2", {}, t("last_day")), plots));
 
   const draw = () => {
-    const status = house.status;
+    const status = doorbell.status;
     if (!status) return;
     show(faults, status.faults.length
       ? status.faults.map((fault) => el("article", { class: "fault" }, icon("warning"), el("div", {},
@@ -35,9 +35,9 @@ export async function mount(place, house) {
     };
     show(facts, Object.entries(rows).flatMap(([name, text]) => [el("dt", {}, t(`fact_${name}`)), el("dd", {}, text)]));
   };
-  const stopFacts = house.onFact((fact) => { if (fact.kind === "status") draw(); });
+  const stopFacts = doorbell.onFact((fact) => { if (fact.kind === "status") draw(); });
   draw();
-  await house.refresh();
+  await doorbell.refresh();
   const samples = await get("/health");
   if (samples.length < 2) show(plots, el("p", { class: "empty" }, t("plot_soon")));
   else {
@@ -46,7 +46,7 @@ export async function mount(place, house) {
       plot(samples, "fps", t("plot_fps"), (value) => number(value), 0),
       plot(samples, "used_bytes", t("plot_storage"), bytesText, 0));
   }
-  const ticking = setInterval(() => house.refresh().catch(() => { /* the line says it */ }), 10_000);
+  const ticking = setInterval(() => doorbell.refresh().catch(() => { /* the line says it */ }), 10_000);
   return () => { stopFacts(); clearInterval(ticking); };
 }
 

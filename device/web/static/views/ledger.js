@@ -1,13 +1,13 @@
-// The ledger, for a person: what was heard, decided and sent, newest first; what was refused; and its head.
+// The ledger: what was received, decided and sent, newest first; rejected messages; the head.
 import { get } from "../api.js";
 import { el, icon, show } from "../dom.js";
 import { t, whenText } from "../i18n.js";
 import { spoken } from "./request.js";
 
-export async function mount(place, house) {
+export async function mount(container, doorbell) {
   const draw = async () => {
     const { head, length, entries, refused } = await get("/ledger?newest=500");
-    show(place,
+    show(container,
       el("p", {}, el("a", { href: "#/requests", class: "back" }, icon("left"), t("nav_requests"))),
       el("h1", {}, t("ledger_open")),
       el("p", { class: "hint" }, t("ledger_help")),
@@ -20,7 +20,7 @@ export async function mount(place, house) {
         el("time", { dateTime: entry.at }, whenText(new Date(entry.at))), el("span", {}, words(entry))))));
   };
   await draw();
-  return house.onFact((fact) => { if (/consent|notice/.test(fact.kind)) draw().catch(() => { /* the line at the top says it */ }); });
+  return doorbell.onFact((fact) => { if (/consent|notice/.test(fact.kind)) draw().catch(() => { /* the line at the top says it */ }); });
 }
 
 function words({ kind, data }) {

@@ -1,4 +1,4 @@
-// One request: who asks for what, exactly what would leave, and three buttons of one size. Nothing is chosen for you.
+// One request: who asks for what, exactly what would leave, and three buttons of one size. None is preselected.
 import { ask, get } from "../api.js";
 import { dialog, el, icon, show } from "../dom.js";
 import { clockSeconds, lengthText, t, whenText } from "../i18n.js";
@@ -7,11 +7,11 @@ import { spanText } from "./requests.js";
 
 const PICTURES = 5;
 
-export async function mount(place, house, [id]) {
+export async function mount(container, doorbell, [id]) {
   const path = `/requests/${encodeURIComponent(id)}`;
   let request = await get(path);
-  let chosen = {}; // nothing: all clips, as far as the window goes, copied, without sound
-  const said = el("p", { role: "status", class: "said toast", id: "request-said" });
+  let chosen = {}; // empty: all clips, the whole window, copied, without sound
+  const message = el("p", { role: "status", class: "message toast", id: "request-message" });
 
   const act = async (call, text) => {
     try {
@@ -19,9 +19,9 @@ export async function mount(place, house, [id]) {
       if (done === null) return;
       request = await get(path);
       draw(false);
-      said.textContent = t(text);
+      message.textContent = t(text);
     } catch (error) {
-      said.textContent = error.message;
+      message.textContent = error.message;
     }
   };
   const share = () => act(() => confirm(request, path, chosen), "request_approved");
@@ -32,15 +32,15 @@ export async function mount(place, house, [id]) {
       request = await ask("POST", `${path}/offer`, choice);
       chosen = choice;
       draw(false);
-      said.textContent = t("choice_shown");
+      message.textContent = t("choice_shown");
     } catch (error) {
-      said.textContent = error.message;
+      message.textContent = error.message;
     }
   };
 
   const draw = (choosing) => {
     const { offer } = request;
-    show(place,
+    show(container,
       el("p", {}, el("a", { href: "#/requests", class: "back" }, icon("left"), t("nav_requests"))),
       el("h1", {}, t("request_by", { name: request.agency_name })),
       el("p", { class: "notice" }, icon("warning"), el("strong", {}, t("emergency"))),
@@ -68,11 +68,11 @@ export async function mount(place, house, [id]) {
       offer && el("p", { class: "hint" }, t("no_hurry")),
       ["approved", "sealed", "handed over"].includes(request.state) && el("div", { class: "buttons" },
         el("button", { class: "plain", id: "withdraw", onclick: withdraw }, t("withdraw"))),
-      said);
+      message);
   };
   const progress = () => document.getElementById("progress");
   draw(false);
-  return house.onFact(async (fact) => {
+  return doorbell.onFact(async (fact) => {
     if (fact.request !== id) return;
     if (fact.kind === "release" && progress()) {
       request = await get(path);
@@ -118,11 +118,11 @@ function releasePart(request) {
 }
 
 function progressPart(request) {
-  const told = request.release?.progress;
-  if (!told) return el("div", { id: "progress", hidden: true });
-  const stage = t(told.hot ? "stage_hot" : `stage_${told.stage.replaceAll(" ", "_")}`);
+  const progress = request.release?.progress;
+  if (!progress) return el("div", { id: "progress", hidden: true });
+  const stage = t(progress.hot ? "stage_hot" : `stage_${progress.stage.replaceAll(" ", "_")}`);
   return el("div", { id: "progress" }, el("label", { htmlFor: "progress-bar" }, stage),
-    el("progress", { id: "progress-bar", max: 1, value: told.part }));
+    el("progress", { id: "progress-bar", max: 1, value: progress.part }));
 }
 
 function clipPart(clip) {
@@ -153,17 +153,17 @@ function choicePart(offer, choose, leave) {
     const on = el("input", { type: "checkbox", checked: true });
     const range = (name, value) => el("input", {
       type: "range", min: 0, max: Math.ceil(length * 10) / 10, step: 0.1, value, "aria-label": t(name),
-      oninput: () => { told.textContent = t("piece", { from: Number(from.value).toFixed(1), until: Number(until.value).toFixed(1) }); },
+      oninput: () => { lengthHint.textContent = t("piece", { from: Number(from.value).toFixed(1), until: Number(until.value).toFixed(1) }); },
     });
     const from = range("piece_from", 0);
     const until = range("piece_until", Math.ceil(length * 10) / 10);
-    const told = el("span", { class: "hint" }, t("piece", { from: "0.0", until: length.toFixed(1) }));
+    const lengthHint = el("span", { class: "hint" }, t("piece", { from: "0.0", until: length.toFixed(1) }));
     const whole = () => Number(from.value) === 0 && Number(until.value) >= length;
     const blur = blurPart(clip, clockSeconds(new Date(start)));
     const iso = (seconds) => new Date(start + seconds * 1000).toISOString();
     return {
-      node: el("div", { class: "choice" }, el("label", { class: "check" }, on, clockSeconds(new Date(start))), from, until, told, blur.node),
-      // A whole piece keeps the offer's own ends, which are finer than a millisecond.
+      node: el("div", { class: "choice" }, el("label", { class: "check" }, on, clockSeconds(new Date(start))), from, until, lengthHint, blur.node),
+      // An unshortened piece keeps the offer's own ends, which are finer than a millisecond.
       entry: () => on.checked && [clip.id, {
         ...(whole() ? { start: clip.start, end: clip.end } : { start: iso(Number(from.value)), end: iso(Number(until.value)) }), blur: blur.shapes() }],
     };
@@ -184,19 +184,19 @@ function choicePart(offer, choose, leave) {
 function confirm(request, path, choice) {
   return dialog(t("share_title"), (close) => {
     const password = el("input", { type: "password", id: "share-password", autocomplete: "current-password", required: true });
-    const said = el("p", { class: "error", role: "alert" });
+    const message = el("p", { class: "error", role: "alert" });
     const submit = async (event) => {
       event.preventDefault();
       try {
         close(await ask("POST", `${path}/approve`, { offer_hash: request.offer_hash, password: password.value, ...choice }));
       } catch (error) {
-        said.textContent = error.message;
+        message.textContent = error.message;
         password.select();
       }
     };
     return el("form", { onsubmit: submit },
       el("p", {}, t("share_text", { name: request.agency_name, case: request.case, origin: request.offer.upload.origin })),
-      el("label", { htmlFor: "share-password" }, t("password")), password, said,
+      el("label", { htmlFor: "share-password" }, t("password")), password, message,
       el("div", { class: "three" },
         el("button", { type: "button", class: "plain", onclick: () => close(null) }, t("cancel")),
         el("button", { type: "submit", class: "plain", id: "share-yes" }, t("share_these"))));

@@ -1,18 +1,18 @@
-// The neighbourhood: what agencies ask for, what the chosen sources said, and the way to whom the house listens to.
+// The Neighbourhood view: requests of police departments, notices of sources, links to senders and ledger.
 import { get } from "../api.js";
 import { el, icon, show } from "../dom.js";
 import { t, whenText } from "../i18n.js";
 
 const OPEN = ["offered", "approved", "sealed", "handed over"];
 
-export async function mount(place, house) {
+export async function mount(container, doorbell) {
   const draw = async () => {
-    const [requests, told, { senders, feeds }] = await Promise.all([get("/requests"), get("/notices"), get("/senders")]);
-    const here = told.notices.filter((notice) => notice.here);
+    const [requests, { notices }, { senders, feeds }] = await Promise.all([get("/requests"), get("/notices"), get("/senders")]);
+    const here = notices.filter((notice) => notice.here);
     const open = requests.filter((request) => OPEN.includes(request.state));
     const done = requests.filter((request) => !OPEN.includes(request.state));
     const listening = senders.length + Object.keys(feeds).length > 0;
-    show(place,
+    show(container,
       el("h1", {}, t("nav_requests")),
       el("p", { class: "notice" }, icon("warning"), el("strong", {}, t("emergency"))),
       el("section", {}, el("h2", {}, t("requests_open")),
@@ -30,7 +30,7 @@ export async function mount(place, house) {
         el("ul", {}, [1, 2, 3, 4].map((step) => el("li", {}, t(`requests_promise_${step}`))))));
   };
   await draw();
-  return house.onFact((fact) => { if (/notice_heard|consent/.test(fact.kind)) draw().catch(() => { /* the line at the top says it */ }); });
+  return doorbell.onFact((fact) => { if (/notice_heard|consent/.test(fact.kind)) draw().catch(() => { /* the line at the top says it */ }); });
 }
 
 function requestCard(request) {

@@ -1,16 +1,16 @@
-// Whom the house listens to: pinned departments and sources, feeds; and how one comes to be pinned.
+// Senders: pinned departments and sources, feeds; and pinning a new one.
 import { acting } from "../act.js";
-import { ask, askGrave, get } from "../api.js";
+import { ask, askWithRecentPassword, get } from "../api.js";
 import { el, icon, show } from "../dom.js";
 import { t, whenText } from "../i18n.js";
 import { spoken } from "./request.js";
 
-export async function mount(place) {
-  const said = el("p", { role: "status", class: "said toast", id: "senders-said" });
-  const act = acting(said, () => draw());
+export async function mount(container) {
+  const message = el("p", { role: "status", class: "message toast", id: "senders-message" });
+  const act = acting(message, () => draw());
   const draw = async () => {
     const { senders, feeds } = await get("/senders");
-    show(place,
+    show(container,
       el("p", {}, el("a", { href: "#/requests", class: "back" }, icon("left"), t("nav_requests"))),
       el("h1", {}, t("senders_open")),
       el("p", { class: "notice" }, icon("warning"), el("strong", {}, t("emergency"))),
@@ -21,9 +21,9 @@ export async function mount(place) {
         el("div", { class: "buttons" }, el("button", {
           class: "quiet danger", onclick: () => act(() => ask("DELETE", `/senders/${encodeURIComponent(sender.sender)}`), "unpinned"),
         }, t("unpin"))))),
-      addSender(act, said),
+      addSender(act, message),
       feedsPart(feeds, act),
-      said);
+      message);
   };
   await draw();
 }
@@ -32,15 +32,15 @@ function senderFacts(sender) {
   const rows = [
     [t("fact_kind"), t(`sender_${sender.kind}`)], [t("fact_contact"), sender.contact],
     [t("fact_key"), sender.keys.map((key) => `${spoken(key.kid)} (${t("until", { when: whenText(new Date(key.valid_until * 1000)) })})`).join(", ")],
-    [t("fact_sealed"), sender.recipients.map((each) => `${each.name}: ${each.age}`).join(", ")],
-    [t("fact_sent"), sender.uploads.map((each) => each.origin).join(", ")],
+    [t("fact_sealed"), sender.recipients.map(({ name, age }) => `${name}: ${age}`).join(", ")],
+    [t("fact_sent"), sender.uploads.map((upload) => upload.origin).join(", ")],
     [t("fact_record"), String(sender.serial)],
   ];
   return el("dl", { class: "facts" }, rows.filter(([, text]) => text).map(([name, text]) => [el("dt", {}, name), el("dd", {}, text)]));
 }
 
-function addSender(act, said) {
-  const place = el("div", { id: "looked-at" });
+function addSender(act, message) {
+  const container = el("div", { id: "looked-at" });
   const look = async (file) => {
     if (!file) return;
     try {
@@ -50,23 +50,23 @@ function addSender(act, said) {
       const drawn = el("img", { class: "map", alt: t("map_sender"), src: URL.createObjectURL(await map.blob()) });
       const rotation = found.pinned;
       const typed = el("input", { id: "fingerprint", autocomplete: "off", spellcheck: false, autocapitalize: "characters" });
-      show(place, el("h3", {}, found.name), senderFacts({ ...found, keys: rotation ? found.keys : [] }), drawn,
+      show(container, el("h3", {}, found.name), senderFacts({ ...found, keys: rotation ? found.keys : [] }), drawn,
         rotation ? el("p", {}, t(found.signed_by_pinned_key ? "rotation_help" : "rotation_stranger"))
           : [el("label", { htmlFor: "fingerprint" }, t("fingerprint_type")), el("p", { class: "hint" }, t("fingerprint_help")), typed],
         el("div", { class: "buttons" }, el("button", {
           id: "pin", disabled: rotation && !found.signed_by_pinned_key, onclick: () => act(
-            () => (rotation ? askGrave("PUT", "/senders", { record }) : askGrave("POST", "/senders", { record, fingerprint: typed.value })), "pinned"),
+            () => (rotation ? askWithRecentPassword("PUT", "/senders", { record }) : askWithRecentPassword("POST", "/senders", { record, fingerprint: typed.value })), "pinned"),
         }, t(rotation ? "rotate" : "pin"))));
     } catch (error) {
-      show(place);
-      said.textContent = error.message;
+      show(container);
+      message.textContent = error.message;
     }
   };
   return el("section", {}, el("h2", {}, t("sender_add")),
     el("p", { class: "hint" }, t("sender_add_help")),
     el("label", { htmlFor: "record" }, t("sender_file")),
     el("input", { id: "record", type: "file", accept: ".jws,.txt,text/plain", onchange: (event) => look(event.target.files[0]) }),
-    place);
+    container);
 }
 
 function feedsPart(feeds, act) {
@@ -81,6 +81,6 @@ function feedsPart(feeds, act) {
       el("div", {}, el("label", { htmlFor: "feed-name" }, t("feed_name")), name),
       el("div", {}, el("label", { htmlFor: "feed-url" }, t("feed_url")), url)),
     el("div", { class: "buttons" }, el("button", {
-      id: "feed-add", onclick: () => act(() => askGrave("POST", "/feeds", { name: name.value.trim(), url: url.value.trim() }), "feed_added"),
+      id: "feed-add", onclick: () => act(() => askWithRecentPassword("POST", "/feeds", { name: name.value.trim(), url: url.value.trim() }), "feed_added"),
     }, t("feed_add"))));
 }

@@ -1,27 +1,27 @@
-// What a person changes. Each part is saved by itself, takes effect at once, and can be taken back.
-import { ask, askGrave, get, getVisits } from "../api.js";
+// Settings. Each part is saved separately, takes effect immediately, and can be undone.
+import { ask, askWithRecentPassword, get, getVisits } from "../api.js";
 import { dialog, el, icon, show } from "../dom.js";
 import { bytesText, chooseLanguage, currentLanguage, languages, t, whenText } from "../i18n.js";
 
 const DAY_MS = 86_400_000;
 
-export async function mount(place, house) {
+export async function mount(container, doorbell) {
   const rows = await get("/config");
   const settings = Object.fromEntries(rows.map((row) => [row.key, row]));
   const value = (key) => settings[key].value;
-  const said = el("p", { role: "status", class: "said toast", id: "settings-said" });
+  const message = el("p", { role: "status", class: "message toast", id: "settings-message" });
 
   const save = async (changes, button) => {
     if (button) button.disabled = true;
     try {
       const grave = Object.keys(changes).some((key) => /^(mqtt|neighbourhood)\./.test(key));
-      const done = await (grave ? askGrave : ask)("PATCH", "/config", { changes });
+      const done = await (grave ? askWithRecentPassword : ask)("PATCH", "/config", { changes });
       if (done !== null) {
         for (const [key, now] of Object.entries(changes)) if (settings[key]) settings[key].value = now;
-        said.textContent = t("saved");
+        message.textContent = t("saved");
       }
     } catch (error) {
-      said.textContent = error.message;
+      message.textContent = error.message;
     }
     if (button) button.disabled = false;
   };
@@ -50,16 +50,16 @@ export async function mount(place, house) {
   const undo = el("button", {
     class: "quiet", id: "undo", onclick: async () => {
       try {
-        if (await askGrave("POST", "/config/undo") === null) return;
-        await mount(place, house);
-        document.getElementById("settings-said").textContent = t("undone");
+        if (await askWithRecentPassword("POST", "/config/undo") === null) return;
+        await mount(container, doorbell);
+        document.getElementById("settings-message").textContent = t("undone");
       } catch (error) {
-        said.textContent = error.message;
+        message.textContent = error.message;
       }
     },
   }, icon("undo"), t("undo"));
 
-  show(place,
+  show(container,
     el("h1", {}, t("nav_settings")),
     el("section", {}, el("h2", {}, t("set_motion")),
       el("label", { htmlFor: "sensitivity" }, t("sensitivity"), " ", source("motion.sensitivity")),
@@ -74,21 +74,21 @@ export async function mount(place, house) {
         el("div", {}, el("label", { htmlFor: "quiet-from" }, t("quiet_from")), quietFrom),
         el("div", {}, el("label", { htmlFor: "quiet-until" }, t("quiet_until")), quietUntil)),
       el("div", { class: "buttons" }, noQuiet, saveQuiet),
-      pageSound(said)),
+      pageSound(message)),
     el("section", {}, el("h2", {}, t("set_clips")),
       el("div", { class: "pair" },
         el("div", {}, el("label", { htmlFor: "pre-roll" }, t("pre_roll")), preRoll),
         el("div", {}, el("label", { htmlFor: "post-roll" }, t("post_roll")), postRoll)),
       el("div", { class: "buttons" }, saveRolls)),
     el("section", {}, el("h2", {}, t("set_storage")),
-      house.status && el("p", { class: "hint" }, t("storage_now", { used: bytesText(house.status.storage.used_bytes), count: house.status.storage.clips })),
+      doorbell.status && el("p", { class: "hint" }, t("storage_now", { used: bytesText(doorbell.status.storage.used_bytes), count: doorbell.status.storage.clips })),
       el("div", { class: "pair" },
         el("div", {}, el("label", { htmlFor: "limit" }, t("storage_limit")), limit),
         el("div", {}, el("label", { htmlFor: "age" }, t("storage_age")), age)),
       el("div", { class: "buttons" }, el("a", { class: "button quiet", href: "#/backups" }, icon("download"), t("backups_link")), saveStorage)),
     mqttPart(value, save),
     neighbourhoodPart(value, save),
-    securityPart(house, said),
+    securityPart(doorbell, message),
     el("section", {}, el("h2", {}, t("set_page")),
       el("label", { htmlFor: "language" }, t("language")),
       el("select", { id: "language", onchange: (event) => chooseLanguage(event.target.value) },
@@ -99,7 +99,7 @@ export async function mount(place, house) {
       el("p", { class: "hint" }, t("changes_help")),
       changesList(rows),
       el("div", { class: "buttons" }, undo)),
-    said);
+    message);
 }
 
 async function lastMotion() {
@@ -108,12 +108,12 @@ async function lastMotion() {
   return last && el("a", { class: "button quiet", href: `#/visit/${last.id}` }, icon("motion"), t("why_last"));
 }
 
-function pageSound(said) {
+function pageSound(message) {
   const on = localStorage.getItem("page-sound") !== "off";
   const sound = el("button", {
     class: "chip", "aria-pressed": String(on), onclick: () => {
       localStorage.setItem("page-sound", on ? "off" : "on");
-      sound.replaceWith(pageSound(said).firstChild);
+      sound.replaceWith(pageSound(message).firstChild);
     },
   }, icon("bell"), t("page_sound"));
   const canNotify = "Notification" in self && Notification.permission !== "denied";
@@ -122,7 +122,7 @@ function pageSound(said) {
     class: "chip", "aria-pressed": String(allowed), disabled: allowed, onclick: async (event) => {
       const found = await Notification.requestPermission();
       event.target.closest("button").setAttribute("aria-pressed", String(found === "granted"));
-      said.textContent = t(found === "granted" ? "notifications_on" : "notifications_off");
+      message.textContent = t(found === "granted" ? "notifications_on" : "notifications_off");
     },
   }, icon("phone"), t("notifications")));
 }
@@ -133,7 +133,7 @@ function mqttPart(value, save) {
   const port = el("input", { id: "mqtt-port", type: "number", min: 1, max: 65535, value: value("mqtt.port"), inputMode: "numeric" });
   const user = el("input", { id: "mqtt-user", value: value("mqtt.username"), autocomplete: "off", spellcheck: false });
   const password = el("input", { id: "mqtt-password", type: "password", autocomplete: "off", placeholder: value("mqtt.password_file") ? "••••••••" : "" });
-  const told = el("p", { role: "status", class: "said", id: "mqtt-said" });
+  const message = el("p", { role: "status", class: "message", id: "mqtt-message" });
   const changes = () => ({
     "mqtt.enabled": enabled.checked, "mqtt.host": host.value.trim(), "mqtt.port": Number(port.value), "mqtt.username": user.value,
     ...(password.value ? { "mqtt.password": password.value } : {}),
@@ -141,12 +141,12 @@ function mqttPart(value, save) {
   const test = el("button", {
     class: "quiet", id: "mqtt-test", onclick: async () => {
       test.disabled = true;
-      told.textContent = t("mqtt_trying");
+      message.textContent = t("mqtt_trying");
       try {
-        const answer = await askGrave("POST", "/mqtt/test", { changes: { ...changes(), "mqtt.enabled": true } });
-        told.textContent = answer === null ? "" : t("mqtt_good", { said: answer.said });
+        const answer = await askWithRecentPassword("POST", "/mqtt/test", { changes: { ...changes(), "mqtt.enabled": true } });
+        message.textContent = answer === null ? "" : t("mqtt_good", { result: answer.result });
       } catch (error) {
-        told.textContent = error.message;
+        message.textContent = error.message;
       }
       test.disabled = false;
     },
@@ -161,7 +161,7 @@ function mqttPart(value, save) {
     el("div", { class: "pair" },
       el("div", {}, el("label", { htmlFor: "mqtt-user" }, t("mqtt_user")), user),
       el("div", {}, el("label", { htmlFor: "mqtt-password" }, t("password")), password)),
-    el("div", { class: "buttons" }, test, store), told);
+    el("div", { class: "buttons" }, test, store), message);
 }
 
 function neighbourhoodPart(value, save) {
@@ -194,7 +194,7 @@ function neighbourhoodPart(value, save) {
     el("div", { class: "buttons" }, el("a", { class: "button quiet", href: "#/senders" }, icon("phone"), t("senders_link")), store));
 }
 
-function securityPart(house, said) {
+function securityPart(doorbell, message) {
   const sessions = el("ul", { class: "sessions" });
   get("/sessions").then((rows) => show(sessions, rows.map((row) =>
     el("li", {}, row.this ? el("strong", {}, t("this_browser")) : agentWords(row.agent), ` · ${t("since", { when: whenText(new Date(row.began_at)) })}`))))
@@ -205,7 +205,7 @@ function securityPart(house, said) {
       location.hash = "";
       location.reload();
     } catch (error) {
-      said.textContent = error.message;
+      message.textContent = error.message;
     }
   };
   const change = async () => {
@@ -218,9 +218,9 @@ function securityPart(house, said) {
     });
     if (!password) return;
     try {
-      if (await askGrave("POST", "/password", { password }) !== null) said.textContent = t("password_changed");
+      if (await askWithRecentPassword("POST", "/password", { password }) !== null) message.textContent = t("password_changed");
     } catch (error) {
-      said.textContent = error.message;
+      message.textContent = error.message;
     }
   };
   return el("section", {}, el("h2", {}, t("set_security")),

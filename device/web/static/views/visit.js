@@ -1,14 +1,14 @@
-// One visit: its clips in a player, what happened, and where somebody was seen to move.
-import { ask, askGrave, get, getVisits } from "../api.js";
+// One visit: its clips in a player, its log, and where motion was detected.
+import { ask, askWithRecentPassword, get, getVisits } from "../api.js";
 import { dialog, el, icon, show, svg } from "../dom.js";
 import { bytesText, clockSeconds, dayName, lengthText, number, t } from "../i18n.js";
 
-export async function mount(place, house, [eventId]) {
+export async function mount(container, doorbell, [eventId]) {
   let rows = [];
   try {
     rows = await get(`/events/${encodeURIComponent(eventId)}`);
   } catch (error) {
-    if (error.code !== "failed") throw error; // the log has let go of it; the clips have not
+    if (error.code !== "failed") throw error; // the log no longer has it; the clips are still there
   }
   const visit = await findVisit(eventId, rows);
   const at = new Date(rows[0]?.occurred_at ?? visit?.at_ms ?? Date.now());
@@ -26,7 +26,7 @@ export async function mount(place, house, [eventId]) {
   ];
   let stop = () => {};
   if (clips.length) {
-    const player = makePlayer(clips, ended, house, day);
+    const player = makePlayer(clips, ended, doorbell, day);
     stop = player.stop;
     parts.push(player.node);
   } else {
@@ -35,9 +35,9 @@ export async function mount(place, house, [eventId]) {
   parts.push(el("section", {}, el("h2", {}, t("what_happened")),
     el("ol", { class: "story" }, rows.map(rowText).filter(Boolean).map(([when, text]) =>
       el("li", {}, el("time", { dateTime: when.toISOString() }, clockSeconds(when)), el("span", {}, text))))));
-  show(place, parts);
-  const stopFacts = house.onFact((fact) => {
-    if (fact.event_id === eventId && fact.kind === "clip_kept" && !clips.length) mount(place, house, [eventId]);
+  show(container, parts);
+  const stopFacts = doorbell.onFact((fact) => {
+    if (fact.event_id === eventId && fact.kind === "clip_kept" && !clips.length) mount(container, doorbell, [eventId]);
   });
   return () => { stop(); stopFacts(); };
 }
@@ -65,12 +65,12 @@ function rowText(row) {
   }
 }
 
-function makePlayer(clips, ended, house, day) {
+function makePlayer(clips, ended, doorbell, day) {
   let index = 0;
   const boxes = svg("svg", { class: "boxes", viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
   const video = el("video", { controls: true, playsInline: true, preload: "metadata", id: "player", "aria-label": t("player_label") });
   const say = el("p", { class: "over", role: "status", hidden: true });
-  const said = el("p", { role: "status", class: "said" });
+  const message = el("p", { role: "status", class: "message" });
   const tabs = el("div", { class: "chips", role: "group", "aria-label": t("clips") });
   const facts = el("p", { class: "hint" });
   const actions = el("div", { class: "buttons" });
@@ -89,12 +89,12 @@ function makePlayer(clips, ended, house, day) {
     }, t("clip_number", { number: number + 1, length: lengthText(clip[2] / 1000) }))));
     drawActions();
     try {
-      const told = await get(path());
+      const details = await get(path());
       if (clips[index]?.[0] !== id) return;
-      show(facts, `${lengthText(lengthMs / 1000)} · ${bytesText(told.bytes)}`,
-        told.clock === "synchronised" ? null : ` · ${t("clock_unsure")}`,
-        told.lost_packets ? ` · ${t("lost_packets", { count: told.lost_packets })}` : null,
-        told.masks.length ? ` · ${t("masked_copy")}` : null);
+      show(facts, `${lengthText(lengthMs / 1000)} · ${bytesText(details.bytes)}`,
+        details.clock === "synchronised" ? null : ` · ${t("clock_unsure")}`,
+        details.lost_packets ? ` · ${t("lost_packets", { count: details.lost_packets })}` : null,
+        details.masks.length ? ` · ${t("masked_copy")}` : null);
     } catch (error) {
       facts.textContent = error.message;
     }
@@ -112,9 +112,9 @@ function makePlayer(clips, ended, house, day) {
     try {
       await ask("PUT", `${path()}/star`, { on });
       clips[index][3] = Number(on);
-      said.textContent = t(on ? "star_on" : "star_off");
+      message.textContent = t(on ? "star_on" : "star_off");
     } catch (error) {
-      said.textContent = error.message;
+      message.textContent = error.message;
     }
     drawActions();
   };
@@ -126,14 +126,14 @@ function makePlayer(clips, ended, house, day) {
         el("button", { class: "danger", id: "delete-yes", onclick: () => close(true) }, t("delete")))));
     if (!sure) return;
     try {
-      if (await askGrave("DELETE", path()) === null) return;
+      if (await askWithRecentPassword("DELETE", path()) === null) return;
       clips.splice(index, 1);
-      if (!clips.length) { house.go(`#/visits/${day}`); return; }
+      if (!clips.length) { doorbell.go(`#/visits/${day}`); return; }
       index = Math.min(index, clips.length - 1);
-      said.textContent = t("deleted");
+      message.textContent = t("deleted");
       showClip(false);
     } catch (error) {
-      said.textContent = error.message;
+      message.textContent = error.message;
     }
   };
   const drawBoxes = () => {
@@ -165,7 +165,7 @@ function makePlayer(clips, ended, house, day) {
   timer = requestAnimationFrame(tick);
   showClip(false);
   return {
-    node: el("div", {}, el("div", { class: "stage" }, video, boxes, say), tabs, facts, actions, said),
+    node: el("div", {}, el("div", { class: "stage" }, video, boxes, say), tabs, facts, actions, message),
     stop() {
       cancelAnimationFrame(timer);
       document.removeEventListener("keydown", keys);

@@ -1,4 +1,4 @@
-// A day: every visit of it in one list, newest first, with the hours above it to jump by.
+// The Visits view: all visits of one day, newest first, with the hours above the list to jump to.
 import { ask, getVisits } from "../api.js";
 import { el, icon, show } from "../dom.js";
 import { dayName, t } from "../i18n.js";
@@ -15,7 +15,7 @@ const FILTERS = {
 
 const dayOf = (date) => `${date.getFullYear()}-${String(date.getMonth() + 1).padStart(2, "0")}-${String(date.getDate()).padStart(2, "0")}`;
 
-export async function mount(place, house, [asked]) {
+export async function mount(container, doorbell, [asked]) {
   const today = dayOf(new Date());
   const day = /^\d{4}-\d\d-\d\d$/.test(asked ?? "") ? asked : today;
   const begin = new Date(`${day}T00:00:00`);
@@ -27,7 +27,7 @@ export async function mount(place, house, [asked]) {
 
   const box = el("div", { class: "scroller", id: "day", tabIndex: -1 });
   const hours = el("div", { class: "hours", role: "group", "aria-label": t("hours") });
-  const said = el("p", { role: "status", class: "said" });
+  const message = el("p", { role: "status", class: "message" });
   const chips = el("div", { class: "chips", role: "group", "aria-label": t("filter") });
   const list = virtualList(box, ROW_PX, (index) => visitRow(shown[index]));
 
@@ -36,7 +36,7 @@ export async function mount(place, house, [asked]) {
     shown = visits.filter(FILTERS[filter]);
     list.update(shown.length, { stay });
     if (focused) list.focus(Math.max(0, shown.findIndex((visit) => visit.id === focused)));
-    said.textContent = shown.length ? t("visits_count", { count: shown.length })
+    message.textContent = shown.length ? t("visits_count", { count: shown.length })
       : visits.length ? t("nothing_with_filter") : t(day === today ? "nobody_today" : "nobody_that_day");
     drawHours(hours, shown, (hour) => {
       const index = shown.findIndex((visit) => new Date(visit.at_ms).getHours() <= hour);
@@ -57,11 +57,11 @@ export async function mount(place, house, [asked]) {
   const move = (days) => {
     const other = new Date(begin);
     other.setDate(other.getDate() + days);
-    house.go(`#/visits/${dayOf(other)}`);
+    doorbell.go(`#/visits/${dayOf(other)}`);
   };
   const picker = el("input", {
     type: "date", value: day, max: today, "aria-label": t("choose_day"), id: "pick-day",
-    onchange: () => { if (picker.value) house.go(`#/visits/${picker.value}`); },
+    onchange: () => { if (picker.value) doorbell.go(`#/visits/${picker.value}`); },
   });
   box.addEventListener("keydown", async (event) => {
     const index = list.indexOf(document.activeElement);
@@ -83,18 +83,18 @@ export async function mount(place, house, [asked]) {
     if (Math.abs(moved) > 90) move(moved > 0 ? -1 : day === today ? 0 : 1);
   }, { passive: true });
 
-  show(place,
+  show(container,
     el("div", { class: "day" },
       el("button", { class: "quiet", onclick: () => move(-1), "aria-label": t("day_before") }, icon("left")),
       el("div", {}, el("h1", {}, day === today ? t("today") : dayName(begin)), picker),
       el("button", { class: "quiet", onclick: () => move(1), disabled: day >= today, "aria-label": t("day_after") }, icon("right"))),
-    chips, hours, said, box);
+    chips, hours, message, box);
   await load();
   let timer = 0;
-  const stopFacts = house.onFact((fact) => {
+  const stopFacts = doorbell.onFact((fact) => {
     if (day !== today || !/press|motion_started|clip_/.test(fact.kind)) return;
     clearTimeout(timer);
-    timer = setTimeout(() => load(true).catch(() => { /* when the house is back */ }), 300);
+    timer = setTimeout(() => load(true).catch(() => { /* shown when the doorbell is reachable again */ }), 300);
   });
   return () => { stopFacts(); clearTimeout(timer); list.stop(); };
 }
@@ -109,11 +109,11 @@ export async function starVisit(visit) {
   visit.starred = on;
 }
 
-function drawHours(place, visits, jump) {
+function drawHours(container, visits, jump) {
   const counts = new Array(24).fill(0);
   for (const visit of visits) counts[new Date(visit.at_ms).getHours()] += 1;
   const most = Math.max(1, ...counts);
-  show(place, counts.map((count, hour) => {
+  show(container, counts.map((count, hour) => {
     const bar = el("span", { class: "bar" });
     bar.style.height = `${count ? 12 + (88 * count) / most : 0}%`;
     return el("button", {

@@ -1,5 +1,5 @@
-// Zones and masks, drawn with a finger on what the camera sees now.
-import { ask, askGrave, get } from "../api.js";
+// Zones and masks, drawn on the camera's present picture.
+import { ask, askWithRecentPassword, get } from "../api.js";
 import { el, icon, show, svg } from "../dom.js";
 import { t } from "../i18n.js";
 
@@ -7,7 +7,7 @@ const MAX_CORNERS = 32;
 const KEY_STEP = 0.01;
 const share = (value) => Math.round(Math.min(1, Math.max(0, value)) * 1000) / 1000;
 
-export async function mount(place, house) {
+export async function mount(container, doorbell) {
   const config = Object.fromEntries((await get("/config")).map((row) => [row.key, row.value]));
   let shapes = [
     ...config.zones.map((zone) => ({ ...zone })),
@@ -21,11 +21,11 @@ export async function mount(place, house) {
   const board = svg("svg", { class: "board", viewBox: "0 0 1000 1000", preserveAspectRatio: "none", id: "board" });
   const list = el("ul", { class: "shapes", "aria-label": t("zones_list") });
   const form = el("div", { class: "shape-form" });
-  const said = el("p", { role: "status", class: "said", id: "zones-said" });
+  const message = el("p", { role: "status", class: "message", id: "zones-message" });
   const hint = el("p", { class: "hint" });
   const save = el("button", { id: "save-zones", onclick: store }, t("save"));
   const refreshPicture = () => { picture.src = `/api/snapshot.jpg?at=${Date.now()}`; };
-  picture.addEventListener("error", () => { said.textContent = t("zones_no_picture"); });
+  picture.addEventListener("error", () => { message.textContent = t("zones_no_picture"); });
 
   const at = (event) => {
     const frame = board.getBoundingClientRect();
@@ -76,7 +76,7 @@ export async function mount(place, house) {
     addEventListener("pointercancel", up);
   }
 
-  // While something is dragged only what moves is changed: a handle that was made anew would lose the finger.
+  // During a drag only the moving parts are updated: a new handle would lose the finger.
   function drawOnly() {
     const current = shapes[chosen];
     board.querySelectorAll("polygon")[chosen]?.setAttribute("points", text(current.points));
@@ -204,22 +204,22 @@ export async function mount(place, house) {
     const changes = { zones };
     if (JSON.stringify(masks) !== JSON.stringify(config.masks)) changes.masks = masks;
     try {
-      // What nobody shall see is not changed by who only found the page open.
-      const send = "masks" in changes ? askGrave : ask;
+      // Whoever only finds the page open cannot change masks.
+      const send = "masks" in changes ? askWithRecentPassword : ask;
       if (await send("PATCH", "/config", { changes }) === null) {
         save.disabled = false;
         return;
       }
-      said.textContent = t("zones_saved");
-      await mount(place, house);
-      document.getElementById("zones-said").textContent = t("zones_saved");
+      message.textContent = t("zones_saved");
+      await mount(container, doorbell);
+      document.getElementById("zones-message").textContent = t("zones_saved");
     } catch (error) {
-      said.textContent = error.message;
+      message.textContent = error.message;
       save.disabled = false;
     }
   }
 
-  show(place,
+  show(container,
     el("p", {}, el("a", { href: "#/settings", class: "back" }, icon("left"), t("nav_settings"))),
     el("h1", {}, t("zones_title")),
     el("p", { class: "lead" }, t("zones_lead")),
@@ -231,7 +231,7 @@ export async function mount(place, house) {
       el("button", { class: "quiet", id: "add-mask", onclick: () => begin("mask") }, icon("plus"), t("zones_add_mask")),
       el("button", { class: "quiet", onclick: refreshPicture }, t("zones_new_picture"))),
     list, form,
-    el("div", { class: "buttons end" }, save), said);
+    el("div", { class: "buttons end" }, save), message);
   refreshPicture();
   draw();
 }
