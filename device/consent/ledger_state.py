@@ -250,6 +250,17 @@ class LedgerState:
             if name in alerts:
                 self.notices[source, name] = _fetched(alerts[name], source, digest, at, here=data["here"])
 
+    def parcels_in_flight(self) -> set[str]:
+        """Return the SHA-256 of each parcel that the courier may have now."""
+        released = {case.parcel["sha256"] for case in self.cases.values() if case.state is State.HANDED_OVER}
+        backups = {
+            backup.sha256
+            for destination in self.destinations.values()
+            for backup in destination.backups.values()
+            if destination.outside and not backup.done
+        }
+        return released | backups
+
     def open_cases(self) -> list[Case]:
         """Return the cases that can still change."""
         return [case for case in self.cases.values() if case.state in OPEN]

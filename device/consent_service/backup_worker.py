@@ -10,7 +10,7 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -19,6 +19,7 @@ from device.backup_targets import BackupTarget, Kind, TargetFull, TargetRejected
 from device.config import NeighbourhoodConfig
 from device.consent import validation
 from device.consent.ledger_state import Backup, Destination
+from device.consent.validation import LedgerEntryDraft
 from device.consent_service.ledger import LedgerBroken
 from device.consent_service.ledger_store import LedgerStore
 from device.errors import CommandError
@@ -87,8 +88,7 @@ class BackupWorker:
     ) -> None:
         """`folder` holds sealed copies on their way, and nothing else."""
         self._ledger_store = ledger_store
-        self._spool = config.spool_dir
-        self._kbps = config.upload_kbps
+        self._config = config
         self._state_dir = state_dir
         self._folder = folder
         self._clips = clips
@@ -98,8 +98,7 @@ class BackupWorker:
 
     def configure(self, config: NeighbourhoodConfig) -> None:
         """Take other settings."""
-        with self._ledger_store.lock:
-            self._spool, self._kbps = config.spool_dir, config.upload_kbps
+        self._config = config
 
     def run(self, worker: Worker) -> None:
         """Turn until told to stop."""
@@ -109,28 +108,19 @@ class BackupWorker:
             try:
                 self.step()
             except LedgerBroken as error:
-                self._ledger_store.tell_broken(error)
+                self._ledger_store.report_broken(error)
             worker.stopping.wait(STEP_S)
 
     def step(self) -> None:
         """Send one clip to each destination that is due. Raises LedgerBroken."""
-        with self._ledger_store.lock:
-            if self._ledger_store.ledger is None or not self._ledger_store.clock_is_good():
+        with self._ledger_store.locked() as ledger:
+            if ledger is None or not self._ledger_store.clock_is_good():
                 return
-            destinations = list(self._ledger_store.ledger_state.destinations.values())
+            destinations = list(ledger.state.destinations.values())
         self._sweep(destinations)
         for destination in destinations:
             if self._due_s.get(destination.name, 0.0) <= time.monotonic():
                 self._serve(destination)
-
-    def in_flight(self) -> set[str]:
-        """Return the parcels that the courier may have for a destination; the lock is held."""
-        return {
-            backup.sha256
-            for destination in self._ledger_store.ledger_state.destinations.values()
-            for backup in destination.backups.values()
-            if destination.outside and not backup.done
-        }
 
     def _serve(self, destination: Destination) -> None:
         waiting = next((each for each in destination.backups.values() if not each.done), None)
@@ -147,7 +137,9 @@ class BackupWorker:
             else:
                 place, name = self._place(destination), f"{waiting.sha256}.age"
                 with self._path(waiting).open("rb") as content:
-                    paced = _RateLimited(content, RateLimiter(self._kbps * 125, sleep=self._rest), self._beat)
+                    paced = _RateLimited(
+                        content, RateLimiter(self._config.upload_kbps * 125, sleep=self._rest), self._beat
+                    )
                     put(place, name, paced, waiting.size_bytes, home_address)
                 self._done(destination, waiting)
         except (TargetRejected, CommandError, OSError, subprocess.SubprocessError, ValueError) as error:
@@ -163,8 +155,7 @@ class BackupWorker:
         clip = self._clips.file_of(clip_id)
         if clip is None:  # deleted since: nothing to back up
             if clip_id in destination.backups:
-                with self._ledger_store.lock:
-                    self._ledger_store.write([validation.backed_up(destination.name, clip_id, "")])
+                self._write(destination, [validation.backed_up(destination.name, clip_id, "")])
             return None
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = self._folder / "sealing"
@@ -184,15 +175,12 @@ class BackupWorker:
             part.unlink()
             raise TargetFull(f"{destination.limit_bytes} bytes are the most that you gave it")
         part.rename(self._folder / f"{digest}.age")
-        with self._ledger_store.lock:
-            if destination.name not in self._ledger_store.ledger_state.destinations:
-                return None
-            self._ledger_store.write([validation.backup(destination.name, clip_id, digest, size)])
-            return destination.backups[clip_id]
+        written = self._write(destination, [validation.backup(destination.name, clip_id, digest, size)])
+        return destination.backups[clip_id] if written else None
 
     def _hand_over(self, destination: Destination, backup: Backup) -> None:
         """Have the courier carry it, and follow what it says."""
-        out = self._spool / "out"
+        out = self._config.spool_dir / "out"
         if not self._lies_outside(backup):
             place = self._place(destination)
             stage_parcel(out, self._path(backup), backup.sha256)
@@ -205,14 +193,14 @@ class BackupWorker:
                 expires_s=self._ledger_store.now() + GRANT_S,
                 account=account,
             )
-            with self._ledger_store.lock:
-                if destination.name not in self._ledger_store.ledger_state.destinations:
+            with self._ledger_store.locked() as ledger:  # a removal comes before this, or revokes the grant
+                if ledger is None or destination.name not in ledger.state.destinations:
                     return
                 write_grant(out, grant)
             self._path(backup).unlink(missing_ok=True)
             return
         try:
-            report = report_in(self._spool / "in", backup.sha256)
+            report = report_in(self._config.spool_dir / "in", backup.sha256)
         except Unreadable as error:
             raise OSError(str(error)) from error
         if report and report.state == "stored":
@@ -222,19 +210,23 @@ class BackupWorker:
             raise TargetRejected(report.why)
 
     def _lies_outside(self, backup: Backup) -> bool:
-        return is_granted(self._spool / "out", backup.sha256)
+        return is_granted(self._config.spool_dir / "out", backup.sha256)
 
     def _done(self, destination: Destination, backup: Backup) -> None:
-        with self._ledger_store.lock:
-            if destination.name in self._ledger_store.ledger_state.destinations:
-                self._ledger_store.write(
-                    [validation.backed_up(destination.name, backup.clip_id, backup.sha256)]
-                )
+        self._write(destination, [validation.backed_up(destination.name, backup.clip_id, backup.sha256)])
         with suppress(OSError):
-            revoke(self._spool / "out", backup.sha256)
+            revoke(self._config.spool_dir / "out", backup.sha256)
         self._path(backup).unlink(missing_ok=True)
         self._delay_s.pop(destination.name, None)
         self._ledger_store.inbox(Fault(code="backup", active=False))
+
+    def _write(self, destination: Destination, drafts: Sequence[LedgerEntryDraft]) -> bool:
+        """Write entries about a target; return False if it was removed meanwhile."""
+        with self._ledger_store.locked() as ledger:
+            if ledger is None or destination.name not in ledger.state.destinations:
+                return False
+            ledger.write(drafts)
+            return True
 
     def _wait(self, destination: Destination, error: Exception) -> None:
         delay_s = self._delay_s.get(destination.name, FIRST_DELAY_S / 2) * 2

@@ -8,6 +8,7 @@ when the owner changes them, and how far it has read, which does not depend on w
 import hashlib
 import json
 import logging
+import threading
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from device.consent.states import State, Step
 from device.consent.validation import HomePosition, LedgerEntryDraft
 from device.consent_service.clip_source import ClipSource
 from device.consent_service.ledger import LedgerBroken
-from device.consent_service.ledger_store import LedgerStore
+from device.consent_service.ledger_store import LedgerStore, LockedLedger
 from device.consent_service.serializers import notice_told
 from device.errors import CommandError
 from device.events import Fault, NoticeHeard
@@ -43,8 +44,8 @@ LOOK_S, PATIENCE_S = 10.0, 900.0
 
 
 class InboxWorker:
-    """What turns on the consent service's thread; the other methods are called by the owner's side, with the lock
-    held.
+    """`run` is the consent service's thread. `configure` may be called from any other; a method that takes a
+    `LockedLedger` by whoever holds it.
     """
 
     def __init__(self, ledger_store: LedgerStore, config: NeighbourhoodConfig, footage: ClipSource) -> None:
@@ -52,6 +53,7 @@ class InboxWorker:
         self._config = config
         self._footage = footage
         self._clock_was_good = True
+        self._configured = threading.Event()
         self._settings_due = True
         self._letters: Letters | None = None
         self._strangers: set[str] = set()
@@ -63,42 +65,47 @@ class InboxWorker:
     def run(self, worker: Worker) -> None:
         """Turn until told to stop."""
         self._ledger_store.open()
-        if self._ledger_store.ledger:
-            self._bodies_kept = len(self._ledger_store.ledger.refused_bodies())
+        with self._ledger_store.locked() as ledger:
+            if ledger:
+                self._bodies_kept = ledger.number_of_refused_bodies()
         while not worker.stopping.is_set():
             worker.beat()
             if not self.step(worker):
                 worker.stopping.wait(STEP_S)
-        with self._ledger_store.lock:
-            if self._ledger_store.ledger:
-                self._ledger_store.ledger.close()
+        self._ledger_store.close()
 
     def configure(self, config: NeighbourhoodConfig) -> None:
         """Take other settings."""
-        with self._ledger_store.lock:
-            self._config = config
-            self._settings_due = True
-            self._letters = None
-            self._since_s = self._look_s = self._server_down_s = 0.0
-            for code in ("courier_silent", "server_down"):
-                self._ledger_store.inbox(Fault(code=code, active=False))
+        self._config = config
+        self._configured.set()
 
     def step(self, worker: Worker) -> bool:
         """Do what is due; return whether there may be more to do at once."""
-        with self._ledger_store.lock:
-            if self._ledger_store.ledger is None or not self._clock_is_good():
+        if self._configured.is_set():
+            self._configured.clear()
+            self._begin_again()
+        with self._ledger_store.locked() as ledger:
+            if ledger is None or not self._clock_is_good():
                 return False
             try:
                 if self._settings_due:
-                    self._write_settings()
-                self._expire()
-                self._match()
+                    self._write_settings(ledger)
+                self._expire(ledger)
+                self._match(ledger)
                 if not self._config.enabled:
                     return False
             except LedgerBroken as error:
-                self._ledger_store.tell_broken(error)
+                self._ledger_store.report_broken(error)
                 return False
         return self._read_letters(worker)
+
+    def _begin_again(self) -> None:
+        """Forget what was known of a courier with other settings."""
+        self._settings_due = True
+        self._letters = None
+        self._since_s = self._look_s = self._server_down_s = 0.0
+        for code in ("courier_silent", "server_down"):
+            self._ledger_store.inbox(Fault(code=code, active=False))
 
     def _clock_is_good(self) -> bool:
         good = self._ledger_store.clock_is_good()
@@ -143,10 +150,10 @@ class InboxWorker:
         )
         self._ledger_store.inbox(Fault(code="server_down", active=down, text=text, remedy=remedy))
 
-    def _write_settings(self) -> None:
+    def _write_settings(self, ledger: LockedLedger) -> None:
         config = self._config
         try:
-            content = courier_settings(config, self._ledger_store.ledger_state.feeds)
+            content = courier_settings(config, ledger.state.feeds)
             if config.spool_dir.is_dir():
                 write_small(config.spool_dir / "out", SETTINGS, content)
             elif config.enabled:
@@ -160,11 +167,10 @@ class InboxWorker:
         self._ledger_store.inbox(Fault(code="spool", active=False))
 
     def _read_letters(self, worker: Worker) -> bool:
-        with self._ledger_store.lock:
-            if self._letters is None:
-                folder = self._config.spool_dir
-                self._letters = Letters(folder / "in", folder / "out")
-            letters = self._letters
+        if self._letters is None:
+            folder = self._config.spool_dir
+            self._letters = Letters(folder / "in", folder / "out")
+        letters = self._letters
         self._look_at_courier(letters)
         try:
             waiting = letters.waiting()
@@ -198,8 +204,11 @@ class InboxWorker:
             log.warning("spool %s: %s", error.filename, error.strerror)
             return False
         for start in range(0, len(items), SLICE_ITEMS):
-            if not self._take_slice(items[start : start + SLICE_ITEMS], refused, bodies):
-                return False
+            with self._ledger_store.locked() as ledger:
+                if not ledger or not self._take_slice(
+                    ledger, items[start : start + SLICE_ITEMS], refused, bodies
+                ):
+                    return False
             worker.stopping.wait(BREATH_S)
         if not self._count(refused, bodies):
             return False
@@ -211,27 +220,30 @@ class InboxWorker:
         return True
 
     def _take_slice(
-        self, items: Sequence[Item], refused: Counter[str], bodies: list[tuple[str, str, bytes]]
+        self,
+        ledger: LockedLedger,
+        items: Sequence[Item],
+        refused: Counter[str],
+        bodies: list[tuple[str, str, bytes]],
     ) -> bool:
-        with self._ledger_store.lock:
-            for item in items:
-                try:
-                    drafts = self._heard(item)
-                    if drafts:
-                        self._ledger_store.write(drafts)
-                        self._tell_news(drafts)
-                except Refused as error:
-                    refused[error.reason] += 1
-                    if error.reason is Reason.UNKNOWN_KEY:
-                        self._remember(item)
-                    if self._bodies_kept + len(bodies) < MAX_REFUSED_BODIES:
-                        bodies.append((error.reason, error.detail, item.content[: validation.MAX_KEPT_BYTES]))
-                except LedgerBroken as error:
-                    self._ledger_store.tell_broken(error)
-                    return False
+        for item in items:
+            try:
+                drafts = self._heard(ledger, item)
+                if drafts:
+                    ledger.write(drafts)
+                    self._tell_news(ledger, drafts)
+            except Refused as error:
+                refused[error.reason] += 1
+                if error.reason is Reason.UNKNOWN_KEY:
+                    self._remember(item)
+                if self._bodies_kept + len(bodies) < MAX_REFUSED_BODIES:
+                    bodies.append((error.reason, error.detail, item.content[: validation.MAX_KEPT_BYTES]))
+            except LedgerBroken as error:
+                self._ledger_store.report_broken(error)
+                return False
         return True
 
-    def _heard(self, item: Item) -> list[LedgerEntryDraft]:
+    def _heard(self, ledger: LockedLedger, item: Item) -> list[LedgerEntryDraft]:
         """Return what an item adds to the ledger. Raises Refused, also if the gate itself fails.
 
         Elsewhere a bug ends the process. Here a stranger could end the bell with one text, again and again.
@@ -241,7 +253,7 @@ class InboxWorker:
             return validation.heard(
                 item.source,
                 item.content,
-                ledger_state=ledger_store.ledger_state,
+                ledger_state=ledger.state,
                 place=self._place(),
                 now=ledger_store.now(),
             )
@@ -268,53 +280,42 @@ class InboxWorker:
             _, oldest = self._unknown.popitem(last=False)
             self._unknown_bytes -= len(oldest.content)
 
-    def hear_again(self) -> None:
+    def hear_again(self, ledger: LockedLedger) -> None:
         """Hear once more what was refused for its key."""
         items = list(self._unknown.values())
         self._unknown.clear()
         self._unknown_bytes = 0
-        self._take_slice(items, Counter(), [])
+        self._take_slice(ledger, items, Counter(), [])
 
     def _count(self, refused: Counter[str], bodies: list[tuple[str, str, bytes]]) -> bool:
         if not refused:
             return True
-        with self._ledger_store.lock:
-            if self._ledger_store.ledger is None:
+        with self._ledger_store.locked() as ledger:
+            if ledger is None:
                 return False
             try:
-                self._ledger_store.ledger.count_refused(
-                    dict(refused), bodies, self._ledger_store.clock.wall_us()
-                )
+                ledger.count_refused(refused, bodies)
             except LedgerBroken as error:
-                self._ledger_store.tell_broken(error)
+                self._ledger_store.report_broken(error)
                 return False
             self._bodies_kept += len(bodies)
         for reason, number in refused.items():
             log.info("refused reason=%s count=%d", reason, number)
         return True
 
-    def _tell_news(self, drafts: Sequence[LedgerEntryDraft]) -> None:
-        for kept in validation.news(drafts, self._ledger_store.ledger_state):
-            if kept.here:
+    def _tell_news(self, ledger: LockedLedger, drafts: Sequence[LedgerEntryDraft]) -> None:
+        """Give the controller each notice for this home that came, or was taken back."""
+        keys = [(draft.data["sender"], draft.data["id"]) for draft in drafts if draft.kind == "cancellation"]
+        cancelled = [ledger.state.notices[key] for key in keys if key in ledger.state.notices]
+        for notice in [*validation.news(drafts, ledger.state), *cancelled]:
+            if notice.here:
+                shown = notice_told(notice, ledger.state, self._ledger_store.now())
                 self._ledger_store.inbox(
-                    NoticeHeard(
-                        mono_us=self._ledger_store.clock.mono_us(),
-                        notice=notice_told(kept, self._ledger_store.ledger_state, self._ledger_store.now()),
-                    )
-                )
-        gone = [draft for draft in drafts if draft.kind == "cancellation"]
-        for draft in gone:
-            found = self._ledger_store.ledger_state.notices.get((draft.data["sender"], draft.data["id"]))
-            if found and found.here:
-                self._ledger_store.inbox(
-                    NoticeHeard(
-                        mono_us=self._ledger_store.clock.mono_us(),
-                        notice=notice_told(found, self._ledger_store.ledger_state, self._ledger_store.now()),
-                    )
+                    NoticeHeard(mono_us=self._ledger_store.clock.mono_us(), notice=shown)
                 )
 
-    def _match(self) -> None:
-        for case in list(self._ledger_store.ledger_state.open_cases()):
+    def _match(self, ledger: LockedLedger) -> None:
+        for case in list(ledger.state.open_cases()):
             if case.state is not State.RECEIVED:
                 continue
             window = case.request.window
@@ -323,18 +324,15 @@ class InboxWorker:
             except CommandError as error:
                 log.info("match_waits %s", error)
                 return  # the index is not there yet: the request stays received
-            self._ledger_store.write(
-                [validation.matched(case.request, place=self._place_or_none(), has_footage=found)]
-            )
+            ledger.write([validation.matched(case.request, place=self._place_or_none(), has_footage=found)])
 
-    def _expire(self) -> None:
+    def _expire(self, ledger: LockedLedger) -> None:
         now = self._ledger_store.now()
-        for case in self._ledger_store.ledger_state.open_cases():
+        for case in ledger.state.open_cases():
             end = case.ends_at or case.request.exp
             if case.state is not State.RECEIVED and end <= now:
-                self._ledger_store.write([validation.step(case.request.id, case.state, Step.EXPIRE)])
-        for digest in self._ledger_store.ledger_state.forget(now):
-            self._ledger_store.need().erase_body(digest)
+                ledger.write([validation.step(case.request.id, case.state, Step.EXPIRE)])
+        ledger.forget(now)
 
     def _place(self) -> HomePosition:
         return HomePosition(longitude=self._config.longitude, latitude=self._config.latitude)
@@ -342,8 +340,8 @@ class InboxWorker:
     def _place_or_none(self) -> HomePosition | None:
         return self._place() if self._config.enabled else None
 
-    def tell_courier(self) -> None:
-        """Have the courier's settings written anew at the next turn."""
+    def settings_changed(self) -> None:
+        """Have the courier's settings written again at the next step."""
         self._settings_due = True
 
 

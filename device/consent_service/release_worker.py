@@ -7,7 +7,6 @@ gone on with (a sealed parcel) or erased (anything else), by looking at what the
 
 import logging
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from device.consent import validation
 from device.consent.ledger_state import Case
 from device.consent.states import TABLE, State, Step
 from device.consent_service.ledger import LedgerBroken
-from device.consent_service.ledger_store import LedgerStore
+from device.consent_service.ledger_store import LedgerStore, LockedLedger
 from device.consent_service.release_protocol import Failed, Made, Progress, ReleaseBackend, ReleaseRun
 from device.errors import CommandError
 from device.events import ConsentStep, Fault
@@ -45,7 +44,7 @@ UNDER_WAY = (State.APPROVED, State.SEALED, State.HANDED_OVER)
 
 
 class ReleaseWorker:
-    """`run` is the thread. `progress` may be asked by others, with the registry's lock held."""
+    """`run` is the thread; `progress` may be called from any other."""
 
     def __init__(
         self,
@@ -53,12 +52,8 @@ class ReleaseWorker:
         config: NeighbourhoodConfig,
         folder: Path,
         release_backend: ReleaseBackend,
-        others: Callable[[], set[str]],
     ) -> None:
-        """`folder` holds working copies, one folder a request, and nothing else; `others` are the parcels in
-        the spool that are somebody else's.
-        """
-        self._others = others
+        """`folder` holds working copies, one folder a request, and nothing else."""
         self._ledger_store = ledger_store
         self._spool = config.spool_dir
         self._folder = folder
@@ -76,14 +71,13 @@ class ReleaseWorker:
             try:
                 busy = self.step()
             except LedgerBroken as error:
-                self._ledger_store.tell_broken(error)
+                self._ledger_store.report_broken(error)
             worker.stopping.wait(STEP_S if busy else IDLE_S)
         self._stop_run()
 
     def configure(self, config: NeighbourhoodConfig) -> None:
         """Take other settings."""
-        with self._ledger_store.lock:
-            self._spool = config.spool_dir
+        self._spool = config.spool_dir
 
     def progress(self, case: Case) -> dict[str, Any] | None:
         """Return how far a release is; None if none is under way."""
@@ -94,11 +88,11 @@ class ReleaseWorker:
 
     def step(self) -> bool:
         """Do what is due; return whether something is under way. Raises LedgerBroken."""
-        with self._ledger_store.lock:
-            if self._ledger_store.ledger is None:
+        with self._ledger_store.locked() as ledger:
+            if ledger is None:
                 return False
-            cases = list(self._ledger_store.ledger_state.cases.values())
-            clock_is_good = self._ledger_store.clock_is_good()
+            cases = list(ledger.state.cases.values())
+        clock_is_good = self._ledger_store.clock_is_good()
         self._continue_run(cases)
         for case in cases:
             if clock_is_good:
@@ -188,7 +182,9 @@ class ReleaseWorker:
         out = self._spool / "out"
         try:
             stage_parcel(out, self._sealed(case), grant.sha256)
-            with self._ledger_store.lock:  # a withdrawal comes before this, or finds what it has to take away
+            with (
+                self._ledger_store.locked()
+            ):  # a withdrawal comes before this, or finds what it has to revoke
                 if case.state is not State.HANDED_OVER:
                     return
                 write_grant(out, grant)
@@ -253,15 +249,16 @@ class ReleaseWorker:
             self._write_left(case, left_bytes=report.left_bytes, final=False, why="as of now")
 
     def _write_left(self, case: Case, *, left_bytes: int, final: bool, why: str) -> None:
-        with self._ledger_store.lock:
-            most = min(left_bytes, case.parcel["bytes"])
-            self._ledger_store.write([validation.left(case, left_bytes=most, final=final, why=why)])
+        most = min(left_bytes, case.parcel["bytes"])
+        with self._ledger_store.locked() as ledger:
+            if ledger:
+                ledger.write([validation.left(case, left_bytes=most, final=final, why=why)])
 
     # --- erasing ----------------------------------------------------------------------------------
 
     def _sweep(self, cases: list[Case]) -> None:
         """Erase whatever no open approval needs. What a crash, a kill or a withdrawal left, ends here."""
-        with self._ledger_store.lock:
+        with self._ledger_store.locked() as ledger:
             needed = {case.request.id for case in cases if case.state in (State.SEALED, State.HANDED_OVER)}
             if self._run:
                 needed.add(self._run[0])
@@ -271,12 +268,12 @@ class ReleaseWorker:
                 for folder in list(self._folder.iterdir()):
                     if folder.name not in needed:
                         self._erase(folder)
-            self.revoke_unneeded()
+            if ledger:
+                self.revoke_unneeded(ledger)
 
-    def revoke_unneeded(self) -> None:
-        """Take away every grant and parcel that nothing lets go any more; the lock is held."""
-        cases = self._ledger_store.ledger_state.cases.values()
-        keep = {case.parcel["sha256"] for case in cases if case.state is State.HANDED_OVER} | self._others()
+    def revoke_unneeded(self, ledger: LockedLedger) -> None:
+        """Revoke every grant, and erase every parcel in the spool, that no approval or backup needs any more."""
+        keep = ledger.state.parcels_in_flight()
         folder = self._spool / "out"
         try:
             lying = {*names_in(folder, "grant"), *names_in(folder, "parcel")}
@@ -287,7 +284,7 @@ class ReleaseWorker:
                 self._tell_spool(error)
 
     def revoke(self, case: Case) -> None:
-        """Take the grant of a withdrawn approval away now, not at the next turn; the lock is held."""
+        """Take the grant of a withdrawn approval away now, not at the next step."""
         if case.parcel:
             with suppress(OSError):
                 revoke(self._spool / "out", case.parcel["sha256"])
@@ -305,10 +302,10 @@ class ReleaseWorker:
 
     def _step(self, case: Case, step: Step, **told: Any) -> bool:
         """Write a step, if the case stands where it stood; somebody may have withdrawn meanwhile."""
-        with self._ledger_store.lock:
-            if step not in TABLE[case.state]:
+        with self._ledger_store.locked() as ledger:
+            if ledger is None or step not in TABLE[case.state]:
                 return False
-            self._ledger_store.write([validation.step(case.request.id, case.state, step, **told)])
+            ledger.write([validation.step(case.request.id, case.state, step, **told)])
             return True
 
     def _tell(self, case: Case, progress: Progress) -> None:

@@ -279,7 +279,7 @@ def found_out(folder: Path, scale: float, seed: int) -> Tally:
     house.hear(("request", make.ask()))
     house.consent_service.approve(ID, house.consent_service.request(ID)["offer_hash"])
     house.consent_service.withdraw(ID)
-    house.consent_service.ledger_store.need().close()
+    house.consent_service.ledger_store.close()
     path = folder / "ten/ledger.db"
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

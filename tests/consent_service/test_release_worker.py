@@ -335,7 +335,7 @@ def test_a_ledger_that_cannot_be_written_lets_nothing_out(house: ConsentHarness)
     approve(house)
     turn(house, 2)
     assert house.states() == ["sealed"]
-    house.consent_service.ledger_store.need().close()
+    house.consent_service.ledger_store.close()
     with pytest.raises(Exception, match=r"closed|nothing was decided"):
         turn(house)
     assert grants(house) == []
