@@ -11,7 +11,7 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from device.cli.client import FAILED, OK, ask, print_json
-from device.cli.formatting import bytes_text
+from device.cli.formatting import bytes_text, typed_answer
 from device.cli.progress_bar import Bar
 from device.errors import CommandError
 
@@ -52,8 +52,7 @@ def add(arguments: argparse.Namespace) -> int:
         raise CommandError(f"{arguments.secret_file}: {error.strerror}") from error
     print(f"From now on every clip goes to {arguments.url}, sealed for {arguments.age}.")
     print("It is the only thing that leaves without being asked each time; `backup remove` ends it at once.")
-    print("Type yes: ", end="", flush=True)
-    if sys.stdin.readline().strip() != "yes":
+    if typed_answer("Type yes: ") != "yes":
         print("nothing was changed")
         return FAILED
     body = {

@@ -1,5 +1,7 @@
 """What people read: status, log, sizes and spans of time; and the files that are written for them."""
 
+import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +98,14 @@ def save(path: Path, content: bytes) -> None:
         raise CommandError(f"{path} exists already; name another file") from error
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from error
+
+
+def local_time_text(seconds: int) -> str:
+    """Return Unix seconds as local time, to the minute."""
+    return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M}"
+
+
+def typed_answer(question: str) -> str:
+    """Ask a question on the terminal; return the line that was typed."""
+    print(question, end="", flush=True)
+    return sys.stdin.readline().strip()
