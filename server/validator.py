@@ -13,7 +13,8 @@ from device.consent.envelope import NOTICE, RECORD, REQUEST, header, read
 from device.consent.ledger_state import LedgerState
 from device.consent.models import MAX_AREA_CORNERS, FootageRequest, Notice, notice_of, request_of
 from device.consent.reasons import Reason, Refused
-from device.consent.validation import HomePosition, heard, record_in
+from device.consent.sender_records import record_in
+from device.consent.validation import HomePosition, heard
 from server.cells import cells_of
 from server.items import Accepted, Items
 

@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -94,13 +94,6 @@ def read(data: bytes, *, types: Collection[str], kids: Collection[str] | None) -
 def encoded(raw: bytes) -> bytes:
     """Return base64url without padding (RFC 7515, appendix C)."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=")
-
-
-def signing_input(typ: str, kid: str, payload: Mapping[str, Any]) -> bytes:
-    """Return what a sender signs; ours for the requester's tool, the town and the tests."""
-    head = f'{{"alg":"EdDSA","typ":"{typ}","kid":"{kid}"}}'.encode()
-    text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
-    return encoded(head) + b"." + encoded(text.encode())
 
 
 def _decoded(part: bytes, name: str) -> bytes:

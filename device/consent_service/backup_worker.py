@@ -17,9 +17,9 @@ from typing import Any, BinaryIO, Protocol
 
 from device.backup_targets import BackupTarget, Kind, TargetFull, TargetRejected, put
 from device.config import NeighbourhoodConfig
-from device.consent import validation
+from device.consent import entries
+from device.consent.entries import LedgerEntryDraft
 from device.consent.ledger_state import Backup, Destination
-from device.consent.validation import LedgerEntryDraft
 from device.consent_service.ledger import LedgerBroken
 from device.consent_service.ledger_store import LedgerStore
 from device.errors import CommandError
@@ -155,7 +155,7 @@ class BackupWorker:
         clip = self._clips.file_of(clip_id)
         if clip is None:  # deleted since: nothing to back up
             if clip_id in destination.backups:
-                self._write(destination, [validation.backed_up(destination.name, clip_id, "")])
+                self._write(destination, [entries.backed_up(destination.name, clip_id, "")])
             return None
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = self._folder / "sealing"
@@ -175,7 +175,7 @@ class BackupWorker:
             part.unlink()
             raise TargetFull(f"{destination.limit_bytes} bytes are the most that you gave it")
         part.rename(self._folder / f"{digest}.age")
-        written = self._write(destination, [validation.backup(destination.name, clip_id, digest, size)])
+        written = self._write(destination, [entries.backup(destination.name, clip_id, digest, size)])
         return destination.backups[clip_id] if written else None
 
     def _hand_over(self, destination: Destination, backup: Backup) -> None:
@@ -213,7 +213,7 @@ class BackupWorker:
         return is_granted(self._config.spool_dir / "out", backup.sha256)
 
     def _done(self, destination: Destination, backup: Backup) -> None:
-        self._write(destination, [validation.backed_up(destination.name, backup.clip_id, backup.sha256)])
+        self._write(destination, [entries.backed_up(destination.name, backup.clip_id, backup.sha256)])
         with suppress(OSError):
             revoke(self._config.spool_dir / "out", backup.sha256)
         self._path(backup).unlink(missing_ok=True)

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from device.config import NeighbourhoodConfig
-from device.consent import validation
+from device.consent import entries, validation
+from device.consent.entries import LedgerEntryDraft
 from device.consent.geohash import around, geohash
 from device.consent.reasons import Reason, Refused
 from device.consent.states import State, Step
-from device.consent.validation import HomePosition, LedgerEntryDraft
+from device.consent.validation import HomePosition
 from device.consent_service.clip_source import ClipSource
 from device.consent_service.ledger import LedgerBroken
 from device.consent_service.ledger_store import LedgerStore, LockedLedger
@@ -331,7 +332,7 @@ class InboxWorker:
         for case in ledger.state.open_cases():
             end = case.ends_at or case.request.exp
             if case.state is not State.RECEIVED and end <= now:
-                ledger.write([validation.step(case.request.id, case.state, Step.EXPIRE)])
+                ledger.write([entries.step(case.request.id, case.state, Step.EXPIRE)])
         ledger.forget(now)
 
     def _place(self) -> HomePosition:

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from device.consent.entries import LedgerEntryDraft
 from device.consent.ledger_state import LedgerState
 from device.consent.reasons import Reason, Refused
 from device.consent.states import NoSuchStep, State
-from device.consent.validation import LedgerEntryDraft
 from device.consent_service.ledger import Entry, Ledger, LedgerBroken
 from device.errors import CommandError
 from device.events import ConsentStep, Fault, Inbox, LedgerReport

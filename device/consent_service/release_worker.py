@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from device.config import NeighbourhoodConfig
-from device.consent import validation
+from device.consent import entries
 from device.consent.ledger_state import Case
 from device.consent.states import TABLE, State, Step
 from device.consent_service.ledger import LedgerBroken
@@ -252,7 +252,7 @@ class ReleaseWorker:
         most = min(left_bytes, case.parcel["bytes"])
         with self._ledger_store.locked() as ledger:
             if ledger:
-                ledger.write([validation.left(case, left_bytes=most, final=final, why=why)])
+                ledger.write([entries.left(case, left_bytes=most, final=final, why=why)])
 
     # --- erasing ----------------------------------------------------------------------------------
 
@@ -305,7 +305,7 @@ class ReleaseWorker:
         with self._ledger_store.locked() as ledger:
             if ledger is None or step not in TABLE[case.state]:
                 return False
-            ledger.write([validation.step(case.request.id, case.state, step, **told)])
+            ledger.write([entries.step(case.request.id, case.state, step, **told)])
             return True
 
     def _tell(self, case: Case, progress: Progress) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from device.config import NeighbourhoodConfig
-from device.consent import rules, validation
+from device.consent import entries, owner_actions, rules, sender_records
 from device.consent.ledger_state import Case
 from device.consent.offer import Choice, Cut, offer, offer_hash
 from device.consent.reasons import Refused, sentence_of
@@ -99,7 +99,7 @@ class ConsentService:
             now = self.ledger_store.now()
             ends_at = min(case.request.exp, now + rules.MAX_APPROVAL_S)
             what = self._offer(ledger, case, cuts, choice) if case.state is State.OFFERED else {}
-            yes = validation.step(
+            yes = entries.step(
                 request_id,
                 case.state,  # as it is now: whoever was quicker has decided
                 Step.APPROVE,
@@ -123,14 +123,14 @@ class ConsentService:
         """Decline; nobody outside learns it. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
             case = _find(ledger, request_id)
-            ledger.write([validation.step(request_id, case.state, Step.DECLINE)])
+            ledger.write([entries.step(request_id, case.state, Step.DECLINE)])
             return case_told(case, ledger.state)
 
     def withdraw(self, request_id: str) -> dict[str, Any]:
         """Take an approval back: nothing leaves any more. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
             case = _find(ledger, request_id)
-            ledger.write([validation.step(request_id, case.state, Step.WITHDRAW)])
+            ledger.write([entries.step(request_id, case.state, Step.WITHDRAW)])
             self.release_worker.revoke(case)
             return case_told(case, ledger.state)
 
@@ -149,7 +149,7 @@ class ConsentService:
     def look_at(self, record: bytes) -> dict[str, Any]:
         """Return what a sender's file says, before it is pinned. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
-            envelope, said = validation.record_in(record)
+            envelope, said = sender_records.record_in(record)
             known = ledger.state.senders.get(said.sender)
             return {
                 **said.model_dump(mode="json"),
@@ -164,7 +164,7 @@ class ConsentService:
             self._try_recipients(record)
             ledger.write(
                 [
-                    validation.pinned(
+                    owner_actions.pinned(
                         record,
                         typed,
                         ledger_state=ledger.state,
@@ -178,13 +178,13 @@ class ConsentService:
         """Take a newer record of a pinned sender. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
             self._try_recipients(record)
-            ledger.write([validation.rotated(record, ledger_state=ledger.state)])
+            ledger.write([owner_actions.rotated(record, ledger_state=ledger.state)])
             self.inbox_worker.hear_again(ledger)
 
     def unpin(self, sender: str) -> None:
         """End a pin, and every offer that hung on it. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
-            ledger.write(validation.unpinned(sender, ledger.state))
+            ledger.write(owner_actions.unpinned(sender, ledger.state))
 
     def feeds(self) -> dict[str, str]:
         """Return the feeds the owner chose: name → address."""
@@ -194,13 +194,13 @@ class ConsentService:
     def add_feed(self, name: str, url: str) -> None:
         """Listen to a feed. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
-            ledger.write([validation.feed_added(name, url, ledger.state)])
+            ledger.write([owner_actions.feed_added(name, url, ledger.state)])
             self.inbox_worker.settings_changed()
 
     def remove_feed(self, name: str) -> None:
         """Listen to a feed no longer. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
-            ledger.write([validation.feed_removed(name, ledger.state)])
+            ledger.write([owner_actions.feed_removed(name, ledger.state)])
             self.inbox_worker.settings_changed()
 
     def destinations(self) -> list[dict[str, Any]]:
@@ -213,7 +213,7 @@ class ConsentService:
         found = backup_worker.looked_at(said, secret)
         self._check_age(found["age"])
         with self.ledger_store.locked_for_owner() as ledger:
-            draft = validation.destination_added(found, ledger.state)
+            draft = owner_actions.destination_added(found, ledger.state)
             backup_worker.keep_secret(self._state_dir, found["name"], secret)
             ledger.write([draft])
             return destination_told(ledger.state.destinations[found["name"]])
@@ -221,7 +221,7 @@ class ConsentService:
     def remove_destination(self, name: str) -> None:
         """Send nothing to it any more; what lies there is the owner's to delete. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
-            ledger.write([validation.destination_removed(name, ledger.state)])
+            ledger.write([owner_actions.destination_removed(name, ledger.state)])
             backup_worker.keep_secret(self._state_dir, name, None)
             self.release_worker.revoke_unneeded(ledger)
 
@@ -280,7 +280,7 @@ class ConsentService:
     def _try_recipients(self, record: bytes) -> None:
         from device.consent_service.age_recipients import check_recipient  # loads pyrage
 
-        _, said = validation.record_in(record)
+        _, said = sender_records.record_in(record)
         for recipient in said.recipients:
             check_recipient(recipient.age)
 

@@ -15,12 +15,15 @@ from device.consent import keys
 from device.consent.envelope import NOTICE, RECORD, REQUEST, header
 from device.consent.ledger_state import LedgerState
 from device.consent.models import time_text
+from device.consent.owner_actions import pinned
 from device.consent.reasons import Reason, Refused
-from device.consent.validation import HomePosition, heard, pinned, record_in
+from device.consent.sender_records import record_in
+from device.consent.validation import HomePosition, heard
 from scripts.agency_tool.opening import open_parcel
 from scripts.agency_tool.paper import DAY_S, AgencyError, Folder, fresh_id, now_s, polygon_of
 from scripts.agency_tool.publish import publish
 from scripts.agency_tool.report import write_report
+from scripts.agency_tool.signing import signed_envelope
 
 
 def keygen(arguments: argparse.Namespace) -> int:
@@ -155,7 +158,7 @@ def _explain(content: bytes, folder: Folder) -> None:
 
 def _own(folder: Folder) -> bytes:
     """Return the folder's own record, signed anew."""
-    return keys.sealed_envelope(RECORD, folder.who(), folder.key)
+    return signed_envelope(RECORD, folder.who(), folder.key)
 
 
 def _typ(content: bytes) -> str:

@@ -24,6 +24,7 @@ from device.consent.models import (
 )
 from device.consent.reasons import Refused
 from device.system.ulid import new_ulid
+from scripts.agency_tool.signing import signed_envelope
 
 SIGNING_KEY, SEALING_KEY, WHO = "signing-key.pem", "sealing-key.txt", "sender.json"
 DAY_S = 86_400
@@ -140,7 +141,7 @@ class Folder:
             look(payload)
         except Refused as error:
             raise AgencyError(f"a doorbell would refuse it: {error}") from error
-        return keys.sealed_envelope(typ, payload, self.key)
+        return signed_envelope(typ, payload, self.key)
 
 
 def fresh_id(now: int) -> str:

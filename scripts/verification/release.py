@@ -34,8 +34,9 @@ from device.consent_service.ledger import Ledger, LedgerBroken
 from device.errors import CommandError
 from device.media.frame_selection import inside
 from device.release.audit import audit
-from device.release.manifest import BadManifest, signed, verified
+from device.release.manifest import signed
 from device.release.parcel import archive, seal
+from scripts.agency_tool.manifest_reader import BadManifest, verified
 from scripts.verification.network_namespace import STORE_ADDRESS, Island
 from scripts.verification.release_crash import WAYS, crash
 from scripts.verification.store import HOST, Store

@@ -19,8 +19,8 @@ from device.consent.states import State
 from device.consent_service.release_protocol import Failed, Made, Progress
 from device.consent_service.release_worker import ReleaseWorker
 from device.media.nal_filter import NotAllowed
-from device.release.__main__ import Release
 from device.release.job import PARCEL, Job
+from device.release.process import Release
 from device.spool.folders import Unreadable, sync
 from device.spool.parcels import (
     Grant,

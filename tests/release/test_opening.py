@@ -14,11 +14,12 @@ from typing import Any
 import pyrage
 import pytest
 
-from device.release.__main__ import Release
 from device.release.heat import Heat
 from device.release.job import PARCEL, Job
-from device.release.manifest import FILE, BadManifest, release_seed, signed, verified
+from device.release.manifest import FILE, release_seed, signed
 from device.release.parcel import MIB, size_class
+from device.release.process import Release
+from scripts.agency_tool.manifest_reader import BadManifest, verified
 from scripts.agency_tool.opening import Opened, open_parcel
 from scripts.agency_tool.paper import SEALING_KEY, AgencyError
 from scripts.agency_tool.report import write_report
