@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
+from device.system.host_patterns import HOST_OR_IPV6
+
 Kind = Literal["s3", "webdav", "sftp"]
 AddressOf = Callable[[str, int], str]
 """Returns the address to connect to for a host and port. Raises OSError if it is not one that may be used."""
 PORTS = {"https": 443, "http": 80, "sftp": 22}
 SCHEMES = {"s3": ("https", "http"), "webdav": ("https", "http"), "sftp": ("sftp",)}
 TIMEOUT_S = 30.0
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9a-fA-F:]{2,45}\]")
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]{1,100}){0,8}/?")
 
 
@@ -55,7 +56,7 @@ class BackupTarget:
             port = 0
         fits = (
             parts.scheme in SCHEMES.get(self.kind, ())
-            and _HOST.fullmatch(parts.netloc.rpartition("@")[2].removesuffix(f":{port}"))
+            and re.fullmatch(HOST_OR_IPV6, parts.netloc.rpartition("@")[2].removesuffix(f":{port}"))
             and not parts.username
             and port != 0
             and _PATH.fullmatch(parts.path)

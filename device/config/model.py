@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 from device.config.file_reading import open_once
 from device.config.polygon import Point, polygon_mistakes
 from device.config.toml import number_text, quoted
+from device.system.host_patterns import HOST, LOCAL_HOST
 from device.system.local_network import is_address, is_home
 
 
@@ -284,7 +285,7 @@ class MqttConfig(Table):
     enabled: bool = True
     host: str = Field(
         "localhost",
-        pattern=r"^([\w.%-]+|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[\w.:%]*)$",
+        pattern=f"^({LOCAL_HOST})$",
         max_length=253,
         description="a host name or an address alone: no mqtt:// before it and no port after it",
     )
@@ -361,7 +362,7 @@ class NeighbourhoodConfig(Table):
     longitude: float = Field(0.0, ge=-180, le=180)
     broker_host: str = Field(
         "",
-        pattern=r"^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)?$",
+        pattern=f"^({HOST})?$",
         max_length=253,
         description="a host name alone, such as town.example: no mqtt:// before it and no port after it",
     )

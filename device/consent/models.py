@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from device.consent.area import Corners, corners_of
 from device.consent.reasons import Reason, Refused
+from device.system.host_patterns import HTTPS_ORIGIN
 
 MAX_AREA_CORNERS = 64
 MAX_JURISDICTION_CORNERS = 256
@@ -176,9 +177,7 @@ class Upload(Said):
 
     name: Slug
     kind: Literal["tus", "s3"]
-    origin: Annotated[
-        str, Field(pattern=r"^https://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[1-9][0-9]{0,4})?$")
-    ]
+    origin: Annotated[str, Field(pattern=f"^{HTTPS_ORIGIN}$")]
 
 
 class SenderRecord(Said):

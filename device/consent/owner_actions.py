@@ -13,10 +13,10 @@ from device.consent.ledger_state import LedgerState
 from device.consent.models import SenderRecord
 from device.consent.reasons import Reason, Refused
 from device.consent.sender_records import record_in
+from device.system.host_patterns import HTTPS_URL
 
 MAX_DESTINATIONS = 4
 _FEED_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}[a-z0-9]")
-_FEED_URL = re.compile(r"https://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[1-9][0-9]{0,4})?(/[!-~]{0,1000})?")
 
 
 def pinned(content: bytes, typed: str, *, ledger_state: LedgerState, now: int) -> LedgerEntryDraft:
@@ -85,7 +85,7 @@ def feed_added(name: str, url: str, ledger_state: LedgerState) -> LedgerEntryDra
     """Return a feed that the owner chose. Raises Refused."""
     if not _FEED_NAME.fullmatch(name):
         raise Refused(Reason.MISTAKE, "a feed's name is 2 to 32 of a-z, 0-9 and hyphens")
-    if not _FEED_URL.fullmatch(url):
+    if not re.fullmatch(HTTPS_URL, url):
         raise Refused(
             Reason.MISTAKE, "a feed's address begins with https:// and has no user, password or fragment"
         )

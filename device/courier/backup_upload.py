@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from device.backup_targets import BackupTarget, Kind, TargetRejected, put
-from device.courier.pinned_address import public_address
+from device.courier.public_address import public_address
 from device.courier.upload_attempt import Refusing, UploadAttempt
 
 

@@ -8,7 +8,7 @@ later at an hour of chance.
 
 import logging
 import secrets
-import ssl
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from device.courier.public_address import connect_public
 from device.courier.settings import Broker
+from device.system.https import tls_context
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ def listen(
     tell: Callable[[str], None],
     stopping: threading.Event,
     beat: Callable[[], None],
+    allow_loopback: bool = False,
 ) -> None:
     """Listen until told to stop; `put` is given each message's kind and bytes, and never waits.
 
@@ -53,7 +56,7 @@ def listen(
     delay_s = FIRST_DELAY_S
     while not stopping.is_set():
         beat()
-        connection = _Connection(broker, cells, put, tell)
+        connection = _Connection(broker, cells, put, tell, allow_loopback=allow_loopback)
         try:
             connection.open()
             begin()
@@ -78,6 +81,17 @@ def _wait(seconds: float, stopping: threading.Event, beat: Callable[[], None]) -
         seconds -= STEP_S
 
 
+class _PublicClient(Client):
+    """Connects to a public address of the broker's host; paho itself would resolve the name and take any."""
+
+    allow_loopback = False
+
+    def _create_socket_connection(self) -> socket.socket:
+        return connect_public(
+            self._host, self._port, self._connect_timeout, allow_loopback=self.allow_loopback
+        )
+
+
 class _Connection:
     def __init__(
         self,
@@ -85,6 +99,8 @@ class _Connection:
         cells: tuple[str, ...],
         put: Callable[[str, bytes], None],
         tell: Callable[[str], None],
+        *,
+        allow_loopback: bool,
     ) -> None:
         self._broker = broker
         self._put = put
@@ -92,16 +108,15 @@ class _Connection:
         self._topics = [f"hood/cell/{cell}/+/{kind}/+" for cell in cells for kind in KINDS]
         self._ended = ""
         self.was_up = False
-        client = Client(
+        client = _PublicClient(
             CallbackAPIVersion.VERSION2,
             client_id=secrets.token_hex(10),
             protocol=MQTTProtocolVersion.MQTTv5,
             reconnect_on_failure=False,
         )
         client.connect_timeout = CONNECT_TIMEOUT_S
-        context = ssl.create_default_context(cadata=broker.ca_pem or None)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        client.tls_set_context(context)
+        client.allow_loopback = allow_loopback
+        client.tls_set_context(tls_context(broker.ca_pem))
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_subscribe = self._subscribed

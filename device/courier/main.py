@@ -40,7 +40,8 @@ STATUS_EVERY_S = 300.0
 class Courier:
     """The four workers, and the settings they follow."""
 
-    def __init__(self, spool: Path) -> None:
+    def __init__(self, spool: Path, *, allow_loopback: bool = False) -> None:
+        self._allow_loopback = allow_loopback
         self._house_folder = spool / "out"
         own = spool / "in"
         try:
@@ -133,6 +134,7 @@ class Courier:
                         tell=lambda text: self._how.update(server=text),
                         stopping=worker.stopping,
                         beat=worker.beat,
+                        allow_loopback=self._allow_loopback,
                     ),
                 )
             )
@@ -146,6 +148,7 @@ class Courier:
                         tell=lambda name, text: self._how.update({f"feed {name}": text}),
                         stopping=worker.stopping,
                         beat=worker.beat,
+                        allow_loopback=self._allow_loopback,
                     ),
                 )
             )
@@ -177,11 +180,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="doorbelld-courier", description=main.__doc__)
     parser.add_argument("--spool", type=Path, default=DEFAULT_SPOOL, help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="log as JSON, one object a line")
+    parser.add_argument(
+        "--allow-loopback",
+        action="store_true",
+        help="let the broker and feeds be on this machine: for a development server only",
+    )
     arguments = parser.parse_args()
     handler = start_logging(as_json=arguments.json)
     os.umask(0o027)
     try:
-        courier = Courier(arguments.spool)
+        courier = Courier(arguments.spool, allow_loopback=arguments.allow_loopback)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: courier.stopping.set())
         return courier.run(Notifier())

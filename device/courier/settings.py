@@ -11,12 +11,13 @@ from typing import Any
 
 from device.spool.folders import SETTINGS, Unreadable, read_small
 from device.system.clock import minute_of_day, within
+from device.system.host_patterns import HOST, HTTPS_URL
 
 MAX_FEEDS = 20
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_HOST = re.compile(HOST)
 _CELL = re.compile(r"[0-9b-hjkmnp-z]{4}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}[a-z0-9]")
-_URL = re.compile(r"https://[!-~]{1,1300}")
+_URL = re.compile(HTTPS_URL)
 _HOURS = re.compile(r"([0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9])?")
 _MAX_PORT = 65_535
 

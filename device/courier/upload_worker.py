@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from device.courier.backup_upload import BackupUploader
-from device.courier.pinned_address import NotPublic
+from device.courier.public_address import NotPublic
 from device.courier.s3 import S3Uploader
 from device.courier.settings import Limits
 from device.courier.tus import TusUploader

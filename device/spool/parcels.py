@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast, get_args
 
 from device.spool.folders import MAX_NAMES, Unreadable, open_plain, read_small, sync, write_small
+from device.system.host_patterns import UPLOAD_ORIGIN
 
 Kind = Literal["tus", "s3", "bucket", "webdav", "sftp"]
 """The first two take parcels in for an agency; the others are the owner's own places (device/backup_targets/)."""
@@ -27,7 +28,6 @@ MAX_PARCEL_BYTES = 1 << 36
 MAX_WHY = 300
 _FILE = re.compile(r"([0-9a-f]{64})\.(parcel|grant|report)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_ORIGIN = re.compile(r"(https|sftp)://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[1-9][0-9]{0,4})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class Grant:
             and (self.account is None) is (self.kind in ("tus", "s3"))
             and 0 < self.size_bytes <= MAX_PARCEL_BYTES
             and self.kind in get_args(Kind)
-            and _ORIGIN.fullmatch(self.origin)
+            and re.fullmatch(UPLOAD_ORIGIN, self.origin)
             and self.expires_s > 0
         )
         if not fits:
@@ -96,7 +96,7 @@ class UploadReport:
             _SHA256.fullmatch(self.sha256)
             and self.state in get_args(State)
             and self.kind in get_args(Kind)
-            and _ORIGIN.fullmatch(self.origin)
+            and re.fullmatch(UPLOAD_ORIGIN, self.origin)
             and all(isinstance(part, str) for part in self.parts)
             and 0 < self.size_bytes <= MAX_PARCEL_BYTES
             and 0 <= self.sent_bytes <= MAX_PARCEL_BYTES
