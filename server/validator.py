@@ -61,7 +61,7 @@ class Validator:
         said = request_of if typ == REQUEST else notice_of
         envelope = read(content, types=(typ,), kids=self._ledger_state.keys)
         told = said(envelope.payload)
-        sender = envelope.payload["agency" if typ == REQUEST else "source"]
+        sender = str(envelope.payload["agency" if typ == REQUEST else "source"])
         cells: Sequence[str]
         if isinstance(told, FootageRequest | Notice):
             cells, expires = cells_of(told.area.corners(MAX_AREA_CORNERS)), told.exp

@@ -7,12 +7,13 @@ import shutil
 import sys
 from getpass import getpass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from urllib.parse import quote
 
 from device.cli.client import FAILED, OK, ask, print_json
 from device.cli.formatting import bytes_text, typed_answer
 from device.cli.progress_bar import Bar
+from device.consent.views import DestinationView
 from device.errors import CommandError
 
 GB = 1_000_000_000
@@ -73,7 +74,7 @@ def add(arguments: argparse.Namespace) -> int:
 
 def list_places(arguments: argparse.Namespace) -> int:
     """Show the places and how far each is."""
-    rows: list[dict[str, Any]] = ask(arguments.state, "GET", "/destinations")
+    rows: list[DestinationView] = ask(arguments.state, "GET", "/destinations")
     if arguments.json:
         print_json(rows)
         return OK

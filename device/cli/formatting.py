@@ -3,8 +3,8 @@
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+from device.cli.client import JsonObject
 from device.errors import CommandError
 
 _MOTION = {
@@ -16,7 +16,7 @@ _MOTION = {
 }
 
 
-def status_text(status: dict[str, Any]) -> str:
+def status_text(status: JsonObject) -> str:
     """Return the answer of `status`, to be read at a glance."""
     camera, mqtt, storage, press = (status[k] for k in ("camera", "mqtt", "storage", "press"))
     age = camera["last_frame_age_s"]
@@ -48,7 +48,7 @@ def status_text(status: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _settings_text(settings: dict[str, Any]) -> str:
+def _settings_text(settings: JsonObject) -> str:
     said = []
     if settings["privacy"]:
         said.append("privacy on: nothing is seen or recorded")
@@ -64,7 +64,7 @@ def clips_text(count: int) -> str:
     return "1 clip" if count == 1 else f"{count} clips"
 
 
-def log_text(row: dict[str, Any]) -> str:
+def log_text(row: JsonObject) -> str:
     """Return what a row tells a person: what is empty or for machines only is left out."""
     known = {"seq", "kind", "event_id", "occurred_at", "clock", "late", "sha256", "why"}
     words = [f"{key}={value}" for key, value in row.items() if key not in known and value]

@@ -1,11 +1,11 @@
 """`doorbell ledger`: show, verify (without the daemon), export."""
 
 import argparse
-from typing import Any
 
 from device.cli.client import FAILED, OK, ask, ask_raw, print_json, state_dir
 from device.cli.formatting import save
 from device.consent.keys import spoken
+from device.consent.views import EntryView
 from device.errors import CommandError
 
 
@@ -69,7 +69,7 @@ def export(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _words(entry: dict[str, Any]) -> str:
+def _words(entry: EntryView) -> str:
     data = entry["data"]
     match entry["kind"]:
         case "request":

@@ -5,17 +5,35 @@ import sys
 import textwrap
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 from urllib.parse import quote
 
 from device.cli.client import FAILED, OK, ask, ask_raw, print_json
 from device.cli.formatting import local_time_text, save, typed_answer
 from device.cli.progress_bar import Bar
+from device.consent.documents import Offer
 from device.consent.keys import spoken
+from device.consent.views import ReleaseView, RequestView
 from device.errors import CommandError
 
 FOLLOW_S = 0.5
 NOT_EMERGENCY = "This is not a replacement for calling the emergency number."
+
+
+class ClipChoice(TypedDict, total=False):
+    """The part of a clip to share, and the areas to blur (corners relative to the picture)."""
+
+    start: str
+    end: str
+    blur: list[list[tuple[float, float]]]
+
+
+class ChoiceBody(TypedDict, total=False):
+    """The body of `POST …/offer`; an empty one is all clips, copied, without sound."""
+
+    exact: bool
+    audio: bool
+    clips: dict[str, ClipChoice | None]
 
 
 def list_requests(arguments: argparse.Namespace) -> int:
@@ -113,18 +131,18 @@ def withdraw(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
+def _asked(arguments: argparse.Namespace) -> RequestView:
     chosen = _chosen(arguments)
     if chosen:
-        found: dict[str, Any] = ask(arguments.state, "POST", f"{_place(arguments.id)}/offer", chosen)
+        found: RequestView = ask(arguments.state, "POST", f"{_place(arguments.id)}/offer", chosen)
     else:
         found = ask(arguments.state, "GET", _place(arguments.id))
     return found
 
 
-def _chosen(arguments: argparse.Namespace) -> dict[str, Any]:
+def _chosen(arguments: argparse.Namespace) -> ChoiceBody:
     """Return the body for what was chosen; nothing: all clips, copied, without sound."""
-    body: dict[str, Any] = {}
+    body: ChoiceBody = {}
     if arguments.exact:
         body["exact"] = True
     if arguments.sound:
@@ -134,14 +152,15 @@ def _chosen(arguments: argparse.Namespace) -> dict[str, Any]:
         name, _, corners = text.partition("=")
         if spans and name not in spans:
             raise CommandError(f"{text}: blurs a clip that is not one of --clip")
-        spans[name] = {
-            **(spans.get(name) or {}),
-            "blur": [*(spans.get(name) or {}).get("blur", ()), _shape(text, corners)],
-        }
+        choice = spans.get(name) or {}
+        choice["blur"] = [*choice.get("blur", ()), _shape(text, corners)]
+        spans[name] = choice
     if arguments.blur and not arguments.clip:
         for clip in ask(arguments.state, "GET", _place(arguments.id)).get("offer", {}).get("clips", ()):
             spans.setdefault(clip["id"], None)
-    return {**body, "clips": spans} if spans else body
+    if spans:
+        body["clips"] = spans
+    return body
 
 
 def _shape(text: str, corners: str) -> list[tuple[float, float]]:
@@ -152,9 +171,9 @@ def _shape(text: str, corners: str) -> list[tuple[float, float]]:
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
-def _spans(clips: Sequence[str]) -> dict[str, Any]:
+def _spans(clips: Sequence[str]) -> dict[str, ClipChoice | None]:
     """Return what of the clips, given as ID or ID=FROM/UNTIL."""
-    spans: dict[str, Any] = {}
+    spans: dict[str, ClipChoice | None] = {}
     for text in clips:
         name, given, span = text.partition("=")
         start, slash, end = span.partition("/")
@@ -168,7 +187,7 @@ def _place(request_id: str) -> str:
     return f"/requests/{quote(request_id, safe='')}"
 
 
-def _tell_request(row: dict[str, Any]) -> None:
+def _tell_request(row: RequestView) -> None:
     print(f"{row['agency_name']} asks for footage ({row['state']})")
     for name, text in (
         ("case", row["case"]),
@@ -189,7 +208,7 @@ def _tell_request(row: dict[str, Any]) -> None:
     print(NOT_EMERGENCY)
 
 
-def _tell_release(release: dict[str, Any]) -> None:
+def _tell_release(release: ReleaseView) -> None:
     parcel, receipt = release["parcel"], release["receipt"]
     if release["progress"]:
         print(f"  now: {release['progress']['stage']}, {release['progress']['part']:.0%}")
@@ -206,7 +225,7 @@ def _tell_release(release: dict[str, Any]) -> None:
 
 
 def _tell_offer(
-    offer: dict[str, Any], offer_hash: str, title: str = "Exactly this would leave, and nothing else:"
+    offer: Offer, offer_hash: str, title: str = "Exactly this would leave, and nothing else:"
 ) -> None:
     print(f"\n{title}")
     for clip in offer["clips"]:
@@ -226,5 +245,5 @@ def _tell_offer(
     print(f"  offer hash {offer_hash}")
 
 
-def _window(row: dict[str, Any]) -> str:
+def _window(row: RequestView) -> str:
     return f"{local_time_text(row['window']['start'])} to {local_time_text(row['window']['end'])}"

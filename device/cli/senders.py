@@ -4,12 +4,12 @@ import argparse
 import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from device.cli.client import FAILED, OK, ask, ask_raw, print_json
 from device.cli.formatting import local_time_text, save, typed_answer
 from device.consent.keys import spoken
+from device.consent.views import SenderView
 from device.errors import CommandError
 
 
@@ -134,7 +134,7 @@ def notices(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _tell_sender(said: dict[str, Any]) -> None:
+def _tell_sender(said: SenderView) -> None:
     print(f"{said['name']} ({said['sender']}, {said['kind']}), record {said['serial']}")
     print(f"{'contact':>12}  {said['contact']}")
     for key in said["keys"]:
@@ -153,9 +153,9 @@ def _tell_sender(said: dict[str, Any]) -> None:
     )
 
 
-def _look(arguments: argparse.Namespace, record: str) -> dict[str, Any]:
+def _look(arguments: argparse.Namespace, record: str) -> SenderView:
     try:
-        said: dict[str, Any] = ask(arguments.state, "POST", "/senders/look", {"record": record})
+        said: SenderView = ask(arguments.state, "POST", "/senders/look", {"record": record})
     except CommandError as error:
         raise CommandError(f"{arguments.file}: is no sender's record to pin: {error}") from error
     return said

@@ -6,11 +6,11 @@ corners, and its wheel with GEOS is 6 MB to load on a board with 512.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from device.consent.documents import GeoJsonPolygon
 from device.consent.reasons import Reason, Refused
 
 Corners = NDArray[np.float64]
@@ -25,7 +25,7 @@ MIN_KM2, MAX_KM2 = 0.065, 1.295
 """What a request may ask for: a fortieth of a square mile to half of one."""
 
 
-def corners_of(polygon: dict[str, Any], most: int) -> Corners:
+def corners_of(polygon: GeoJsonPolygon, most: int) -> Corners:
     """Return the corners of a GeoJSON Polygon (RFC 7946) of one ring. Raises Refused unless it is simple."""
     ring = np.array(polygon["coordinates"][0], dtype=np.float64)
     if len(ring) - 1 > most:
@@ -83,7 +83,7 @@ def distance_km(one: tuple[float, float], two: tuple[float, float]) -> float:
     return EARTH_RADIUS_KM * math.hypot(east, math.radians(two[1] - one[1]))
 
 
-def circle(longitude: float, latitude: float, radius_m: float, corners: int = 32) -> dict[str, Any]:
+def circle(longitude: float, latitude: float, radius_m: float, corners: int = 32) -> GeoJsonPolygon:
     """Return a GeoJSON polygon around a point; RFC 7946 has no circles."""
     north = math.degrees(radius_m / 1000 / EARTH_RADIUS_KM)
     east = north / math.cos(math.radians(latitude))

@@ -1,8 +1,16 @@
 """The entries of the ledger, before they are written. Pure: each function returns drafts, and writes nothing."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
+from device.consent.documents import (
+    Cancellation,
+    EntryData,
+    SentBytes,
+    StartedBackup,
+    StepDetails,
+    StoredBackup,
+)
 from device.consent.ledger_state import Case
 from device.consent.states import State, Step, after
 
@@ -12,30 +20,29 @@ class LedgerEntryDraft:
     """An entry that has not been written yet."""
 
     kind: str
-    data: dict[str, Any]
+    data: EntryData
     body: bytes | None = None
 
 
-def step(request_id: str, state: State, taken: Step, **told: Any) -> LedgerEntryDraft:
+def step(request_id: str, state: State, taken: Step, **details: Unpack[StepDetails]) -> LedgerEntryDraft:
     """Return the entry of one step of the table. Raises NoSuchStep."""
     return LedgerEntryDraft(
-        kind="request", data={"id": request_id, "from": str(state), "to": str(after(state, taken)), **told}
+        kind="request", data={"id": request_id, "from": str(state), "to": str(after(state, taken)), **details}
     )
 
 
 def left(case: Case, *, left_bytes: int, final: bool, why: str) -> LedgerEntryDraft:
-    """Return how much of a parcel had left when its approval ended before delivery."""
-    return LedgerEntryDraft(
-        kind="left",
-        data={
-            "id": case.request.id,
-            "sha256": case.parcel["sha256"],
-            "left_bytes": left_bytes,
-            "of_bytes": case.parcel["bytes"],
-            "final": final,
-            "why": why,
-        },
-    )
+    """Return how much of a parcel had left when its approval ended before delivery. Raises LookupError."""
+    parcel = case.sealed_parcel()
+    data: SentBytes = {
+        "id": case.request.id,
+        "sha256": parcel["sha256"],
+        "left_bytes": left_bytes,
+        "of_bytes": parcel["bytes"],
+        "final": final,
+        "why": why,
+    }
+    return LedgerEntryDraft(kind="left", data=data)
 
 
 def end_case(case: Case | None, why: str) -> list[LedgerEntryDraft]:
@@ -51,17 +58,17 @@ def end_case(case: Case | None, why: str) -> list[LedgerEntryDraft]:
 
 def cancellation(sender: str, name: str, content: bytes) -> LedgerEntryDraft:
     """Return the cancellation of a request or notice, with the bytes that cancelled it."""
-    return LedgerEntryDraft(kind="cancellation", data={"sender": sender, "id": name}, body=content)
+    data: Cancellation = {"sender": sender, "id": name}
+    return LedgerEntryDraft(kind="cancellation", data=data, body=content)
 
 
 def backup(destination: str, clip_id: str, sha256: str, size_bytes: int) -> LedgerEntryDraft:
     """Return the entry of a backup that is about to be sent."""
-    data = {"destination": destination, "clip": clip_id, "sha256": sha256, "bytes": size_bytes}
+    data: StartedBackup = {"destination": destination, "clip": clip_id, "sha256": sha256, "bytes": size_bytes}
     return LedgerEntryDraft(kind="backup", data=data)
 
 
 def backed_up(destination: str, clip_id: str, sha256: str) -> LedgerEntryDraft:
     """Return the entry of a backup that has arrived."""
-    return LedgerEntryDraft(
-        kind="backed_up", data={"destination": destination, "clip": clip_id, "sha256": sha256}
-    )
+    data: StoredBackup = {"destination": destination, "clip": clip_id, "sha256": sha256}
+    return LedgerEntryDraft(kind="backed_up", data=data)

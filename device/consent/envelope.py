@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -39,13 +39,17 @@ _LONG = len(str(MAX_INTEGER))
 _BRACKETS = re.compile(rb"[\[\]{}]")
 
 
+JsonObject = Mapping[str, object]
+"""A JSON object from outside: nothing in it is believed until a model of models.py has taken it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """One that has the agreed form. Whether its signature fits is `Keys.check`'s to say."""
 
     typ: str
     kid: str
-    payload: dict[str, Any]
+    payload: JsonObject
     signing_input: bytes
     signature: bytes
     sha256: str
@@ -106,7 +110,7 @@ def _decoded(part: bytes, name: str) -> bytes:
     return raw
 
 
-def _payload(raw: bytes, most_values: int) -> dict[str, Any]:
+def _payload(raw: bytes, most_values: int) -> JsonObject:
     try:
         text = raw.decode()
     except UnicodeDecodeError:
@@ -140,7 +144,7 @@ def _refuse_deep(bare: bytes) -> None:
             raise Refused(Reason.TOO_DEEP)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, object]]) -> JsonObject:
     value = dict(pairs)
     if len(value) != len(pairs):
         raise Refused(Reason.DUPLICATE_NAME)

@@ -4,11 +4,11 @@ An approval is a step of a request (entries.py).
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from device.consent import keys, rules
+from device.consent.documents import AddedDestination, AddedFeed, PinnedRecord, RemovedName, UnpinnedSender
 from device.consent.entries import LedgerEntryDraft, end_case
+from device.consent.envelope import Envelope
 from device.consent.ledger_state import LedgerState
 from device.consent.models import SenderRecord
 from device.consent.reasons import Reason, Refused
@@ -31,12 +31,7 @@ def pinned(content: bytes, typed: str, *, ledger_state: LedgerState, now: int) -
         raise Refused(Reason.MISTAKE, f"{record.sender} is pinned already; a newer record is a rotation")
     _check_keys_free(record, ledger_state)
     rules.check_key(signing, min(now, signing.valid_until - 1))
-    data = {
-        "sender": record.sender,
-        "kind": record.kind,
-        "fingerprint": envelope.kid,
-        "serial": record.serial,
-    }
+    data = _pinned_record(envelope, record)
     return LedgerEntryDraft(kind="sender_pinned", data=data, body=content.strip())
 
 
@@ -51,13 +46,17 @@ def rotated(content: bytes, *, ledger_state: LedgerState) -> LedgerEntryDraft:
     keys.check(envelope, sender.keys[envelope.kid])
     rules.check_rotation(record, sender.record)
     _check_keys_free(record, ledger_state)
-    data = {
+    data = _pinned_record(envelope, record)
+    return LedgerEntryDraft(kind="sender_rotated", data=data, body=content.strip())
+
+
+def _pinned_record(envelope: Envelope, record: SenderRecord) -> PinnedRecord:
+    return {
         "sender": record.sender,
         "kind": record.kind,
         "fingerprint": envelope.kid,
         "serial": record.serial,
     }
-    return LedgerEntryDraft(kind="sender_rotated", data=data, body=content.strip())
 
 
 def _check_keys_free(record: SenderRecord, ledger_state: LedgerState) -> None:
@@ -78,7 +77,8 @@ def unpinned(sender: str, ledger_state: LedgerState) -> list[LedgerEntryDraft]:
         if case.request.agency == sender
         for draft in end_case(case, "you unpinned the agency")
     ]
-    return [LedgerEntryDraft(kind="sender_unpinned", data={"sender": sender}), *ended]
+    data: UnpinnedSender = {"sender": sender}
+    return [LedgerEntryDraft(kind="sender_unpinned", data=data), *ended]
 
 
 def feed_added(name: str, url: str, ledger_state: LedgerState) -> LedgerEntryDraft:
@@ -91,29 +91,32 @@ def feed_added(name: str, url: str, ledger_state: LedgerState) -> LedgerEntryDra
         )
     if name in ledger_state.feeds or name in ledger_state.senders:
         raise Refused(Reason.MISTAKE, f"there is a {name} already")
-    return LedgerEntryDraft(kind="feed_added", data={"name": name, "url": url})
+    data: AddedFeed = {"name": name, "url": url}
+    return LedgerEntryDraft(kind="feed_added", data=data)
 
 
 def feed_removed(name: str, ledger_state: LedgerState) -> LedgerEntryDraft:
     """Return the end of a feed. Raises Refused."""
     if name not in ledger_state.feeds:
         raise Refused(Reason.MISTAKE, f"there is no feed {name}")
-    return LedgerEntryDraft(kind="feed_removed", data={"name": name})
+    data: RemovedName = {"name": name}
+    return LedgerEntryDraft(kind="feed_removed", data=data)
 
 
-def destination_added(said: Mapping[str, Any], ledger_state: LedgerState) -> LedgerEntryDraft:
+def destination_added(destination: AddedDestination, ledger_state: LedgerState) -> LedgerEntryDraft:
     """Return a place for backups that the owner consented to; no secret is in it. Raises Refused."""
-    if not _FEED_NAME.fullmatch(said["name"]):
+    if not _FEED_NAME.fullmatch(destination["name"]):
         raise Refused(Reason.MISTAKE, "a destination's name is 2 to 32 of a-z, 0-9 and hyphens")
-    if said["name"] in ledger_state.destinations:
-        raise Refused(Reason.MISTAKE, f"there is a destination {said['name']} already")
+    if destination["name"] in ledger_state.destinations:
+        raise Refused(Reason.MISTAKE, f"there is a destination {destination['name']} already")
     if len(ledger_state.destinations) >= MAX_DESTINATIONS:
         raise Refused(Reason.MISTAKE, f"there are {MAX_DESTINATIONS} destinations already")
-    return LedgerEntryDraft(kind="destination_added", data=dict(said))
+    return LedgerEntryDraft(kind="destination_added", data=destination)
 
 
 def destination_removed(name: str, ledger_state: LedgerState) -> LedgerEntryDraft:
     """Return the end of a destination. Raises Refused."""
     if name not in ledger_state.destinations:
         raise Refused(Reason.MISTAKE, f"there is no destination {name}")
-    return LedgerEntryDraft(kind="destination_removed", data={"name": name})
+    data: RemovedName = {"name": name}
+    return LedgerEntryDraft(kind="destination_removed", data=data)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from device.consent import keys, rules
 from device.consent.area import contains
 from device.consent.cap import Alert, alerts_of
+from device.consent.documents import NoticeReceived
 from device.consent.entries import LedgerEntryDraft, cancellation, end_case, step
 from device.consent.envelope import MAX_BYTES, NOTICE, REQUEST, Envelope, read
 from device.consent.ledger_state import LedgerState, Sender, StoredNotice
@@ -195,7 +196,7 @@ def _series(feed: str, alert: Alert, ledger_state: LedgerState) -> list[str]:
 def _kept(
     source: str, name: str, digest: str, body: bytes, *, signed: bool, here: bool, supersedes: Sequence[str]
 ) -> LedgerEntryDraft:
-    data = {
+    data: NoticeReceived = {
         "source": source,
         "id": name,
         "sha256": digest,
@@ -207,9 +208,13 @@ def _kept(
 
 
 def news(drafts: Sequence[LedgerEntryDraft], ledger_state: LedgerState) -> list[StoredNotice]:
-    """Return the notices that some entries have just brought."""
-    keys_of = [(draft.data["source"], draft.data["id"]) for draft in drafts if draft.kind == "notice"]
-    return [ledger_state.notices[key] for key in keys_of if key in ledger_state.notices]
+    """Return the notices that some entries have just brought or cancelled, each once."""
+    keys_of = [
+        (draft.data["source" if draft.kind == "notice" else "sender"], draft.data["id"])
+        for draft in drafts
+        if draft.kind in ("notice", "cancellation")
+    ]
+    return [ledger_state.notices[key] for key in dict.fromkeys(keys_of) if key in ledger_state.notices]
 
 
 # --- both -------------------------------------------------------------------------------------------

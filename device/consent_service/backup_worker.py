@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Protocol
 from device.backup_targets import BackupTarget, Kind, TargetFull, TargetRejected, put
 from device.config import NeighbourhoodConfig
 from device.consent import entries
+from device.consent.documents import AddedDestination
 from device.consent.entries import LedgerEntryDraft
 from device.consent.ledger_state import Backup, Destination
 from device.consent_service.ledger import LedgerBroken
@@ -292,18 +293,18 @@ class _RateLimited:
         return block
 
 
-def looked_at(said: Mapping[str, Any], secret: str) -> dict[str, Any]:
+def checked_destination(wanted: Mapping[str, Any], secret: str) -> AddedDestination:
     """Return a destination as it is written down: where it is, and with SFTP whose key it shows.
 
     Raises CommandError.
     """
     from device.backup_targets.sftp import key_of  # loads paramiko
 
-    host_key = str(said.get("host_key") or "")
+    host_key = str(wanted.get("host_key") or "")
     try:
-        known = host_key or ("SHA256:" if said["kind"] == "sftp" else "")
+        known = host_key or ("SHA256:" if wanted["kind"] == "sftp" else "")
         place = BackupTarget(
-            kind=said["kind"], url=said["url"], user=said.get("user", ""), secret=secret, host_key=known
+            kind=wanted["kind"], url=wanted["url"], user=wanted.get("user", ""), secret=secret, host_key=known
         )
     except ValueError as error:
         raise CommandError(str(error)) from error
@@ -327,13 +328,13 @@ def looked_at(said: Mapping[str, Any], secret: str) -> dict[str, Any]:
         except OSError as error:
             raise CommandError(f"{place.netloc}: {error}") from error
     return {
-        "name": said["name"],
+        "name": wanted["name"],
         "kind": place.kind,
         "url": place.url,
         "user": place.user,
-        "age": said["age"],
+        "age": wanted["age"],
         "host_key": host_key,
-        "limit_bytes": said.get("limit_bytes", 0),
+        "limit_bytes": wanted.get("limit_bytes", 0),
         "outside": outside,
     }
 

@@ -12,7 +12,6 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from device.config import NeighbourhoodConfig
 from device.consent import entries, validation
@@ -24,9 +23,10 @@ from device.consent.validation import HomePosition
 from device.consent_service.clip_source import ClipSource
 from device.consent_service.ledger import LedgerBroken
 from device.consent_service.ledger_store import LedgerStore, LockedLedger
-from device.consent_service.serializers import notice_told
+from device.consent_service.serializers import notice_view
 from device.errors import CommandError
 from device.events import Fault, NoticeHeard
+from device.spool.courier_settings import CourierSettingsFile, UploadLimits
 from device.spool.folders import SETTINGS, Item, Unreadable, items_of, write_small
 from device.spool.folders import SpoolReader as Letters
 from device.system.worker import Worker
@@ -306,13 +306,11 @@ class InboxWorker:
 
     def _tell_news(self, ledger: LockedLedger, drafts: Sequence[LedgerEntryDraft]) -> None:
         """Give the controller each notice for this home that came, or was taken back."""
-        keys = [(draft.data["sender"], draft.data["id"]) for draft in drafts if draft.kind == "cancellation"]
-        cancelled = [ledger.state.notices[key] for key in keys if key in ledger.state.notices]
-        for notice in [*validation.news(drafts, ledger.state), *cancelled]:
+        for notice in validation.news(drafts, ledger.state):
             if notice.here:
-                shown = notice_told(notice, ledger.state, self._ledger_store.now())
+                shown = notice_view(notice, ledger.state, self._ledger_store.now())
                 self._ledger_store.inbox(
-                    NoticeHeard(mono_us=self._ledger_store.clock.mono_us(), notice=shown)
+                    NoticeHeard(mono_us=self._ledger_store.clock.mono_us(), notice=dict(shown))
                 )
 
     def _match(self, ledger: LockedLedger) -> None:
@@ -348,11 +346,11 @@ class InboxWorker:
 
 def courier_settings(config: NeighbourhoodConfig, feeds: Mapping[str, str]) -> bytes:
     """Return what the courier is told: broker, nine whole cells, feeds, limits. No position, no key."""
-    limits = {"kbps": config.upload_kbps, "hours": config.upload_hours}
-    told: dict[str, Any] = {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": limits}
+    limits: UploadLimits = {"kbps": config.upload_kbps, "hours": config.upload_hours}
+    settings: CourierSettingsFile = {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": limits}
     if config.enabled:
         ca_pem = Path(config.broker_ca_file).read_text() if config.broker_ca_file else ""
-        told["broker"] = {"host": config.broker_host, "port": config.broker_port, "ca_pem": ca_pem}
-        told["cells"] = around(geohash(config.longitude, config.latitude, CELL_LETTERS))
-        told["feeds"] = dict(feeds)
-    return json.dumps(told, indent=1).encode()
+        settings["broker"] = {"host": config.broker_host, "port": config.broker_port, "ca_pem": ca_pem}
+        settings["cells"] = around(geohash(config.longitude, config.latitude, CELL_LETTERS))
+        settings["feeds"] = dict(feeds)
+    return json.dumps(settings, indent=1).encode()

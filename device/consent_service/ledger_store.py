@@ -9,12 +9,12 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from device.consent.entries import LedgerEntryDraft
 from device.consent.ledger_state import LedgerState
 from device.consent.reasons import Reason, Refused
 from device.consent.states import NoSuchStep, State
+from device.consent.views import RefusedCount
 from device.consent_service.ledger import Entry, Ledger, LedgerBroken
 from device.errors import CommandError
 from device.events import ConsentStep, Fault, Inbox, LedgerReport
@@ -57,7 +57,7 @@ class LockedLedger:
         """Yield the newest entries, oldest first. Raises LedgerBroken."""
         return self._ledger.entries(newest=newest)
 
-    def refused(self) -> list[dict[str, Any]]:
+    def refused(self) -> list[RefusedCount]:
         """Return how much was refused, by reason."""
         return self._ledger.refused()
 

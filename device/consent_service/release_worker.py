@@ -9,12 +9,14 @@ import logging
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from device.config import NeighbourhoodConfig
 from device.consent import entries
+from device.consent.documents import StepDetails
 from device.consent.ledger_state import Case
 from device.consent.states import TABLE, State, Step
+from device.consent.views import ProgressView
 from device.consent_service.ledger import LedgerBroken
 from device.consent_service.ledger_store import LedgerStore, LockedLedger
 from device.consent_service.release_protocol import Failed, Made, Progress, ReleaseBackend, ReleaseRun
@@ -23,6 +25,7 @@ from device.events import ConsentStep, Fault
 from device.spool.folders import Unreadable, sync
 from device.spool.parcels import (
     Grant,
+    Receipt,
     UploadReport,
     is_granted,
     names_in,
@@ -79,7 +82,7 @@ class ReleaseWorker:
         """Take other settings."""
         self._spool = config.spool_dir
 
-    def progress(self, case: Case) -> dict[str, Any] | None:
+    def progress(self, case: Case) -> ProgressView | None:
         """Return how far a release is; None if none is under way."""
         told = self._progress.get(case.request.id)
         if told is None or case.state not in UNDER_WAY:
@@ -131,7 +134,10 @@ class ReleaseWorker:
             try:
                 self._erase(folder)
                 folder.mkdir(parents=True, mode=0o700)
-                self._run = request, self._release_backend.begin(folder, case.offer, case.offer_hash)
+                self._run = (
+                    request,
+                    self._release_backend.begin(folder, case.approved_offer(), case.offer_hash),
+                )
             except (CommandError, OSError) as error:
                 self._step(case, Step.FAIL, why=f"it could not be made: {error}")
             return
@@ -159,22 +165,22 @@ class ReleaseWorker:
             return
         if not self._spool_is_there():
             return
-        upload = case.offer["upload"]
+        upload = case.approved_offer()["upload"]
         if self._step(
             case,
             Step.HAND_OVER,
             offer_hash=case.offer_hash,
-            sha256=case.parcel["sha256"],
+            sha256=case.sealed_parcel()["sha256"],
             destination={"kind": upload["kind"], "origin": upload["origin"]},
         ):
             self._stage_parcel(case)
 
     def _stage_parcel(self, case: Case) -> None:
         """Put parcel and grant into the spool; once they are there, the working copy goes."""
-        upload = case.offer["upload"]
+        upload = case.approved_offer()["upload"]
         grant = Grant(
-            sha256=case.parcel["sha256"],
-            size_bytes=case.parcel["bytes"],
+            sha256=case.sealed_parcel()["sha256"],
+            size_bytes=case.sealed_parcel()["bytes"],
             kind=upload["kind"],
             origin=upload["origin"],
             expires_s=case.ends_at,
@@ -195,7 +201,7 @@ class ReleaseWorker:
         self._erase(self._folder / case.request.id)
 
     def _follow(self, case: Case) -> None:
-        digest = case.parcel["sha256"]
+        digest = case.sealed_parcel()["sha256"]
         if self._sealed(case).exists():
             self._stage_parcel(case)  # a crash came between the entry and this
             return
@@ -208,7 +214,7 @@ class ReleaseWorker:
         if report is None:
             self._tell(case, Progress(stage="waiting for the courier"))
             return
-        part = report.sent_bytes / case.parcel["bytes"]
+        part = report.sent_bytes / case.sealed_parcel()["bytes"]
         self._tell(case, Progress(stage="sending", part=min(1.0, part)))
         if report.state == "stored":
             self._deliver(case, report)
@@ -217,24 +223,26 @@ class ReleaseWorker:
 
     def _deliver(self, case: Case, report: UploadReport) -> None:
         """Believe a receipt only if it is this parcel's, at the place that was approved."""
-        receipt, upload = report.receipt or {}, case.offer["upload"]
-        wanted = {
-            "sha256": case.parcel["sha256"],
-            "size_bytes": case.parcel["bytes"],
+        receipt, upload = report.receipt, case.approved_offer()["upload"]
+        wanted: Receipt = {
+            "sha256": case.sealed_parcel()["sha256"],
+            "size_bytes": case.sealed_parcel()["bytes"],
             "kind": upload["kind"],
             "origin": upload["origin"],
+            "said": {},
         }
-        if {name: receipt.get(name) for name in wanted} != wanted:
+        # The courier wrote it: it may be anything.
+        if receipt is None or not isinstance(receipt.get("said"), dict) or {**receipt, "said": {}} != wanted:
             self._step(case, Step.FAIL, why="the courier's receipt is not this parcel's")
             return
-        said = {name: _plain(text) for name, text in dict(receipt.get("said") or {}).items()}
+        said = {name: _plain(text) for name, text in receipt["said"].items()}
         self._step(case, Step.DELIVER, receipt={**wanted, "said": said})
 
     # --- what had left, if it ended before --------------------------------------------------------
 
     def _account(self, case: Case) -> None:
         """Write down how much had left; the last word is the courier's, or its silence."""
-        digest = case.parcel["sha256"]
+        digest = case.sealed_parcel()["sha256"]
         report = self._report(digest)
         if report is None:
             gone_s = self._gone_s.setdefault(digest, time.monotonic())
@@ -249,7 +257,7 @@ class ReleaseWorker:
             self._write_left(case, left_bytes=report.left_bytes, final=False, why="as of now")
 
     def _write_left(self, case: Case, *, left_bytes: int, final: bool, why: str) -> None:
-        most = min(left_bytes, case.parcel["bytes"])
+        most = min(left_bytes, case.sealed_parcel()["bytes"])
         with self._ledger_store.locked() as ledger:
             if ledger:
                 ledger.write([entries.left(case, left_bytes=most, final=final, why=why)])
@@ -287,7 +295,7 @@ class ReleaseWorker:
         """Take the grant of a withdrawn approval away now, not at the next step."""
         if case.parcel:
             with suppress(OSError):
-                revoke(self._spool / "out", case.parcel["sha256"])
+                revoke(self._spool / "out", case.sealed_parcel()["sha256"])
 
     def _erase(self, folder: Path) -> None:
         with suppress(OSError):
@@ -300,12 +308,12 @@ class ReleaseWorker:
 
     # --- small things -----------------------------------------------------------------------------
 
-    def _step(self, case: Case, step: Step, **told: Any) -> bool:
+    def _step(self, case: Case, step: Step, **details: Unpack[StepDetails]) -> bool:
         """Write a step, if the case stands where it stood; somebody may have withdrawn meanwhile."""
         with self._ledger_store.locked() as ledger:
             if ledger is None or step not in TABLE[case.state]:
                 return False
-            ledger.write([entries.step(case.request.id, case.state, step, **told)])
+            ledger.write([entries.step(case.request.id, case.state, step, **details)])
             return True
 
     def _tell(self, case: Case, progress: Progress) -> None:

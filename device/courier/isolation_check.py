@@ -8,7 +8,6 @@ import json
 import os
 import socket
 from pathlib import Path
-from typing import Any
 
 from device.spool.folders import DOCTOR, Unreadable, read_small, write_small
 
@@ -28,7 +27,7 @@ class Doctor:
         """Answer if there is a new question. Raises OSError."""
         try:
             content = read_small(self._house, DOCTOR)
-            asked: dict[str, Any] = json.loads(content) if content else {}
+            asked = json.loads(content) if content else {}
             nonce = str(asked.get("nonce", ""))[:64]
             places = [str(each)[:400] for each in asked.get("paths", ())][:MAX]
             ports = [int(each) for each in asked.get("ports", ())][:MAX]

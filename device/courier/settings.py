@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from device.spool.courier_settings import CourierSettingsFile
 from device.spool.folders import SETTINGS, Unreadable, read_small
 from device.system.clock import minute_of_day, within
 from device.system.host_patterns import HOST, HTTPS_URL
@@ -67,7 +68,7 @@ def settings_in(folder: Path) -> tuple[CourierSettings, str]:
         return CourierSettings(), f"{folder / SETTINGS}: {error}"
 
 
-def _checked(told: dict[str, Any]) -> CourierSettings:
+def _checked(told: CourierSettingsFile) -> CourierSettings:
     if told["v"] != 1:
         raise ValueError("is of another version")
     broker = told["broker"]

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 import urllib3
 
 from device.courier.https_client import HttpsClient
-from device.spool.parcels import Grant, UploadReport, open_parcel
+from device.spool.parcels import Grant, Receipt, UploadReport, open_parcel
 
 CHUNK_BYTES = 262_144
 """The unit of a withdrawal: nothing more leaves once the grant is gone."""
@@ -156,7 +156,7 @@ class UploadAttempt:
     def stored(self, said: dict[str, str]) -> None:
         """Write the receipt down: what the store said, bound to the parcel."""
         grant = self.grant
-        receipt = {
+        receipt: Receipt = {
             "sha256": grant.sha256,
             "size_bytes": grant.size_bytes,
             "kind": grant.kind,

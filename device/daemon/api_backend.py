@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from device.config import PAGE_FILE, Sources
 from device.daemon.clip_access import ClipAccess
@@ -27,8 +27,8 @@ from device.store.timeline_query import MAX_DAYS, visit_hours, visits_json
 
 if TYPE_CHECKING:
     from device.consent.offer import Corners
-    from device.consent_service.service import ConsentService
     from device.store.masked_export import MaskedCopies
+    from device.web.backend import Consent
 
 ANSWER_S = 5.0
 MAX_ROWS = 1000
@@ -194,12 +194,12 @@ class ApiBackend:
     # --- the neighbourhood ----------------------------------------------------------------------------
 
     @property
-    def consent(self) -> "ConsentService":
+    def consent(self) -> "Consent":
         """Requests, notices, pins and the ledger."""
         consent_service = self._daemon.consent_service
         if consent_service is None:
             raise CommandError("the house is starting; try again")
-        return consent_service
+        return cast("Consent", consent_service)
 
     def check_isolation(self) -> dict[str, Any]:
         """Try to break through the walls from both sides; return what happened."""

@@ -1,10 +1,11 @@
 """What the consent service's side hands to a release, and what comes back: one JSON document in, JSON lines out."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from device.consent.documents import Offer, OfferedClip
 
 Points = Sequence[Sequence[float]]
 """Corners of a polygon, relative to the picture."""
@@ -18,7 +19,7 @@ class Job:
 
     folder: Path
     """Belongs to this release alone, below the state directory; holds links to the clips, `<id>.mp4`."""
-    offer: Mapping[str, Any]
+    offer: Offer
     offer_hash: str
     seed: bytes
     """Of the key that signs the manifest."""
@@ -32,7 +33,7 @@ class Job:
         """The privacy masks in relative coordinates."""
         return [_points(mask) for mask in self.offer["masks"]]
 
-    def source(self, clip: Mapping[str, Any]) -> Path:
+    def source(self, clip: OfferedClip) -> Path:
         """Return where the clip lies."""
         return self.folder / f"{clip['id']}.mp4"
 
@@ -41,7 +42,7 @@ class Job:
         return json.dumps(
             {
                 "folder": str(self.folder),
-                "offer": dict(self.offer),
+                "offer": self.offer,
                 "offer_hash": self.offer_hash,
                 "seed": self.seed.hex(),
                 "version": self.version,
@@ -65,7 +66,7 @@ class Job:
         )
 
 
-def blurs_of(clip: Mapping[str, Any]) -> list[Points]:
+def blurs_of(clip: OfferedClip) -> list[Points]:
     """Return what the owner blurs in a clip, in relative coordinates."""
     return [_points(shape) for shape in clip["blur"]]
 

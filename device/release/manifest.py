@@ -6,12 +6,15 @@ made twice has the same key. Form: JWS compact (RFC 7515) with EdDSA, of canonic
 """
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import rfc8785
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from device.consent.documents import Manifest
 
 TYP = "parcel-manifest+jws"
 FILE = "manifest.jws"
@@ -30,10 +33,11 @@ def public_x(seed: bytes) -> str:
     return _coded(Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw())
 
 
-def signed(payload: dict[str, Any], seed: bytes) -> bytes:
+def signed(payload: Manifest, seed: bytes) -> bytes:
     """Return a manifest; its key is put into it."""
     key = Ed25519PrivateKey.from_private_bytes(seed)
-    told = rfc8785.dumps({**payload, "key": public_x(seed)})
+    document: Mapping[str, Any] = {**payload, "key": public_x(seed)}
+    told = rfc8785.dumps(document)
     what = _coded(_header()) + "." + _coded(told)
     return f"{what}.{_coded(key.sign(what.encode()))}".encode()
 

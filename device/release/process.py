@@ -11,13 +11,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import av
 
+from device.consent.documents import Manifest, ManifestClip, OfferedClip, Parcel
 from device.media.nal_filter import NotAllowed
 from device.release.audit import Promise, audit
 from device.release.clip_cutter import Wanted, cut
@@ -33,6 +34,30 @@ MIN_LIMIT_S, LIMIT_TIMES = 600.0, 40.0
 _US = 1e6
 
 
+class ProgressLine(TypedDict):
+    """How far it is: `part` 0 to 1 of `stage`; `hot`: it waits for the board to cool."""
+
+    part: float
+    stage: str
+    hot: bool
+
+
+class ParcelLine(TypedDict):
+    """The last line of a release that went well."""
+
+    parcel: Parcel
+
+
+class FailureLine(TypedDict):
+    """The last line of one that did not; for a person."""
+
+    failed: str
+
+
+Line = ProgressLine | ParcelLine | FailureLine
+"""One line of the standard output."""
+
+
 class TooLong(NotAllowed):
     """Encoding takes longer than it may."""
 
@@ -40,7 +65,7 @@ class TooLong(NotAllowed):
 class Release:
     """The steps of one release; `say` hands a line to whoever started it."""
 
-    def __init__(self, job: Job, say: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, job: Job, say: Callable[[Line], None]) -> None:
         self._job = job
         self._say = say
         self._heat = Heat()
@@ -52,7 +77,7 @@ class Release:
         texts, numbers = place_canaries(*job.place) if job.place else ([], [])
         self._canaries: list[Pattern] = patterns([*job.canaries, *texts]) + numbers
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> Parcel:
         """Make the parcel; return what it is. Raises NotAllowed, OSError, av.error.FFmpegError."""
         job, files = self._job, []
         told = []
@@ -82,7 +107,7 @@ class Release:
             ],
         }
 
-    def _cut(self, place: int, clip: Mapping[str, Any], path: Path) -> Wanted:
+    def _cut(self, place: int, clip: OfferedClip, path: Path) -> Wanted:
         job = self._job
         source = job.source(clip)
         with source.open("rb") as file:
@@ -128,7 +153,7 @@ class Release:
                 "without masks and blur"
             )
 
-    def _entry(self, name: str, path: Path, clip: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
+    def _entry(self, name: str, path: Path, clip: OfferedClip, wanted: Wanted) -> ManifestClip:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {
@@ -146,7 +171,7 @@ class Release:
             "blurs": len(wanted.blurs),
         }
 
-    def _manifest(self, clips: list[dict[str, Any]]) -> dict[str, Any]:
+    def _manifest(self, clips: list[ManifestClip]) -> Manifest:
         offer = self._job.offer
         return {
             "v": 1,
@@ -167,7 +192,7 @@ def main() -> int:
         os.nice(NICENESS)
     os.umask(0o077)
 
-    def say(line: dict[str, Any]) -> None:
+    def say(line: Line) -> None:
         print(json.dumps(line), flush=True)  # noqa: T201
 
     try:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast, get_args
+from typing import BinaryIO, Literal, TypedDict, cast, get_args
 
 from device.spool.folders import MAX_NAMES, Unreadable, open_plain, read_small, sync, write_small
 from device.system.host_patterns import UPLOAD_ORIGIN
@@ -28,6 +28,16 @@ MAX_PARCEL_BYTES = 1 << 36
 MAX_WHY = 300
 _FILE = re.compile(r"([0-9a-f]{64})\.(parcel|grant|report)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class Receipt(TypedDict):
+    """A parcel is stored: where, and what the store answered. The ledger keeps it."""
+
+    sha256: str
+    size_bytes: int
+    kind: Kind
+    origin: str
+    said: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +99,7 @@ class UploadReport:
     """The upload's own address or name at the store, for going on with it; the courier's business."""
     parts: tuple[str, ...] = ()
     """What an S3 store called the parts that it has; the courier's business."""
-    receipt: dict[str, Any] | None = None
+    receipt: Receipt | None = None
 
     def __post_init__(self) -> None:
         fits = (

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from device.consent import keys
-from device.consent.envelope import NOTICE, RECORD, REQUEST, header
+from device.consent.envelope import NOTICE, RECORD, REQUEST, JsonObject, header
 from device.consent.ledger_state import LedgerState
 from device.consent.models import time_text
 from device.consent.owner_actions import pinned
@@ -99,7 +99,7 @@ def notice(arguments: argparse.Namespace) -> int:
 def cancel(arguments: argparse.Namespace) -> int:
     """Take a request or notice back."""
     typ = _typ(_read(arguments.file))
-    name = _payload(arguments.file)["id"]
+    name = str(_payload(arguments.file)["id"])
     _save(arguments.out, Folder(arguments.folder).cancellation(typ, name, now_s()))
     return 0
 
@@ -165,7 +165,7 @@ def _typ(content: bytes) -> str:
     return header(content, (REQUEST, NOTICE, RECORD))[0]
 
 
-def _payload(path: Path) -> dict[str, Any]:
+def _payload(path: Path) -> JsonObject:
     from device.consent.envelope import read
 
     return read(_read(path), types=(REQUEST, NOTICE, RECORD), kids=None).payload

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from device.consent import area, keys
+from device.consent.documents import GeoJsonPolygon
 from device.consent.envelope import NOTICE, RECORD, REQUEST, encoded
 from device.consent.models import (
     MAX_AREA_CORNERS,
@@ -151,7 +152,7 @@ def fresh_id(now: int) -> str:
 
 def polygon_of(
     path: Path | None, around: str | None, radius_m: float, *, jurisdiction: bool = False
-) -> dict[str, Any]:
+) -> GeoJsonPolygon:
     """Return the area of a GeoJSON file (a Polygon, or a Feature with one) or around LATITUDE,LONGITUDE.
     Raises Wrong.
     """

@@ -25,10 +25,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyrage
 
+from device.consent.documents import Manifest
 from device.consent.offer import Choice
 from device.consent_service.ledger import Ledger, LedgerBroken
 from device.errors import CommandError
@@ -293,7 +294,9 @@ def found_out(folder: Path, scale: float, seed: int) -> Tally:
         # What a changed byte does not change (free space) is no tampering.
         held = bool(faults_of(other)) or entries_of(other) == honest
         tally.count(f"ledger, byte {place}", held=held)
-    manifest = signed({"v": 1, "request": ID, "clips": [{"file": "clip-1.mp4", "frames": 30}]}, bytes(32))
+    manifest = signed(
+        cast("Manifest", {"v": 1, "request": ID, "clips": [{"file": "clip-1.mp4", "frames": 30}]}), bytes(32)
+    )
     while tally.tried < 10_000 * scale:
         tally.count("manifest", held=not believed(tampered(manifest, dice), manifest))
     return tally

@@ -213,6 +213,10 @@ WRONG_RECEIPTS: dict[str, Callable[[UploadReport], UploadReport]] = {
     ),
     "of another size": lambda report: replace(report, receipt={**(report.receipt or {}), "size_bytes": 1}),
     "of another kind": lambda report: replace(report, receipt={**(report.receipt or {}), "kind": "s3"}),
+    "whose answer is a text": lambda report: replace(report, receipt={**(report.receipt or {}), "said": "x"}),
+    "without an answer": lambda report: replace(
+        report, receipt={name: text for name, text in (report.receipt or {}).items() if name != "said"}
+    ),
 }
 
 
