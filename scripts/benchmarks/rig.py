@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import av
+import tomli_w
 
 from device.camera.simulated.porch import Porch
 from device.cli.client import Connection
-from device.config import config_below, dump_config
+from device.config import config_below
 from server.dev_processes import user_name
 
 BIN = Path(sys.executable).parent
@@ -120,7 +121,7 @@ class Daemon:
         self.state.mkdir(exist_ok=True)
         config = self.state / "doorbelld.toml"
         config.write_text(
-            dump_config(
+            tomli_w.dumps(
                 config_below(
                     self.state,
                     {

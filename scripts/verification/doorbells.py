@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from device.cli.client import ask
-from device.config import config_below, dump_config
+from device.config import config_below
 from device.consent import keys
 from device.consent.area import circle
 from device.consent.models import time_text
@@ -135,7 +137,7 @@ class DoorbellPair:
                 "broker_ca_file": str(dev_server.ca),
             },
         }
-        (folder / "doorbelld.toml").write_text(dump_config(config_below(folder, {**values, **tables})))
+        (folder / "doorbelld.toml").write_text(tomli_w.dumps(config_below(folder, {**values, **tables})))
         self.doorbell: Process | None = None
         self.courier: Process | None = None
 

@@ -15,9 +15,10 @@ import av
 import numpy as np
 import paho.mqtt.client as mqtt
 import pytest
+import tomli_w
 
 from device.cli.client import NoDaemon, ask
-from device.config import config_below, dump_config
+from device.config import config_below
 from server import dev_processes
 from server.dev_processes import PATIENCE_S, Process, free_port, user_name
 from tests import needs
@@ -145,7 +146,7 @@ class Doorbell:
         }
         for name, table in tables.items():
             values[name] = {**values.get(name, {}), **table} if isinstance(table, dict) else table
-        self.config.write_text(dump_config(config_below(state, values)))
+        self.config.write_text(tomli_w.dumps(config_below(state, values)))
         self.process: Process | None = None
 
     def start(self, *, camera: bool = True) -> "Doorbell":
