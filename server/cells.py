@@ -4,7 +4,7 @@ it.
 
 import numpy as np
 
-from device.consent.area import Corners, touch
+from device.consent.area import CornerArray, touch
 from device.consent.geohash import bounds, geohash
 from device.consent.reasons import Reason, Refused
 
@@ -14,7 +14,7 @@ MAX_CELLS = 400
 """About 9,000 km2: what is for more than a town is not a town's to publish."""
 
 
-def cells_of(corners: Corners) -> list[str]:
+def cells_of(corners: CornerArray) -> list[str]:
     """Return the cells that a polygon touches, by name. Raises Refused if they are too many."""
     west, south = corners.min(axis=0)
     east, north = corners.max(axis=0)

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from device.system.host_patterns import HOST_OR_IPV6
 
-Kind = Literal["s3", "webdav", "sftp"]
+TargetKind = Literal["s3", "webdav", "sftp"]
 AddressOf = Callable[[str, int], str]
 """Returns the address to connect to for a host and port. Raises OSError if it is not one that may be used."""
 PORTS = {"https": 443, "http": 80, "sftp": 22}
@@ -41,7 +41,7 @@ class ByteSource(Protocol):
 class BackupTarget:
     """Where, and as whom. `secret` is a password, an S3 secret or an OpenSSH private key."""
 
-    kind: Kind
+    kind: TargetKind
     url: str
     user: str = ""
     secret: str = ""

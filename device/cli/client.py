@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from device.errors import CommandError, DoorbellError
 from device.web.socket_address import SOCKET_NAME, short_address
 
-JsonObject = Mapping[str, Any]
+ApiObject = Mapping[str, Any]
 """An answer of the API; device/web/ describes each."""
 OK, FAILED, USAGE, NO_DAEMON = 0, 1, 2, 3
 TIMEOUT_S = 10.0

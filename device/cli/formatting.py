@@ -4,7 +4,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from device.cli.client import JsonObject
+from device.cli.client import ApiObject
 from device.errors import CommandError
 
 _MOTION = {
@@ -16,7 +16,7 @@ _MOTION = {
 }
 
 
-def status_text(status: JsonObject) -> str:
+def status_text(status: ApiObject) -> str:
     """Return the answer of `status`, to be read at a glance."""
     camera, mqtt, storage, press = (status[k] for k in ("camera", "mqtt", "storage", "press"))
     age = camera["last_frame_age_s"]
@@ -48,7 +48,7 @@ def status_text(status: JsonObject) -> str:
     return "\n".join(lines)
 
 
-def _settings_text(settings: JsonObject) -> str:
+def _settings_text(settings: ApiObject) -> str:
     said = []
     if settings["privacy"]:
         said.append("privacy on: nothing is seen or recorded")
@@ -64,7 +64,7 @@ def clips_text(count: int) -> str:
     return "1 clip" if count == 1 else f"{count} clips"
 
 
-def log_text(row: JsonObject) -> str:
+def log_text(row: ApiObject) -> str:
     """Return what a row tells a person: what is empty or for machines only is left out."""
     known = {"seq", "kind", "event_id", "occurred_at", "clock", "late", "sha256", "why"}
     words = [f"{key}={value}" for key, value in row.items() if key not in known and value]

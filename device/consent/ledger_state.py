@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from device.consent import keys
-from device.consent.area import Corners
+from device.consent.area import CornerArray
 from device.consent.cap import Alert, alerts_of
 from device.consent.documents import (
     AddedDestination,
@@ -53,7 +53,7 @@ class Sender:
     record: SenderRecord
     envelope_sha256: str
     pinned_at: int
-    jurisdiction: Corners
+    jurisdiction: CornerArray
     keys: dict[str, bytes]
 
 

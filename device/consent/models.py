@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from device.consent.area import Corners, corners_of
+from device.consent.area import CornerArray, corners_of
 from device.consent.envelope import JsonObject
 from device.consent.reasons import Reason, Refused
 from device.system.host_patterns import HTTPS_ORIGIN
@@ -88,7 +88,7 @@ class Polygon(Said):
         Field(min_length=1, max_length=1),
     ]
 
-    def corners(self, most: int) -> Corners:
+    def corners(self, most: int) -> CornerArray:
         """Return its corners. Raises Refused unless it is simple and has at most so many."""
         return corners_of({"type": "Polygon", "coordinates": self.coordinates}, most)
 

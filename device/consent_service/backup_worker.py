@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from device.backup_targets import BackupTarget, Kind, TargetFull, TargetRejected, put
+from device.backup_targets import BackupTarget, TargetFull, TargetKind, TargetRejected, put
 from device.config import NeighbourhoodConfig
 from device.consent import entries
 from device.consent.documents import AddedDestination
@@ -46,7 +46,7 @@ FIRST_DELAY_S, MAX_DELAY_S = 60.0, 3600.0
 GRANT_S = 7 * 86_400
 SEAL_PATIENCE_S = 600.0
 SECRETS_FILE = "destinations.json"
-KINDS: dict[str, Kind] = {"s3": "s3", "webdav": "webdav", "sftp": "sftp"}
+KINDS: dict[str, TargetKind] = {"s3": "s3", "webdav": "webdav", "sftp": "sftp"}
 
 
 class Clips(Protocol):

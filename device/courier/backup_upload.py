@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from device.backup_targets import BackupTarget, Kind, TargetRejected, put
+from device.backup_targets import BackupTarget, TargetKind, TargetRejected, put
 from device.courier.public_address import public_address
 from device.courier.upload_attempt import Refusing, UploadAttempt
 
@@ -14,7 +14,7 @@ class BackupUploader:
         """Carry it. Raises OSError, Refusing, GrantGone."""
         attempt.prove_parcel()
         grant, account = attempt.grant, attempt.grant.account
-        kinds: dict[str, Kind] = {"bucket": "s3", "webdav": "webdav", "sftp": "sftp"}
+        kinds: dict[str, TargetKind] = {"bucket": "s3", "webdav": "webdav", "sftp": "sftp"}
         kind = kinds.get(grant.kind)
         if account is None or kind is None:
             raise Refusing("the grant names no account")

@@ -21,8 +21,8 @@ from device.spool.folders import Unreadable
 from device.spool.parcels import (
     MAX_WHY,
     Grant,
-    Kind,
     RateLimiter,
+    UploadKind,
     UploadReport,
     forget_report,
     grant_in,
@@ -39,8 +39,8 @@ FORGET_TRIES = 8
 KEPT_S = 7 * 86_400
 """How long a report is kept for the daemon to read."""
 _OWN = BackupUploader()
-FORGETTING: dict[Kind, RevocableUploader] = {"tus": TusUploader(), "s3": S3Uploader()}
-WAYS: dict[Kind, Uploader] = {**FORGETTING, "bucket": _OWN, "webdav": _OWN, "sftp": _OWN}
+FORGETTING: dict[UploadKind, RevocableUploader] = {"tus": TusUploader(), "s3": S3Uploader()}
+WAYS: dict[UploadKind, Uploader] = {**FORGETTING, "bucket": _OWN, "webdav": _OWN, "sftp": _OWN}
 
 
 class UploadWorker:

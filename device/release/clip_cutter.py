@@ -12,7 +12,7 @@ import av
 from device.media.frame_selection import Picture, inside, pictures
 from device.media.nal_filter import NotAllowed, Scrubber, in_annex_b, in_sample
 from device.release.audio import SAMPLES, AudioTranscoder
-from device.release.job import Points
+from device.release.job import RelativePoints
 from device.release.mp4_writer import Mp4Track, Mp4Writer, avc1, hvc1, mp4a
 
 _US = 1_000_000
@@ -35,8 +35,8 @@ class Wanted:
     frames: int
     exact: bool = False
     audio: bool = False
-    masks: Sequence[Points] = ()
-    blurs: Sequence[Points] = field(default=())
+    masks: Sequence[RelativePoints] = ()
+    blurs: Sequence[RelativePoints] = field(default=())
 
     @property
     def is_encoded(self) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from device.consent.documents import Offer, OfferedClip
 
-Points = Sequence[Sequence[float]]
+RelativePoints = Sequence[Sequence[float]]
 """Corners of a polygon, relative to the picture."""
 PARCEL = "parcel.age"
 """The sealed parcel, in the job's folder: all that is left there of a release that went well."""
@@ -29,7 +29,7 @@ class Job:
     """Latitude and longitude, which are looked for like the canaries."""
 
     @property
-    def masks(self) -> list[Points]:
+    def masks(self) -> list[RelativePoints]:
         """The privacy masks in relative coordinates."""
         return [_points(mask) for mask in self.offer["masks"]]
 
@@ -66,10 +66,10 @@ class Job:
         )
 
 
-def blurs_of(clip: OfferedClip) -> list[Points]:
+def blurs_of(clip: OfferedClip) -> list[RelativePoints]:
     """Return what the owner blurs in a clip, in relative coordinates."""
     return [_points(shape) for shape in clip["blur"]]
 
 
-def _points(corners: Sequence[Sequence[int]]) -> Points:
+def _points(corners: Sequence[Sequence[int]]) -> RelativePoints:
     return [(x / 1e6, y / 1e6) for x, y in corners]

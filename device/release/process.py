@@ -54,7 +54,7 @@ class FailureLine(TypedDict):
     failed: str
 
 
-Line = ProgressLine | ParcelLine | FailureLine
+OutputLine = ProgressLine | ParcelLine | FailureLine
 """One line of the standard output."""
 
 
@@ -65,7 +65,7 @@ class TooLong(NotAllowed):
 class Release:
     """The steps of one release; `say` hands a line to whoever started it."""
 
-    def __init__(self, job: Job, say: Callable[[Line], None]) -> None:
+    def __init__(self, job: Job, say: Callable[[OutputLine], None]) -> None:
         self._job = job
         self._say = say
         self._heat = Heat()
@@ -192,7 +192,7 @@ def main() -> int:
         os.nice(NICENESS)
     os.umask(0o077)
 
-    def say(line: Line) -> None:
+    def say(line: OutputLine) -> None:
         print(json.dumps(line), flush=True)  # noqa: T201
 
     try:

@@ -22,7 +22,7 @@ from typing import BinaryIO, Literal, TypedDict, cast, get_args
 from device.spool.folders import MAX_NAMES, Unreadable, open_plain, read_small, sync, write_small
 from device.system.host_patterns import UPLOAD_ORIGIN
 
-Kind = Literal["tus", "s3", "bucket", "webdav", "sftp"]
+UploadKind = Literal["tus", "s3", "bucket", "webdav", "sftp"]
 """The first two take parcels in for an agency; the others are the owner's own places (device/backup_targets/)."""
 MAX_PARCEL_BYTES = 1 << 36
 MAX_WHY = 300
@@ -35,7 +35,7 @@ class Receipt(TypedDict):
 
     sha256: str
     size_bytes: int
-    kind: Kind
+    kind: UploadKind
     origin: str
     said: dict[str, str]
 
@@ -56,7 +56,7 @@ class Grant:
 
     sha256: str
     size_bytes: int
-    kind: Kind
+    kind: UploadKind
     origin: str
     expires_s: int
     account: Account | None = None
@@ -66,7 +66,7 @@ class Grant:
             _SHA256.fullmatch(self.sha256)
             and (self.account is None) is (self.kind in ("tus", "s3"))
             and 0 < self.size_bytes <= MAX_PARCEL_BYTES
-            and self.kind in get_args(Kind)
+            and self.kind in get_args(UploadKind)
             and re.fullmatch(UPLOAD_ORIGIN, self.origin)
             and self.expires_s > 0
         )
@@ -74,7 +74,7 @@ class Grant:
             raise ValueError("is no grant")
 
 
-State = Literal["sending", "stored", "ended", "refused"]
+UploadState = Literal["sending", "stored", "ended", "refused"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +88,10 @@ class UploadReport:
     """
 
     sha256: str
-    kind: Kind
+    kind: UploadKind
     origin: str
     size_bytes: int
-    state: State
+    state: UploadState
     sent_bytes: int = 0
     left_bytes: int = 0
     why: str = ""
@@ -104,8 +104,8 @@ class UploadReport:
     def __post_init__(self) -> None:
         fits = (
             _SHA256.fullmatch(self.sha256)
-            and self.state in get_args(State)
-            and self.kind in get_args(Kind)
+            and self.state in get_args(UploadState)
+            and self.kind in get_args(UploadKind)
             and re.fullmatch(UPLOAD_ORIGIN, self.origin)
             and all(isinstance(part, str) for part in self.parts)
             and 0 < self.size_bytes <= MAX_PARCEL_BYTES

@@ -11,7 +11,7 @@ from pathlib import Path
 from device.spool.parcels import (
     Account,
     Grant,
-    Kind,
+    UploadKind,
     UploadReport,
     report_in,
     revoke,
@@ -52,7 +52,7 @@ class CourierHarness:
         size: int = 300_000,
         *,
         lasts_s: float = 600,
-        kind: Kind = "tus",
+        kind: UploadKind = "tus",
         account: Account | None = None,
     ) -> str:
         content = secrets.token_bytes(size)
