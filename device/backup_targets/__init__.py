@@ -1,8 +1,7 @@
-"""Places of the owner's own that sealed backups may go to: S3, WebDAV, SFTP. One `put` for all of them.
+"""The owner's own targets for sealed backups: S3, WebDAV, SFTP. One `put` for all of them.
 
-doorbelld serves those on the home network, the courier those outside; which addresses may be connected to
-is said by whoever asks (`AddressOf`), and the connection goes to that very address. Sealed bytes alone come
-here.
+doorbelld serves the targets on the home network, the courier those outside. The caller decides which addresses may
+be used (`AddressOf`), and the connection goes to exactly that address. Only encrypted bytes come here.
 """
 
 import re
@@ -67,7 +66,7 @@ class BackupTarget:
         )
         if not fits:
             raise ValueError(
-                f"{self.url!r} is no place of this kind: s3 is https://host/bucket, webdav is "
+                f"{self.url!r} is not a URL of this kind: s3 is https://host/bucket, webdav is "
                 "https://host/folder, sftp is sftp://host/folder with the server's key (SHA256:…)"
             )
 

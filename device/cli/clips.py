@@ -65,7 +65,7 @@ def export(arguments: argparse.Namespace) -> int:
         return OK
     print(f"{target} ({bytes_text(size_bytes)}, SHA-256 {digest})")
     if masked:
-        print("encoded anew with the privacy masks burnt in; --unmasked copies what the camera saw")
+        print("re-encoded with the privacy masks applied; --unmasked copies the clip without them")
     elif clip["masks"]:
         print("this copy shows what the privacy masks cover; think before you pass it on")
     return OK

@@ -1,4 +1,4 @@
-"""`doorbell`: talk to the doorbell of this machine, from a terminal or a script.
+"""`doorbell`: control the doorbell of this machine, from a terminal or a script.
 
 Exit status: 0 done, 1 the thing asked for failed, 2 wrong usage, 3 no daemon.
 """

@@ -43,9 +43,7 @@ def list_requests(arguments: argparse.Namespace) -> int:
         print_json(rows)
         return OK
     if not rows:
-        print(
-            "no agency that you pinned has asked for anything; `doorbell agency list` shows whom you pinned"
-        )
+        print("no requests from pinned agencies; `doorbell agency list` shows the pinned ones")
     for row in rows:
         print(f"{row['id']}  {row['state']:<11}  {row['agency_name']}: {row['case']}, {_window(row)}")
     print(NOT_EMERGENCY)
@@ -73,8 +71,8 @@ def approve(arguments: argparse.Namespace) -> int:
     if arguments.offer_hash is None:
         _tell_request(row)
         print(
-            "\nWhat is sent cannot be called back. Declining or ignoring has no consequence, and nobody "
-            "sees it."
+            "\nA video that was sent cannot be recalled. You may decline or ignore the request: nobody sees "
+            "that you did."
         )
         if typed_answer("Share exactly this? Type yes to share, anything else to leave it: ") != "yes":
             print("nothing was shared; the request stays as it was")
@@ -87,22 +85,22 @@ def approve(arguments: argparse.Namespace) -> int:
         print_json(answer)
     else:
         print(f"approved until {local_time_text(answer['ends_at'])}, or until it has arrived")
-        print("`doorbell requests follow` shows how far it is; `withdraw` stops it")
+        print("`doorbell requests follow` shows the progress; `withdraw` stops it")
     return OK
 
 
 def follow(arguments: argparse.Namespace) -> int:
-    """Show how far what you shared is, until it has arrived or ended."""
+    """Show the progress of a release until it has arrived or ended."""
     bar, shown = Bar(), ""
     try:
         while True:
             row = ask(arguments.state, "GET", _place(arguments.id))
             if row["release"] is None:
-                raise CommandError(f"the request is {row['state']}: nothing of it is under way")
+                raise CommandError(f"the request is {row['state']}: nothing is being sent")
             told = row["release"]["progress"]
             if row["state"] not in ("approved", "sealed", "handed over"):
                 break
-            stage = "waits for the board to cool" if told and told["hot"] else told["stage"] if told else ""
+            stage = "waiting for the board to cool" if told and told["hot"] else told["stage"] if told else ""
             if stage and stage != shown:
                 bar.clear()
                 print(stage)
@@ -127,7 +125,7 @@ def decline(arguments: argparse.Namespace) -> int:
 def withdraw(arguments: argparse.Namespace) -> int:
     """Take an approval back."""
     ask(arguments.state, "POST", f"{_place(arguments.id)}/withdraw")
-    print("withdrawn: nothing leaves any more; what had left by then will stand in `doorbell requests show`")
+    print("withdrawn: nothing more is sent; `doorbell requests show` will show how much had been sent before")
     return OK
 
 
@@ -141,7 +139,7 @@ def _asked(arguments: argparse.Namespace) -> RequestView:
 
 
 def _chosen(arguments: argparse.Namespace) -> ChoiceBody:
-    """Return the body for what was chosen; nothing: all clips, copied, without sound."""
+    """Return the body for the options; an empty one is all clips, copied, without sound."""
     body: ChoiceBody = {}
     if arguments.exact:
         body["exact"] = True
@@ -151,7 +149,7 @@ def _chosen(arguments: argparse.Namespace) -> ChoiceBody:
     for text in arguments.blur:
         name, _, corners = text.partition("=")
         if spans and name not in spans:
-            raise CommandError(f"{text}: blurs a clip that is not one of --clip")
+            raise CommandError(f"{text}: --blur names a clip that is not in --clip")
         choice = spans.get(name) or {}
         choice["blur"] = [*choice.get("blur", ()), _shape(text, corners)]
         spans[name] = choice
@@ -172,7 +170,7 @@ def _shape(text: str, corners: str) -> list[tuple[float, float]]:
 
 
 def _spans(clips: Sequence[str]) -> dict[str, ClipChoice | None]:
-    """Return what of the clips, given as ID or ID=FROM/UNTIL."""
+    """Return the choice for each clip, given as ID or ID=FROM/UNTIL."""
     spans: dict[str, ClipChoice | None] = {}
     for text in clips:
         name, given, span = text.partition("=")
@@ -196,7 +194,7 @@ def _tell_request(row: RequestView) -> None:
         ("contact", row["contact"]),
         ("ends", local_time_text(row["exp"])),
         ("signed by", ", ".join(spoken(kid) for kid in row["signed_by"])),
-        ("why so", row["why"]),
+        ("reason", row["why"]),
     ):
         if text:
             print(textwrap.fill(text, 96, initial_indent=f"{name:>10}  ", subsequent_indent=" " * 12))
@@ -213,15 +211,17 @@ def _tell_release(release: ReleaseView) -> None:
     if release["progress"]:
         print(f"  now: {release['progress']['stage']}, {release['progress']['part']:.0%}")
     if parcel:
-        print(f"  sealed as {parcel['sha256']}, {parcel['bytes']} bytes")
+        print(f"  encrypted as {parcel['sha256']}, {parcel['bytes']} bytes")
     if receipt:
         print(
             f"  arrived at {receipt['origin']}: {', '.join(f'{k} {v}' for k, v in receipt['said'].items())}"
         )
     elif parcel and release["accounted"]:
-        print(f"  {release['left_bytes']} of its bytes had left, sealed, when it ended")
+        print(f"  {release['left_bytes']} encrypted bytes had been sent when it ended")
     elif parcel and not release["progress"]:
-        print(f"  at most {release['left_bytes']} of its bytes have left; the courier has the last word")
+        print(
+            f"  at most {release['left_bytes']} of its bytes have been sent; the courier has not reported yet"
+        )
 
 
 def _tell_offer(
@@ -235,12 +235,12 @@ def _tell_offer(
         blur = f", {len(clip['blur'])} areas blurred" if clip["blur"] else ""
         print(f"  {clip['id']}  {span}  {seconds:.1f} s, {clip['frames']} frames{blur}{flag}")
     if not offer["clips"]:
-        print("  nothing: no whole picture of these clips lies inside the window")
-    masks = f"{len(offer['masks'])} privacy masks burnt in" if offer["masks"] else "no privacy masks"
+        print("  nothing: these clips have no complete frame in the requested window")
+    masks = f"{len(offer['masks'])} privacy masks applied" if offer["masks"] else "no privacy masks"
     print(f"  {'with' if offer['audio'] else 'without'} sound, {masks}")
-    anew = offer["cut"] == "exact" or offer["masks"] or any(clip["blur"] for clip in offer["clips"])
-    print(f"  {'encoded anew, which takes a while' if anew else 'copied as the camera coded it'}")
-    print(f"  sealed for {offer['recipient']['name']} ({offer['recipient']['age']})")
+    reencoded = offer["cut"] == "exact" or offer["masks"] or any(clip["blur"] for clip in offer["clips"])
+    print(f"  {'re-encoded, which takes a while' if reencoded else 'copied without re-encoding'}")
+    print(f"  encrypted for {offer['recipient']['name']} ({offer['recipient']['age']})")
     print(f"  sent to {offer['upload']['origin']}")
     print(f"  offer hash {offer_hash}")
 

@@ -26,7 +26,9 @@ def pin(arguments: argparse.Namespace) -> int:
     if arguments.map:
         save(arguments.map, ask_raw(arguments.state, "POST", "/senders/look/map.svg", {"record": record}))
     _tell_sender(said)
-    print("\nType its fingerprint, from another channel than this file: a poster, a letter, its own site.")
+    print(
+        "\nType its fingerprint, taken from somewhere other than this file: a poster, a letter, its web site."
+    )
     typed = typed_answer("fingerprint: ")
     ask(arguments.state, "POST", "/senders", {"record": record, "fingerprint": typed})
     print(f"pinned {said['name']}; `doorbell {arguments.role} list` shows it")
@@ -41,7 +43,7 @@ def add_source(arguments: argparse.Namespace) -> int:
     if not arguments.name:
         raise CommandError("a feed needs a name: --name weather, for instance")
     ask(arguments.state, "POST", "/feeds", {"name": arguments.name, "url": arguments.what})
-    print(f"the courier asks {arguments.what} from now on; what it says is not signed by anybody")
+    print(f"the courier now fetches {arguments.what}; the contents of a feed are not signed")
     return OK
 
 
@@ -54,16 +56,16 @@ def rotate(arguments: argparse.Namespace) -> int:
             f"{arguments.file}: is not signed with a key of {said['sender']} that you have pinned"
         )
     _tell_sender(said)
-    if typed_answer("\nTake this in place of what is pinned? Type yes: ") != "yes":
+    if typed_answer("\nReplace the pinned record by this one? Type yes: ") != "yes":
         print("nothing was changed")
         return FAILED
     ask(arguments.state, "PUT", "/senders", {"record": record})
-    print(f"{said['name']}: its record {said['serial']} holds now")
+    print(f"{said['name']}: record {said['serial']} is now in use")
     return OK
 
 
 def list_senders(arguments: argparse.Namespace) -> int:
-    """Show whom the house listens to."""
+    """List the pinned senders and the feeds."""
     told = ask(arguments.state, "GET", "/senders")
     agencies = arguments.role == "agency"
     rows = [each for each in told["senders"] if (each["kind"] == "police") == agencies]
@@ -94,7 +96,7 @@ def show_sender(arguments: argparse.Namespace) -> int:
                 _tell_sender(row)
             return OK
     raise CommandError(
-        f"{arguments.id} is not pinned; `doorbell agency list` and `doorbell source list` show who is"
+        f"{arguments.id} is not pinned; `doorbell agency list` and `doorbell source list` show the pinned ones"
     )
 
 
@@ -103,15 +105,12 @@ def unpin(arguments: argparse.Namespace) -> int:
     told = ask(arguments.state, "GET", "/senders")
     kind = "feeds" if arguments.id in told["feeds"] else "senders"
     ask(arguments.state, "DELETE", f"/{kind}/{quote(arguments.id, safe='')}")
-    print(
-        f"{arguments.id} is listened to no longer"
-        + ("; its open requests ended" if kind == "senders" else "")
-    )
+    print(f"{arguments.id} was removed" + ("; its open requests ended" if kind == "senders" else ""))
     return OK
 
 
 def notices(arguments: argparse.Namespace) -> int:
-    """Show what the chosen sources said."""
+    """Show the notices of the chosen sources."""
     told = ask(arguments.state, "GET", "/notices")
     if arguments.json:
         print_json(told)
@@ -141,7 +140,7 @@ def _tell_sender(said: SenderView) -> None:
         valid = f"valid {_day(key['valid_from'])} to {_day(key['valid_until'])}"
         print(f"{'key':>12}  {spoken(key['kid'])}, {valid}")
     for recipient in said["recipients"]:
-        print(f"{'sealed for':>12}  {recipient['name']}: {recipient['age']}")
+        print(f"{'encrypts for':>12}  {recipient['name']}: {recipient['age']}")
     for upload in said["uploads"]:
         print(f"{'sent to':>12}  {upload['name']}: {upload['origin']} ({upload['kind']})")
     ring = said["jurisdiction"]["coordinates"][0]
@@ -157,7 +156,7 @@ def _look(arguments: argparse.Namespace, record: str) -> SenderView:
     try:
         said: SenderView = ask(arguments.state, "POST", "/senders/look", {"record": record})
     except CommandError as error:
-        raise CommandError(f"{arguments.file}: is no sender's record to pin: {error}") from error
+        raise CommandError(f"{arguments.file}: is not a valid sender's record: {error}") from error
     return said
 
 

@@ -1,8 +1,8 @@
-"""Backups of clips to the owner's own places: the only standing grants, off until one is consented to.
+"""Backups of clips to the owner's own targets, off until the owner adds one: the only permanent grants.
 
-Each clip is sealed to the owner's own key, on its own; its entry is durable before the first byte goes. What
-is on the home network goes from here, what is outside by the courier, under a grant like a parcel's. A place
-that is full, wrong or away is told as a fault, and asked again more and more seldom.
+Each clip is encrypted with the owner's own key; its ledger entry is durable before the first byte is sent. This
+thread serves targets on the home network, the courier those outside, under a grant like a parcel's. A target that
+is full, misconfigured or unreachable is a fault, and is tried again at growing intervals.
 """
 
 import json
@@ -102,7 +102,7 @@ class BackupWorker:
         self._config = config
 
     def run(self, worker: Worker) -> None:
-        """Turn until told to stop."""
+        """Work until `worker.stopping` is set."""
         self._beat = worker.beat
         while not worker.stopping.is_set():
             worker.beat()
@@ -174,7 +174,7 @@ class BackupWorker:
         digest, size = done.stdout.split()[0], part.stat().st_size
         if destination.limit_bytes and destination.stored_bytes + size > destination.limit_bytes:
             part.unlink()
-            raise TargetFull(f"{destination.limit_bytes} bytes are the most that you gave it")
+            raise TargetFull(f"{destination.limit_bytes} bytes is the limit that you set")
         part.rename(self._folder / f"{digest}.age")
         written = self._write(destination, [entries.backup(destination.name, clip_id, digest, size)])
         return destination.backups[clip_id] if written else None
@@ -235,7 +235,9 @@ class BackupWorker:
         self._due_s[destination.name] = time.monotonic() + self._delay_s[destination.name]
         what = "is full" if isinstance(error, TargetFull) else "cannot be used"
         text = f"the backup {destination.name} {what}: {error}"
-        remedy = "what waits is sent later; `doorbell backup list` shows it, `backup remove` ends it"
+        remedy = (
+            "waiting clips are sent later; `doorbell backup list` shows them, `backup remove` ends the backup"
+        )
         log.warning("%s", text)
         self._ledger_store.inbox(Fault(code="backup", active=True, text=text[:400], remedy=remedy))
 
@@ -251,7 +253,9 @@ class BackupWorker:
             secrets = json.loads((self._state_dir / SECRETS_FILE).read_bytes())
             secret = str(secrets[destination.name])
         except (OSError, ValueError, KeyError, TypeError):
-            raise OSError("its password is gone from the card; remove it, and add it again") from None
+            raise OSError(
+                "its password is missing on the card; remove the backup target and add it again"
+            ) from None
         return BackupTarget(
             kind=KINDS[destination.kind],
             url=destination.url,

@@ -1,8 +1,8 @@
-"""The consent service's thread: it hears the spool, matches and expires, and tells the courier where to listen.
+"""The consent service's thread: it reads the spool, matches and expires requests, and writes the courier's settings.
 
-What it hears goes through the gate (`consent/validation.py`), becomes an entry, and only then is told to anybody.
-It cannot approve. Nothing that it does can be seen outside the house: it writes its settings for the courier
-when the owner changes them, and how far it has read, which does not depend on what it read.
+Each message is validated (`consent/validation.py`) and becomes an entry before anybody learns of it. The thread
+cannot approve. Nothing that it does is visible outside the home: it writes the courier's settings when the owner
+changes them, and the number of the last bundle that it has read, which does not depend on the contents.
 """
 
 import hashlib
@@ -27,8 +27,7 @@ from device.consent_service.serializers import notice_view
 from device.errors import CommandError
 from device.events import Fault, NoticeHeard
 from device.spool.courier_settings import CourierSettingsFile, UploadLimits
-from device.spool.folders import SETTINGS, Item, Unreadable, items_of, write_small
-from device.spool.folders import SpoolReader as Letters
+from device.spool.folders import SETTINGS, Item, SpoolReader, Unreadable, items_of, write_small
 from device.system.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ class InboxWorker:
         self._clock_was_good = True
         self._configured = threading.Event()
         self._settings_due = True
-        self._letters: Letters | None = None
+        self._spool: SpoolReader | None = None
         self._strangers: set[str] = set()
         self._unknown: OrderedDict[bytes, Item] = OrderedDict()
         self._unknown_bytes = 0
@@ -64,7 +63,7 @@ class InboxWorker:
         self._since_s = self._look_s = self._server_down_s = 0.0
 
     def run(self, worker: Worker) -> None:
-        """Turn until told to stop."""
+        """Work until `worker.stopping` is set."""
         self._ledger_store.open()
         with self._ledger_store.locked() as ledger:
             if ledger:
@@ -98,12 +97,12 @@ class InboxWorker:
             except LedgerBroken as error:
                 self._ledger_store.report_broken(error)
                 return False
-        return self._read_letters(worker)
+        return self._read_spool(worker)
 
     def _begin_again(self) -> None:
         """Forget what was known of a courier with other settings."""
         self._settings_due = True
-        self._letters = None
+        self._spool = None
         self._since_s = self._look_s = self._server_down_s = 0.0
         for code in ("courier_silent", "server_down"):
             self._ledger_store.inbox(Fault(code=code, active=False))
@@ -113,12 +112,12 @@ class InboxWorker:
         if good is self._clock_was_good:
             return good
         self._clock_was_good = good
-        text = "the clock is behind what the ledger has seen: requests and notices wait until it is set"
-        remedy = "see that the doorbell reaches a time server"
+        text = "the clock is behind the ledger's newest entry: requests and notices wait until it is set"
+        remedy = "check that the doorbell reaches a time server"
         self._ledger_store.inbox(Fault(code="clock_behind", active=not good, text=text, remedy=remedy))
         return good
 
-    def _look_at_courier(self, letters: Letters) -> None:
+    def _look_at_courier(self, spool: SpoolReader) -> None:
         """Tell the owner if nobody hears the neighbourhood for him; the house cannot know otherwise."""
         now_s = self._ledger_store.clock.mono_us() / US
         self._since_s = self._since_s or now_s
@@ -126,7 +125,7 @@ class InboxWorker:
             return
         self._look_s = now_s + LOOK_S
         try:
-            told = letters.status()
+            told = spool.status()
             how = json.loads(told[1])["how"] if told else {}
             server = str(how.get("server", ""))[:300]
         except (OSError, Unreadable, ValueError, KeyError, TypeError, AttributeError):
@@ -135,20 +134,16 @@ class InboxWorker:
             now_s - self._since_s if told is None else self._ledger_store.clock.wall_us() / US - told[0]
         )
         silent = min(silent_s, now_s - self._since_s) > PATIENCE_S
-        text = "the courier has said nothing for a quarter of an hour: no request and no notice is heard"
-        remedy = "is it running? systemctl status doorbelld-courier"
+        text = "the courier has not reported for 15 minutes: no request and no notice is received"
+        remedy = "check that it runs: systemctl status doorbelld-courier"
         self._ledger_store.inbox(Fault(code="courier_silent", active=silent, text=text, remedy=remedy))
         if server in ("up", ""):
             self._server_down_s = 0.0
         else:
             self._server_down_s = self._server_down_s or now_s
         down = not silent and bool(self._server_down_s) and now_s - self._server_down_s > PATIENCE_S
-        text = (
-            f"the town's broker cannot be reached by the courier ({server if server.isprintable() else '?'})"
-        )
-        remedy = (
-            "are neighbourhood.broker_host and broker_port right, and does the courier reach the internet?"
-        )
+        text = f"the courier cannot reach the community server's broker ({server if server.isprintable() else '?'})"
+        remedy = "check neighbourhood.broker_host and broker_port, and that the courier reaches the internet"
         self._ledger_store.inbox(Fault(code="server_down", active=down, text=text, remedy=remedy))
 
     def _write_settings(self, ledger: LockedLedger) -> None:
@@ -160,22 +155,22 @@ class InboxWorker:
             elif config.enabled:
                 raise FileNotFoundError(2, "no such folder", str(config.spool_dir))
         except OSError as error:
-            text = f"{error.filename or config.spool_dir}: {error.strerror}; the courier is told nothing"
+            text = f"{error.filename or config.spool_dir}: {error.strerror}; the courier gets no settings"
             remedy = "see systemd/README.md, 'The spool'"
             self._ledger_store.inbox(Fault(code="spool", active=True, text=text, remedy=remedy))
             return
         self._settings_due = False
         self._ledger_store.inbox(Fault(code="spool", active=False))
 
-    def _read_letters(self, worker: Worker) -> bool:
-        if self._letters is None:
+    def _read_spool(self, worker: Worker) -> bool:
+        if self._spool is None:
             folder = self._config.spool_dir
-            self._letters = Letters(folder / "in", folder / "out")
-        letters = self._letters
-        self._look_at_courier(letters)
+            self._spool = SpoolReader(folder / "in", folder / "out")
+        spool = self._spool
+        self._look_at_courier(spool)
         try:
-            waiting = letters.waiting()
-            strange = set(letters.strangers()) - self._strangers
+            waiting = spool.waiting()
+            strange = set(spool.strangers()) - self._strangers
         except OSError:
             return False  # there is no spool (yet); told when the settings were written
         self._strangers |= set(sorted(strange)[:MAX_REFUSED_BODIES])
@@ -184,18 +179,18 @@ class InboxWorker:
             if worker.stopping.is_set():
                 return False
             worker.beat()
-            if not self._read_bundle(letters, number, refused, worker):
+            if not self._read_bundle(spool, number, refused, worker):
                 return False
             refused = Counter()
         if refused:
             self._count(refused, [])
         return bool(waiting)
 
-    def _read_bundle(self, letters: Letters, number: int, refused: Counter[str], worker: Worker) -> bool:
+    def _read_bundle(self, spool: SpoolReader, number: int, refused: Counter[str], worker: Worker) -> bool:
         """Take a bundle in; return False if it has to be read again later."""
         bodies: list[tuple[str, str, bytes]] = []
         try:
-            content = letters.open(number)
+            content = spool.open(number)
             items = items_of(content, str(number))
         except Unreadable as error:
             refused[error.word] += 1
@@ -214,7 +209,7 @@ class InboxWorker:
         if not self._count(refused, bodies):
             return False
         try:
-            letters.done(number)
+            spool.done(number)
         except OSError as error:
             log.warning("spool %s: %s", error.filename, error.strerror)
             return False
@@ -262,10 +257,8 @@ class InboxWorker:
             raise
         except Exception as error:
             log.exception("gate_failed source=%s bytes=%d", item.source, len(item.content))
-            text = f"something that was heard made the gate fail ({type(error).__name__}); it was refused"
-            remedy = (
-                "the bell is not touched; please report it, with what `doorbell ledger export` holds of it"
-            )
+            text = f"a received message made the check fail ({type(error).__name__}); it was refused"
+            remedy = "the bell is not affected; please report it, with the output of `doorbell ledger export`"
             ledger_store.inbox(Fault(code="gate_failed", active=True, text=text, remedy=remedy))
             raise Refused(Reason.GATE_FAILED, type(error).__name__) from error
 
@@ -345,7 +338,7 @@ class InboxWorker:
 
 
 def courier_settings(config: NeighbourhoodConfig, feeds: Mapping[str, str]) -> bytes:
-    """Return what the courier is told: broker, nine whole cells, feeds, limits. No position, no key."""
+    """Return the courier's settings file: broker, nine whole cells, feeds, limits. No position, no key."""
     limits: UploadLimits = {"kbps": config.upload_kbps, "hours": config.upload_hours}
     settings: CourierSettingsFile = {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": limits}
     if config.enabled:

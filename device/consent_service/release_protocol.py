@@ -1,4 +1,4 @@
-"""What the consent service asks of whoever makes parcels (implemented in device/daemon/release_runner.py)."""
+"""The interface of the release process, as the consent service uses it (device/daemon/release_runner.py has it)."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -67,7 +67,7 @@ class ReleaseWorker:
         self._gone_s: dict[str, float] = {}
 
     def run(self, worker: Worker) -> None:
-        """Turn until told to stop."""
+        """Work until `worker.stopping` is set."""
         while not worker.stopping.is_set():
             worker.beat()
             busy = False
@@ -345,7 +345,7 @@ class ReleaseWorker:
         return False
 
     def _tell_spool(self, error: OSError) -> None:
-        text = f"{error.filename or self._spool}: {error.strerror}; what you approved waits here"
+        text = f"{error.filename or self._spool}: {error.strerror}; approved releases wait here"
         remedy = "see systemd/README.md, 'The spool'"
         self._ledger_store.inbox(Fault(code="spool", active=True, text=text, remedy=remedy))
 

@@ -1,7 +1,8 @@
-"""The consent service: what an owner asks and decides about requests, notices, pins and the ledger.
+"""The consent service: the owner's questions and decisions about requests, notices, pins and the ledger.
 
-It approves nothing by itself: an approval comes from a person, through `approve`, with the hash of exactly
-what he was shown. Its thread is `inbox_worker.py`, what both write is `ledger_store.py`.
+It approves nothing by itself: an approval comes from a person, through `approve`, with the hash of exactly the offer
+that was shown. Its threads are `inbox_worker.py`, `release_worker.py` and `backup_worker.py`; all of them write
+through `ledger_store.py`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -192,13 +193,13 @@ class ConsentService:
             return dict(ledger.state.feeds)
 
     def add_feed(self, name: str, url: str) -> None:
-        """Listen to a feed. Raises CommandError."""
+        """Add a feed. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
             ledger.write([owner_actions.feed_added(name, url, ledger.state)])
             self.inbox_worker.settings_changed()
 
     def remove_feed(self, name: str) -> None:
-        """Listen to a feed no longer. Raises CommandError."""
+        """Remove a feed. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
             ledger.write([owner_actions.feed_removed(name, ledger.state)])
             self.inbox_worker.settings_changed()
@@ -219,7 +220,7 @@ class ConsentService:
             return destination_view(ledger.state.destinations[found["name"]])
 
     def remove_destination(self, name: str) -> None:
-        """Send nothing to it any more; what lies there is the owner's to delete. Raises CommandError."""
+        """Stop backups to a target; the existing ones are for the owner to delete. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
             ledger.write([owner_actions.destination_removed(name, ledger.state)])
             backup_worker.keep_secret(self._state_dir, name, None)
@@ -231,7 +232,7 @@ class ConsentService:
         try:
             check_recipient(age)
         except Refused as error:
-            raise CommandError(f"{age[:20]}… is no age recipient to seal for: {error.detail}") from error
+            raise CommandError(f"{age[:20]}… is not a usable age recipient: {error.detail}") from error
 
     def notices(self) -> list[NoticeView]:
         """Return the notices that can be read, newest first."""
@@ -274,7 +275,7 @@ class ConsentService:
             return make_offer(case.request, case.envelope_sha256, sender, cuts, self._footage.masks(), choice)
         except StopIteration:
             raise CommandError(
-                "the agency has since taken away the recipient, or the place to send to, of this request"
+                "the agency's record no longer has this request's recipient or upload origin"
             ) from None
 
     def _try_recipients(self, record: bytes) -> None:

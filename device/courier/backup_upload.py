@@ -1,4 +1,4 @@
-"""A sealed backup to a place of the owner's own, outside the home: whole, anew at each attempt."""
+"""Upload of a sealed backup to the owner's own target outside the home. Each attempt starts from the first byte."""
 
 from collections.abc import Iterator
 

@@ -1,9 +1,8 @@
-"""Listening to the town's broker: nine whole cells, as nobody, at most once.
+"""The subscription at the community server's broker: nine whole cells, anonymous, at most once.
 
-MQTT 5 over TLS, no user, an id that is new at each connection. Quality of service 0, so that nothing is ever
-said back: the broker sees a connection, one subscription and pings, whatever the house has, does or thinks.
-What a lost message costs is mended by the retained copies that come with the next connection, some hours
-later at an hour of chance.
+MQTT 5 over TLS without a user, with a new client id for each connection. With quality of service 0 nothing is ever
+acknowledged: the broker sees a connection, one subscription and pings, whatever the doorbell stores or its owner
+decides. A lost message comes again as a retained copy with the next connection, some hours later at a random time.
 """
 
 import logging
@@ -28,7 +27,7 @@ log = logging.getLogger(__name__)
 
 KINDS = ("request", "notice")
 MAX_MESSAGE_BYTES = 40_960
-"""The broker is told to send nothing larger: an envelope has 32 KiB at most."""
+"""Maximum packet size announced to the broker; an envelope has 32 KiB at most."""
 KEEPALIVE_S = 60
 CONNECT_TIMEOUT_S = 20.0
 MIN_STAY_S, MAX_STAY_S = 4 * 3600, 8 * 3600
@@ -48,10 +47,10 @@ def listen(
     beat: Callable[[], None],
     allow_loopback: bool = False,
 ) -> None:
-    """Listen until told to stop; `put` is given each message's kind and bytes, and never waits.
+    """Receive until `stopping` is set; `put` gets each message's kind and bytes, and never blocks.
 
-    `begin` is called with each connection, which begins with all that the broker retains; `tell` with "up",
-    or with why it is not.
+    `begin` is called for each new connection, which starts with all retained messages; `tell` gets "up", or the
+    reason why the connection is down.
     """
     delay_s = FIRST_DELAY_S
     while not stopping.is_set():

@@ -1,6 +1,4 @@
-"""Fetching the feeds that the owner chose: over HTTPS, at most once a minute, at moments of chance, following
-nothing.
-"""
+"""Fetches the feeds that the owner chose: over HTTPS, at most once a minute, at random times, without redirections."""
 
 import hashlib
 import logging

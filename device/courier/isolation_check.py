@@ -1,7 +1,7 @@
-"""The courier's half of `doorbell doctor isolation`: it tries to read the house, and writes down how that went.
+"""The courier's half of `doorbell doctor isolation`: it tries to read the daemon's files, and reports the results.
 
-The house asks by a file in the spool that names places (never a clip's name); the answer says what the
-kernel said. An honest wall answers "permission denied" or "no such file" to every one.
+The daemon asks by a file in the spool that lists paths (never a clip's name); the answer has the kernel's error for
+each. If the isolation works, every one is "permission denied" or "no such file".
 """
 
 import json

@@ -1,6 +1,4 @@
-"""What the house tells the courier: where to listen, and for what. Read from the spool, checked, never
-guessed.
-"""
+"""The courier's settings: read from the spool and checked. A file with any mistake is not used."""
 
 import json
 import re
@@ -25,7 +23,7 @@ _MAX_PORT = 65_535
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broker:
-    """The town's broker; `ca_pem` is the authority of its certificate, empty: those that the system knows."""
+    """The community server's broker; `ca_pem` is its certificate authority, "" for those of the system."""
 
     host: str
     port: int
@@ -51,7 +49,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CourierSettings:
-    """Nothing in it is secret, and nothing says more than a town."""
+    """Nothing in it is secret, and no position in it is more precise than a town."""
 
     broker: Broker | None = None
     cells: tuple[str, ...] = ()

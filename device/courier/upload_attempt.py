@@ -1,7 +1,7 @@
-"""What a way to a store is given, and how it answers: the grant is looked at before each chunk.
+"""One attempt to upload a parcel. The grant is checked before each chunk.
 
-A store that cannot be reached, or stumbles, is asked again later (`OSError`). One that does what no honest
-store does is not (`Refusing`).
+A store that cannot be reached, or fails, is asked again later (`OSError`). One that behaves as no honest store does
+is not (`Refusing`).
 """
 
 import hashlib

@@ -1,7 +1,7 @@
-"""The courier's carrying side: looks for grants, carries what they name, says how it is, forgets what ended.
+"""The courier's uploads: it looks for grants, uploads their parcels, and reports the progress of each.
 
-One parcel at a time, the oldest grant first. It goes on after a kill, a reboot or an outage where the store
-stands, until the grant ends; it looks at the grant before each chunk.
+One parcel at a time, in order of their hashes. After a kill, a reboot or an outage it resumes at the store's offset,
+until the grant ends. It checks the grant before each chunk.
 """
 
 import logging
@@ -107,7 +107,7 @@ class UploadWorker:
         if limits is None:
             return
         if not limits.may_send_now():
-            self._tell(f"waits for the hours that were set ({limits.hours})")
+            self._tell(f"waiting for the upload hours ({limits.hours})")
             return
         digest = grant.sha256
         attempt: UploadAttempt | None = None

@@ -1,4 +1,4 @@
-"""One clip cut to what was offered: its pictures copied, or decoded, covered and encoded anew; scrubbed."""
+"""Cuts one clip to the offered part: frames are copied, or decoded, masked and re-encoded; metadata is removed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -40,7 +40,7 @@ class Wanted:
 
     @property
     def is_encoded(self) -> bool:
-        """Whether the video is encoded anew; else it is copied."""
+        """Whether the video is re-encoded; else it is copied."""
         return self.exact or bool(self.masks) or bool(self.blurs)
 
 
@@ -108,7 +108,7 @@ class _Work:
         )
 
     def encode(self, cover: Cover) -> None:
-        """Decode the pictures, cover and blur them, and encode them anew, one for one."""
+        """Decode the frames, mask and blur them, and encode them again, one for one."""
         context = self.video.codec_context
         width_px, height_px = context.width & ~1, context.height & ~1
         encoder = _encoder(self.video, width_px, height_px)

@@ -1,4 +1,4 @@
-"""What a parcel says about itself: for which request, which clips, which times; signed by a key of its own.
+"""The manifest of a parcel: its request, clips and times, signed by a key of its own.
 
 The key is made for one release, from a secret of the device and the request's id (HKDF, RFC 5869): it proves
 that all clips are one owner's answer, and says not whose. Two answers cannot be linked, and the same answer

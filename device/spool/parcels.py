@@ -1,4 +1,4 @@
-"""Sealed parcels in the spool: what the house hands over, and what the courier says about it.
+"""Sealed parcels in the spool: handed over by the daemon, reported on by the courier.
 
     out/    SHA256.parcel   the sealed bytes          in/    SHA256.report   how far it is, or how it ended
             SHA256.grant    where they may go, until when

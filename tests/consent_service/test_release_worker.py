@@ -300,7 +300,7 @@ def test_without_a_spool_it_waits_and_says_so(house: ConsentHarness) -> None:
     turn(house, 4)
     assert house.states() == ["sealed"]
     fault = [fact for fact in house.facts if isinstance(fact, Fault) and fact.code == "spool"][-1]
-    assert fact_is(fault, "what you approved waits here")
+    assert fact_is(fault, "approved releases wait here")
     (house.folder / "away").rename(out(house))
     until(house, "handed over")
 
