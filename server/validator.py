@@ -1,8 +1,7 @@
-"""What the publisher decides: whether a spooled envelope is published, where, and what it ends. No socket, no
-spool.
+"""Decides whether an envelope is published, in which cells, and which items it ends. No socket, no spool.
 
-The same gate and rules as a doorbell's (device/consent), with the enrolled senders in place of pinned ones:
-what the publisher publishes every doorbell would take, if its owner pinned the sender.
+It uses the doorbell's own checks and rules (device/consent), with the enrolled senders in place of pinned ones: every
+doorbell whose owner pinned the sender would accept a published item.
 """
 
 import logging
@@ -25,9 +24,7 @@ KINDS = {REQUEST: "request", NOTICE: "notice"}
 
 
 class Validator:
-    """Takes envelopes; keeps what it accepted in `items`, and says what has to be published and what taken
-    down.
-    """
+    """Checks envelopes, stores the accepted ones in `items`, and returns which to publish and which to remove."""
 
     def __init__(self, items: Items, senders: Path, now: int) -> None:
         """`senders` is the folder of the enrolled senders' records, `*.jws`."""
@@ -52,7 +49,7 @@ class Validator:
         log.info("enrolled sender=%s kind=%s record=%d", record.sender, record.kind, record.serial)
 
     def take(self, content: bytes, now: int) -> tuple[list[Accepted], list[Accepted]]:
-        """Return what to publish and what to take down. Raises Refused; then nothing was changed."""
+        """Return the items to publish and to remove. Raises Refused; then nothing was changed."""
         content = content.strip()
         typ, _, _ = header(content, (REQUEST, NOTICE, RECORD))
         if typ == RECORD:
@@ -92,7 +89,7 @@ class Validator:
         return [item], gone
 
     def _learn(self, kind: str, content: bytes, now: int) -> bool:
-        """Take an envelope into the book; return whether it was news. Raises Refused."""
+        """Apply an envelope to the state; return whether it was new. Raises Refused."""
         drafts = heard(kind, content, ledger_state=self._ledger_state, place=NOWHERE, now=now)
         rejected = [draft for draft in drafts if draft.data.get("to") == "rejected"]
         if rejected:
