@@ -1,4 +1,4 @@
-"""Publishing: the publisher's connection to the broker, over the broker's own Unix socket. It hears nothing."""
+"""The publisher's connection to the broker, over the broker's Unix socket. It publishes and subscribes to nothing."""
 
 import logging
 import os
@@ -20,9 +20,7 @@ KEEPALIVE_S = 30
 
 
 class BrokerClient:
-    """The broker as the town's board: what hangs on it is what the publisher says, and what it lost is hung up
-    again.
-    """
+    """Publishes items as retained messages, and all of them again after each new connection."""
 
     def __init__(self, socket: Path, live: Callable[[], Iterable[Accepted]], now: Callable[[], int]) -> None:
         self._socket = socket
@@ -45,7 +43,7 @@ class BrokerClient:
         return self._up
 
     def step(self, seconds: float) -> bool:
-        """Serve the connection for a while; connect if there is none. Return whether it stands."""
+        """Serve the connection for a while; connect if there is none. Return whether it is up."""
         try:
             if not self._client.is_connected() and not self._up:
                 self._client.connect(str(self._socket), keepalive=KEEPALIVE_S, clean_start=True)
@@ -54,7 +52,7 @@ class BrokerClient:
             log.warning("broker %s: %s", self._socket, error)
             return False
 
-    def hang(self, item: Accepted) -> None:
+    def publish(self, item: Accepted) -> None:
         """Publish an item in all its cells, until it expires."""
         left_s = item.expires - self._now()
         if left_s <= 0:
@@ -65,13 +63,13 @@ class BrokerClient:
             place = topic(cell, item.kind, item.id)
             self._client.publish(place, item.envelope, qos=1, retain=True, properties=properties)
 
-    def take_down(self, item: Accepted) -> None:
-        """Take an item away from all its cells."""
+    def remove(self, item: Accepted) -> None:
+        """Remove an item from all its cells."""
         for cell in item.cells:
             self._client.publish(topic(cell, item.kind, item.id), b"", qos=1, retain=True)
 
     def close(self) -> None:
-        """Leave."""
+        """Disconnect."""
         self._client.disconnect()
 
     def _connected(self, _c: Client, _u: object, _f: ConnectFlags, reason: ReasonCode, _p: object) -> None:
@@ -81,7 +79,7 @@ class BrokerClient:
             return
         items = list(self._live())
         for item in items:
-            self.hang(item)
+            self.publish(item)
         log.info("broker up items=%d", len(items))
 
     def _disconnected(self, _c: Client, _u: object, _f: object, reason: ReasonCode, _p: object) -> None:

@@ -1,20 +1,18 @@
-"""Which geohash cells an area touches: where something has to be published so that whoever it concerns hears
-it.
-"""
+"""The geohash cells that an area touches: an item is published in each of them."""
 
 import numpy as np
 
-from device.consent.area import Corners, touch
+from device.consent.area import CornerArray, touch
 from device.consent.geohash import bounds, geohash
 from device.consent.reasons import Reason, Refused
 
 LETTERS = 5
 """4.9 km by 4.9 km at the equator: no topic says more precisely where something is."""
 MAX_CELLS = 400
-"""About 9,000 km2: what is for more than a town is not a town's to publish."""
+"""About 9,000 km2: an item for more than one community is not this server's to publish."""
 
 
-def cells_of(corners: Corners) -> list[str]:
+def cells_of(corners: CornerArray) -> list[str]:
     """Return the cells that a polygon touches, by name. Raises Refused if they are too many."""
     west, south = corners.min(axis=0)
     east, north = corners.max(axis=0)

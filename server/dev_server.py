@@ -5,8 +5,6 @@ systemd would.
 """
 
 import argparse
-import datetime as dt
-import ipaddress
 import json
 import os
 import shutil
@@ -16,12 +14,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+import trustme
 
 from server.dev_processes import GaveUp, Process, free_port, user_name, wait_for
 from server.render import write_all
@@ -137,50 +132,15 @@ def _answers(port: int) -> bool:
 
 
 def make_certificates(folder: Path, host: str = "localhost") -> None:
-    """Make an authority (ca.pem) and a certificate (server.pem, server-key.pem) for a host, once."""
+    """Create an authority (ca.pem) and a certificate (server.pem, server-key.pem) for a host, once."""
     if (folder / "server.pem").exists():
         return
-    now = dt.datetime.now(dt.UTC)
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a town on this machine")])
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-    signed_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
-
-    def start(subject: x509.Name, public: Any) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(ca_name)
-            .public_key(public)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(days=1))
-            .not_valid_after(now + dt.timedelta(days=365))
-            .add_extension(signed_by, critical=False)
-        )
-
-    usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)  # noqa: FBT003
-    ca = (
-        start(ca_name, ca_key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
-    loopback = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))] if host == "localhost" else []
-    names = [x509.DNSName(host), *loopback]
-    server = (
-        start(name, key.public_key())
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .sign(ca_key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
+    ca = trustme.CA()
+    certificate = ca.issue_cert(host, *(["127.0.0.1"] if host == "localhost" else []))
     (folder / "server-key.pem").touch(mode=0o600)
-    (folder / "server-key.pem").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    (folder / "ca.pem").write_bytes(ca.public_bytes(pem))
-    (folder / "server.pem").write_bytes(server.public_bytes(pem))
+    certificate.private_key_pem.write_to_path(folder / "server-key.pem")
+    ca.cert_pem.write_to_path(folder / "ca.pem")
+    certificate.cert_chain_pems[0].write_to_path(folder / "server.pem")
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""What the publisher has accepted: SQLite, so that the broker holds no truth and may lose everything."""
+"""The accepted envelopes, in SQLite: the broker may lose everything."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ class Items:
         self._db.close()
 
     def add(self, item: Accepted) -> None:
-        """Keep an envelope; it is live from now on. A cancellation ends what it cancels."""
+        """Store an envelope; it is live from now on. A cancellation ends what it cancels."""
         with self._db:
             self._db.execute("BEGIN")
             if item.op == "cancel":

@@ -1,10 +1,10 @@
-"""The town's publisher: what lies in the spool is looked at, and published if a doorbell would believe it.
+"""The publisher: it reads envelopes from the spool, and publishes those that a doorbell would accept.
 
     python -m server.publisher --spool DIR --senders DIR --state DIR --broker SOCKET
     python -m server.publisher --state DIR --broker SOCKET take-down KIND SENDER ID
 
-A file goes from the spool when what it said is durable in the publisher's own books, or was refused. Nobody is
-answered.
+A file is deleted from the spool once its envelope is durable in the publisher's database, or was refused. The sender
+gets no answer.
 """
 
 import argparse
@@ -37,7 +37,7 @@ _NAME = re.compile(r"[0-9a-f]{32}")
 
 
 def spooled(folder: Path, most: int) -> Iterator[tuple[Path, bytes]]:
-    """Yield what lies in the spool, some at a time; what is no ordinary file is taken away."""
+    """Yield the oldest files of the spool with their contents; anything but a regular file is deleted."""
     found = []
     with os.scandir(folder) as entries:
         for _, entry in zip(range(most * 4), entries, strict=False):
@@ -62,7 +62,7 @@ def spooled(folder: Path, most: int) -> Iterator[tuple[Path, bytes]]:
 
 
 class Publisher:
-    """Turns until told to stop."""
+    """Works until `stopping` is set."""
 
     def __init__(self, *, spool: Path, senders: Path, state: Path, broker: Path) -> None:
         self._spool = spool
@@ -74,7 +74,7 @@ class Publisher:
         self._expired_s = 0.0
 
     def run(self) -> int:
-        """Turn."""
+        """Work until `stopping` is set; return the exit status."""
         while not self.stopping.is_set():
             if not self._broker_client.step(STEP_S):
                 self.stopping.wait(AGAIN_S)
@@ -99,9 +99,9 @@ class Publisher:
             log.info("refused reason=%s bytes=%d %s", error.reason, len(content), error.detail)
             return
         for item in gone:
-            self._broker_client.take_down(item)
+            self._broker_client.remove(item)
         for item in new:
-            self._broker_client.hang(item)
+            self._broker_client.publish(item)
             log.info(
                 "published kind=%s op=%s sender=%s id=%s cells=%d",
                 item.kind,
@@ -113,7 +113,7 @@ class Publisher:
 
 
 def take_down(arguments: argparse.Namespace) -> int:
-    """Take something from the board by the town's own decision; doorbells that have heard it keep it."""
+    """Remove a published item by the operator's decision; doorbells that have received it keep it."""
     items = Items(arguments.state / "items.db")
     found = items.find(arguments.kind, arguments.sender, arguments.id)
     if found is None:
@@ -126,11 +126,11 @@ def take_down(arguments: argparse.Namespace) -> int:
         broker_client.step(0.1)
     if not broker_client.is_up:
         print(
-            f"{arguments.broker}: no broker there; it is taken down when the publisher publishes anew",
+            f"{arguments.broker}: no broker there; the item is removed when the publisher connects again",
             file=sys.stderr,
         )
         return 1
-    broker_client.take_down(found)
+    broker_client.remove(found)
     for _ in range(5):
         broker_client.step(0.1)
     broker_client.close()

@@ -1,4 +1,4 @@
-"""Fills in the templates of nginx and mosquitto beside this file: what of them differs from place to place.
+"""Fills in the templates of nginx and mosquitto beside this file.
 
 python -m server.render --into DIR --host town.example --cert FILE --key FILE --ca FILE [--bind ADDRESS] ...
 """

@@ -89,7 +89,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except (ValueError, KeyError, TypeError):
             told, status = b"{}", 400
         except (OSError, urllib3.exceptions.HTTPError) as error:
-            print(f"s3_desk: {error}", file=sys.stderr)
+            print(f"s3_signer: {error}", file=sys.stderr)
             told, status = b"{}", 503
         self.send_response(status)
         self.send_header("content-type", "application/json")

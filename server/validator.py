@@ -1,8 +1,7 @@
-"""What the publisher decides: whether a spooled envelope is published, where, and what it ends. No socket, no
-spool.
+"""Decides whether an envelope is published, in which cells, and which items it ends. No socket, no spool.
 
-The same gate and rules as a doorbell's (device/consent), with the enrolled senders in place of pinned ones:
-what the publisher publishes every doorbell would take, if its owner pinned the sender.
+It uses the doorbell's own checks and rules (device/consent), with the enrolled senders in place of pinned ones: every
+doorbell whose owner pinned the sender would accept a published item.
 """
 
 import logging
@@ -13,7 +12,8 @@ from device.consent.envelope import NOTICE, RECORD, REQUEST, header, read
 from device.consent.ledger_state import LedgerState
 from device.consent.models import MAX_AREA_CORNERS, FootageRequest, Notice, notice_of, request_of
 from device.consent.reasons import Reason, Refused
-from device.consent.validation import HomePosition, heard, record_in
+from device.consent.sender_records import record_in
+from device.consent.validation import HomePosition, heard
 from server.cells import cells_of
 from server.items import Accepted, Items
 
@@ -24,9 +24,7 @@ KINDS = {REQUEST: "request", NOTICE: "notice"}
 
 
 class Validator:
-    """Takes envelopes; keeps what it accepted in `items`, and says what has to be published and what taken
-    down.
-    """
+    """Checks envelopes, stores the accepted ones in `items`, and returns which to publish and which to remove."""
 
     def __init__(self, items: Items, senders: Path, now: int) -> None:
         """`senders` is the folder of the enrolled senders' records, `*.jws`."""
@@ -51,7 +49,7 @@ class Validator:
         log.info("enrolled sender=%s kind=%s record=%d", record.sender, record.kind, record.serial)
 
     def take(self, content: bytes, now: int) -> tuple[list[Accepted], list[Accepted]]:
-        """Return what to publish and what to take down. Raises Refused; then nothing was changed."""
+        """Return the items to publish and to remove. Raises Refused; then nothing was changed."""
         content = content.strip()
         typ, _, _ = header(content, (REQUEST, NOTICE, RECORD))
         if typ == RECORD:
@@ -60,7 +58,7 @@ class Validator:
         said = request_of if typ == REQUEST else notice_of
         envelope = read(content, types=(typ,), kids=self._ledger_state.keys)
         told = said(envelope.payload)
-        sender = envelope.payload["agency" if typ == REQUEST else "source"]
+        sender = str(envelope.payload["agency" if typ == REQUEST else "source"])
         cells: Sequence[str]
         if isinstance(told, FootageRequest | Notice):
             cells, expires = cells_of(told.area.corners(MAX_AREA_CORNERS)), told.exp
@@ -91,7 +89,7 @@ class Validator:
         return [item], gone
 
     def _learn(self, kind: str, content: bytes, now: int) -> bool:
-        """Take an envelope into the book; return whether it was news. Raises Refused."""
+        """Apply an envelope to the state; return whether it was new. Raises Refused."""
         drafts = heard(kind, content, ledger_state=self._ledger_state, place=NOWHERE, now=now)
         rejected = [draft for draft in drafts if draft.data.get("to") == "rejected"]
         if rejected:

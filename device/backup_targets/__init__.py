@@ -1,8 +1,7 @@
-"""Places of the owner's own that sealed backups may go to: S3, WebDAV, SFTP. One `put` for all of them.
+"""The owner's own targets for sealed backups: S3, WebDAV, SFTP. One `put` for all of them.
 
-doorbelld serves those on the home network, the courier those outside; which addresses may be connected to
-is said by whoever asks (`AddressOf`), and the connection goes to that very address. Sealed bytes alone come
-here.
+doorbelld serves the targets on the home network, the courier those outside. The caller decides which addresses may
+be used (`AddressOf`), and the connection goes to exactly that address. Only encrypted bytes come here.
 """
 
 import re
@@ -11,13 +10,14 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
-Kind = Literal["s3", "webdav", "sftp"]
+from device.system.host_patterns import HOST_OR_IPV6
+
+TargetKind = Literal["s3", "webdav", "sftp"]
 AddressOf = Callable[[str, int], str]
 """Returns the address to connect to for a host and port. Raises OSError if it is not one that may be used."""
 PORTS = {"https": 443, "http": 80, "sftp": 22}
 SCHEMES = {"s3": ("https", "http"), "webdav": ("https", "http"), "sftp": ("sftp",)}
 TIMEOUT_S = 30.0
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9a-fA-F:]{2,45}\]")
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]{1,100}){0,8}/?")
 
 
@@ -40,7 +40,7 @@ class ByteSource(Protocol):
 class BackupTarget:
     """Where, and as whom. `secret` is a password, an S3 secret or an OpenSSH private key."""
 
-    kind: Kind
+    kind: TargetKind
     url: str
     user: str = ""
     secret: str = ""
@@ -55,7 +55,7 @@ class BackupTarget:
             port = 0
         fits = (
             parts.scheme in SCHEMES.get(self.kind, ())
-            and _HOST.fullmatch(parts.netloc.rpartition("@")[2].removesuffix(f":{port}"))
+            and re.fullmatch(HOST_OR_IPV6, parts.netloc.rpartition("@")[2].removesuffix(f":{port}"))
             and not parts.username
             and port != 0
             and _PATH.fullmatch(parts.path)
@@ -66,7 +66,7 @@ class BackupTarget:
         )
         if not fits:
             raise ValueError(
-                f"{self.url!r} is no place of this kind: s3 is https://host/bucket, webdav is "
+                f"{self.url!r} is not a URL of this kind: s3 is https://host/bucket, webdav is "
                 "https://host/folder, sftp is sftp://host/folder with the server's key (SHA256:…)"
             )
 

@@ -1,11 +1,11 @@
 """HTTP to one checked address, whatever the name resolves to a moment later."""
 
-import ssl
 from typing import Any
 
 import urllib3
 
 from device.backup_targets import TIMEOUT_S, AddressOf, BackupTarget
+from device.system.https import https_pool
 
 
 class OnePlace(urllib3.PoolManager):
@@ -33,15 +33,9 @@ class OnePlace(urllib3.PoolManager):
         ):
             raise OSError(f"{place.netloc} sends on to {scheme}://{host}:{port}, which is never followed")
         if self._pool is None:
-            timeout = urllib3.Timeout(TIMEOUT_S)
             if scheme == "https":
-                self._pool = urllib3.HTTPSConnectionPool(
-                    self._address,
-                    place.port,
-                    ssl_context=ssl.create_default_context(),
-                    server_hostname=place.host,
-                    timeout=timeout,
-                )
+                self._pool = https_pool(place.host, place.port, self._address, timeout_s=TIMEOUT_S)
             else:
+                timeout = urllib3.Timeout(TIMEOUT_S)
                 self._pool = urllib3.HTTPConnectionPool(self._address, place.port, timeout=timeout)
         return self._pool

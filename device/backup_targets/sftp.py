@@ -87,7 +87,7 @@ def _transport(place: BackupTarget, address_of: AddressOf) -> paramiko.Transport
 
 def _same_key(transport: paramiko.Transport, place: BackupTarget) -> None:
     if _fingerprint(transport.get_remote_server_key()) != place.host_key:
-        raise TargetRejected(f"{place.netloc} has another key than you were shown: nothing was sent")
+        raise TargetRejected(f"{place.netloc} has another host key than you were shown: nothing was sent")
 
 
 def _fingerprint(key: paramiko.PKey) -> str:

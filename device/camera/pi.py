@@ -64,7 +64,7 @@ class PiCamera:
         except ImportError as error:
             raise CameraError(
                 f"camera.kind pi needs picamera2 ({error}): sudo apt install python3-picamera2, "
-                "then DOORBELLD_SYSTEM_SITE=1 scripts/setup --house"
+                "then DOORBELLD_SYSTEM_SITE=1 scripts/setup --doorbell"
             ) from error
 
         class ToPackets(Output):  # type: ignore[misc]  # picamera2 takes nothing else

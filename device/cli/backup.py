@@ -7,12 +7,13 @@ import shutil
 import sys
 from getpass import getpass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from urllib.parse import quote
 
 from device.cli.client import FAILED, OK, ask, print_json
-from device.cli.formatting import bytes_text
+from device.cli.formatting import bytes_text, typed_answer
 from device.cli.progress_bar import Bar
+from device.consent.views import DestinationView
 from device.errors import CommandError
 
 GB = 1_000_000_000
@@ -21,7 +22,7 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}")
 
 
 def key(arguments: argparse.Namespace) -> int:
-    """Make a key: whoever has the file can open the backups, and nobody else."""
+    """Make a key. Only its file can open the backups."""
     import pyrage  # here: only this command makes one
 
     identity = pyrage.x25519.Identity.generate()
@@ -33,8 +34,8 @@ def key(arguments: argparse.Namespace) -> int:
         file.write(f"# public key: {identity.to_public()}\n{identity}\n")
     print(identity.to_public())
     print(
-        f"{arguments.file} opens your backups; without it nobody can, not even this doorbell. "
-        "Keep it elsewhere: on paper, on a stick. Nothing of it is stored here.",
+        f"{arguments.file} decrypts your backups; nobody can without it, not even this doorbell. "
+        "Keep it elsewhere: on paper, on a USB stick. It is not stored here.",
         file=sys.stderr,
     )
     return OK
@@ -50,10 +51,9 @@ def add(arguments: argparse.Namespace) -> int:
         )
     except OSError as error:
         raise CommandError(f"{arguments.secret_file}: {error.strerror}") from error
-    print(f"From now on every clip goes to {arguments.url}, sealed for {arguments.age}.")
-    print("It is the only thing that leaves without being asked each time; `backup remove` ends it at once.")
-    print("Type yes: ", end="", flush=True)
-    if sys.stdin.readline().strip() != "yes":
+    print(f"From now on every clip is sent to {arguments.url}, encrypted for {arguments.age}.")
+    print("Nothing else is ever sent without asking you each time; `doorbell backup remove` ends it at once.")
+    if typed_answer("Type yes: ") != "yes":
         print("nothing was changed")
         return FAILED
     body = {
@@ -74,24 +74,24 @@ def add(arguments: argparse.Namespace) -> int:
 
 def list_places(arguments: argparse.Namespace) -> int:
     """Show the places and how far each is."""
-    rows: list[dict[str, Any]] = ask(arguments.state, "GET", "/destinations")
+    rows: list[DestinationView] = ask(arguments.state, "GET", "/destinations")
     if arguments.json:
         print_json(rows)
         return OK
     if not rows:
-        print("no clip is backed up anywhere; `doorbell backup add` would")
+        print("no backup target; add one with `doorbell backup add`")
     for row in rows:
         where = "courier" if row["outside"] else "home"
         there = f"{row['stored']} clips, {bytes_text(row['stored_bytes'])} there"
         print(f"{row['name']:<16} {row['kind']:<7} {where:<8} {row['url']}")
-        print(f"{'':16} {there}, {row['waiting']} on the way")
+        print(f"{'':16} {there}, {row['waiting']} waiting")
     return OK
 
 
 def remove(arguments: argparse.Namespace) -> int:
     """End backups to a place."""
     ask(arguments.state, "DELETE", f"/destinations/{quote(arguments.name, safe='')}")
-    print(f"nothing goes to {arguments.name} any more; what lies there is yours to delete")
+    print(f"no more backups are sent to {arguments.name}; delete the existing ones there yourself")
     return OK
 
 

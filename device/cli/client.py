@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -10,6 +11,8 @@ from urllib.parse import quote, urlencode
 from device.errors import CommandError, DoorbellError
 from device.web.socket_address import SOCKET_NAME, short_address
 
+ApiObject = Mapping[str, Any]
+"""An answer of the API; device/web/ describes each."""
 OK, FAILED, USAGE, NO_DAEMON = 0, 1, 2, 3
 TIMEOUT_S = 10.0
 SYSTEM_STATE = Path("/var/lib/doorbelld")

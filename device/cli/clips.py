@@ -4,9 +4,8 @@ import argparse
 import hashlib
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from device.cli.client import FAILED, OK, ask, clip_path, print_json
+from device.cli.client import FAILED, OK, ApiObject, ask, clip_path, print_json
 from device.cli.formatting import bytes_text, clips_text
 from device.errors import CommandError
 from device.store.files import open_plain, sha256_of
@@ -66,13 +65,13 @@ def export(arguments: argparse.Namespace) -> int:
         return OK
     print(f"{target} ({bytes_text(size_bytes)}, SHA-256 {digest})")
     if masked:
-        print("encoded anew with the privacy masks burnt in; --unmasked copies what the camera saw")
+        print("re-encoded with the privacy masks applied; --unmasked copies the clip without them")
     elif clip["masks"]:
         print("this copy shows what the privacy masks cover; think before you pass it on")
     return OK
 
 
-def _copied(clip: dict[str, Any], target: Path) -> tuple[str, int]:
+def _copied(clip: ApiObject, target: Path) -> tuple[str, int]:
     digest, size_bytes = hashlib.sha256(), 0
     try:
         with target.open("xb") as copy, open_plain(Path(clip["file"])) as file:
@@ -91,7 +90,7 @@ def _copied(clip: dict[str, Any], target: Path) -> tuple[str, int]:
     return digest.hexdigest(), size_bytes
 
 
-def _masked(clip: dict[str, Any], target: Path) -> tuple[str, int]:
+def _masked(clip: ApiObject, target: Path) -> tuple[str, int]:
     from device.media.masks import Masks  # loads OpenCV and PyAV, for this only
     from device.store.masked_export import masked_copy
 
@@ -159,7 +158,7 @@ def verify(arguments: argparse.Namespace) -> int:
     return FAILED if unsound else OK
 
 
-def _is_sound(clip: dict[str, Any]) -> bool:
+def _is_sound(clip: ApiObject) -> bool:
     try:
         return sha256_of(Path(clip["file"])) == str(clip["sha256"])
     except OSError:

@@ -1,4 +1,4 @@
-"""The command line of consent: which commands there are. What they do is in consent.py."""
+"""The command line of consent: which commands there are. The modules beside this one do the work."""
 
 import argparse
 from collections.abc import Callable
@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from device.cli import backup as of_backup
-from device.cli import consent as of_consent
 from device.cli import ledger as of_ledger
 from device.cli import release as of_release
+from device.cli import requests as of_requests
+from device.cli import senders as of_senders
 
 Add = Callable[..., argparse.ArgumentParser]
 
@@ -21,7 +22,7 @@ def add_consent(commands: Any, add: Add, with_json: Callable[[argparse.ArgumentP
     heard = add(
         commands,
         "notices",
-        of_consent.notices,
+        of_senders.notices,
         "show alerts and news for this place, from the sources that you chose",
     )
     with_json(heard)
@@ -91,13 +92,13 @@ def _add_requests(commands: Any, add: Add, with_json: Callable[[argparse.Argumen
     requests = commands.add_parser(
         "requests", help="view requests for footage; approve or decline them"
     ).add_subparsers(metavar="COMMAND", required=True)
-    with_json(add(requests, "list", of_consent.list_requests, "list requests, newest first"))
+    with_json(add(requests, "list", of_requests.list_requests, "list requests, newest first"))
     for name, run, text in (
-        ("show", of_consent.show_request, "show a request and exactly what would be sent"),
-        ("approve", of_consent.approve, "approve a request: send exactly what `show` displays"),
-        ("follow", of_consent.follow, "follow an approved release until it has been delivered"),
-        ("decline", of_consent.decline, "decline a request; nobody outside is told"),
-        ("withdraw", of_consent.withdraw, "withdraw an approval"),
+        ("show", of_requests.show_request, "show a request and exactly what would be sent"),
+        ("approve", of_requests.approve, "approve a request: send exactly what `show` displays"),
+        ("follow", of_requests.follow, "follow an approved release until it has been delivered"),
+        ("decline", of_requests.decline, "decline a request; nobody outside is told"),
+        ("withdraw", of_requests.withdraw, "withdraw an approval"),
     ):
         one = add(requests, name, run, text)
         one.add_argument("id", metavar="ID", help="request id, from `doorbell requests list`")
@@ -140,20 +141,20 @@ def _add_agency(commands: Any, add: Add, with_json: Callable[[argparse.ArgumentP
         "agency", help="manage the police departments that may request footage"
     ).add_subparsers(metavar="COMMAND", required=True)
     pin = add(
-        agency, "pin", of_consent.pin, "allow a department to send requests, after comparing its fingerprint"
+        agency, "pin", of_senders.pin, "allow a department to send requests, after comparing its fingerprint"
     )
     pin.add_argument("file", metavar="FILE", type=Path, help="the record that the department publishes")
     pin.add_argument("--map", type=Path, metavar="FILE", help="draw its area and your position as SVG")
     pin.set_defaults(role="agency")
     _add_common(agency, add, with_json, "agency")
     turn = add(
-        agency, "rotate", of_consent.rotate, "replace a record with a newer one, signed with a pinned key"
+        agency, "rotate", of_senders.rotate, "replace a record with a newer one, signed with a pinned key"
     )
     turn.add_argument("file", metavar="FILE", type=Path)
     end = add(
         agency,
         "unpin",
-        of_consent.unpin,
+        of_senders.unpin,
         "no longer accept requests from a department; its open requests end",
     )
     end.add_argument("id", metavar="AGENCY")
@@ -163,7 +164,7 @@ def _add_source(commands: Any, add: Add, with_json: Callable[[argparse.ArgumentP
     source = commands.add_parser(
         "source", help="manage sources of alerts and news: neighbourhood, news, CAP and Atom feeds"
     ).add_subparsers(metavar="COMMAND", required=True)
-    new = add(source, "add", of_consent.add_source, "add a signed source or a feed")
+    new = add(source, "add", of_senders.add_source, "add a signed source or a feed")
     new.add_argument(
         "what", metavar="FILE|URL", help="the record of a source, or the https:// address of a feed"
     )
@@ -172,20 +173,20 @@ def _add_source(commands: Any, add: Add, with_json: Callable[[argparse.ArgumentP
     new.set_defaults(role="source")
     _add_common(source, add, with_json, "source")
     turn = add(
-        source, "rotate", of_consent.rotate, "replace a record with a newer one, signed with a pinned key"
+        source, "rotate", of_senders.rotate, "replace a record with a newer one, signed with a pinned key"
     )
     turn.add_argument("file", metavar="FILE", type=Path)
-    end = add(source, "remove", of_consent.unpin, "remove a source")
+    end = add(source, "remove", of_senders.unpin, "remove a source")
     end.add_argument("id", metavar="SOURCE")
 
 
 def _add_common(
     commands: Any, add: Add, with_json: Callable[[argparse.ArgumentParser], None], role: str
 ) -> None:
-    listing = add(commands, "list", of_consent.list_senders, "list them")
+    listing = add(commands, "list", of_senders.list_senders, "list them")
     with_json(listing)
     listing.set_defaults(role=role)
-    shown = add(commands, "show", of_consent.show_sender, "show name, keys and area")
+    shown = add(commands, "show", of_senders.show_sender, "show name, keys and area")
     with_json(shown)
     shown.add_argument("id", metavar=role.upper())
     shown.add_argument("--map", type=Path, metavar="FILE", help="draw its area and your position as SVG")

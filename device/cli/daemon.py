@@ -96,7 +96,7 @@ def check(arguments: argparse.Namespace) -> int:
         return FAILED if found else OK
     for sentence in found:
         print(sentence)
-    print(f"{clips_text(clips)}, {bytes_text(used_bytes)}: {len(found) or 'nothing'} to mend")
+    print(f"{clips_text(clips)}, {bytes_text(used_bytes)}: {len(found) or 'nothing'} to repair")
     return FAILED if found else OK
 
 

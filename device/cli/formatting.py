@@ -1,8 +1,10 @@
 """What people read: status, log, sizes and spans of time; and the files that are written for them."""
 
+import sys
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+from device.cli.client import ApiObject
 from device.errors import CommandError
 
 _MOTION = {
@@ -14,7 +16,7 @@ _MOTION = {
 }
 
 
-def status_text(status: dict[str, Any]) -> str:
+def status_text(status: ApiObject) -> str:
     """Return the answer of `status`, to be read at a glance."""
     camera, mqtt, storage, press = (status[k] for k in ("camera", "mqtt", "storage", "press"))
     age = camera["last_frame_age_s"]
@@ -46,7 +48,7 @@ def status_text(status: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _settings_text(settings: dict[str, Any]) -> str:
+def _settings_text(settings: ApiObject) -> str:
     said = []
     if settings["privacy"]:
         said.append("privacy on: nothing is seen or recorded")
@@ -62,7 +64,7 @@ def clips_text(count: int) -> str:
     return "1 clip" if count == 1 else f"{count} clips"
 
 
-def log_text(row: dict[str, Any]) -> str:
+def log_text(row: ApiObject) -> str:
     """Return what a row tells a person: what is empty or for machines only is left out."""
     known = {"seq", "kind", "event_id", "occurred_at", "clock", "late", "sha256", "why"}
     words = [f"{key}={value}" for key, value in row.items() if key not in known and value]
@@ -96,3 +98,14 @@ def save(path: Path, content: bytes) -> None:
         raise CommandError(f"{path} exists already; name another file") from error
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from error
+
+
+def local_time_text(seconds: int) -> str:
+    """Return Unix seconds as local time, to the minute."""
+    return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M}"
+
+
+def typed_answer(question: str) -> str:
+    """Ask a question on the terminal; return the line that was typed."""
+    print(question, end="", flush=True)
+    return sys.stdin.readline().strip()

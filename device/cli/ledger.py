@@ -1,11 +1,11 @@
 """`doorbell ledger`: show, verify (without the daemon), export."""
 
 import argparse
-from typing import Any
 
 from device.cli.client import FAILED, OK, ask, ask_raw, print_json, state_dir
 from device.cli.formatting import save
 from device.consent.keys import spoken
+from device.consent.views import EntryView
 from device.errors import CommandError
 
 
@@ -27,7 +27,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def verify(arguments: argparse.Namespace) -> int:
-    """Prove that the ledger is what was written; needs no daemon."""
+    """Check that no entry was changed or removed; works without doorbelld."""
     from device.consent_service.ledger import Ledger, LedgerBroken
 
     path = arguments.file or state_dir(arguments.state) / "ledger.db"
@@ -53,11 +53,11 @@ def verify(arguments: argparse.Namespace) -> int:
         for sentence in wrong:
             print(f"{path}: {sentence}")
     else:
-        print(f"{path}: {told['entries']} entries, each follows from the one before")
+        print(f"{path}: {told['entries']} entries; each stores the previous entry's hash")
         print(f"head {told['head']}")
         if not arguments.head:
             print(
-                "--head HASH proves as well that an earlier head, as your dashboard shows it, is still in it"
+                "--head HASH also checks that an earlier head, as your dashboard shows it, is still in the ledger"
             )
     return FAILED if wrong else OK
 
@@ -69,7 +69,7 @@ def export(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _words(entry: dict[str, Any]) -> str:
+def _words(entry: EntryView) -> str:
     data = entry["data"]
     match entry["kind"]:
         case "request":
@@ -87,7 +87,7 @@ def _words(entry: dict[str, Any]) -> str:
         case "notice":
             return f"notice {data['id']} from {data['source']}"
         case "cancellation":
-            return f"{data['sender']} took back {data['id']}"
+            return f"{data['sender']} cancelled {data['id']}"
         case "sender_pinned" | "sender_rotated":
             verb = "pinned" if entry["kind"] == "sender_pinned" else "newer record of"
             name = f"{data['sender']} ({data['kind']}), record {data['serial']}"
@@ -99,14 +99,14 @@ def _words(entry: dict[str, Any]) -> str:
         case "feed_removed":
             return f"feed {data['name']} removed"
         case "left":
-            told = f"{data['left_bytes']} of {data['of_bytes']} bytes had left"
+            told = f"{data['left_bytes']} of {data['of_bytes']} bytes had been sent"
             return f"parcel of {data['id']}: {told} ({data['why']})"
         case "destination_added":
             return f"backups to {data['name']}: {data['url']}"
         case "destination_removed":
             return f"no more backups to {data['name']}"
         case "backup":
-            return f"backup of {data['clip']} to {data['destination']}, sealed as {data['sha256'][:16]}…"
+            return f"backup of {data['clip']} to {data['destination']}, encrypted as {data['sha256'][:16]}…"
         case "backed_up":
-            return f"backup of {data['clip']} is at {data['destination']}"
+            return f"backup of {data['clip']} arrived at {data['destination']}"
     return str(entry["kind"])

@@ -5,10 +5,10 @@ import difflib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from device.cli.client import OK, NoDaemon, ask, clip_path, print_json
+from device.cli.client import OK, ApiObject, NoDaemon, ask, clip_path, print_json
 from device.config import Config, load_config
 from device.errors import CommandError
 
@@ -52,8 +52,8 @@ def why(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _visits(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    started: dict[str, Any] | None = None
+def _visits(rows: list[ApiObject]) -> Iterator[ApiObject]:
+    started: ApiObject | None = None
     for row in rows:
         if row["kind"] == "motion_started":
             started = row
@@ -62,7 +62,7 @@ def _visits(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             started = None
 
 
-def _told(visit: dict[str, Any]) -> str:
+def _told(visit: ApiObject) -> str:
     zones = f" in {', '.join(visit['zones'])}" if visit["zones"] else ""
     where = WHERE.get(visit["direction"], visit["direction"])
     lines = [
@@ -79,7 +79,7 @@ def _told(visit: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _draw(arguments: argparse.Namespace, visit: dict[str, Any]) -> None:
+def _draw(arguments: argparse.Namespace, visit: ApiObject) -> None:
     from device.cli import motion_plot  # loads OpenCV, for this command only
 
     behind = _behind(arguments.state, visit)
@@ -89,7 +89,7 @@ def _draw(arguments: argparse.Namespace, visit: dict[str, Any]) -> None:
     motion_plot.event(arguments.png, title, boxes, behind)
 
 
-def _behind(state: Path | None, visit: dict[str, Any]) -> "Luma | None":
+def _behind(state: Path | None, visit: ApiObject) -> "Luma | None":
     """Return the picture of the event's clip at the surest moment, or None without a clip."""
     from device.cli.motion_analysis import pictures_at
     from device.media.masks import Masks
@@ -199,7 +199,7 @@ def _span(visit: "VisitEnded") -> tuple[float, float]:
     return Story.at_s(visit.started_us), Story.at_s(visit.last_us)
 
 
-def _plain(visit: "VisitEnded") -> dict[str, Any]:
+def _plain(visit: "VisitEnded") -> ApiObject:
     start, end = _span(visit)
     return {
         "start_s": round(start, 2),

@@ -12,7 +12,7 @@ from device.errors import CommandError
 from device.motion.detector import THRESHOLD
 
 Canvas = NDArray[np.uint8]
-Colour = tuple[int, int, int]
+PlotColour = tuple[int, int, int]
 
 WHITE, INK, GREY, PALE = (255, 255, 255), (40, 40, 40), (140, 140, 140), (225, 225, 225)
 NOW, CHANGED = (180, 90, 20), (20, 110, 235)
@@ -39,12 +39,14 @@ def timeline(
     save(path, np.vstack([chart, _table(frames, moments_s)]))
 
 
-def _text(canvas: Canvas, words: str, at: tuple[int, int], size: float = 0.45, colour: Colour = INK) -> None:
+def _text(
+    canvas: Canvas, words: str, at: tuple[int, int], size: float = 0.45, colour: PlotColour = INK
+) -> None:
     cv2.putText(canvas, words, at, FONT, size, colour, 1, cv2.LINE_AA)
 
 
 def _chart(
-    title: str, told: Sequence[tuple[str, Story]], colours: Sequence[Colour], moments_s: Sequence[float]
+    title: str, told: Sequence[tuple[str, Story]], colours: Sequence[PlotColour], moments_s: Sequence[float]
 ) -> Canvas:
     below = 46 + len(told) * (BAR_PX + 8)
     canvas = np.full((HEAD_PX + CHART_PX + below, WIDTH_PX, 3), 255, np.uint8)
@@ -99,7 +101,9 @@ def _settling(story: Story) -> list[tuple[float, float]]:
     return spans
 
 
-def _frame(picture: Luma, s: float, told: Sequence[tuple[str, Story]], colours: Sequence[Colour]) -> Canvas:
+def _frame(
+    picture: Luma, s: float, told: Sequence[tuple[str, Story]], colours: Sequence[PlotColour]
+) -> Canvas:
     width = (WIDTH_PX - 2 * EDGE_PX - (ACROSS - 1) * 8) // ACROSS
     canvas = _coloured(picture, width)
     for number, ((_, story), colour) in enumerate(zip(told, colours, strict=True)):
@@ -137,7 +141,7 @@ def _coloured(picture: Luma, width_px: int) -> Canvas:
 def box(
     canvas: Canvas,
     shares: Sequence[float],
-    colour: Colour,
+    colour: PlotColour,
     *,
     thick: int = 1,
     grow: int = 0,

@@ -1,4 +1,4 @@
-"""A line that says how far something is and how long it will still take."""
+"""A progress bar: the part that is done, and the time left."""
 
 import sys
 import time

@@ -1,7 +1,6 @@
 """`doorbell release audit`: what an independent reader finds in a clip. Needs no daemon."""
 
 import argparse
-from typing import Any
 
 from device.cli.client import FAILED, OK, print_json
 from device.errors import CommandError
@@ -24,7 +23,7 @@ def audit(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise CommandError(f"{arguments.file}: {error.strerror}") from error
     if arguments.json:
-        told: dict[str, Any] = {
+        told = {
             "good": report.good,
             "proofs": [
                 {"name": proof.name, "good": proof.good, "said": proof.said} for proof in report.proofs

@@ -23,7 +23,6 @@ from device.config.model import (
 )
 from device.config.paths import config_below
 from device.config.sources import PAGE_FILE, PAGE_KEYS, RECENT_AUTH_KEYS, Sources, load_config, read_sources
-from device.config.toml import dump_config
 
 __all__ = [
     "PAGE_FILE",
@@ -46,7 +45,6 @@ __all__ = [
     "StreamCameraConfig",
     "ZoneConfig",
     "config_below",
-    "dump_config",
     "load_config",
     "read_sources",
 ]

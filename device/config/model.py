@@ -20,8 +20,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from device.config.file_reading import open_once
-from device.config.polygon import Point, polygon_mistakes
+from device.config.polygon import PolygonPoint, polygon_mistakes
 from device.config.toml import number_text, quoted
+from device.system.host_patterns import HOST, LOCAL_HOST
 from device.system.local_network import is_address, is_home
 
 
@@ -80,7 +81,7 @@ HostName = Annotated[
 ]
 
 
-def _simple(points: list[Point]) -> list[Point]:
+def _simple(points: list[PolygonPoint]) -> list[PolygonPoint]:
     for mistake in polygon_mistakes(points):
         raise ValueError(mistake)
     return points
@@ -90,7 +91,7 @@ _QUIET_HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
 Fps = Annotated[int, Field(ge=1, le=30)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Polygon = Annotated[list[Annotated[Point, BeforeValidator(_pair)]], AfterValidator(_simple)]
+PolygonPoints = Annotated[list[Annotated[PolygonPoint, BeforeValidator(_pair)]], AfterValidator(_simple)]
 """Corners in the order of a walk around it."""
 BitrateKbps = Annotated[int, Field(ge=100, le=25_000)]
 KeyframeEveryS = Annotated[float, Field(ge=0.5, le=10)]
@@ -237,14 +238,14 @@ class ZoneConfig(Table):
     name: Title
     kind: Literal["include", "ignore"]
     sensitivity: Share = 0.5
-    points: Polygon
+    points: PolygonPoints
 
 
 class MaskConfig(Table):
     """A simple polygon (3 to 32 corners, no crossing sides) that nobody shall see."""
 
     name: Title
-    points: Polygon
+    points: PolygonPoints
 
 
 class ClipsConfig(Table):
@@ -284,7 +285,7 @@ class MqttConfig(Table):
     enabled: bool = True
     host: str = Field(
         "localhost",
-        pattern=r"^([\w.%-]+|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[\w.:%]*)$",
+        pattern=f"^({LOCAL_HOST})$",
         max_length=253,
         description="a host name or an address alone: no mqtt:// before it and no port after it",
     )
@@ -361,7 +362,7 @@ class NeighbourhoodConfig(Table):
     longitude: float = Field(0.0, ge=-180, le=180)
     broker_host: str = Field(
         "",
-        pattern=r"^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)?$",
+        pattern=f"^({HOST})?$",
         max_length=253,
         description="a host name alone, such as town.example: no mqtt:// before it and no port after it",
     )

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-Point = tuple[float, float]
+PolygonPoint = tuple[float, float]
 """(x, y) as shares of the picture, 0..1, origin top left."""
 
 _FEWEST_POINTS, _MAX_POINTS = 3, 32
 
 
-def polygon_mistakes(points: list[Point]) -> Iterator[str]:
+def polygon_mistakes(points: list[PolygonPoint]) -> Iterator[str]:
     """Yield what keeps the points from being a simple polygon; the first is the one to tell."""
     if not _FEWEST_POINTS <= len(points) <= _MAX_POINTS:
         fewer = len(points) < _FEWEST_POINTS
@@ -32,7 +32,7 @@ def polygon_mistakes(points: list[Point]) -> Iterator[str]:
     yield from _crossings(list(zip(points, points[1:] + points[:1], strict=True)))
 
 
-def _crossings(sides: list[tuple[Point, Point]]) -> Iterator[str]:
+def _crossings(sides: list[tuple[PolygonPoint, PolygonPoint]]) -> Iterator[str]:
     for index, side in enumerate(sides):
         # A side's neighbours share a corner with it; the last and the first are neighbours too.
         for other in range(index + 2, len(sides) - (index == 0)):
@@ -43,13 +43,13 @@ def _crossings(sides: list[tuple[Point, Point]]) -> Iterator[str]:
                 )
 
 
-def _turn(a: Point, b: Point, c: Point) -> int:
+def _turn(a: PolygonPoint, b: PolygonPoint, c: PolygonPoint) -> int:
     """Return on which side of the line a-b the point c lies: -1, 0 or 1."""
     area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
     return (area > 0) - (area < 0)
 
 
-def _touch(one: tuple[Point, Point], two: tuple[Point, Point]) -> bool:
+def _touch(one: tuple[PolygonPoint, PolygonPoint], two: tuple[PolygonPoint, PolygonPoint]) -> bool:
     """Return whether two segments have a point in common."""
     (a, b), (c, d) = one, two
     turns = _turn(a, b, c), _turn(a, b, d), _turn(c, d, a), _turn(c, d, b)

@@ -1,52 +1,13 @@
-"""TOML where the library stops: writing it, saying what is wrong with it, finding the line of a key."""
+"""TOML where tomllib stops: explain a syntax error, find the line of a key, quote a value in a message.
+
+The product never writes TOML: the owner's file stays as it is, and changes of the page are kept beside it.
+"""
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-
-def dump_config(values: Mapping[str, Any]) -> str:
-    """Return TOML of nested mappings of str, int, float, bool and list.
-
-    A list of mappings becomes an array of tables. Raises TypeError at any other value.
-    """
-    return "\n".join(_toml_lines(values, ())) + "\n"
-
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-
-
-def _toml_lines(table: Mapping[str, Any], place: tuple[str, ...]) -> Iterator[str]:
-    tables: list[tuple[str, str, Mapping[str, Any]]] = []
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            tables.append((key, "[{}]", value))
-        elif isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
-            tables.extend((key, "[[{}]]", each) for each in value)
-        else:
-            yield f"{key_text(key)} = {_toml_value(value)}"
-    for key, header, inner in tables:
-        inner_place = (*place, key)
-        yield ""
-        yield header.format(".".join(map(key_text, inner_place)))
-        yield from _toml_lines(inner, inner_place)
-
-
-def _toml_value(value: object) -> str:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return quoted(value)
-        case int() | float():
-            return repr(value)
-        case list():
-            return "[" + ", ".join(map(_toml_value, value)) + "]"
-        case Mapping():
-            return "{" + ", ".join(f"{key_text(k)} = {_toml_value(v)}" for k, v in value.items()) + "}"
-    raise TypeError(f"TOML of {type(value).__name__} is not written here")
 
 
 def key_text(key: str) -> str:

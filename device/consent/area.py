@@ -6,14 +6,14 @@ corners, and its wheel with GEOS is 6 MB to load on a board with 512.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from device.consent.documents import GeoJsonPolygon
 from device.consent.reasons import Reason, Refused
 
-Corners = NDArray[np.float64]
+CornerArray = NDArray[np.float64]
 """N x 2, longitude and latitude in degrees, no corner twice."""
 
 EARTH_RADIUS_KM = 6371.0088
@@ -25,14 +25,14 @@ MIN_KM2, MAX_KM2 = 0.065, 1.295
 """What a request may ask for: a fortieth of a square mile to half of one."""
 
 
-def corners_of(polygon: dict[str, Any], most: int) -> Corners:
+def corners_of(polygon: GeoJsonPolygon, most: int) -> CornerArray:
     """Return the corners of a GeoJSON Polygon (RFC 7946) of one ring. Raises Refused unless it is simple."""
     ring = np.array(polygon["coordinates"][0], dtype=np.float64)
     if len(ring) - 1 > most:
         raise Refused(Reason.BAD_AREA, f"more than {most} corners")
     if len(ring) - 1 < FEWEST_CORNERS or (ring[0] != ring[-1]).any():
         raise Refused(Reason.BAD_AREA, "a ring has at least 3 corners and ends where it began")
-    corners: Corners = ring[:-1]
+    corners: CornerArray = ring[:-1]
     if (np.abs(corners) > (180.0, 90.0)).any():
         raise Refused(Reason.BAD_AREA, "longitude is -180 to 180, latitude -90 to 90, in this order")
     if (np.ptp(corners, axis=0) > WIDEST_DEG).any():
@@ -44,14 +44,14 @@ def corners_of(polygon: dict[str, Any], most: int) -> Corners:
     return corners
 
 
-def km2(corners: Corners) -> float:
+def km2(corners: CornerArray) -> float:
     """Return the area on a sphere, by the trapezoids below each side (exact for a cylinder of equal area)."""
     longitude, height = np.radians(corners[:, 0]), np.sin(np.radians(corners[:, 1]))
     trapezoids = (np.roll(longitude, -1) - longitude) * (np.roll(height, -1) + height) / 2
     return float(abs(trapezoids.sum()) * EARTH_RADIUS_KM**2)
 
 
-def contains(corners: Corners, longitude: float, latitude: float) -> bool:
+def contains(corners: CornerArray, longitude: float, latitude: float) -> bool:
     """Return whether a point lies inside: a ray to the east meets an odd number of sides."""
     x, y = corners[:, 0], corners[:, 1]
     following_x, following_y = np.roll(x, -1), np.roll(y, -1)
@@ -63,12 +63,12 @@ def contains(corners: Corners, longitude: float, latitude: float) -> bool:
     return bool(np.count_nonzero(meets > longitude) % 2)
 
 
-def within(inner: Corners, outer: Corners) -> bool:
+def within(inner: CornerArray, outer: CornerArray) -> bool:
     """Return whether a polygon lies wholly inside another: a corner does, and no two sides meet."""
     return contains(outer, float(inner[0, 0]), float(inner[0, 1])) and not _meet(inner, outer)
 
 
-def touch(one: Corners, two: Corners) -> bool:
+def touch(one: CornerArray, two: CornerArray) -> bool:
     """Return whether two polygons have a point in common."""
     return (
         contains(one, float(two[0, 0]), float(two[0, 1]))
@@ -83,7 +83,7 @@ def distance_km(one: tuple[float, float], two: tuple[float, float]) -> float:
     return EARTH_RADIUS_KM * math.hypot(east, math.radians(two[1] - one[1]))
 
 
-def circle(longitude: float, latitude: float, radius_m: float, corners: int = 32) -> dict[str, Any]:
+def circle(longitude: float, latitude: float, radius_m: float, corners: int = 32) -> GeoJsonPolygon:
     """Return a GeoJSON polygon around a point; RFC 7946 has no circles."""
     north = math.degrees(radius_m / 1000 / EARTH_RADIUS_KM)
     east = north / math.cos(math.radians(latitude))
@@ -95,7 +95,7 @@ def circle(longitude: float, latitude: float, radius_m: float, corners: int = 32
     return {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
 
 
-def _crosses_itself(corners: Corners) -> bool:
+def _crosses_itself(corners: CornerArray) -> bool:
     if _meet(corners, corners, neighbours_apart=True):
         return True
     # Neighbours share a corner, and may still double back on one line.
@@ -105,7 +105,7 @@ def _crosses_itself(corners: Corners) -> bool:
     return bool((flat & ((side * following).sum(axis=1) < 0)).any())
 
 
-def _meet(one: Corners, two: Corners, *, neighbours_apart: bool = False) -> bool:
+def _meet(one: CornerArray, two: CornerArray, *, neighbours_apart: bool = False) -> bool:
     """Return whether a side of one and a side of two have a point in common.
 
     `neighbours_apart`: both are the same polygon, whose sides are not compared with themselves and the next.
@@ -125,7 +125,7 @@ def _meet(one: Corners, two: Corners, *, neighbours_apart: bool = False) -> bool
     return bool(overlap.all(axis=1).any())
 
 
-def _turns(sides: Corners, points: Corners) -> NDArray[np.float64]:
+def _turns(sides: CornerArray, points: CornerArray) -> NDArray[np.float64]:
     """Return on which side of each side each point lies: -1, 0 or 1; N x M."""
     along = np.roll(sides, -1, axis=0) - sides
     x, y = points[:, 0] - sides[:, 0, None], points[:, 1] - sides[:, 1, None]

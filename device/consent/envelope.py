@@ -39,13 +39,17 @@ _LONG = len(str(MAX_INTEGER))
 _BRACKETS = re.compile(rb"[\[\]{}]")
 
 
+JsonObject = Mapping[str, object]
+"""A JSON object from outside: nothing in it is believed until a model of models.py has taken it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """One that has the agreed form. Whether its signature fits is `Keys.check`'s to say."""
 
     typ: str
     kid: str
-    payload: dict[str, Any]
+    payload: JsonObject
     signing_input: bytes
     signature: bytes
     sha256: str
@@ -96,13 +100,6 @@ def encoded(raw: bytes) -> bytes:
     return base64.urlsafe_b64encode(raw).rstrip(b"=")
 
 
-def signing_input(typ: str, kid: str, payload: Mapping[str, Any]) -> bytes:
-    """Return what a sender signs; ours for the requester's tool, the town and the tests."""
-    head = f'{{"alg":"EdDSA","typ":"{typ}","kid":"{kid}"}}'.encode()
-    text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
-    return encoded(head) + b"." + encoded(text.encode())
-
-
 def _decoded(part: bytes, name: str) -> bytes:
     try:
         raw = base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
@@ -113,7 +110,7 @@ def _decoded(part: bytes, name: str) -> bytes:
     return raw
 
 
-def _payload(raw: bytes, most_values: int) -> dict[str, Any]:
+def _payload(raw: bytes, most_values: int) -> JsonObject:
     try:
         text = raw.decode()
     except UnicodeDecodeError:
@@ -147,7 +144,7 @@ def _refuse_deep(bare: bytes) -> None:
             raise Refused(Reason.TOO_DEEP)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, object]]) -> JsonObject:
     value = dict(pairs)
     if len(value) != len(pairs):
         raise Refused(Reason.DUPLICATE_NAME)

@@ -6,9 +6,9 @@ import hashlib
 import re
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from device.consent.envelope import Envelope, encoded, signing_input
+from device.consent.envelope import Envelope, encoded
 from device.consent.reasons import Reason, Refused
 
 KEY_BYTES = 32
@@ -61,10 +61,3 @@ def check(envelope: Envelope, key: bytes) -> None:
         Ed25519PublicKey.from_public_bytes(key).verify(envelope.signature, envelope.signing_input)
     except (InvalidSignature, ValueError):
         raise Refused(Reason.BAD_SIGNATURE) from None
-
-
-def sealed_envelope(typ: str, payload: dict[str, object], key: Ed25519PrivateKey) -> bytes:
-    """Return a signed envelope: what a sender does."""
-    kid = fingerprint(key.public_key().public_bytes_raw())
-    what = signing_input(typ, kid, payload)
-    return what + b"." + encoded(key.sign(what))

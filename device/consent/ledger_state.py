@@ -5,13 +5,27 @@ open.
 """
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, cast
 
 from device.consent import keys
-from device.consent.area import Corners
+from device.consent.area import CornerArray
 from device.consent.cap import Alert, alerts_of
+from device.consent.documents import (
+    AddedDestination,
+    AddedFeed,
+    Cancellation,
+    EntryData,
+    NoticeReceived,
+    Offer,
+    Parcel,
+    RemovedName,
+    RequestStep,
+    SentBytes,
+    StartedBackup,
+    StoredBackup,
+    UnpinnedSender,
+)
 from device.consent.envelope import NOTICE, RECORD, REQUEST, read
 from device.consent.models import (
     MAX_JURISDICTION_CORNERS,
@@ -25,6 +39,8 @@ from device.consent.models import (
 )
 from device.consent.reasons import Reason, Refused
 from device.consent.states import OPEN, State
+from device.consent.views import HistoryView
+from device.spool.parcels import Receipt
 
 KEPT_S = 30 * 86_400
 """For how long after its end a notice can still be read."""
@@ -37,7 +53,7 @@ class Sender:
     record: SenderRecord
     envelope_sha256: str
     pinned_at: int
-    jurisdiction: Corners
+    jurisdiction: CornerArray
     keys: dict[str, bytes]
 
 
@@ -51,15 +67,15 @@ class Case:
     state: State = State.RECEIVED
     since: int = 0
     why: str = ""
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[HistoryView] = field(default_factory=list)
     offer_hash: str = ""
     ends_at: int = 0
     """Until when an approval holds, Unix seconds; 0 before."""
-    offer: dict[str, Any] = field(default_factory=dict)
+    offer: Offer | None = None
     """What was approved, word for word."""
-    parcel: dict[str, Any] = field(default_factory=dict)
+    parcel: Parcel | None = None
     """What was sealed: sha256, bytes, key, clips."""
-    receipt: dict[str, Any] = field(default_factory=dict)
+    receipt: Receipt | None = None
     left_bytes: int = 0
     """At most so many bytes of the parcel have left the house, as far as is known."""
     accounted: bool = False
@@ -69,6 +85,18 @@ class Case:
     def admitted(self) -> bool:
         """Whether it passed the rules."""
         return self.state is not State.REJECTED
+
+    def approved_offer(self) -> Offer:
+        """Return what was approved. Raises LookupError before an approval."""
+        if self.offer is None:
+            raise LookupError(f"request {self.request.id} was never approved")
+        return self.offer
+
+    def sealed_parcel(self) -> Parcel:
+        """Return what was sealed. Raises LookupError before that."""
+        if self.parcel is None:
+            raise LookupError(f"request {self.request.id} was never sealed")
+        return self.parcel
 
     def is_open(self, now: int) -> bool:
         """Return whether it counts against its sender's limit: whatever the owner did, which is nobody's
@@ -145,42 +173,51 @@ class LedgerState:
         self.cancelled: set[tuple[str, str]] = set()
         self._times: dict[tuple[str, str], deque[int]] = {}
 
-    def take(self, kind: str, data: Mapping[str, Any], body: bytes | None, at: int) -> None:
-        """Take one entry. Raises Refused if its body cannot be understood: then it changes nothing."""
+    def take(self, kind: str, data: EntryData, body: bytes | None, at: int) -> None:
+        """Apply one entry. Raises Refused if its body cannot be understood: then it changes nothing."""
         match kind:
             case "sender_pinned" | "sender_rotated":
                 self._pin(body or b"", at)
             case "sender_unpinned":
-                del self.senders[data["sender"]]
+                del self.senders[cast("UnpinnedSender", data)["sender"]]
                 self._name_keys()
             case "feed_added":
-                self.feeds[data["name"]] = data["url"]
+                feed = cast("AddedFeed", data)
+                self.feeds[feed["name"]] = feed["url"]
             case "feed_removed":
-                del self.feeds[data["name"]]
+                del self.feeds[cast("RemovedName", data)["name"]]
             case "request":
-                self._request(data, body, at)
+                self._request(cast("RequestStep", data), body, at)
             case "destination_added":
-                self.destinations[data["name"]] = Destination(**data, added_at=at)
+                added = cast("AddedDestination", data)
+                self.destinations[added["name"]] = Destination(**added, added_at=at)
             case "destination_removed":
-                del self.destinations[data["name"]]
+                del self.destinations[cast("RemovedName", data)["name"]]
             case "backup":
-                found = Backup(clip_id=data["clip"], sha256=data["sha256"], size_bytes=data["bytes"])
-                self.destinations[data["destination"]].backups[found.clip_id] = found
+                started = cast("StartedBackup", data)
+                backup = Backup(
+                    clip_id=started["clip"], sha256=started["sha256"], size_bytes=started["bytes"]
+                )
+                self.destinations[started["destination"]].backups[backup.clip_id] = backup
             case "backed_up":
-                if place := self.destinations.get(data["destination"]):
-                    place.backups[data["clip"]].done = True
-                    place.stored_bytes += place.backups[data["clip"]].size_bytes
+                stored = cast("StoredBackup", data)
+                if destination := self.destinations.get(stored["destination"]):
+                    destination.backups[stored["clip"]].done = True
+                    destination.stored_bytes += destination.backups[stored["clip"]].size_bytes
             case "left":
-                case = self.cases[data["id"]]
-                case.left_bytes, case.accounted = data["left_bytes"], data["final"]
+                sent = cast("SentBytes", data)
+                case = self.cases[sent["id"]]
+                case.left_bytes, case.accounted = sent["left_bytes"], sent["final"]
             case "notice":
-                self._notice(data, body, at)
+                self._notice(cast("NoticeReceived", data), body, at)
             case "cancellation":
-                self._times.setdefault(("cancellation", data["sender"]), deque()).append(at)
-                self.cancelled.add((data["sender"], data["id"]))
-                kept = self.notices.get((data["sender"], data["id"]))
-                if kept:
-                    kept.state = "cancelled"
+                self._cancel(cast("Cancellation", data), at)
+
+    def _cancel(self, data: Cancellation, at: int) -> None:
+        self._times.setdefault(("cancellation", data["sender"]), deque()).append(at)
+        self.cancelled.add((data["sender"], data["id"]))
+        if notice := self.notices.get((data["sender"], data["id"])):
+            notice.state = "cancelled"
 
     def count_since(
         self, what: Literal["notice", "cancellation", "rejection"], sender: str, since: int
@@ -213,7 +250,7 @@ class LedgerState:
     def _name_keys(self) -> None:
         self.keys = {key.kid: (sender, key) for sender in self.senders.values() for key in sender.record.keys}
 
-    def _request(self, data: Mapping[str, Any], body: bytes | None, at: int) -> None:
+    def _request(self, data: RequestStep, body: bytes | None, at: int) -> None:
         state = State(data["to"])
         if data["from"] is None:
             envelope = read(body or b"", types=(REQUEST,), kids=None)
@@ -232,9 +269,9 @@ class LedgerState:
         case.parcel = data.get("parcel", case.parcel)
         case.receipt = data.get("receipt", case.receipt)
         if state is State.DELIVERED:
-            case.left_bytes, case.accounted = case.parcel["bytes"], True
+            case.left_bytes, case.accounted = case.sealed_parcel()["bytes"], True
 
-    def _notice(self, data: Mapping[str, Any], body: bytes | None, at: int) -> None:
+    def _notice(self, data: NoticeReceived, body: bytes | None, at: int) -> None:
         source, name, digest = data["source"], data["id"], data["sha256"]
         self._times.setdefault(("notice", source), deque()).append(at)
         for other in data["supersedes"]:
@@ -249,6 +286,19 @@ class LedgerState:
             alerts = {alert.id: alert for alert in alerts_of(body)}
             if name in alerts:
                 self.notices[source, name] = _fetched(alerts[name], source, digest, at, here=data["here"])
+
+    def parcels_in_flight(self) -> set[str]:
+        """Return the SHA-256 of each parcel that the courier may have now."""
+        released = {
+            case.sealed_parcel()["sha256"] for case in self.cases.values() if case.state is State.HANDED_OVER
+        }
+        backups = {
+            backup.sha256
+            for destination in self.destinations.values()
+            for backup in destination.backups.values()
+            if destination.outside and not backup.done
+        }
+        return released | backups
 
     def open_cases(self) -> list[Case]:
         """Return the cases that can still change."""

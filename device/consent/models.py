@@ -5,12 +5,14 @@ rules.py.
 import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from device.consent.area import Corners, corners_of
+from device.consent.area import CornerArray, corners_of
+from device.consent.envelope import JsonObject
 from device.consent.reasons import Reason, Refused
+from device.system.host_patterns import HTTPS_ORIGIN
 
 MAX_AREA_CORNERS = 64
 MAX_JURISDICTION_CORNERS = 256
@@ -86,9 +88,9 @@ class Polygon(Said):
         Field(min_length=1, max_length=1),
     ]
 
-    def corners(self, most: int) -> Corners:
+    def corners(self, most: int) -> CornerArray:
         """Return its corners. Raises Refused unless it is simple and has at most so many."""
-        return corners_of({"coordinates": self.coordinates}, most)
+        return corners_of({"type": "Polygon", "coordinates": self.coordinates}, most)
 
 
 class Window(Said):
@@ -176,9 +178,7 @@ class Upload(Said):
 
     name: Slug
     kind: Literal["tus", "s3"]
-    origin: Annotated[
-        str, Field(pattern=r"^https://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[1-9][0-9]{0,4})?$")
-    ]
+    origin: Annotated[str, Field(pattern=f"^{HTTPS_ORIGIN}$")]
 
 
 class SenderRecord(Said):
@@ -202,7 +202,7 @@ Notices = Notice | NoticeCancellation
 M = TypeVar("M", bound=Said)
 
 
-def request_of(payload: dict[str, Any]) -> Requests:
+def request_of(payload: JsonObject) -> Requests:
     """Return what a footage-request says. Raises Refused."""
     if payload.get("op") == "cancel":
         return _model(RequestCancellation, payload)
@@ -211,7 +211,7 @@ def request_of(payload: dict[str, Any]) -> Requests:
     return request
 
 
-def notice_of(payload: dict[str, Any]) -> Notices:
+def notice_of(payload: JsonObject) -> Notices:
     """Return what a region-notice says. Raises Refused."""
     if payload.get("op") == "cancel":
         return _model(NoticeCancellation, payload)
@@ -220,7 +220,7 @@ def notice_of(payload: dict[str, Any]) -> Notices:
     return notice
 
 
-def record_of(payload: dict[str, Any]) -> SenderRecord:
+def record_of(payload: JsonObject) -> SenderRecord:
     """Return what a sender-record says. Raises Refused."""
     record = _model(SenderRecord, payload)
     record.jurisdiction.corners(MAX_JURISDICTION_CORNERS)
@@ -234,7 +234,7 @@ def record_of(payload: dict[str, Any]) -> SenderRecord:
     return record
 
 
-def _model(model: type[M], payload: dict[str, Any]) -> M:
+def _model(model: type[M], payload: JsonObject) -> M:
     try:
         return model.model_validate(payload)
     except ValidationError as error:

@@ -7,10 +7,11 @@ to send to is another offer, and needs another yes.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import rfc8785
 
+from device.consent.documents import Offer
 from device.consent.ledger_state import Sender
 from device.consent.models import FootageRequest, time_text
 from device.system.clock import rfc3339_us
@@ -61,14 +62,14 @@ class Choice:
         return max(start, window[0]), min(end, window[1])
 
 
-def offer(
+def make_offer(
     request: FootageRequest,
     envelope_sha256: str,
     sender: Sender,
     cuts: Sequence[Cut],
     masks: Sequence[Corners],
     choice: Choice,
-) -> dict[str, Any]:
+) -> Offer:
     """Return an offer, as it is hashed: only texts, whole numbers and lists of them.
 
     Corners of masks and blurs are millionths of the picture, for canonical JSON likes whole numbers best.
@@ -110,6 +111,6 @@ def _millionths(corners: Corners) -> list[list[int]]:
     return [[round(x * 1e6), round(y * 1e6)] for x, y in corners]
 
 
-def offer_hash(what: Mapping[str, Any]) -> str:
+def offer_hash(document: Mapping[str, object]) -> str:
     """Return the SHA-256 of an offer's canonical JSON (RFC 8785), hex."""
-    return hashlib.sha256(rfc8785.dumps(dict(what))).hexdigest()
+    return hashlib.sha256(rfc8785.dumps(cast("Mapping[str, Any]", dict(document)))).hexdigest()

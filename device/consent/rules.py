@@ -2,7 +2,7 @@
 here.
 """
 
-from device.consent.area import MAX_KM2, MIN_KM2, Corners, km2, within
+from device.consent.area import MAX_KM2, MIN_KM2, CornerArray, km2, within
 from device.consent.ledger_state import LedgerState, Sender
 from device.consent.models import (
     MAX_AREA_CORNERS,
@@ -103,6 +103,6 @@ def _check_life(iat: int, exp: int, longest_s: int, now: int) -> None:
         raise Refused(Reason.LIFE_TOO_LONG)
 
 
-def _check_jurisdiction(area: Corners, sender: Sender) -> None:
+def _check_jurisdiction(area: CornerArray, sender: Sender) -> None:
     if not within(area, sender.jurisdiction):
         raise Refused(Reason.OUTSIDE_JURISDICTION)

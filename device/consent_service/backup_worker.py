@@ -1,8 +1,8 @@
-"""Backups of clips to the owner's own places: the only standing grants, off until one is consented to.
+"""Backups of clips to the owner's own targets, off until the owner adds one: the only permanent grants.
 
-Each clip is sealed to the owner's own key, on its own; its entry is durable before the first byte goes. What
-is on the home network goes from here, what is outside by the courier, under a grant like a parcel's. A place
-that is full, wrong or away is told as a fault, and asked again more and more seldom.
+Each clip is encrypted with the owner's own key; its ledger entry is durable before the first byte is sent. This
+thread serves targets on the home network, the courier those outside, under a grant like a parcel's. A target that
+is full, misconfigured or unreachable is a fault, and is tried again at growing intervals.
 """
 
 import json
@@ -10,14 +10,16 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from device.backup_targets import BackupTarget, Kind, TargetFull, TargetRejected, put
+from device.backup_targets import BackupTarget, TargetFull, TargetKind, TargetRejected, put
 from device.config import NeighbourhoodConfig
-from device.consent import validation
+from device.consent import entries
+from device.consent.documents import AddedDestination
+from device.consent.entries import LedgerEntryDraft
 from device.consent.ledger_state import Backup, Destination
 from device.consent_service.ledger import LedgerBroken
 from device.consent_service.ledger_store import LedgerStore
@@ -44,7 +46,7 @@ FIRST_DELAY_S, MAX_DELAY_S = 60.0, 3600.0
 GRANT_S = 7 * 86_400
 SEAL_PATIENCE_S = 600.0
 SECRETS_FILE = "destinations.json"
-KINDS: dict[str, Kind] = {"s3": "s3", "webdav": "webdav", "sftp": "sftp"}
+KINDS: dict[str, TargetKind] = {"s3": "s3", "webdav": "webdav", "sftp": "sftp"}
 
 
 class Clips(Protocol):
@@ -87,8 +89,7 @@ class BackupWorker:
     ) -> None:
         """`folder` holds sealed copies on their way, and nothing else."""
         self._ledger_store = ledger_store
-        self._spool = config.spool_dir
-        self._kbps = config.upload_kbps
+        self._config = config
         self._state_dir = state_dir
         self._folder = folder
         self._clips = clips
@@ -98,39 +99,29 @@ class BackupWorker:
 
     def configure(self, config: NeighbourhoodConfig) -> None:
         """Take other settings."""
-        with self._ledger_store.lock:
-            self._spool, self._kbps = config.spool_dir, config.upload_kbps
+        self._config = config
 
     def run(self, worker: Worker) -> None:
-        """Turn until told to stop."""
+        """Work until `worker.stopping` is set."""
         self._beat = worker.beat
         while not worker.stopping.is_set():
             worker.beat()
             try:
                 self.step()
             except LedgerBroken as error:
-                self._ledger_store.tell_broken(error)
+                self._ledger_store.report_broken(error)
             worker.stopping.wait(STEP_S)
 
     def step(self) -> None:
         """Send one clip to each destination that is due. Raises LedgerBroken."""
-        with self._ledger_store.lock:
-            if self._ledger_store.ledger is None or not self._ledger_store.clock_is_good():
+        with self._ledger_store.locked() as ledger:
+            if ledger is None or not self._ledger_store.clock_is_good():
                 return
-            destinations = list(self._ledger_store.ledger_state.destinations.values())
+            destinations = list(ledger.state.destinations.values())
         self._sweep(destinations)
         for destination in destinations:
             if self._due_s.get(destination.name, 0.0) <= time.monotonic():
                 self._serve(destination)
-
-    def in_flight(self) -> set[str]:
-        """Return the parcels that the courier may have for a destination; the lock is held."""
-        return {
-            backup.sha256
-            for destination in self._ledger_store.ledger_state.destinations.values()
-            for backup in destination.backups.values()
-            if destination.outside and not backup.done
-        }
 
     def _serve(self, destination: Destination) -> None:
         waiting = next((each for each in destination.backups.values() if not each.done), None)
@@ -147,7 +138,9 @@ class BackupWorker:
             else:
                 place, name = self._place(destination), f"{waiting.sha256}.age"
                 with self._path(waiting).open("rb") as content:
-                    paced = _RateLimited(content, RateLimiter(self._kbps * 125, sleep=self._rest), self._beat)
+                    paced = _RateLimited(
+                        content, RateLimiter(self._config.upload_kbps * 125, sleep=self._rest), self._beat
+                    )
                     put(place, name, paced, waiting.size_bytes, home_address)
                 self._done(destination, waiting)
         except (TargetRejected, CommandError, OSError, subprocess.SubprocessError, ValueError) as error:
@@ -163,8 +156,7 @@ class BackupWorker:
         clip = self._clips.file_of(clip_id)
         if clip is None:  # deleted since: nothing to back up
             if clip_id in destination.backups:
-                with self._ledger_store.lock:
-                    self._ledger_store.write([validation.backed_up(destination.name, clip_id, "")])
+                self._write(destination, [entries.backed_up(destination.name, clip_id, "")])
             return None
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = self._folder / "sealing"
@@ -182,17 +174,14 @@ class BackupWorker:
         digest, size = done.stdout.split()[0], part.stat().st_size
         if destination.limit_bytes and destination.stored_bytes + size > destination.limit_bytes:
             part.unlink()
-            raise TargetFull(f"{destination.limit_bytes} bytes are the most that you gave it")
+            raise TargetFull(f"{destination.limit_bytes} bytes is the limit that you set")
         part.rename(self._folder / f"{digest}.age")
-        with self._ledger_store.lock:
-            if destination.name not in self._ledger_store.ledger_state.destinations:
-                return None
-            self._ledger_store.write([validation.backup(destination.name, clip_id, digest, size)])
-            return destination.backups[clip_id]
+        written = self._write(destination, [entries.backup(destination.name, clip_id, digest, size)])
+        return destination.backups[clip_id] if written else None
 
     def _hand_over(self, destination: Destination, backup: Backup) -> None:
         """Have the courier carry it, and follow what it says."""
-        out = self._spool / "out"
+        out = self._config.spool_dir / "out"
         if not self._lies_outside(backup):
             place = self._place(destination)
             stage_parcel(out, self._path(backup), backup.sha256)
@@ -205,14 +194,14 @@ class BackupWorker:
                 expires_s=self._ledger_store.now() + GRANT_S,
                 account=account,
             )
-            with self._ledger_store.lock:
-                if destination.name not in self._ledger_store.ledger_state.destinations:
+            with self._ledger_store.locked() as ledger:  # a removal comes before this, or revokes the grant
+                if ledger is None or destination.name not in ledger.state.destinations:
                     return
                 write_grant(out, grant)
             self._path(backup).unlink(missing_ok=True)
             return
         try:
-            report = report_in(self._spool / "in", backup.sha256)
+            report = report_in(self._config.spool_dir / "in", backup.sha256)
         except Unreadable as error:
             raise OSError(str(error)) from error
         if report and report.state == "stored":
@@ -222,19 +211,23 @@ class BackupWorker:
             raise TargetRejected(report.why)
 
     def _lies_outside(self, backup: Backup) -> bool:
-        return is_granted(self._spool / "out", backup.sha256)
+        return is_granted(self._config.spool_dir / "out", backup.sha256)
 
     def _done(self, destination: Destination, backup: Backup) -> None:
-        with self._ledger_store.lock:
-            if destination.name in self._ledger_store.ledger_state.destinations:
-                self._ledger_store.write(
-                    [validation.backed_up(destination.name, backup.clip_id, backup.sha256)]
-                )
+        self._write(destination, [entries.backed_up(destination.name, backup.clip_id, backup.sha256)])
         with suppress(OSError):
-            revoke(self._spool / "out", backup.sha256)
+            revoke(self._config.spool_dir / "out", backup.sha256)
         self._path(backup).unlink(missing_ok=True)
         self._delay_s.pop(destination.name, None)
         self._ledger_store.inbox(Fault(code="backup", active=False))
+
+    def _write(self, destination: Destination, drafts: Sequence[LedgerEntryDraft]) -> bool:
+        """Write entries about a target; return False if it was removed meanwhile."""
+        with self._ledger_store.locked() as ledger:
+            if ledger is None or destination.name not in ledger.state.destinations:
+                return False
+            ledger.write(drafts)
+            return True
 
     def _wait(self, destination: Destination, error: Exception) -> None:
         delay_s = self._delay_s.get(destination.name, FIRST_DELAY_S / 2) * 2
@@ -242,7 +235,9 @@ class BackupWorker:
         self._due_s[destination.name] = time.monotonic() + self._delay_s[destination.name]
         what = "is full" if isinstance(error, TargetFull) else "cannot be used"
         text = f"the backup {destination.name} {what}: {error}"
-        remedy = "what waits is sent later; `doorbell backup list` shows it, `backup remove` ends it"
+        remedy = (
+            "waiting clips are sent later; `doorbell backup list` shows them, `backup remove` ends the backup"
+        )
         log.warning("%s", text)
         self._ledger_store.inbox(Fault(code="backup", active=True, text=text[:400], remedy=remedy))
 
@@ -258,7 +253,9 @@ class BackupWorker:
             secrets = json.loads((self._state_dir / SECRETS_FILE).read_bytes())
             secret = str(secrets[destination.name])
         except (OSError, ValueError, KeyError, TypeError):
-            raise OSError("its password is gone from the card; remove it, and add it again") from None
+            raise OSError(
+                "its password is missing on the card; remove the backup target and add it again"
+            ) from None
         return BackupTarget(
             kind=KINDS[destination.kind],
             url=destination.url,
@@ -300,18 +297,18 @@ class _RateLimited:
         return block
 
 
-def looked_at(said: Mapping[str, Any], secret: str) -> dict[str, Any]:
+def checked_destination(wanted: Mapping[str, Any], secret: str) -> AddedDestination:
     """Return a destination as it is written down: where it is, and with SFTP whose key it shows.
 
     Raises CommandError.
     """
     from device.backup_targets.sftp import key_of  # loads paramiko
 
-    host_key = str(said.get("host_key") or "")
+    host_key = str(wanted.get("host_key") or "")
     try:
-        known = host_key or ("SHA256:" if said["kind"] == "sftp" else "")
+        known = host_key or ("SHA256:" if wanted["kind"] == "sftp" else "")
         place = BackupTarget(
-            kind=said["kind"], url=said["url"], user=said.get("user", ""), secret=secret, host_key=known
+            kind=wanted["kind"], url=wanted["url"], user=wanted.get("user", ""), secret=secret, host_key=known
         )
     except ValueError as error:
         raise CommandError(str(error)) from error
@@ -335,13 +332,13 @@ def looked_at(said: Mapping[str, Any], secret: str) -> dict[str, Any]:
         except OSError as error:
             raise CommandError(f"{place.netloc}: {error}") from error
     return {
-        "name": said["name"],
+        "name": wanted["name"],
         "kind": place.kind,
         "url": place.url,
         "user": place.user,
-        "age": said["age"],
+        "age": wanted["age"],
         "host_key": host_key,
-        "limit_bytes": said.get("limit_bytes", 0),
+        "limit_bytes": wanted.get("limit_bytes", 0),
         "outside": outside,
     }
 

@@ -1,32 +1,33 @@
-"""The consent service's thread: it hears the spool, matches and expires, and tells the courier where to listen.
+"""The consent service's thread: it reads the spool, matches and expires requests, and writes the courier's settings.
 
-What it hears goes through the gate (`consent/validation.py`), becomes an entry, and only then is told to anybody.
-It cannot approve. Nothing that it does can be seen outside the house: it writes its settings for the courier
-when the owner changes them, and how far it has read, which does not depend on what it read.
+Each message is validated (`consent/validation.py`) and becomes an entry before anybody learns of it. The thread
+cannot approve. Nothing that it does is visible outside the home: it writes the courier's settings when the owner
+changes them, and the number of the last bundle that it has read, which does not depend on the contents.
 """
 
 import hashlib
 import json
 import logging
+import threading
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from device.config import NeighbourhoodConfig
-from device.consent import validation
+from device.consent import entries, validation
+from device.consent.entries import LedgerEntryDraft
 from device.consent.geohash import around, geohash
 from device.consent.reasons import Reason, Refused
 from device.consent.states import State, Step
-from device.consent.validation import HomePosition, LedgerEntryDraft
+from device.consent.validation import HomePosition
 from device.consent_service.clip_source import ClipSource
 from device.consent_service.ledger import LedgerBroken
-from device.consent_service.ledger_store import LedgerStore
-from device.consent_service.serializers import notice_told
+from device.consent_service.ledger_store import LedgerStore, LockedLedger
+from device.consent_service.serializers import notice_view
 from device.errors import CommandError
 from device.events import Fault, NoticeHeard
-from device.spool.folders import SETTINGS, Item, Unreadable, items_of, write_small
-from device.spool.folders import SpoolReader as Letters
+from device.spool.courier_settings import CourierSettingsFile, UploadLimits
+from device.spool.folders import SETTINGS, Item, SpoolReader, Unreadable, items_of, write_small
 from device.system.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -43,8 +44,8 @@ LOOK_S, PATIENCE_S = 10.0, 900.0
 
 
 class InboxWorker:
-    """What turns on the consent service's thread; the other methods are called by the owner's side, with the lock
-    held.
+    """`run` is the consent service's thread. `configure` may be called from any other; a method that takes a
+    `LockedLedger` by whoever holds it.
     """
 
     def __init__(self, ledger_store: LedgerStore, config: NeighbourhoodConfig, footage: ClipSource) -> None:
@@ -52,8 +53,9 @@ class InboxWorker:
         self._config = config
         self._footage = footage
         self._clock_was_good = True
+        self._configured = threading.Event()
         self._settings_due = True
-        self._letters: Letters | None = None
+        self._spool: SpoolReader | None = None
         self._strangers: set[str] = set()
         self._unknown: OrderedDict[bytes, Item] = OrderedDict()
         self._unknown_bytes = 0
@@ -61,56 +63,61 @@ class InboxWorker:
         self._since_s = self._look_s = self._server_down_s = 0.0
 
     def run(self, worker: Worker) -> None:
-        """Turn until told to stop."""
+        """Work until `worker.stopping` is set."""
         self._ledger_store.open()
-        if self._ledger_store.ledger:
-            self._bodies_kept = len(self._ledger_store.ledger.refused_bodies())
+        with self._ledger_store.locked() as ledger:
+            if ledger:
+                self._bodies_kept = ledger.number_of_refused_bodies()
         while not worker.stopping.is_set():
             worker.beat()
             if not self.step(worker):
                 worker.stopping.wait(STEP_S)
-        with self._ledger_store.lock:
-            if self._ledger_store.ledger:
-                self._ledger_store.ledger.close()
+        self._ledger_store.close()
 
     def configure(self, config: NeighbourhoodConfig) -> None:
         """Take other settings."""
-        with self._ledger_store.lock:
-            self._config = config
-            self._settings_due = True
-            self._letters = None
-            self._since_s = self._look_s = self._server_down_s = 0.0
-            for code in ("courier_silent", "server_down"):
-                self._ledger_store.inbox(Fault(code=code, active=False))
+        self._config = config
+        self._configured.set()
 
     def step(self, worker: Worker) -> bool:
         """Do what is due; return whether there may be more to do at once."""
-        with self._ledger_store.lock:
-            if self._ledger_store.ledger is None or not self._clock_is_good():
+        if self._configured.is_set():
+            self._configured.clear()
+            self._begin_again()
+        with self._ledger_store.locked() as ledger:
+            if ledger is None or not self._clock_is_good():
                 return False
             try:
                 if self._settings_due:
-                    self._write_settings()
-                self._expire()
-                self._match()
+                    self._write_settings(ledger)
+                self._expire(ledger)
+                self._match(ledger)
                 if not self._config.enabled:
                     return False
             except LedgerBroken as error:
-                self._ledger_store.tell_broken(error)
+                self._ledger_store.report_broken(error)
                 return False
-        return self._read_letters(worker)
+        return self._read_spool(worker)
+
+    def _begin_again(self) -> None:
+        """Forget what was known of a courier with other settings."""
+        self._settings_due = True
+        self._spool = None
+        self._since_s = self._look_s = self._server_down_s = 0.0
+        for code in ("courier_silent", "server_down"):
+            self._ledger_store.inbox(Fault(code=code, active=False))
 
     def _clock_is_good(self) -> bool:
         good = self._ledger_store.clock_is_good()
         if good is self._clock_was_good:
             return good
         self._clock_was_good = good
-        text = "the clock is behind what the ledger has seen: requests and notices wait until it is set"
-        remedy = "see that the doorbell reaches a time server"
+        text = "the clock is behind the ledger's newest entry: requests and notices wait until it is set"
+        remedy = "check that the doorbell reaches a time server"
         self._ledger_store.inbox(Fault(code="clock_behind", active=not good, text=text, remedy=remedy))
         return good
 
-    def _look_at_courier(self, letters: Letters) -> None:
+    def _look_at_courier(self, spool: SpoolReader) -> None:
         """Tell the owner if nobody hears the neighbourhood for him; the house cannot know otherwise."""
         now_s = self._ledger_store.clock.mono_us() / US
         self._since_s = self._since_s or now_s
@@ -118,7 +125,7 @@ class InboxWorker:
             return
         self._look_s = now_s + LOOK_S
         try:
-            told = letters.status()
+            told = spool.status()
             how = json.loads(told[1])["how"] if told else {}
             server = str(how.get("server", ""))[:300]
         except (OSError, Unreadable, ValueError, KeyError, TypeError, AttributeError):
@@ -127,48 +134,43 @@ class InboxWorker:
             now_s - self._since_s if told is None else self._ledger_store.clock.wall_us() / US - told[0]
         )
         silent = min(silent_s, now_s - self._since_s) > PATIENCE_S
-        text = "the courier has said nothing for a quarter of an hour: no request and no notice is heard"
-        remedy = "is it running? systemctl status doorbelld-courier"
+        text = "the courier has not reported for 15 minutes: no request and no notice is received"
+        remedy = "check that it runs: systemctl status doorbelld-courier"
         self._ledger_store.inbox(Fault(code="courier_silent", active=silent, text=text, remedy=remedy))
         if server in ("up", ""):
             self._server_down_s = 0.0
         else:
             self._server_down_s = self._server_down_s or now_s
         down = not silent and bool(self._server_down_s) and now_s - self._server_down_s > PATIENCE_S
-        text = (
-            f"the town's broker cannot be reached by the courier ({server if server.isprintable() else '?'})"
-        )
-        remedy = (
-            "are neighbourhood.broker_host and broker_port right, and does the courier reach the internet?"
-        )
+        text = f"the courier cannot reach the community server's broker ({server if server.isprintable() else '?'})"
+        remedy = "check neighbourhood.broker_host and broker_port, and that the courier reaches the internet"
         self._ledger_store.inbox(Fault(code="server_down", active=down, text=text, remedy=remedy))
 
-    def _write_settings(self) -> None:
+    def _write_settings(self, ledger: LockedLedger) -> None:
         config = self._config
         try:
-            content = courier_settings(config, self._ledger_store.ledger_state.feeds)
+            content = courier_settings(config, ledger.state.feeds)
             if config.spool_dir.is_dir():
                 write_small(config.spool_dir / "out", SETTINGS, content)
             elif config.enabled:
                 raise FileNotFoundError(2, "no such folder", str(config.spool_dir))
         except OSError as error:
-            text = f"{error.filename or config.spool_dir}: {error.strerror}; the courier is told nothing"
+            text = f"{error.filename or config.spool_dir}: {error.strerror}; the courier gets no settings"
             remedy = "see systemd/README.md, 'The spool'"
             self._ledger_store.inbox(Fault(code="spool", active=True, text=text, remedy=remedy))
             return
         self._settings_due = False
         self._ledger_store.inbox(Fault(code="spool", active=False))
 
-    def _read_letters(self, worker: Worker) -> bool:
-        with self._ledger_store.lock:
-            if self._letters is None:
-                folder = self._config.spool_dir
-                self._letters = Letters(folder / "in", folder / "out")
-            letters = self._letters
-        self._look_at_courier(letters)
+    def _read_spool(self, worker: Worker) -> bool:
+        if self._spool is None:
+            folder = self._config.spool_dir
+            self._spool = SpoolReader(folder / "in", folder / "out")
+        spool = self._spool
+        self._look_at_courier(spool)
         try:
-            waiting = letters.waiting()
-            strange = set(letters.strangers()) - self._strangers
+            waiting = spool.waiting()
+            strange = set(spool.strangers()) - self._strangers
         except OSError:
             return False  # there is no spool (yet); told when the settings were written
         self._strangers |= set(sorted(strange)[:MAX_REFUSED_BODIES])
@@ -177,18 +179,18 @@ class InboxWorker:
             if worker.stopping.is_set():
                 return False
             worker.beat()
-            if not self._read_bundle(letters, number, refused, worker):
+            if not self._read_bundle(spool, number, refused, worker):
                 return False
             refused = Counter()
         if refused:
             self._count(refused, [])
         return bool(waiting)
 
-    def _read_bundle(self, letters: Letters, number: int, refused: Counter[str], worker: Worker) -> bool:
+    def _read_bundle(self, spool: SpoolReader, number: int, refused: Counter[str], worker: Worker) -> bool:
         """Take a bundle in; return False if it has to be read again later."""
         bodies: list[tuple[str, str, bytes]] = []
         try:
-            content = letters.open(number)
+            content = spool.open(number)
             items = items_of(content, str(number))
         except Unreadable as error:
             refused[error.word] += 1
@@ -198,40 +200,46 @@ class InboxWorker:
             log.warning("spool %s: %s", error.filename, error.strerror)
             return False
         for start in range(0, len(items), SLICE_ITEMS):
-            if not self._take_slice(items[start : start + SLICE_ITEMS], refused, bodies):
-                return False
+            with self._ledger_store.locked() as ledger:
+                if not ledger or not self._take_slice(
+                    ledger, items[start : start + SLICE_ITEMS], refused, bodies
+                ):
+                    return False
             worker.stopping.wait(BREATH_S)
         if not self._count(refused, bodies):
             return False
         try:
-            letters.done(number)
+            spool.done(number)
         except OSError as error:
             log.warning("spool %s: %s", error.filename, error.strerror)
             return False
         return True
 
     def _take_slice(
-        self, items: Sequence[Item], refused: Counter[str], bodies: list[tuple[str, str, bytes]]
+        self,
+        ledger: LockedLedger,
+        items: Sequence[Item],
+        refused: Counter[str],
+        bodies: list[tuple[str, str, bytes]],
     ) -> bool:
-        with self._ledger_store.lock:
-            for item in items:
-                try:
-                    drafts = self._heard(item)
-                    if drafts:
-                        self._ledger_store.write(drafts)
-                        self._tell_news(drafts)
-                except Refused as error:
-                    refused[error.reason] += 1
-                    if error.reason is Reason.UNKNOWN_KEY:
-                        self._remember(item)
-                    if self._bodies_kept + len(bodies) < MAX_REFUSED_BODIES:
-                        bodies.append((error.reason, error.detail, item.content[: validation.MAX_KEPT_BYTES]))
-                except LedgerBroken as error:
-                    self._ledger_store.tell_broken(error)
-                    return False
+        for item in items:
+            try:
+                drafts = self._heard(ledger, item)
+                if drafts:
+                    ledger.write(drafts)
+                    self._tell_news(ledger, drafts)
+            except Refused as error:
+                refused[error.reason] += 1
+                if error.reason is Reason.UNKNOWN_KEY:
+                    self._remember(item)
+                if self._bodies_kept + len(bodies) < MAX_REFUSED_BODIES:
+                    bodies.append((error.reason, error.detail, item.content[: validation.MAX_KEPT_BYTES]))
+            except LedgerBroken as error:
+                self._ledger_store.report_broken(error)
+                return False
         return True
 
-    def _heard(self, item: Item) -> list[LedgerEntryDraft]:
+    def _heard(self, ledger: LockedLedger, item: Item) -> list[LedgerEntryDraft]:
         """Return what an item adds to the ledger. Raises Refused, also if the gate itself fails.
 
         Elsewhere a bug ends the process. Here a stranger could end the bell with one text, again and again.
@@ -241,7 +249,7 @@ class InboxWorker:
             return validation.heard(
                 item.source,
                 item.content,
-                ledger_state=ledger_store.ledger_state,
+                ledger_state=ledger.state,
                 place=self._place(),
                 now=ledger_store.now(),
             )
@@ -249,10 +257,8 @@ class InboxWorker:
             raise
         except Exception as error:
             log.exception("gate_failed source=%s bytes=%d", item.source, len(item.content))
-            text = f"something that was heard made the gate fail ({type(error).__name__}); it was refused"
-            remedy = (
-                "the bell is not touched; please report it, with what `doorbell ledger export` holds of it"
-            )
+            text = f"a received message made the check fail ({type(error).__name__}); it was refused"
+            remedy = "the bell is not affected; please report it, with the output of `doorbell ledger export`"
             ledger_store.inbox(Fault(code="gate_failed", active=True, text=text, remedy=remedy))
             raise Refused(Reason.GATE_FAILED, type(error).__name__) from error
 
@@ -268,53 +274,40 @@ class InboxWorker:
             _, oldest = self._unknown.popitem(last=False)
             self._unknown_bytes -= len(oldest.content)
 
-    def hear_again(self) -> None:
+    def hear_again(self, ledger: LockedLedger) -> None:
         """Hear once more what was refused for its key."""
         items = list(self._unknown.values())
         self._unknown.clear()
         self._unknown_bytes = 0
-        self._take_slice(items, Counter(), [])
+        self._take_slice(ledger, items, Counter(), [])
 
     def _count(self, refused: Counter[str], bodies: list[tuple[str, str, bytes]]) -> bool:
         if not refused:
             return True
-        with self._ledger_store.lock:
-            if self._ledger_store.ledger is None:
+        with self._ledger_store.locked() as ledger:
+            if ledger is None:
                 return False
             try:
-                self._ledger_store.ledger.count_refused(
-                    dict(refused), bodies, self._ledger_store.clock.wall_us()
-                )
+                ledger.count_refused(refused, bodies)
             except LedgerBroken as error:
-                self._ledger_store.tell_broken(error)
+                self._ledger_store.report_broken(error)
                 return False
             self._bodies_kept += len(bodies)
         for reason, number in refused.items():
             log.info("refused reason=%s count=%d", reason, number)
         return True
 
-    def _tell_news(self, drafts: Sequence[LedgerEntryDraft]) -> None:
-        for kept in validation.news(drafts, self._ledger_store.ledger_state):
-            if kept.here:
+    def _tell_news(self, ledger: LockedLedger, drafts: Sequence[LedgerEntryDraft]) -> None:
+        """Give the controller each notice for this home that came, or was taken back."""
+        for notice in validation.news(drafts, ledger.state):
+            if notice.here:
+                shown = notice_view(notice, ledger.state, self._ledger_store.now())
                 self._ledger_store.inbox(
-                    NoticeHeard(
-                        mono_us=self._ledger_store.clock.mono_us(),
-                        notice=notice_told(kept, self._ledger_store.ledger_state, self._ledger_store.now()),
-                    )
-                )
-        gone = [draft for draft in drafts if draft.kind == "cancellation"]
-        for draft in gone:
-            found = self._ledger_store.ledger_state.notices.get((draft.data["sender"], draft.data["id"]))
-            if found and found.here:
-                self._ledger_store.inbox(
-                    NoticeHeard(
-                        mono_us=self._ledger_store.clock.mono_us(),
-                        notice=notice_told(found, self._ledger_store.ledger_state, self._ledger_store.now()),
-                    )
+                    NoticeHeard(mono_us=self._ledger_store.clock.mono_us(), notice=dict(shown))
                 )
 
-    def _match(self) -> None:
-        for case in list(self._ledger_store.ledger_state.open_cases()):
+    def _match(self, ledger: LockedLedger) -> None:
+        for case in list(ledger.state.open_cases()):
             if case.state is not State.RECEIVED:
                 continue
             window = case.request.window
@@ -323,18 +316,15 @@ class InboxWorker:
             except CommandError as error:
                 log.info("match_waits %s", error)
                 return  # the index is not there yet: the request stays received
-            self._ledger_store.write(
-                [validation.matched(case.request, place=self._place_or_none(), has_footage=found)]
-            )
+            ledger.write([validation.matched(case.request, place=self._place_or_none(), has_footage=found)])
 
-    def _expire(self) -> None:
+    def _expire(self, ledger: LockedLedger) -> None:
         now = self._ledger_store.now()
-        for case in self._ledger_store.ledger_state.open_cases():
+        for case in ledger.state.open_cases():
             end = case.ends_at or case.request.exp
             if case.state is not State.RECEIVED and end <= now:
-                self._ledger_store.write([validation.step(case.request.id, case.state, Step.EXPIRE)])
-        for digest in self._ledger_store.ledger_state.forget(now):
-            self._ledger_store.need().erase_body(digest)
+                ledger.write([entries.step(case.request.id, case.state, Step.EXPIRE)])
+        ledger.forget(now)
 
     def _place(self) -> HomePosition:
         return HomePosition(longitude=self._config.longitude, latitude=self._config.latitude)
@@ -342,18 +332,18 @@ class InboxWorker:
     def _place_or_none(self) -> HomePosition | None:
         return self._place() if self._config.enabled else None
 
-    def tell_courier(self) -> None:
-        """Have the courier's settings written anew at the next turn."""
+    def settings_changed(self) -> None:
+        """Have the courier's settings written again at the next step."""
         self._settings_due = True
 
 
 def courier_settings(config: NeighbourhoodConfig, feeds: Mapping[str, str]) -> bytes:
-    """Return what the courier is told: broker, nine whole cells, feeds, limits. No position, no key."""
-    limits = {"kbps": config.upload_kbps, "hours": config.upload_hours}
-    told: dict[str, Any] = {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": limits}
+    """Return the courier's settings file: broker, nine whole cells, feeds, limits. No position, no key."""
+    limits: UploadLimits = {"kbps": config.upload_kbps, "hours": config.upload_hours}
+    settings: CourierSettingsFile = {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": limits}
     if config.enabled:
         ca_pem = Path(config.broker_ca_file).read_text() if config.broker_ca_file else ""
-        told["broker"] = {"host": config.broker_host, "port": config.broker_port, "ca_pem": ca_pem}
-        told["cells"] = around(geohash(config.longitude, config.latitude, CELL_LETTERS))
-        told["feeds"] = dict(feeds)
-    return json.dumps(told, indent=1).encode()
+        settings["broker"] = {"host": config.broker_host, "port": config.broker_port, "ca_pem": ca_pem}
+        settings["cells"] = around(geohash(config.longitude, config.latitude, CELL_LETTERS))
+        settings["feeds"] = dict(feeds)
+    return json.dumps(settings, indent=1).encode()

@@ -9,13 +9,15 @@ import hashlib
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import rfc8785
 
+from device.consent.documents import EntryData
+from device.consent.views import RefusedBody, RefusedCount
 from device.errors import DoorbellError
 from device.system.clock import ClockFlag, rfc3339
 
@@ -40,7 +42,7 @@ class Entry:
     clock: str
     kind: str
     body: str | None
-    data: dict[str, Any]
+    data: EntryData
     prev: str
     hash: str
 
@@ -83,20 +85,20 @@ class Ledger:
         return self._seq
 
     def append(
-        self, kind: str, data: dict[str, Any], *, wall_us: int, clock: ClockFlag, body: bytes | None = None
+        self, kind: str, data: EntryData, *, wall_us: int, clock: ClockFlag, body: bytes | None = None
     ) -> Entry:
         """Add an entry, durably, with the bytes it is about. Raises LedgerBroken: then nothing was added."""
         return self.append_all([(kind, data, body)], wall_us=wall_us, clock=clock)[0]
 
     def append_all(
-        self, wanted: list[tuple[str, dict[str, Any], bytes | None]], *, wall_us: int, clock: ClockFlag
+        self, wanted: Sequence[tuple[str, EntryData, bytes | None]], *, wall_us: int, clock: ClockFlag
     ) -> list[Entry]:
         """Add some entries, all or none."""
         entries, bodies = [], []
         seq, prev = self._seq, self._head
         for kind, data, body in wanted:
             digest = None if body is None else hashlib.sha256(body).hexdigest()
-            fields: dict[str, Any] = {
+            fields: Mapping[str, Any] = {
                 "seq": seq + 1,
                 "at": rfc3339(wall_us),
                 "clock": clock,
@@ -170,7 +172,7 @@ class Ledger:
         except sqlite3.Error as error:
             raise LedgerBroken(f"{self._path}: {error}") from error
 
-    def refused(self) -> list[dict[str, Any]]:
+    def refused(self) -> list[RefusedCount]:
         """Return how much was refused, by reason, the most frequent first."""
         rows = self._db.execute(
             "SELECT reason, number, first_wall_us, last_wall_us FROM refused ORDER BY number DESC, reason"
@@ -180,7 +182,7 @@ class Ledger:
             for reason, number, first, last in rows
         ]
 
-    def refused_bodies(self) -> list[dict[str, Any]]:
+    def refused_bodies(self) -> list[RefusedBody]:
         """Return the first that were refused, as they came."""
         rows = self._db.execute("SELECT reason, detail, wall_us, bytes FROM refused_body ORDER BY number")
         return [

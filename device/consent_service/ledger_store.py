@@ -1,18 +1,20 @@
-"""The ledger and what it says, behind one lock: written here, and nowhere else.
+"""The owner of the ledger and of what follows from it. One lock, which nobody else sees.
 
-The page's threads and the consent service's own come here; the controller never does: it is told facts.
+Whoever reads or writes asks for a `LockedLedger`, and has it to itself as long as the `with` block lasts. The
+page's threads and the consent service's own come here; the controller never does: it gets facts.
 """
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from device.consent.entries import LedgerEntryDraft
 from device.consent.ledger_state import LedgerState
 from device.consent.reasons import Reason, Refused
 from device.consent.states import NoSuchStep, State
-from device.consent.validation import LedgerEntryDraft
+from device.consent.views import RefusedCount
 from device.consent_service.ledger import Entry, Ledger, LedgerBroken
 from device.errors import CommandError
 from device.events import ConsentStep, Fault, Inbox, LedgerReport
@@ -21,109 +23,177 @@ from device.system.clock import Clock, parse_rfc3339
 log = logging.getLogger(__name__)
 
 EARLIEST_US = 1_767_225_600_000_000
-"""2026: a clock that says less was never set, and would take everything for signed in the future."""
+"""2026: a clock that shows less was never set, and would put every signature in the future."""
 LAG_US = 300_000_000
 
 
+class LockedLedger:
+    """The ledger and its state, while one thread has both to itself. `LedgerStore` hands it out."""
+
+    def __init__(self, ledger: Ledger, state: LedgerState, clock: Clock, inbox: Inbox) -> None:
+        self.state = state
+        self._ledger = ledger
+        self._clock = clock
+        self._inbox = inbox
+        self._newest_us = 0
+        self._reported: tuple[int, str] | None = None
+
+    @property
+    def head(self) -> str:
+        """The newest entry's hash, hex."""
+        return self._ledger.head
+
+    @property
+    def length(self) -> int:
+        """Number of entries."""
+        return self._ledger.length
+
+    @property
+    def newest_us(self) -> int:
+        """Wall time of the newest entry."""
+        return self._newest_us
+
+    def entries(self, *, newest: int) -> Iterator[Entry]:
+        """Yield the newest entries, oldest first. Raises LedgerBroken."""
+        return self._ledger.entries(newest=newest)
+
+    def refused(self) -> list[RefusedCount]:
+        """Return how much was refused, by reason."""
+        return self._ledger.refused()
+
+    def number_of_refused_bodies(self) -> int:
+        """Return how many refused messages the ledger holds."""
+        return len(self._ledger.refused_bodies())
+
+    def write(self, drafts: Sequence[LedgerEntryDraft]) -> None:
+        """Write entries, durably, and only then let them count. Raises LedgerBroken."""
+        wanted = [(draft.kind, draft.data, draft.body) for draft in drafts]
+        entries = self._ledger.append_all(wanted, wall_us=self._clock.wall_us(), clock=self._clock.flag())
+        self._inbox(Fault(code="ledger_broken", active=False))  # a disk that was full has room again
+        for entry, draft in zip(entries, drafts, strict=True):
+            self._take(entry, draft.body)
+            if entry.kind == "request":
+                fields = {"request": entry.data["id"], "state": entry.data["to"]}
+                self._inbox(ConsentStep(mono_us=self._clock.mono_us(), fields=fields))
+        self.report()
+
+    def forget(self, now: int) -> None:
+        """Erase the text of notices that ended long ago; their hashes stay."""
+        for digest in self.state.forget(now):
+            self._ledger.erase_body(digest)
+
+    def count_refused(self, counts: Mapping[str, int], bodies: Sequence[tuple[str, str, bytes]]) -> None:
+        """Add to the counters, and keep bodies (reason, detail, bytes). Raises LedgerBroken."""
+        self._ledger.count_refused(dict(counts), list(bodies), self._clock.wall_us())
+
+    def replay(self) -> None:
+        """Rebuild the state from the first entry on. Raises LedgerBroken."""
+        self._ledger.prove()
+        for entry in self._ledger.entries():
+            self._take(entry, self._ledger.body(entry.body) if entry.body else None)
+        if not self._ledger.length:
+            self.write([LedgerEntryDraft(kind="opened", data={})])
+
+    def report(self) -> None:
+        """Give the controller head, length and number of open offers, if they changed."""
+        pending = sum(case.state is State.OFFERED for case in self.state.cases.values())
+        if self._reported != (pending, self._ledger.head):
+            self._reported = (pending, self._ledger.head)
+            self._inbox(LedgerReport(head=self._ledger.head, length=self._ledger.length, pending=pending))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._ledger.close()
+
+    def _take(self, entry: Entry, body: bytes | None) -> None:
+        at_us = parse_rfc3339(entry.at)
+        self._newest_us = max(self._newest_us, at_us)
+        try:
+            self.state.take(entry.kind, entry.data, body, at_us // 1_000_000)
+        except (Refused, KeyError, ValueError) as error:
+            # Of an older version, which was less strict: an entry that cannot be understood counts for nothing.
+            log.warning("ledger_entry_ignored seq=%d kind=%s %r", entry.seq, entry.kind, error)
+
+
 class LedgerStore:
-    """Everything that was consented to. Whoever reads `book` or writes holds `lock`."""
+    """Opens the ledger and hands it to one thread at a time."""
 
     def __init__(self, path: Path, clock: Clock, inbox: Inbox) -> None:
         self.path = path
         self.clock = clock
         self.inbox = inbox
-        self.lock = threading.RLock()
-        self.ledger_state = LedgerState()
-        self.ledger: Ledger | None = None
-        self.newest_us = 0
-        """Wall time of the newest entry."""
-        self._told: tuple[int, str] | None = None
+        self._lock = threading.RLock()
+        self._locked: LockedLedger | None = None
 
     def open(self) -> None:
         """Read the ledger from its first entry: nothing else says what is pinned and open."""
-        with self.lock:
+        with self._lock:
+            self._locked = None
             try:
-                ledger = Ledger(self.path)
-                ledger.prove()
-                for entry in ledger.entries():
-                    self._take(entry, ledger.body(entry.body) if entry.body else None)
-                self.ledger = ledger
-                if not ledger.length:
-                    self.write([LedgerEntryDraft(kind="opened", data={})])
+                locked = LockedLedger(Ledger(self.path), LedgerState(), self.clock, self.inbox)
+                locked.replay()
             except LedgerBroken as error:
-                self.ledger = None
-                self.tell_broken(error)
+                self.report_broken(error)
                 return
+            self._locked = locked
             self.inbox(Fault(code="ledger_broken", active=False))
-            self._report()
+            locked.report()
 
-    def tell_broken(self, error: LedgerBroken) -> None:
-        """Raise the fault that stops consent, and nothing else."""
-        log.error("ledger_broken %s", error)
-        remedy = "`doorbell ledger verify` says more; until it is mended nothing is heard or approved"
-        self.inbox(Fault(code="ledger_broken", active=True, text=str(error), remedy=remedy))
+    def close(self) -> None:
+        """Close the file; nothing can be read or written any more."""
+        with self._lock:
+            if self._locked:
+                self._locked.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a ledger that can be believed."""
+        return self._locked is not None
 
     @contextmanager
-    def asked(self) -> Iterator[Ledger]:
-        """Hold the lock and turn what went wrong into a sentence for whoever asked."""
-        with self.lock:
+    def locked(self) -> Iterator[LockedLedger | None]:
+        """Hold the lock: for the workers. None while there is no ledger that can be believed."""
+        with self._lock:
+            yield self._locked
+
+    @contextmanager
+    def locked_for_owner(self) -> Iterator[LockedLedger]:
+        """Hold the lock, and turn each error into a sentence for the owner. Raises CommandError."""
+        with self._lock:
+            if self._locked is None:
+                raise CommandError(
+                    "the ledger cannot be read (yet): nothing can be decided; see `doorbell ledger verify`"
+                )
             try:
-                yield self.need()
+                yield self._locked
             except Refused as error:
-                raise CommandError(_said(error)) from error
+                raise CommandError(_sentence(error)) from error
             except NoSuchStep as error:
                 raise CommandError(str(error)) from error
             except LedgerBroken as error:
-                self.tell_broken(error)
+                self.report_broken(error)
                 raise CommandError(str(error)) from error
 
-    def need(self) -> Ledger:
-        """Return the ledger. Raises CommandError if there is none that can be believed."""
-        if self.ledger is None:
-            raise CommandError(
-                "the ledger cannot be read (yet): nothing can be decided; see `doorbell ledger verify`"
-            )
-        return self.ledger
-
-    def write(self, drafts: Sequence[LedgerEntryDraft]) -> None:
-        """Write entries, durably, and only then let them count."""
-        wanted = [(draft.kind, draft.data, draft.body) for draft in drafts]
-        entries = self.need().append_all(wanted, wall_us=self.clock.wall_us(), clock=self.clock.flag())
-        self.inbox(Fault(code="ledger_broken", active=False))  # a disk that was full has room again
-        for entry, draft in zip(entries, drafts, strict=True):
-            self._take(entry, draft.body)
-            if entry.kind == "request":
-                fields = {"request": entry.data["id"], "state": entry.data["to"]}
-                self.inbox(ConsentStep(mono_us=self.clock.mono_us(), fields=fields))
-        self._report()
-
-    def _take(self, entry: Entry, body: bytes | None) -> None:
-        at_us = parse_rfc3339(entry.at)
-        self.newest_us = max(self.newest_us, at_us)
-        try:
-            self.ledger_state.take(entry.kind, entry.data, body, at_us // 1_000_000)
-        except (Refused, KeyError, ValueError) as error:
-            # Of an older version, which was less strict: what cannot be understood counts for nothing.
-            log.warning("ledger_entry_ignored seq=%d kind=%s %r", entry.seq, entry.kind, error)
-
-    def _report(self) -> None:
-        ledger = self.need()
-        pending = sum(case.state is State.OFFERED for case in self.ledger_state.cases.values())
-        if self._told != (pending, ledger.head):
-            self._told = (pending, ledger.head)
-            self.inbox(LedgerReport(head=ledger.head, length=ledger.length, pending=pending))
+    def report_broken(self, error: LedgerBroken) -> None:
+        """Raise the fault that stops consent, and nothing else."""
+        log.error("ledger_broken %s", error)
+        remedy = (
+            "`doorbell ledger verify` shows details; until it is repaired nothing is received or approved"
+        )
+        self.inbox(Fault(code="ledger_broken", active=True, text=str(error), remedy=remedy))
 
     def clock_is_good(self) -> bool:
         """Return whether the wall clock may be believed: set at all, and not behind the ledger."""
         wall_us = self.clock.wall_us()
-        return wall_us >= EARLIEST_US and wall_us >= self.newest_us - LAG_US
+        newest_us = self._locked.newest_us if self._locked else 0
+        return wall_us >= EARLIEST_US and wall_us >= newest_us - LAG_US
 
     def now(self) -> int:
         """Return the wall time in Unix seconds."""
         return self.clock.wall_us() // 1_000_000
 
 
-def _said(error: Refused) -> str:
+def _sentence(error: Refused) -> str:
     if error.reason is Reason.MISTAKE:
         return error.detail
     return f"{error.reason.sentence}: {error.detail}" if error.detail else error.reason.sentence

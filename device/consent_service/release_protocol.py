@@ -1,9 +1,10 @@
-"""What the consent service asks of whoever makes parcels (implemented in device/daemon/release_runner.py)."""
+"""The interface of the release process, as the consent service uses it (device/daemon/release_runner.py has it)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+
+from device.consent.documents import Offer, Parcel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,9 +18,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A sealed parcel: sha256, bytes, key, clips."""
+    """A sealed parcel."""
 
-    parcel: dict[str, Any]
+    parcel: Parcel
     path: Path
 
 
@@ -43,7 +44,7 @@ class ReleaseRun(Protocol):
 class ReleaseBackend(Protocol):
     """Makes parcels, one at a time."""
 
-    def begin(self, folder: Path, offer: Mapping[str, Any], offer_hash: str) -> ReleaseRun:
+    def begin(self, folder: Path, offer: Offer, offer_hash: str) -> ReleaseRun:
         """Begin, in an empty folder that is this parcel's alone. Raises CommandError, OSError."""
 
     def sealed(self, folder: Path) -> Path:

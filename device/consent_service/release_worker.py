@@ -7,23 +7,25 @@ gone on with (a sealed parcel) or erased (anything else), by looking at what the
 
 import logging
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from device.config import NeighbourhoodConfig
-from device.consent import validation
+from device.consent import entries
+from device.consent.documents import StepDetails
 from device.consent.ledger_state import Case
 from device.consent.states import TABLE, State, Step
+from device.consent.views import ProgressView
 from device.consent_service.ledger import LedgerBroken
-from device.consent_service.ledger_store import LedgerStore
+from device.consent_service.ledger_store import LedgerStore, LockedLedger
 from device.consent_service.release_protocol import Failed, Made, Progress, ReleaseBackend, ReleaseRun
 from device.errors import CommandError
 from device.events import ConsentStep, Fault
 from device.spool.folders import Unreadable
 from device.spool.parcels import (
     Grant,
+    Receipt,
     UploadReport,
     is_granted,
     names_in,
@@ -46,7 +48,7 @@ UNDER_WAY = (State.APPROVED, State.SEALED, State.HANDED_OVER)
 
 
 class ReleaseWorker:
-    """`run` is the thread. `progress` may be asked by others, with the registry's lock held."""
+    """`run` is the thread; `progress` may be called from any other."""
 
     def __init__(
         self,
@@ -54,12 +56,8 @@ class ReleaseWorker:
         config: NeighbourhoodConfig,
         folder: Path,
         release_backend: ReleaseBackend,
-        others: Callable[[], set[str]],
     ) -> None:
-        """`folder` holds working copies, one folder a request, and nothing else; `others` are the parcels in
-        the spool that are somebody else's.
-        """
-        self._others = others
+        """`folder` holds working copies, one folder a request, and nothing else."""
         self._ledger_store = ledger_store
         self._spool = config.spool_dir
         self._folder = folder
@@ -70,23 +68,22 @@ class ReleaseWorker:
         self._gone_s: dict[str, float] = {}
 
     def run(self, worker: Worker) -> None:
-        """Turn until told to stop."""
+        """Work until `worker.stopping` is set."""
         while not worker.stopping.is_set():
             worker.beat()
             busy = False
             try:
                 busy = self.step()
             except LedgerBroken as error:
-                self._ledger_store.tell_broken(error)
+                self._ledger_store.report_broken(error)
             worker.stopping.wait(STEP_S if busy else IDLE_S)
         self._stop_run()
 
     def configure(self, config: NeighbourhoodConfig) -> None:
         """Take other settings."""
-        with self._ledger_store.lock:
-            self._spool = config.spool_dir
+        self._spool = config.spool_dir
 
-    def progress(self, case: Case) -> dict[str, Any] | None:
+    def progress(self, case: Case) -> ProgressView | None:
         """Return how far a release is; None if none is under way."""
         told = self._progress.get(case.request.id)
         if told is None or case.state not in UNDER_WAY:
@@ -95,11 +92,11 @@ class ReleaseWorker:
 
     def step(self) -> bool:
         """Do what is due; return whether something is under way. Raises LedgerBroken."""
-        with self._ledger_store.lock:
-            if self._ledger_store.ledger is None:
+        with self._ledger_store.locked() as ledger:
+            if ledger is None:
                 return False
-            cases = list(self._ledger_store.ledger_state.cases.values())
-            clock_is_good = self._ledger_store.clock_is_good()
+            cases = list(ledger.state.cases.values())
+        clock_is_good = self._ledger_store.clock_is_good()
         self._continue_run(cases)
         for case in cases:
             if clock_is_good:
@@ -138,7 +135,10 @@ class ReleaseWorker:
             try:
                 self._erase(folder)
                 folder.mkdir(parents=True, mode=0o700)
-                self._run = request, self._release_backend.begin(folder, case.offer, case.offer_hash)
+                self._run = (
+                    request,
+                    self._release_backend.begin(folder, case.approved_offer(), case.offer_hash),
+                )
             except (CommandError, OSError) as error:
                 self._step(case, Step.FAIL, why=f"it could not be made: {error}")
             return
@@ -166,22 +166,22 @@ class ReleaseWorker:
             return
         if not self._spool_is_there():
             return
-        upload = case.offer["upload"]
+        upload = case.approved_offer()["upload"]
         if self._step(
             case,
             Step.HAND_OVER,
             offer_hash=case.offer_hash,
-            sha256=case.parcel["sha256"],
+            sha256=case.sealed_parcel()["sha256"],
             destination={"kind": upload["kind"], "origin": upload["origin"]},
         ):
             self._stage_parcel(case)
 
     def _stage_parcel(self, case: Case) -> None:
         """Put parcel and grant into the spool; once they are there, the working copy goes."""
-        upload = case.offer["upload"]
+        upload = case.approved_offer()["upload"]
         grant = Grant(
-            sha256=case.parcel["sha256"],
-            size_bytes=case.parcel["bytes"],
+            sha256=case.sealed_parcel()["sha256"],
+            size_bytes=case.sealed_parcel()["bytes"],
             kind=upload["kind"],
             origin=upload["origin"],
             expires_s=case.ends_at,
@@ -189,7 +189,9 @@ class ReleaseWorker:
         out = self._spool / "out"
         try:
             stage_parcel(out, self._sealed(case), grant.sha256)
-            with self._ledger_store.lock:  # a withdrawal comes before this, or finds what it has to take away
+            with (
+                self._ledger_store.locked()
+            ):  # a withdrawal comes before this, or finds what it has to revoke
                 if case.state is not State.HANDED_OVER:
                     return
                 write_grant(out, grant)
@@ -200,7 +202,7 @@ class ReleaseWorker:
         self._erase(self._folder / case.request.id)
 
     def _follow(self, case: Case) -> None:
-        digest = case.parcel["sha256"]
+        digest = case.sealed_parcel()["sha256"]
         if self._sealed(case).exists():
             self._stage_parcel(case)  # a crash came between the entry and this
             return
@@ -213,7 +215,7 @@ class ReleaseWorker:
         if report is None:
             self._tell(case, Progress(stage="waiting for the courier"))
             return
-        part = report.sent_bytes / case.parcel["bytes"]
+        part = report.sent_bytes / case.sealed_parcel()["bytes"]
         self._tell(case, Progress(stage="sending", part=min(1.0, part)))
         if report.state == "stored":
             self._deliver(case, report)
@@ -222,24 +224,26 @@ class ReleaseWorker:
 
     def _deliver(self, case: Case, report: UploadReport) -> None:
         """Believe a receipt only if it is this parcel's, at the place that was approved."""
-        receipt, upload = report.receipt or {}, case.offer["upload"]
-        wanted = {
-            "sha256": case.parcel["sha256"],
-            "size_bytes": case.parcel["bytes"],
+        receipt, upload = report.receipt, case.approved_offer()["upload"]
+        wanted: Receipt = {
+            "sha256": case.sealed_parcel()["sha256"],
+            "size_bytes": case.sealed_parcel()["bytes"],
             "kind": upload["kind"],
             "origin": upload["origin"],
+            "said": {},
         }
-        if {name: receipt.get(name) for name in wanted} != wanted:
+        # The courier wrote it: it may be anything.
+        if receipt is None or not isinstance(receipt.get("said"), dict) or {**receipt, "said": {}} != wanted:
             self._step(case, Step.FAIL, why="the courier's receipt is not this parcel's")
             return
-        said = {name: _plain(text) for name, text in dict(receipt.get("said") or {}).items()}
+        said = {name: _plain(text) for name, text in receipt["said"].items()}
         self._step(case, Step.DELIVER, receipt={**wanted, "said": said})
 
     # --- what had left, if it ended before --------------------------------------------------------
 
     def _account(self, case: Case) -> None:
         """Write down how much had left; the last word is the courier's, or its silence."""
-        digest = case.parcel["sha256"]
+        digest = case.sealed_parcel()["sha256"]
         report = self._report(digest)
         if report is None:
             gone_s = self._gone_s.setdefault(digest, time.monotonic())
@@ -254,15 +258,16 @@ class ReleaseWorker:
             self._write_left(case, left_bytes=report.left_bytes, final=False, why="as of now")
 
     def _write_left(self, case: Case, *, left_bytes: int, final: bool, why: str) -> None:
-        with self._ledger_store.lock:
-            most = min(left_bytes, case.parcel["bytes"])
-            self._ledger_store.write([validation.left(case, left_bytes=most, final=final, why=why)])
+        most = min(left_bytes, case.sealed_parcel()["bytes"])
+        with self._ledger_store.locked() as ledger:
+            if ledger:
+                ledger.write([entries.left(case, left_bytes=most, final=final, why=why)])
 
     # --- erasing ----------------------------------------------------------------------------------
 
     def _sweep(self, cases: list[Case]) -> None:
         """Erase whatever no open approval needs. What a crash, a kill or a withdrawal left, ends here."""
-        with self._ledger_store.lock:
+        with self._ledger_store.locked() as ledger:
             needed = {case.request.id for case in cases if case.state in (State.SEALED, State.HANDED_OVER)}
             if self._run:
                 needed.add(self._run[0])
@@ -272,12 +277,12 @@ class ReleaseWorker:
                 for folder in list(self._folder.iterdir()):
                     if folder.name not in needed:
                         self._erase(folder)
-            self.revoke_unneeded()
+            if ledger:
+                self.revoke_unneeded(ledger)
 
-    def revoke_unneeded(self) -> None:
-        """Take away every grant and parcel that nothing lets go any more; the lock is held."""
-        cases = self._ledger_store.ledger_state.cases.values()
-        keep = {case.parcel["sha256"] for case in cases if case.state is State.HANDED_OVER} | self._others()
+    def revoke_unneeded(self, ledger: LockedLedger) -> None:
+        """Revoke every grant, and erase every parcel in the spool, that no approval or backup needs any more."""
+        keep = ledger.state.parcels_in_flight()
         folder = self._spool / "out"
         try:
             lying = {*names_in(folder, "grant"), *names_in(folder, "parcel")}
@@ -288,10 +293,10 @@ class ReleaseWorker:
                 self._tell_spool(error)
 
     def revoke(self, case: Case) -> None:
-        """Take the grant of a withdrawn approval away now, not at the next turn; the lock is held."""
+        """Take the grant of a withdrawn approval away now, not at the next step."""
         if case.parcel:
             with suppress(OSError):
-                revoke(self._spool / "out", case.parcel["sha256"])
+                revoke(self._spool / "out", case.sealed_parcel()["sha256"])
 
     def _erase(self, folder: Path) -> None:
         with suppress(OSError):
@@ -304,12 +309,12 @@ class ReleaseWorker:
 
     # --- small things -----------------------------------------------------------------------------
 
-    def _step(self, case: Case, step: Step, **told: Any) -> bool:
+    def _step(self, case: Case, step: Step, **details: Unpack[StepDetails]) -> bool:
         """Write a step, if the case stands where it stood; somebody may have withdrawn meanwhile."""
-        with self._ledger_store.lock:
-            if step not in TABLE[case.state]:
+        with self._ledger_store.locked() as ledger:
+            if ledger is None or step not in TABLE[case.state]:
                 return False
-            self._ledger_store.write([validation.step(case.request.id, case.state, step, **told)])
+            ledger.write([entries.step(case.request.id, case.state, step, **details)])
             return True
 
     def _tell(self, case: Case, progress: Progress) -> None:
@@ -341,7 +346,7 @@ class ReleaseWorker:
         return False
 
     def _tell_spool(self, error: OSError) -> None:
-        text = f"{error.filename or self._spool}: {error.strerror}; what you approved waits here"
+        text = f"{error.filename or self._spool}: {error.strerror}; approved releases wait here"
         remedy = "see systemd/README.md, 'The spool'"
         self._ledger_store.inbox(Fault(code="spool", active=True, text=text, remedy=remedy))
 

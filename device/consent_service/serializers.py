@@ -1,18 +1,29 @@
-"""Shapes: how cases, notices and entries are told to a person, by page and terminal."""
+"""What the owner is shown of requests, notices, backup targets and entries (device/consent/views.py)."""
 
 import base64
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Unpack, cast
 
 from device.consent.ledger_state import Case, Destination, LedgerState, StoredNotice
+from device.consent.models import SenderRecord
+from device.consent.views import (
+    DestinationView,
+    EntryView,
+    NoticeView,
+    ProgressView,
+    ReleaseView,
+    RequestView,
+    SenderDetails,
+    SenderView,
+)
 from device.consent_service.ledger import Entry, Ledger
 
 
-def case_told(case: Case, ledger_state: LedgerState) -> dict[str, Any]:
+def request_view(case: Case, ledger_state: LedgerState) -> RequestView:
     """Return a request, without what would leave."""
     sender = ledger_state.senders.get(case.request.agency)
-    return {
+    shown = {
         **case.request.model_dump(mode="json"),
         "agency_name": sender.record.name if sender else case.request.agency,
         "agency_contact": sender.record.contact if sender else "",
@@ -24,23 +35,29 @@ def case_told(case: Case, ledger_state: LedgerState) -> dict[str, Any]:
         "ends_at": case.ends_at,
         "approved_hash": case.offer_hash,
     }
+    return cast("RequestView", shown)
 
 
-def release_told(case: Case, progress: dict[str, Any] | None) -> dict[str, Any] | None:
+def sender_view(record: SenderRecord, **more: Unpack[SenderDetails]) -> SenderView:
+    """Return a sender's record, and what else there is to say about it."""
+    return cast("SenderView", {**record.model_dump(mode="json"), **more})
+
+
+def release_view(case: Case, progress: ProgressView | None) -> ReleaseView | None:
     """Return what became of an approval: how far it is, what was sealed, what left; None before it."""
     if not case.offer:
         return None
     return {
         "offer": case.offer,
         "progress": progress,
-        "parcel": case.parcel or None,
-        "receipt": case.receipt or None,
+        "parcel": case.parcel,
+        "receipt": case.receipt,
         "left_bytes": case.left_bytes if case.parcel else 0,
         "accounted": case.accounted or not case.parcel,
     }
 
 
-def destination_told(destination: Destination) -> dict[str, Any]:
+def destination_view(destination: Destination) -> DestinationView:
     """Return a place for backups and how far it is."""
     backups = destination.backups.values()
     return {
@@ -58,7 +75,7 @@ def destination_told(destination: Destination) -> dict[str, Any]:
     }
 
 
-def notice_told(kept: StoredNotice, ledger_state: LedgerState, now: int) -> dict[str, Any]:
+def notice_view(kept: StoredNotice, ledger_state: LedgerState, now: int) -> NoticeView:
     """Return a notice and who said it."""
     sender = ledger_state.senders.get(kept.source)
     state = "expired" if kept.state == "current" and kept.exp <= now else kept.state
@@ -84,7 +101,7 @@ def notice_told(kept: StoredNotice, ledger_state: LedgerState, now: int) -> dict
     }
 
 
-def entry_told(entry: Entry) -> dict[str, Any]:
+def entry_view(entry: Entry) -> EntryView:
     """Return an entry of the ledger."""
     return {
         "seq": entry.seq,
@@ -103,9 +120,10 @@ def export_text(ledger: Ledger) -> Iterator[str]:
     for entry in ledger.entries():
         body = ledger.body(entry.body) if entry.body else None
         coded = None if body is None else base64.b64encode(body).decode()
-        yield json.dumps({"entry": entry_told(entry), "body_base64": coded}, ensure_ascii=False)
+        yield json.dumps({"entry": entry_view(entry), "body_base64": coded}, ensure_ascii=False)
     for counted in ledger.refused():
         yield json.dumps({"refused": counted})
     for kept in ledger.refused_bodies():
-        coded = base64.b64encode(kept.pop("bytes")).decode()
-        yield json.dumps({"refused_body": kept, "body_base64": coded}, ensure_ascii=False)
+        coded = base64.b64encode(kept["bytes"]).decode()
+        shown = {"reason": kept["reason"], "detail": kept["detail"], "at": kept["at"]}
+        yield json.dumps({"refused_body": shown, "body_base64": coded}, ensure_ascii=False)

@@ -1,7 +1,8 @@
-"""The consent service: what an owner asks and decides about requests, notices, pins and the ledger.
+"""The consent service: the owner's questions and decisions about requests, notices, pins and the ledger.
 
-It approves nothing by itself: an approval comes from a person, through `approve`, with the hash of exactly
-what he was shown. Its thread is `inbox_worker.py`, what both write is `ledger_store.py`.
+It approves nothing by itself: an approval comes from a person, through `approve`, with the hash of exactly the offer
+that was shown. Its threads are `inbox_worker.py`, `release_worker.py` and `backup_worker.py`; all of them write
+through `ledger_store.py`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,26 +10,29 @@ from pathlib import Path
 from typing import Any
 
 from device.config import NeighbourhoodConfig
-from device.consent import rules, validation
+from device.consent import entries, owner_actions, rules, sender_records
+from device.consent.documents import Offer
 from device.consent.ledger_state import Case
-from device.consent.offer import Choice, Cut, offer, offer_hash
+from device.consent.offer import Choice, Cut, make_offer, offer_hash
 from device.consent.reasons import Refused, sentence_of
-from device.consent.states import State, Step
+from device.consent.states import State, Step, after
+from device.consent.views import DestinationView, LedgerView, NoticeView, RequestView, SenderView
 from device.consent_service import backup_worker
 from device.consent_service.backup_worker import BackupWorker, Clips
 from device.consent_service.clip_source import ClipSource
 from device.consent_service.inbox_worker import InboxWorker
 from device.consent_service.ledger import Ledger
-from device.consent_service.ledger_store import LedgerStore
+from device.consent_service.ledger_store import LedgerStore, LockedLedger
 from device.consent_service.release_protocol import ReleaseBackend
 from device.consent_service.release_worker import ReleaseWorker
 from device.consent_service.serializers import (
-    case_told,
-    destination_told,
-    entry_told,
+    destination_view,
+    entry_view,
     export_text,
-    notice_told,
-    release_told,
+    notice_view,
+    release_view,
+    request_view,
+    sender_view,
 )
 from device.errors import CommandError
 from device.events import Inbox
@@ -58,170 +62,169 @@ class ConsentService:
         self.backup_worker = BackupWorker(
             self.ledger_store, config, path.parent, path.parent / "backups", clips
         )
-        self.release_worker = ReleaseWorker(
-            self.ledger_store, config, working, release_backend, self.backup_worker.in_flight
-        )
+        self.release_worker = ReleaseWorker(self.ledger_store, config, working, release_backend)
         self._state_dir = path.parent
         self._footage = footage
 
-    def requests(self) -> list[dict[str, Any]]:
-        """Return every request that was admitted or rejected, newest first, without its offer."""
-        with self.ledger_store.asked():
-            cases = sorted(
-                self.ledger_store.ledger_state.cases.values(), key=lambda case: case.heard_at, reverse=True
-            )
-            return [case_told(case, self.ledger_store.ledger_state) for case in cases]
+    def configure(self, config: NeighbourhoodConfig) -> None:
+        """Take new settings; may be called from any thread."""
+        self.inbox_worker.configure(config)
+        self.release_worker.configure(config)
+        self.backup_worker.configure(config)
 
-    def request(self, request_id: str, choice: Choice = ALL) -> dict[str, Any]:
+    def requests(self) -> list[RequestView]:
+        """Return every request that was admitted or rejected, newest first, without its offer."""
+        with self.ledger_store.locked_for_owner() as ledger:
+            cases = sorted(ledger.state.cases.values(), key=lambda case: case.heard_at, reverse=True)
+            return [request_view(case, ledger.state) for case in cases]
+
+    def request(self, request_id: str, choice: Choice = ALL) -> RequestView:
         """Return one request with exactly what would leave, and the hash to approve it with."""
-        with self.ledger_store.asked():
-            case = self._find(request_id)
-            told = case_told(case, self.ledger_store.ledger_state)
+        with self.ledger_store.locked_for_owner() as ledger:
+            case = _find(ledger, request_id)
+            told = request_view(case, ledger.state)
             told["history"] = case.history
-            told["release"] = release_told(case, self.release_worker.progress(case))
+            told["release"] = release_view(case, self.release_worker.progress(case))
         if case.state is State.OFFERED:
             cuts = self._cuts(case, choice)
-            with self.ledger_store.asked():
-                told["offer"] = self._offer(case, cuts, choice)
+            with self.ledger_store.locked_for_owner() as ledger:
+                told["offer"] = self._offer(ledger, case, cuts, choice)
             told["offer_hash"] = offer_hash(told["offer"])
         return told
 
-    def approve(self, request_id: str, shown_hash: str, choice: Choice = ALL) -> dict[str, Any]:
+    def approve(self, request_id: str, shown_hash: str, choice: Choice = ALL) -> RequestView:
         """Approve what the owner was shown, and nothing else. Raises CommandError."""
-        with self.ledger_store.asked():
+        with self.ledger_store.locked_for_owner() as ledger:
             if not self.ledger_store.clock_is_good():
                 raise CommandError("the clock is not set, so the approval could not expire")
-            case = self._find(request_id)
+            case = _find(ledger, request_id)
         cuts = self._cuts(case, choice) if case.state is State.OFFERED else []
-        with self.ledger_store.asked():
+        with self.ledger_store.locked_for_owner() as ledger:
             now = self.ledger_store.now()
             ends_at = min(case.request.exp, now + rules.MAX_APPROVAL_S)
-            what = self._offer(case, cuts, choice) if case.state is State.OFFERED else {}
-            yes = validation.step(
-                request_id,
-                case.state,  # as it is now: whoever was quicker has decided
-                Step.APPROVE,
-                offer=what,
-                offer_hash=shown_hash,
-                ends_at=ends_at,
-                destination=what.get("upload", {}),
-            )
-            if offer_hash(what) != shown_hash:
+            after(case.state, Step.APPROVE)  # as it is now: somebody else may have decided meanwhile
+            offer = self._offer(ledger, case, cuts, choice)
+            if offer_hash(offer) != shown_hash:
                 raise CommandError(
                     "this is not what you were shown: something changed since; look at it again"
                 )
-            if not what["clips"]:
+            if not offer["clips"]:
                 raise CommandError("there is nothing to share: every clip was left out")
             if ends_at <= now:
                 raise CommandError("the request has expired")
-            self.ledger_store.write([yes])
-            return case_told(case, self.ledger_store.ledger_state)
+            approval = entries.step(
+                request_id,
+                case.state,
+                Step.APPROVE,
+                offer=offer,
+                offer_hash=shown_hash,
+                ends_at=ends_at,
+                destination=offer["upload"],
+            )
+            ledger.write([approval])
+            return request_view(case, ledger.state)
 
-    def decline(self, request_id: str) -> dict[str, Any]:
+    def decline(self, request_id: str) -> RequestView:
         """Decline; nobody outside learns it. Raises CommandError."""
-        with self.ledger_store.asked():
-            case = self._find(request_id)
-            self.ledger_store.write([validation.step(request_id, case.state, Step.DECLINE)])
-            return case_told(case, self.ledger_store.ledger_state)
+        with self.ledger_store.locked_for_owner() as ledger:
+            case = _find(ledger, request_id)
+            ledger.write([entries.step(request_id, case.state, Step.DECLINE)])
+            return request_view(case, ledger.state)
 
-    def withdraw(self, request_id: str) -> dict[str, Any]:
+    def withdraw(self, request_id: str) -> RequestView:
         """Take an approval back: nothing leaves any more. Raises CommandError."""
-        with self.ledger_store.asked():
-            case = self._find(request_id)
-            self.ledger_store.write([validation.step(request_id, case.state, Step.WITHDRAW)])
+        with self.ledger_store.locked_for_owner() as ledger:
+            case = _find(ledger, request_id)
+            ledger.write([entries.step(request_id, case.state, Step.WITHDRAW)])
             self.release_worker.revoke(case)
-            return case_told(case, self.ledger_store.ledger_state)
+            return request_view(case, ledger.state)
 
-    def senders(self) -> list[dict[str, Any]]:
+    def senders(self) -> list[SenderView]:
         """Return the pinned senders."""
-        with self.ledger_store.asked():
+        with self.ledger_store.locked_for_owner() as ledger:
             return [
-                {
-                    **sender.record.model_dump(mode="json"),
-                    "pinned_at": sender.pinned_at,
-                    "record_sha256": sender.envelope_sha256,
-                }
-                for sender in self.ledger_store.ledger_state.senders.values()
+                sender_view(sender.record, pinned_at=sender.pinned_at, record_sha256=sender.envelope_sha256)
+                for sender in ledger.state.senders.values()
             ]
 
-    def look_at(self, record: bytes) -> dict[str, Any]:
-        """Return what a sender's file says, before it is pinned. Raises CommandError."""
-        with self.ledger_store.asked():
-            envelope, said = validation.record_in(record)
-            known = self.ledger_store.ledger_state.senders.get(said.sender)
-            return {
-                **said.model_dump(mode="json"),
-                "pinned": known is not None,
-                "newer": known is not None and said.serial > known.record.serial,
-                "signed_by_pinned_key": known is not None and envelope.kid in known.keys,
-            }
+    def look_at(self, record: bytes) -> SenderView:
+        """Return the contents of a sender's file, before it is pinned. Raises CommandError."""
+        with self.ledger_store.locked_for_owner() as ledger:
+            envelope, found = sender_records.record_in(record)
+            known = ledger.state.senders.get(found.sender)
+            return sender_view(
+                found,
+                pinned=known is not None,
+                newer=known is not None and found.serial > known.record.serial,
+                signed_by_pinned_key=known is not None and envelope.kid in known.keys,
+            )
 
     def pin(self, record: bytes, typed: str) -> None:
         """Pin a sender whose fingerprint the owner typed. Raises CommandError."""
-        with self.ledger_store.asked():
+        with self.ledger_store.locked_for_owner() as ledger:
             self._try_recipients(record)
-            self.ledger_store.write(
+            ledger.write(
                 [
-                    validation.pinned(
+                    owner_actions.pinned(
                         record,
                         typed,
-                        ledger_state=self.ledger_store.ledger_state,
+                        ledger_state=ledger.state,
                         now=self.ledger_store.now(),
                     )
                 ]
             )
-            self.inbox_worker.hear_again()
+            self.inbox_worker.hear_again(ledger)
 
     def rotate(self, record: bytes) -> None:
         """Take a newer record of a pinned sender. Raises CommandError."""
-        with self.ledger_store.asked():
+        with self.ledger_store.locked_for_owner() as ledger:
             self._try_recipients(record)
-            self.ledger_store.write([validation.rotated(record, ledger_state=self.ledger_store.ledger_state)])
-            self.inbox_worker.hear_again()
+            ledger.write([owner_actions.rotated(record, ledger_state=ledger.state)])
+            self.inbox_worker.hear_again(ledger)
 
     def unpin(self, sender: str) -> None:
         """End a pin, and every offer that hung on it. Raises CommandError."""
-        with self.ledger_store.asked():
-            self.ledger_store.write(validation.unpinned(sender, self.ledger_store.ledger_state))
+        with self.ledger_store.locked_for_owner() as ledger:
+            ledger.write(owner_actions.unpinned(sender, ledger.state))
 
     def feeds(self) -> dict[str, str]:
         """Return the feeds the owner chose: name → address."""
-        with self.ledger_store.asked():
-            return dict(self.ledger_store.ledger_state.feeds)
+        with self.ledger_store.locked_for_owner() as ledger:
+            return dict(ledger.state.feeds)
 
     def add_feed(self, name: str, url: str) -> None:
-        """Listen to a feed. Raises CommandError."""
-        with self.ledger_store.asked():
-            self.ledger_store.write([validation.feed_added(name, url, self.ledger_store.ledger_state)])
-            self.inbox_worker.tell_courier()
+        """Add a feed. Raises CommandError."""
+        with self.ledger_store.locked_for_owner() as ledger:
+            ledger.write([owner_actions.feed_added(name, url, ledger.state)])
+            self.inbox_worker.settings_changed()
 
     def remove_feed(self, name: str) -> None:
-        """Listen to a feed no longer. Raises CommandError."""
-        with self.ledger_store.asked():
-            self.ledger_store.write([validation.feed_removed(name, self.ledger_store.ledger_state)])
-            self.inbox_worker.tell_courier()
+        """Remove a feed. Raises CommandError."""
+        with self.ledger_store.locked_for_owner() as ledger:
+            ledger.write([owner_actions.feed_removed(name, ledger.state)])
+            self.inbox_worker.settings_changed()
 
-    def destinations(self) -> list[dict[str, Any]]:
+    def destinations(self) -> list[DestinationView]:
         """Return the owner's own places for backups, and how far each is. No secret is in it."""
-        with self.ledger_store.asked():
-            return [destination_told(each) for each in self.ledger_store.ledger_state.destinations.values()]
+        with self.ledger_store.locked_for_owner() as ledger:
+            return [destination_view(each) for each in ledger.state.destinations.values()]
 
-    def add_destination(self, said: Mapping[str, Any], secret: str) -> dict[str, Any]:
+    def add_destination(self, wanted: Mapping[str, Any], secret: str) -> DestinationView:
         """Consent to backups to a place of one's own. Raises CommandError."""
-        found = backup_worker.looked_at(said, secret)
+        found = backup_worker.checked_destination(wanted, secret)
         self._check_age(found["age"])
-        with self.ledger_store.asked():
-            draft = validation.destination_added(found, self.ledger_store.ledger_state)
+        with self.ledger_store.locked_for_owner() as ledger:
+            draft = owner_actions.destination_added(found, ledger.state)
             backup_worker.keep_secret(self._state_dir, found["name"], secret)
-            self.ledger_store.write([draft])
-            return destination_told(self.ledger_store.ledger_state.destinations[found["name"]])
+            ledger.write([draft])
+            return destination_view(ledger.state.destinations[found["name"]])
 
     def remove_destination(self, name: str) -> None:
-        """Send nothing to it any more; what lies there is the owner's to delete. Raises CommandError."""
-        with self.ledger_store.asked():
-            self.ledger_store.write([validation.destination_removed(name, self.ledger_store.ledger_state)])
+        """Stop backups to a target; the existing ones are for the owner to delete. Raises CommandError."""
+        with self.ledger_store.locked_for_owner() as ledger:
+            ledger.write([owner_actions.destination_removed(name, ledger.state)])
             backup_worker.keep_secret(self._state_dir, name, None)
-            self.release_worker.revoke_unneeded()
+            self.release_worker.revoke_unneeded(ledger)
 
     def _check_age(self, age: str) -> None:
         from device.consent_service.age_recipients import check_recipient  # loads pyrage
@@ -229,22 +232,18 @@ class ConsentService:
         try:
             check_recipient(age)
         except Refused as error:
-            raise CommandError(f"{age[:20]}… is no age recipient to seal for: {error.detail}") from error
+            raise CommandError(f"{age[:20]}… is not a usable age recipient: {error.detail}") from error
 
-    def notices(self) -> list[dict[str, Any]]:
+    def notices(self) -> list[NoticeView]:
         """Return the notices that can be read, newest first."""
-        with self.ledger_store.asked():
-            kept = sorted(
-                self.ledger_store.ledger_state.notices.values(), key=lambda each: each.iat, reverse=True
-            )
-            return [
-                notice_told(each, self.ledger_store.ledger_state, self.ledger_store.now()) for each in kept
-            ]
+        with self.ledger_store.locked_for_owner() as ledger:
+            kept = sorted(ledger.state.notices.values(), key=lambda each: each.iat, reverse=True)
+            return [notice_view(each, ledger.state, self.ledger_store.now()) for each in kept]
 
-    def ledger(self, newest: int) -> dict[str, Any]:
+    def ledger(self, newest: int) -> LedgerView:
         """Return the ledger's newest entries, its head, and what was refused."""
-        with self.ledger_store.asked() as ledger:
-            entries = [entry_told(entry) for entry in ledger.entries(newest=newest)]
+        with self.ledger_store.locked_for_owner() as ledger:
+            entries = [entry_view(entry) for entry in ledger.entries(newest=newest)]
             return {
                 "head": ledger.head,
                 "length": ledger.length,
@@ -254,19 +253,13 @@ class ConsentService:
 
     def export(self) -> Iterator[str]:
         """Yield the whole ledger as JSON lines, as it is now. Raises CommandError."""
-        with self.ledger_store.asked():
-            pass
+        with self.ledger_store.locked_for_owner():
+            pass  # there is one that can be believed
         ledger = Ledger(self.ledger_store.path, read_only=True)
         try:
             yield from export_text(ledger)
         finally:
             ledger.close()
-
-    def _find(self, request_id: str) -> Case:
-        case = self.ledger_store.ledger_state.cases.get(request_id)
-        if case is None:
-            raise CommandError(f"there is no request {request_id}; `doorbell requests list` shows them")
-        return case
 
     def _cuts(self, case: Case, choice: Choice) -> list[Cut]:
         """Look at the clips, which may take a while: without the lock."""
@@ -274,20 +267,27 @@ class ConsentService:
         span = window.start * 1_000_000, window.end * 1_000_000
         return self._footage.cuts(lambda clip_id: choice.span(clip_id, span), *span, exact=choice.exact)
 
-    def _offer(self, case: Case, cuts: Sequence[Cut], choice: Choice) -> dict[str, Any]:
-        sender = self.ledger_store.ledger_state.senders.get(case.request.agency)
+    def _offer(self, ledger: LockedLedger, case: Case, cuts: Sequence[Cut], choice: Choice) -> Offer:
+        sender = ledger.state.senders.get(case.request.agency)
         if sender is None:
             raise CommandError("its agency is not pinned any more")
         try:
-            return offer(case.request, case.envelope_sha256, sender, cuts, self._footage.masks(), choice)
+            return make_offer(case.request, case.envelope_sha256, sender, cuts, self._footage.masks(), choice)
         except StopIteration:
             raise CommandError(
-                "the agency has since taken away the recipient, or the place to send to, of this request"
+                "the agency's record no longer has this request's recipient or upload origin"
             ) from None
 
     def _try_recipients(self, record: bytes) -> None:
         from device.consent_service.age_recipients import check_recipient  # loads pyrage
 
-        _, said = validation.record_in(record)
+        _, said = sender_records.record_in(record)
         for recipient in said.recipients:
             check_recipient(recipient.age)
+
+
+def _find(ledger: LockedLedger, request_id: str) -> Case:
+    case = ledger.state.cases.get(request_id)
+    if case is None:
+        raise CommandError(f"there is no request {request_id}; `doorbell requests list` shows them")
+    return case

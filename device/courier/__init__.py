@@ -1,5 +1,5 @@
-"""The courier, a process of its own: hears the town, fetches feeds, and understands nothing of either.
+"""The courier, a process of its own: it receives requests and notices, fetches feeds and uploads parcels.
 
-It can read no clip, no position and no key: it runs as a user of its own, imports nothing of the house, and
-is told where to listen by a file in the spool. What it hears it writes down as it came.
+It can read no clip, no position and no key: it runs as a user of its own and imports nothing of the daemon. A file
+in the spool holds its settings. It stores whatever it receives unparsed.
 """

@@ -1,9 +1,9 @@
-"""A sealed backup to a place of the owner's own, outside the home: whole, anew at each attempt."""
+"""Upload of a sealed backup to the owner's own target outside the home. Each attempt starts from the first byte."""
 
 from collections.abc import Iterator
 
-from device.backup_targets import BackupTarget, Kind, TargetRejected, put
-from device.courier.pinned_address import public_address
+from device.backup_targets import BackupTarget, TargetKind, TargetRejected, put
+from device.courier.public_address import public_address
 from device.courier.upload_attempt import Refusing, UploadAttempt
 
 
@@ -14,7 +14,7 @@ class BackupUploader:
         """Carry it. Raises OSError, Refusing, GrantGone."""
         attempt.prove_parcel()
         grant, account = attempt.grant, attempt.grant.account
-        kinds: dict[str, Kind] = {"bucket": "s3", "webdav": "webdav", "sftp": "sftp"}
+        kinds: dict[str, TargetKind] = {"bucket": "s3", "webdav": "webdav", "sftp": "sftp"}
         kind = kinds.get(grant.kind)
         if account is None or kind is None:
             raise Refusing("the grant names no account")

@@ -1,14 +1,13 @@
-"""Listening to the town's broker: nine whole cells, as nobody, at most once.
+"""The subscription at the community server's broker: nine whole cells, anonymous, at most once.
 
-MQTT 5 over TLS, no user, an id that is new at each connection. Quality of service 0, so that nothing is ever
-said back: the broker sees a connection, one subscription and pings, whatever the house has, does or thinks.
-What a lost message costs is mended by the retained copies that come with the next connection, some hours
-later at an hour of chance.
+MQTT 5 over TLS without a user, with a new client id for each connection. With quality of service 0 nothing is ever
+acknowledged: the broker sees a connection, one subscription and pings, whatever the doorbell stores or its owner
+decides. A lost message comes again as a retained copy with the next connection, some hours later at a random time.
 """
 
 import logging
 import secrets
-import ssl
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -20,13 +19,15 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from device.courier.public_address import connect_public
 from device.courier.settings import Broker
+from device.system.https import tls_context
 
 log = logging.getLogger(__name__)
 
 KINDS = ("request", "notice")
 MAX_MESSAGE_BYTES = 40_960
-"""The broker is told to send nothing larger: an envelope has 32 KiB at most."""
+"""Maximum packet size announced to the broker; an envelope has 32 KiB at most."""
 KEEPALIVE_S = 60
 CONNECT_TIMEOUT_S = 20.0
 MIN_STAY_S, MAX_STAY_S = 4 * 3600, 8 * 3600
@@ -44,16 +45,17 @@ def listen(
     tell: Callable[[str], None],
     stopping: threading.Event,
     beat: Callable[[], None],
+    allow_loopback: bool = False,
 ) -> None:
-    """Listen until told to stop; `put` is given each message's kind and bytes, and never waits.
+    """Receive until `stopping` is set; `put` gets each message's kind and bytes, and never blocks.
 
-    `begin` is called with each connection, which begins with all that the broker retains; `tell` with "up",
-    or with why it is not.
+    `begin` is called for each new connection, which starts with all retained messages; `tell` gets "up", or the
+    reason why the connection is down.
     """
     delay_s = FIRST_DELAY_S
     while not stopping.is_set():
         beat()
-        connection = _Connection(broker, cells, put, tell)
+        connection = _Connection(broker, cells, put, tell, allow_loopback=allow_loopback)
         try:
             connection.open()
             begin()
@@ -78,6 +80,17 @@ def _wait(seconds: float, stopping: threading.Event, beat: Callable[[], None]) -
         seconds -= STEP_S
 
 
+class _PublicClient(Client):
+    """Connects to a public address of the broker's host; paho itself would resolve the name and take any."""
+
+    allow_loopback = False
+
+    def _create_socket_connection(self) -> socket.socket:
+        return connect_public(
+            self._host, self._port, self._connect_timeout, allow_loopback=self.allow_loopback
+        )
+
+
 class _Connection:
     def __init__(
         self,
@@ -85,6 +98,8 @@ class _Connection:
         cells: tuple[str, ...],
         put: Callable[[str, bytes], None],
         tell: Callable[[str], None],
+        *,
+        allow_loopback: bool,
     ) -> None:
         self._broker = broker
         self._put = put
@@ -92,16 +107,15 @@ class _Connection:
         self._topics = [f"hood/cell/{cell}/+/{kind}/+" for cell in cells for kind in KINDS]
         self._ended = ""
         self.was_up = False
-        client = Client(
+        client = _PublicClient(
             CallbackAPIVersion.VERSION2,
             client_id=secrets.token_hex(10),
             protocol=MQTTProtocolVersion.MQTTv5,
             reconnect_on_failure=False,
         )
         client.connect_timeout = CONNECT_TIMEOUT_S
-        context = ssl.create_default_context(cadata=broker.ca_pem or None)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        client.tls_set_context(context)
+        client.allow_loopback = allow_loopback
+        client.tls_set_context(tls_context(broker.ca_pem))
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_subscribe = self._subscribed

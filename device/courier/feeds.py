@@ -1,6 +1,4 @@
-"""Fetching the feeds that the owner chose: over HTTPS, at most once a minute, at moments of chance, following
-nothing.
-"""
+"""Fetches the feeds that the owner chose: over HTTPS, at most once a minute, at random times, without redirections."""
 
 import hashlib
 import logging
@@ -8,8 +6,11 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
 
 import urllib3
+
+from device.courier.https_client import HttpsClient
 
 log = logging.getLogger(__name__)
 
@@ -28,20 +29,25 @@ _NOT_MODIFIED, _OK = 304, 200
 class Feed:
     """One address, and when to ask it again."""
 
-    def __init__(self, name: str, url: str) -> None:
+    def __init__(self, name: str, url: str, *, allow_loopback: bool = False) -> None:
+        """Raises ValueError if `url` is not one of https://."""
         self.name = name
-        self.url = url
+        parts = urlsplit(url)
+        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._client = HttpsClient(
+            f"{parts.scheme}://{parts.netloc}", timeout_s=TIMEOUT_S, allow_loopback=allow_loopback
+        )
         self.due_s = time.monotonic() + secrets.randbelow(5_000) / 1000
         self._failures = 0
         self._etag = ""
         self._sha256 = b""
 
-    def fetch(self, pool: urllib3.PoolManager) -> bytes | None:
+    def fetch(self) -> bytes | None:
         """Return the document, None if it is the one we had; sets when to ask again. Raises OSError."""
         wait_s = min(MIN_WAIT_S * 2**self._failures, MAX_WAIT_S)
         self.due_s = time.monotonic() + wait_s + secrets.randbelow(JITTER_S * 1000) / 1000
         self._failures = min(self._failures + 1, 10)
-        document = self._ask(pool)
+        document = self._ask()
         self._failures = 0
         if document is None:
             return None
@@ -51,24 +57,21 @@ class Feed:
         self._sha256 = digest
         return document
 
-    def _ask(self, pool: urllib3.PoolManager) -> bytes | None:
+    def _ask(self) -> bytes | None:
         headers = {"accept": "application/cap+xml, application/atom+xml, application/xml;q=0.5"}
         if self._etag:
             headers["if-none-match"] = self._etag
         try:
-            response = pool.request(
-                "GET", self.url, headers=headers, redirect=False, retries=False, preload_content=False
-            )
-            try:
-                if response.status == _NOT_MODIFIED:
-                    return None
-                if response.status != _OK:
-                    raise OSError(f"answered {response.status}; a redirection is not followed")
-                document = _read(response)
-            finally:
-                response.close()
+            response = self._client.request("GET", self._target, headers=headers)
+            if response.status == _NOT_MODIFIED:
+                return None
+            if response.status != _OK:
+                raise OSError(f"answered {response.status}; a redirection is not followed")
+            document = _read(response)
         except urllib3.exceptions.HTTPError as error:
             raise OSError(str(error)) from error
+        finally:
+            self._client.close()  # the next request is a minute away, and resolves the name again
         if len(document) > MAX_BYTES:
             raise OSError(f"is larger than {MAX_BYTES} bytes")
         etag = response.headers.get("etag", "")
@@ -94,10 +97,10 @@ def fetch_all(
     tell: Callable[[str, str], None],
     stopping: threading.Event,
     beat: Callable[[], None],
+    allow_loopback: bool = False,
 ) -> None:
-    """Fetch feeds (name → address) until told to stop; `put` gets each new document, `tell` how each is."""
-    standing = [Feed(name, url) for name, url in feeds.items()]
-    pool = urllib3.PoolManager(timeout=urllib3.Timeout(TIMEOUT_S), cert_reqs="CERT_REQUIRED", maxsize=1)
+    """Fetch feeds (name → URL) until `stopping`; `put` gets each new document, `tell` the state of each feed."""
+    standing = [Feed(name, url, allow_loopback=allow_loopback) for name, url in feeds.items()]
     while not stopping.is_set():
         beat()
         for feed in standing:
@@ -105,7 +108,7 @@ def fetch_all(
                 continue
             beat()
             try:
-                document = feed.fetch(pool)
+                document = feed.fetch()
             except OSError as error:
                 log.warning("feed name=%s %s", feed.name, error)
                 tell(feed.name, str(error)[:MAX_REASON])

@@ -1,14 +1,13 @@
-"""The courier's half of `doorbell doctor isolation`: it tries to read the house, and writes down how that went.
+"""The courier's half of `doorbell doctor isolation`: it tries to read the daemon's files, and reports the results.
 
-The house asks by a file in the spool that names places (never a clip's name); the answer says what the
-kernel said. An honest wall answers "permission denied" or "no such file" to every one.
+The daemon asks by a file in the spool that lists paths (never a clip's name); the answer has the kernel's error for
+each. If the isolation works, every one is "permission denied" or "no such file".
 """
 
 import json
 import os
 import socket
 from pathlib import Path
-from typing import Any
 
 from device.spool.folders import DOCTOR, Unreadable, read_small, write_small
 
@@ -28,7 +27,7 @@ class Doctor:
         """Answer if there is a new question. Raises OSError."""
         try:
             content = read_small(self._house, DOCTOR)
-            asked: dict[str, Any] = json.loads(content) if content else {}
+            asked = json.loads(content) if content else {}
             nonce = str(asked.get("nonce", ""))[:64]
             places = [str(each)[:400] for each in asked.get("paths", ())][:MAX]
             ports = [int(each) for each in asked.get("ports", ())][:MAX]

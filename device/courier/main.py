@@ -1,7 +1,7 @@
-"""`doorbelld-courier`: the process that reaches the internet, and can read nothing of the house.
+"""`doorbelld-courier`: the process that reaches the internet, and can read nothing of the daemon.
 
-It follows the settings in the spool: when they change it ends what it does and begins anew. Down for a
-week, it costs the house nothing but what the town said meanwhile; the house down for a week costs it nothing.
+It follows the settings in the spool, and starts its connections again when they change. If it is down for a week,
+the daemon only misses the messages of that week; if the daemon is down, the courier is not affected.
 """
 
 import argparse
@@ -40,7 +40,8 @@ STATUS_EVERY_S = 300.0
 class Courier:
     """The four workers, and the settings they follow."""
 
-    def __init__(self, spool: Path) -> None:
+    def __init__(self, spool: Path, *, allow_loopback: bool = False) -> None:
+        self._allow_loopback = allow_loopback
         self._house_folder = spool / "out"
         own = spool / "in"
         try:
@@ -48,18 +49,18 @@ class Courier:
         except OSError as error:
             raise StateError(
                 f"{error.filename or own}: {error.strerror}; in the spool, in/ belongs to the courier "
-                "and out/ to the house; the installer makes it"
+                "and out/ to doorbelld; the installer makes both"
             ) from error
         self.stopping = threading.Event()
         self._died = threading.Event()
         self._own_folder = own
         self._how: dict[str, str] = {}
         self._limits: Limits | None = None
-        """None until the house has said what they are: nothing is sent before."""
+        """None until the settings have been read: nothing is sent before."""
         self._told: tuple[float, dict[str, str]] = (0.0, {})
 
     def run(self, notifier: Notifier) -> int:
-        """Follow the settings until told to stop; return the exit status."""
+        """Follow the settings until `stopping` is set; return the exit status."""
         writer = self._start_worker("writer", lambda worker: self._writer.run(worker.stopping, worker.beat))
         carrier = self._start_worker("carrier", self._carry)
         following: list[Worker] = []
@@ -133,6 +134,7 @@ class Courier:
                         tell=lambda text: self._how.update(server=text),
                         stopping=worker.stopping,
                         beat=worker.beat,
+                        allow_loopback=self._allow_loopback,
                     ),
                 )
             )
@@ -146,6 +148,7 @@ class Courier:
                         tell=lambda name, text: self._how.update({f"feed {name}": text}),
                         stopping=worker.stopping,
                         beat=worker.beat,
+                        allow_loopback=self._allow_loopback,
                     ),
                 )
             )
@@ -173,15 +176,20 @@ def _stop(workers: list[Worker]) -> None:
 
 
 def main() -> int:
-    """`doorbelld-courier`: hear the town and fetch feeds for a doorbell."""
+    """`doorbelld-courier`: receive requests and notices, fetch feeds and upload parcels for a doorbell."""
     parser = argparse.ArgumentParser(prog="doorbelld-courier", description=main.__doc__)
     parser.add_argument("--spool", type=Path, default=DEFAULT_SPOOL, help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="log as JSON, one object a line")
+    parser.add_argument(
+        "--allow-loopback",
+        action="store_true",
+        help="let the broker and feeds be on this machine: for a development server only",
+    )
     arguments = parser.parse_args()
     handler = start_logging(as_json=arguments.json)
     os.umask(0o027)
     try:
-        courier = Courier(arguments.spool)
+        courier = Courier(arguments.spool, allow_loopback=arguments.allow_loopback)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: courier.stopping.set())
         return courier.run(Notifier())

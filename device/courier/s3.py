@@ -93,7 +93,7 @@ def _plan(attempt: UploadAttempt) -> _Plan:
     if answer.status not in (_OK, _CREATED):
         raise _trouble(answer)
     try:
-        said: dict[str, Any] = json.loads(answer.body)
+        said = json.loads(answer.body)
         origin = attempt.grant.origin
         plan = _Plan(
             upload=matching(_UPLOAD, said["upload"]),

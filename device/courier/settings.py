@@ -1,30 +1,29 @@
-"""What the house tells the courier: where to listen, and for what. Read from the spool, checked, never
-guessed.
-"""
+"""The courier's settings: read from the spool and checked. A file with any mistake is not used."""
 
 import json
 import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from device.courier.checked_text import matching
+from device.spool.courier_settings import CourierSettingsFile
 from device.spool.folders import SETTINGS, Unreadable, read_small
 from device.system.clock import minute_of_day, within
+from device.system.host_patterns import HOST, HTTPS_URL
 
 MAX_FEEDS = 20
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_HOST = re.compile(HOST)
 _CELL = re.compile(r"[0-9b-hjkmnp-z]{4}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}[a-z0-9]")
-_URL = re.compile(r"https://[!-~]{1,1300}")
+_URL = re.compile(HTTPS_URL)
 _HOURS = re.compile(r"([0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9])?")
 _MAX_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broker:
-    """The town's broker; `ca_pem` is the authority of its certificate, empty: those that the system knows."""
+    """The community server's broker; `ca_pem` is its certificate authority, "" for those of the system."""
 
     host: str
     port: int
@@ -50,7 +49,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CourierSettings:
-    """Nothing in it is secret, and nothing says more than a town."""
+    """Nothing in it is secret, and no position in it is more precise than a town."""
 
     broker: Broker | None = None
     cells: tuple[str, ...] = ()
@@ -67,7 +66,7 @@ def settings_in(folder: Path) -> tuple[CourierSettings, str]:
         return CourierSettings(), f"{folder / SETTINGS}: {error}"
 
 
-def _checked(told: dict[str, Any]) -> CourierSettings:
+def _checked(told: CourierSettingsFile) -> CourierSettings:
     if told["v"] != 1:
         raise ValueError("is of another version")
     broker = told["broker"]

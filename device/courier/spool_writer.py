@@ -1,7 +1,7 @@
-"""From what is heard to the spool: many things in one bundle, so that a flood costs a few syncs a second.
+"""Writes received messages to the spool: many in one bundle, so that a flood costs a few syncs a second.
 
-The listener never waits for this. What does not fit is dropped and counted, the newest first; a thing that
-was heard a moment ago is not written again.
+The receiving threads never wait for it. Messages that do not fit are dropped and counted, the newest first; a
+message that was received a moment ago is not written again.
 """
 
 import hashlib

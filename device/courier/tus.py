@@ -1,4 +1,4 @@
-"""A parcel to a tus server (tus.io, 1.0.0): create, send from where it stands, ask where it stands, forget.
+"""Upload of a parcel to a tus server (tus.io, 1.0.0): create, ask for the offset, send from there, terminate.
 
 Small on purpose: tuspy follows redirections, a changed Location and proxies of the environment. The upload is
 created at `/parcels` of the pinned origin, and its own address has to lie below that.
@@ -14,6 +14,8 @@ _VERSION = {"tus-resumable": "1.0.0"}
 _UPLOAD = re.compile(r"/parcels/[A-Za-z0-9._~+=-]{1,200}")
 _CREATED, _OK, _NO_CONTENT = 201, 200, 204
 _GONE = (403, 404, 410)
+MAX_DIGITS = 11
+"""Of a size in a header: parcels have 64 GiB at most."""
 MAX_TIMES = 3
 """So many times as large as the parcel is what may be sent of it: a store that keeps losing is given up."""
 
@@ -115,7 +117,7 @@ class TusUploader:
 
 def _number(answer: Answer, name: str) -> int:
     text = answer.headers.get(name, "")
-    if not text.isascii() or not text.isdigit() or len(text) > 11:
+    if not text.isascii() or not text.isdigit() or len(text) > MAX_DIGITS:
         raise OSError(f"answered {answer.status} without a {name}")
     return int(text)
 

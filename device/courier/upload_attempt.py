@@ -1,7 +1,7 @@
-"""What a way to a store is given, and how it answers: the grant is looked at before each chunk.
+"""One attempt to upload a parcel. The grant is checked before each chunk.
 
-A store that cannot be reached, or stumbles, is asked again later (`OSError`). One that does what no honest
-store does is not (`Refusing`).
+A store that cannot be reached, or fails, is asked again later (`OSError`). One that behaves as no honest store does
+is not (`Refusing`).
 """
 
 import hashlib
@@ -11,18 +11,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import urllib3
-from urllib3.util import SKIP_HEADER
 
-from device.courier.pinned_address import HTTPS_PORT, pool_for, split_origin
-from device.spool.parcels import Grant, UploadReport, open_parcel
+from device.courier.https_client import HttpsClient
+from device.spool.parcels import Grant, Receipt, UploadReport, open_parcel
 
 CHUNK_BYTES = 262_144
 """The unit of a withdrawal: nothing more leaves once the grant is gone."""
 SEGMENT_BYTES = 16 << 20
 """The unit in which it is written down, before it leaves, how much may have left."""
 MAX_ANSWER_BYTES = 262_144
-_QUIET = {"user-agent": SKIP_HEADER, "accept-encoding": SKIP_HEADER}
-"""Nothing about what the courier is made of."""
 
 
 class Refusing(Exception):
@@ -78,13 +75,13 @@ class UploadAttempt:
             size_bytes=grant.size_bytes,
             state="sending",
         )
-        self._pool: urllib3.HTTPSConnectionPool | None = None
+        self._client: HttpsClient | None = None
         self.left_bytes = self.report.left_bytes
 
     def close(self) -> None:
         """Let the connection go."""
-        if self._pool:
-            self._pool.close()
+        if self._client:
+            self._client.close()
 
     def tell(self, **changes: Any) -> None:
         """Write down how it is."""
@@ -92,23 +89,17 @@ class UploadAttempt:
         self._save(self.report)
 
     def ask(
-        self, method: str, target: str, *, headers: Mapping[str, str] | None = None, body: Any = None
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Iterator[bytes] | None = None,
     ) -> Answer:
         """Ask the origin for a path. Raises OSError: also for an answer that is too long."""
-        host, port = split_origin(self.grant.origin)
-        named = host if port == HTTPS_PORT else f"{host}:{port}"
-        self._pool = self._pool or pool_for(self.grant.origin)
+        self._client = self._client or HttpsClient(self.grant.origin)
+        answer = self._client.request(method, target, headers=headers or {}, body=body)
         try:
-            answer = self._pool.urlopen(
-                method,
-                target,
-                headers={"host": named, **_QUIET, **(headers or {})},
-                body=body,
-                redirect=False,
-                retries=False,
-                preload_content=False,
-                assert_same_host=False,
-            )
             content = answer.read(MAX_ANSWER_BYTES + 1, decode_content=False)
             if len(content) > MAX_ANSWER_BYTES:
                 answer.close()
@@ -165,7 +156,7 @@ class UploadAttempt:
     def stored(self, said: dict[str, str]) -> None:
         """Write the receipt down: what the store said, bound to the parcel."""
         grant = self.grant
-        receipt = {
+        receipt: Receipt = {
             "sha256": grant.sha256,
             "size_bytes": grant.size_bytes,
             "kind": grant.kind,

@@ -1,7 +1,7 @@
-"""The courier's carrying side: looks for grants, carries what they name, says how it is, forgets what ended.
+"""The courier's uploads: it looks for grants, uploads their parcels, and reports the progress of each.
 
-One parcel at a time, the oldest grant first. It goes on after a kill, a reboot or an outage where the store
-stands, until the grant ends; it looks at the grant before each chunk.
+One parcel at a time, in order of their hashes. After a kill, a reboot or an outage it resumes at the store's offset,
+until the grant ends. It checks the grant before each chunk.
 """
 
 import logging
@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from device.courier.backup_upload import BackupUploader
-from device.courier.pinned_address import NotPublic
+from device.courier.public_address import NotPublic
 from device.courier.s3 import S3Uploader
 from device.courier.settings import Limits
 from device.courier.tus import TusUploader
@@ -21,8 +21,8 @@ from device.spool.folders import Unreadable
 from device.spool.parcels import (
     MAX_WHY,
     Grant,
-    Kind,
     RateLimiter,
+    UploadKind,
     UploadReport,
     forget_report,
     grant_in,
@@ -39,8 +39,8 @@ FORGET_TRIES = 8
 KEPT_S = 7 * 86_400
 """How long a report is kept for the daemon to read."""
 _OWN = BackupUploader()
-FORGETTING: dict[Kind, RevocableUploader] = {"tus": TusUploader(), "s3": S3Uploader()}
-WAYS: dict[Kind, Uploader] = {**FORGETTING, "bucket": _OWN, "webdav": _OWN, "sftp": _OWN}
+FORGETTING: dict[UploadKind, RevocableUploader] = {"tus": TusUploader(), "s3": S3Uploader()}
+WAYS: dict[UploadKind, Uploader] = {**FORGETTING, "bucket": _OWN, "webdav": _OWN, "sftp": _OWN}
 
 
 class UploadWorker:
@@ -107,7 +107,7 @@ class UploadWorker:
         if limits is None:
             return
         if not limits.may_send_now():
-            self._tell(f"waits for the hours that were set ({limits.hours})")
+            self._tell(f"waiting for the upload hours ({limits.hours})")
             return
         digest = grant.sha256
         attempt: UploadAttempt | None = None

@@ -11,12 +11,13 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from device import __version__
+from device.consent.documents import Offer
 from device.consent_service.release_protocol import Failed, Made, Progress
 from device.daemon.wiring import Daemon
 from device.errors import CommandError
@@ -40,7 +41,7 @@ class ReleaseRunner:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
 
-    def begin(self, folder: Path, offer: Mapping[str, Any], offer_hash: str) -> "RunningRelease":
+    def begin(self, folder: Path, offer: Offer, offer_hash: str) -> "RunningRelease":
         """Link the clips and start the process. Raises CommandError, OSError."""
         from device.release.job import PARCEL, Job
         from device.release.manifest import release_seed  # loads cryptography
@@ -68,7 +69,7 @@ class ReleaseRunner:
 
         return folder / PARCEL
 
-    def _link(self, folder: Path, offer: Mapping[str, Any]) -> list[int]:
+    def _link(self, folder: Path, offer: Offer) -> list[int]:
         """Link the clips, so that none is lost or deleted meanwhile; return their sizes in bytes."""
         layout = self._daemon.layout
         index = Index(layout.index, read_only=True)

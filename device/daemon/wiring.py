@@ -159,9 +159,7 @@ class Daemon:
                 before.leave()
             self.open_mqtt()
         if old.neighbourhood != new.neighbourhood and self.consent_service:
-            self.consent_service.inbox_worker.configure(new.neighbourhood)
-            self.consent_service.release_worker.configure(new.neighbourhood)
-            self.consent_service.backup_worker.configure(new.neighbourhood)
+            self.consent_service.configure(new.neighbourhood)
         self.inbox(ConfigChanged(config=new, keys=tuple(changed)))
 
     @property

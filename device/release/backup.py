@@ -5,8 +5,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from device.release.__main__ import NICENESS
 from device.release.parcel import archive, seal
+from device.release.process import NICENESS
 
 
 def main() -> int:

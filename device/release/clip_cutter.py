@@ -1,4 +1,4 @@
-"""One clip cut to what was offered: its pictures copied, or decoded, covered and encoded anew; scrubbed."""
+"""Cuts one clip to the offered part: frames are copied, or decoded, masked and re-encoded; metadata is removed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -13,7 +13,7 @@ from device.media.encoder import configure_copy
 from device.media.frame_selection import Picture, inside, pictures
 from device.media.nal_filter import NotAllowed, Scrubber, in_annex_b, in_sample
 from device.release.audio import SAMPLES, AudioTranscoder
-from device.release.job import Points
+from device.release.job import RelativePoints
 from device.release.mp4_writer import Mp4Track, Mp4Writer, avc1, hvc1, mp4a
 
 _US = 1_000_000
@@ -35,12 +35,12 @@ class Wanted:
     frames: int
     exact: bool = False
     audio: bool = False
-    masks: Sequence[Points] = ()
-    blurs: Sequence[Points] = field(default=())
+    masks: Sequence[RelativePoints] = ()
+    blurs: Sequence[RelativePoints] = field(default=())
 
     @property
     def is_encoded(self) -> bool:
-        """Whether the video is encoded anew; else it is copied."""
+        """Whether the video is re-encoded; else it is copied."""
         return self.exact or bool(self.masks) or bool(self.blurs)
 
 
@@ -108,7 +108,7 @@ class _Work:
         )
 
     def encode(self, cover: Cover) -> None:
-        """Decode the pictures, cover and blur them, and encode them anew, one for one."""
+        """Decode the frames, mask and blur them, and encode them again, one for one."""
         context = self.video.codec_context
         width_px, height_px = context.width & ~1, context.height & ~1
         encoder: Any = av.CodecContext.create("libx264", "w")

@@ -1,12 +1,13 @@
 """What the consent service's side hands to a release, and what comes back: one JSON document in, JSON lines out."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-Points = Sequence[Sequence[float]]
+from device.consent.documents import Offer, OfferedClip
+
+RelativePoints = Sequence[Sequence[float]]
 """Corners of a polygon, relative to the picture."""
 PARCEL = "parcel.age"
 """The sealed parcel, in the job's folder: all that is left there of a release that went well."""
@@ -18,7 +19,7 @@ class Job:
 
     folder: Path
     """Belongs to this release alone, below the state directory; holds links to the clips, `<id>.mp4`."""
-    offer: Mapping[str, Any]
+    offer: Offer
     offer_hash: str
     seed: bytes
     """Of the key that signs the manifest."""
@@ -28,11 +29,11 @@ class Job:
     """Latitude and longitude, which are looked for like the canaries."""
 
     @property
-    def masks(self) -> list[Points]:
+    def masks(self) -> list[RelativePoints]:
         """The privacy masks in relative coordinates."""
         return [_points(mask) for mask in self.offer["masks"]]
 
-    def source(self, clip: Mapping[str, Any]) -> Path:
+    def source(self, clip: OfferedClip) -> Path:
         """Return where the clip lies."""
         return self.folder / f"{clip['id']}.mp4"
 
@@ -41,7 +42,7 @@ class Job:
         return json.dumps(
             {
                 "folder": str(self.folder),
-                "offer": dict(self.offer),
+                "offer": self.offer,
                 "offer_hash": self.offer_hash,
                 "seed": self.seed.hex(),
                 "version": self.version,
@@ -65,10 +66,10 @@ class Job:
         )
 
 
-def blurs_of(clip: Mapping[str, Any]) -> list[Points]:
+def blurs_of(clip: OfferedClip) -> list[RelativePoints]:
     """Return what the owner blurs in a clip, in relative coordinates."""
     return [_points(shape) for shape in clip["blur"]]
 
 
-def _points(corners: Sequence[Sequence[int]]) -> Points:
+def _points(corners: Sequence[Sequence[int]]) -> RelativePoints:
     return [(x / 1e6, y / 1e6) for x, y in corners]

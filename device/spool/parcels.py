@@ -1,4 +1,4 @@
-"""Sealed parcels in the spool: what the house hands over, and what the courier says about it.
+"""Sealed parcels in the spool: handed over by the daemon, reported on by the courier.
 
     out/    SHA256.parcel   the sealed bytes          in/    SHA256.report   how far it is, or how it ended
             SHA256.grant    where they may go, until when
@@ -16,18 +16,28 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast, get_args
+from typing import BinaryIO, Literal, TypedDict, cast, get_args
 
 from device.spool.folders import MAX_NAMES, Unreadable, open_plain, read_small, write_small
 from device.system.durable_files import copy_durably, sync_folder
+from device.system.host_patterns import UPLOAD_ORIGIN
 
-Kind = Literal["tus", "s3", "bucket", "webdav", "sftp"]
+UploadKind = Literal["tus", "s3", "bucket", "webdav", "sftp"]
 """The first two take parcels in for an agency; the others are the owner's own places (device/backup_targets/)."""
 MAX_PARCEL_BYTES = 1 << 36
 MAX_WHY = 300
 _FILE = re.compile(r"([0-9a-f]{64})\.(parcel|grant|report)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_ORIGIN = re.compile(r"(https|sftp)://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[1-9][0-9]{0,4})?")
+
+
+class Receipt(TypedDict):
+    """A parcel is stored: where, and what the store answered. The ledger keeps it."""
+
+    sha256: str
+    size_bytes: int
+    kind: UploadKind
+    origin: str
+    said: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +56,7 @@ class Grant:
 
     sha256: str
     size_bytes: int
-    kind: Kind
+    kind: UploadKind
     origin: str
     expires_s: int
     account: Account | None = None
@@ -56,15 +66,15 @@ class Grant:
             _SHA256.fullmatch(self.sha256)
             and (self.account is None) is (self.kind in ("tus", "s3"))
             and 0 < self.size_bytes <= MAX_PARCEL_BYTES
-            and self.kind in get_args(Kind)
-            and _ORIGIN.fullmatch(self.origin)
+            and self.kind in get_args(UploadKind)
+            and re.fullmatch(UPLOAD_ORIGIN, self.origin)
             and self.expires_s > 0
         )
         if not fits:
             raise ValueError("is no grant")
 
 
-State = Literal["sending", "stored", "ended", "refused"]
+UploadState = Literal["sending", "stored", "ended", "refused"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +88,10 @@ class UploadReport:
     """
 
     sha256: str
-    kind: Kind
+    kind: UploadKind
     origin: str
     size_bytes: int
-    state: State
+    state: UploadState
     sent_bytes: int = 0
     left_bytes: int = 0
     why: str = ""
@@ -89,14 +99,14 @@ class UploadReport:
     """The upload's own address or name at the store, for going on with it; the courier's business."""
     parts: tuple[str, ...] = ()
     """What an S3 store called the parts that it has; the courier's business."""
-    receipt: dict[str, Any] | None = None
+    receipt: Receipt | None = None
 
     def __post_init__(self) -> None:
         fits = (
             _SHA256.fullmatch(self.sha256)
-            and self.state in get_args(State)
-            and self.kind in get_args(Kind)
-            and _ORIGIN.fullmatch(self.origin)
+            and self.state in get_args(UploadState)
+            and self.kind in get_args(UploadKind)
+            and re.fullmatch(UPLOAD_ORIGIN, self.origin)
             and all(isinstance(part, str) for part in self.parts)
             and 0 < self.size_bytes <= MAX_PARCEL_BYTES
             and 0 <= self.sent_bytes <= MAX_PARCEL_BYTES

@@ -18,9 +18,11 @@ from device.consent.area import circle
 from device.consent.envelope import RECORD, REQUEST, encoded, read
 from device.consent.ledger_state import LedgerState
 from device.consent.models import time_text
+from device.consent.owner_actions import pinned
 from device.consent.reasons import Refused
-from device.consent.validation import HomePosition, heard, pinned
+from device.consent.validation import HomePosition, heard
 from device.consent_service.ledger import Ledger
+from server.agency.signing import signed_envelope
 
 TRIES = 1000
 TITLE = "gate: one envelope, microseconds of one thread; ledger: seconds to read and prove at a start"
@@ -33,7 +35,7 @@ def measure(tries: int) -> dict[str, Any]:
     """Time each kind of envelope in turn."""
     key, stranger = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     ledger_state, kid = _ledger_state(key)
-    good = keys.sealed_envelope(REQUEST, _request(), key)
+    good = signed_envelope(REQUEST, _request(), key)
     envelope = read(good, types=(REQUEST,), kids=None)
     public = key.public_key().public_bytes_raw()
     place = HomePosition(longitude=PLACE[0], latitude=PLACE[1])
@@ -47,7 +49,7 @@ def measure(tries: int) -> dict[str, Any]:
         "form and signature": lambda: keys.check(
             read(good, types=(REQUEST,), kids=ledger_state.keys), public
         ),
-        "a stranger's, 24 KiB": hear(keys.sealed_envelope(REQUEST, {"v": 1, "text": "x" * 20_000}, stranger)),
+        "a stranger's, 24 KiB": hear(signed_envelope(REQUEST, {"v": 1, "text": "x" * 20_000}, stranger)),
         "the worst form": hear(worst),
         "a whole request": hear(good),
     }
@@ -95,7 +97,7 @@ def _ledger_state(key: Ed25519PrivateKey) -> tuple[LedgerState, str]:
         "iat": time_text(NOW - 1000),
     }
     ledger_state = LedgerState()
-    draft = pinned(keys.sealed_envelope(RECORD, said, key), kid, ledger_state=ledger_state, now=NOW)
+    draft = pinned(signed_envelope(RECORD, said, key), kid, ledger_state=ledger_state, now=NOW)
     ledger_state.take(draft.kind, draft.data, draft.body, NOW)
     return ledger_state, kid
 

@@ -17,12 +17,13 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
 import pyrage
 
+from device.consent.documents import Offer
 from device.release.job import PARCEL, Job
 from tests.support.courier import CourierHarness
 from tests.support.neighbourhood import NeighbourhoodDoorbell
@@ -117,7 +118,7 @@ def released(folder: Path, clip: Path, digest: str, kind: str) -> tuple[float, f
     }
     job = Job(
         folder=work,
-        offer=offer,
+        offer=cast("Offer", offer),
         offer_hash="0" * 64,
         seed=bytes(32),
         version="0",

@@ -29,8 +29,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from device.consent.envelope import NOTICE, REQUEST, encoded
 from device.consent.geohash import geohash
-from device.consent.keys import sealed_envelope
 from scripts.benchmarks.press import subscriber
+from server.agency.signing import signed_envelope
 from server.cells import topic
 from server.dev_processes import PATIENCE_S, wait_for
 from server.dev_server import DevServer
@@ -171,12 +171,12 @@ def hostile(pinned: Sender) -> Any:
         number += 1
         pad = str(number)
         yield "request", os.urandom(700)
-        yield "request", sealed_envelope(REQUEST, {"v": 1, "id": pad, "text": "x" * 900}, stranger)
-        yield "notice", sealed_envelope(NOTICE, {"v": 1, "id": pad, "text": "x" * 900}, stranger)
+        yield "request", signed_envelope(REQUEST, {"v": 1, "id": pad, "text": "x" * 900}, stranger)
+        yield "notice", signed_envelope(NOTICE, {"v": 1, "id": pad, "text": "x" * 900}, stranger)
         yield "request", first + b"." + payload + b"." + encoded(os.urandom(64))
         yield "request", first + b"." + encoded(b'{"a":' * 40 + pad.encode() + b"}" * 40) + b"." + signature
         yield "request", b"A" * 30_000 + pad.encode() if number % 20 == 0 else pad.encode()
-        yield "request", sealed_envelope(REQUEST, {"v": 1, "op": "request", "id": pad}, pinned.folder.key)
+        yield "request", signed_envelope(REQUEST, {"v": 1, "op": "request", "id": pad}, pinned.folder.key)
         yield "notice", encoded(pad.encode()) + b"." + payload + b"." + signature
 
 

@@ -21,9 +21,12 @@ with atheris.instrument_imports(include=["device.consent", "device.spool.folders
     from device.consent.envelope import MAX_BYTES, NOTICE, RECORD, REQUEST, encoded
     from device.consent.ledger_state import LedgerState
     from device.consent.models import time_text
+    from device.consent.owner_actions import feed_added, pinned
     from device.consent.reasons import Refused
-    from device.consent.validation import HomePosition, feed_added, heard, pinned, record_in
+    from device.consent.sender_records import record_in
+    from device.consent.validation import HomePosition, heard
     from device.spool.folders import Unreadable, items_of
+    from server.agency.signing import signed_envelope
 
 NOW = 1_795_000_000
 KEY = Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
@@ -57,7 +60,7 @@ def record() -> bytes:
         "jurisdiction": circle(2.2945, 48.8584, 5000),
         "iat": time_text(NOW - 1000),
     }
-    return keys.sealed_envelope(RECORD, said, KEY)
+    return signed_envelope(RECORD, said, KEY)
 
 
 BOOK = LedgerState()

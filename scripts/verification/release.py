@@ -25,18 +25,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyrage
 
+from device.consent.documents import Manifest
 from device.consent.offer import Choice
 from device.consent_service.ledger import Ledger, LedgerBroken
 from device.errors import CommandError
 from device.media.frame_selection import inside
 from device.release.audit import audit
-from device.release.manifest import BadManifest, signed, verified
+from device.release.manifest import signed
 from device.release.parcel import archive, seal
 from scripts.verification.release_crash import WAYS, crash
+from server.agency.manifest_reader import BadManifest, verified
 from tests.support import envelopes
 from tests.support.consent import ID, ConsentHarness
 from tests.support.courier import CourierHarness
@@ -279,7 +281,7 @@ def found_out(folder: Path, scale: float, seed: int) -> Tally:
     house.hear(("request", envelopes.ask()))
     house.consent_service.approve(ID, house.consent_service.request(ID)["offer_hash"])
     house.consent_service.withdraw(ID)
-    house.consent_service.ledger_store.need().close()
+    house.consent_service.ledger_store.close()
     path = folder / "ten/ledger.db"
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -292,7 +294,9 @@ def found_out(folder: Path, scale: float, seed: int) -> Tally:
         # What a changed byte does not change (free space) is no tampering.
         held = bool(faults_of(other)) or entries_of(other) == honest
         tally.count(f"ledger, byte {place}", held=held)
-    manifest = signed({"v": 1, "request": ID, "clips": [{"file": "clip-1.mp4", "frames": 30}]}, bytes(32))
+    manifest = signed(
+        cast("Manifest", {"v": 1, "request": ID, "clips": [{"file": "clip-1.mp4", "frames": 30}]}), bytes(32)
+    )
     while tally.tried < 10_000 * scale:
         tally.count("manifest", held=not believed(tampered(manifest, dice), manifest))
     return tally

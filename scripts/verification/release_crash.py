@@ -108,7 +108,7 @@ def verdict(folder: Path, marks: set[str], way: str) -> list[str]:
         house = ConsentHarness(folder, release_backend)
     except OSError as error:
         return [f"it cannot be started: {error}"]
-    if house.consent_service.ledger_store.ledger is None:
+    if not house.consent_service.ledger_store.is_open:
         return ["the ledger is broken"]
     wrong = unproved(house, folder)
     if wrong or not house.states():
@@ -140,7 +140,7 @@ def verdict(folder: Path, marks: set[str], way: str) -> list[str]:
     if (f"ended {state}" not in marks) and any(mark.startswith("ended") for mark in marks):
         wrong.append(f"it had ended, and is {state}")
     wrong += left_over(folder)
-    house.consent_service.ledger_store.need().close()
+    house.consent_service.ledger_store.close()
     return wrong
 
 

@@ -7,21 +7,21 @@ PLANT breaks one rule of docs/decisions/0012, to show that a crash finds it.
 
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from device.consent.documents import Offer
 from device.consent.ledger_state import Case
 from device.consent.offer import Cut
 from device.consent.states import State
 from device.consent_service.release_protocol import Failed, Made, Progress
 from device.consent_service.release_worker import ReleaseWorker
 from device.media.nal_filter import NotAllowed
-from device.release.__main__ import Release
 from device.release.job import PARCEL, Job
+from device.release.process import Release
 from device.spool.parcels import (
     Grant,
+    Receipt,
     UploadReport,
     stage_parcel,
     write_grant,
@@ -61,7 +61,7 @@ class ScriptedBackend:
     def __init__(self, clip: Path) -> None:
         self._clip = clip
 
-    def begin(self, folder: Path, offer: Mapping[str, Any], offer_hash: str) -> _Done:
+    def begin(self, folder: Path, offer: Offer, offer_hash: str) -> _Done:
         """Link the clip and make the parcel."""
         (folder / f"{offer['clips'][0]['id']}.mp4").hardlink_to(self._clip)
         job = Job(
@@ -107,7 +107,7 @@ def a_cut(clip: Path) -> Cut:
 
 def carried(folder: Path, grant: Grant) -> None:
     """Be the courier of a parcel: say that all of it has arrived."""
-    receipt = {
+    receipt: Receipt = {
         "sha256": grant.sha256,
         "size_bytes": grant.size_bytes,
         "kind": grant.kind,
@@ -138,7 +138,7 @@ def grant_before_the_entry() -> None:
         self._stage_parcel(case)
         case.state = before
 
-        stage_parcel(self._folder, self._spool / "out" / f"{case.parcel['sha256']}.parcel", "back")
+        stage_parcel(self._folder, self._spool / "out" / f"{case.sealed_parcel()['sha256']}.parcel", "back")
         (self._folder / case.request.id).mkdir(exist_ok=True)
         (self._folder / "back.parcel").rename(self._sealed(case))
         honest(self, case)
@@ -154,11 +154,11 @@ def erase_before_the_grant() -> None:
         self._erase(self._folder / case.request.id)
         kept = self._folder.parent / "kept"
         kept.write_bytes(content)
-        upload = case.offer["upload"]
-        stage_parcel(self._spool / "out", kept, case.parcel["sha256"])
+        upload = case.approved_offer()["upload"]
+        stage_parcel(self._spool / "out", kept, case.sealed_parcel()["sha256"])
         grant = Grant(
-            sha256=case.parcel["sha256"],
-            size_bytes=case.parcel["bytes"],
+            sha256=case.sealed_parcel()["sha256"],
+            size_bytes=case.sealed_parcel()["bytes"],
             kind=upload["kind"],
             origin=upload["origin"],
             expires_s=case.ends_at,

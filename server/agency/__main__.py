@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from device.consent import keys
-from device.consent.envelope import NOTICE, RECORD, REQUEST, header
+from device.consent.envelope import NOTICE, RECORD, REQUEST, JsonObject, header
 from device.consent.ledger_state import LedgerState
 from device.consent.models import time_text
+from device.consent.owner_actions import pinned
 from device.consent.reasons import Reason, Refused
-from device.consent.validation import HomePosition, heard, pinned, record_in
+from device.consent.sender_records import record_in
+from device.consent.validation import HomePosition, heard
 from server.agency.opening import open_parcel
 from server.agency.paper import DAY_S, AgencyError, Folder, fresh_id, now_s, polygon_of
 from server.agency.publish import publish
 from server.agency.report import write_report
+from server.agency.signing import signed_envelope
 
 
 def keygen(arguments: argparse.Namespace) -> int:
@@ -96,7 +99,7 @@ def notice(arguments: argparse.Namespace) -> int:
 def cancel(arguments: argparse.Namespace) -> int:
     """Take a request or notice back."""
     typ = _typ(_read(arguments.file))
-    name = _payload(arguments.file)["id"]
+    name = str(_payload(arguments.file)["id"])
     _save(arguments.out, Folder(arguments.folder).cancellation(typ, name, now_s()))
     return 0
 
@@ -155,14 +158,14 @@ def _explain(content: bytes, folder: Folder) -> None:
 
 def _own(folder: Folder) -> bytes:
     """Return the folder's own record, signed anew."""
-    return keys.sealed_envelope(RECORD, folder.who(), folder.key)
+    return signed_envelope(RECORD, folder.who(), folder.key)
 
 
 def _typ(content: bytes) -> str:
     return header(content, (REQUEST, NOTICE, RECORD))[0]
 
 
-def _payload(path: Path) -> dict[str, Any]:
+def _payload(path: Path) -> JsonObject:
     from device.consent.envelope import read
 
     return read(_read(path), types=(REQUEST, NOTICE, RECORD), kids=None).payload

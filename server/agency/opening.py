@@ -20,9 +20,10 @@ from device.consent.envelope import REQUEST, read
 from device.consent.models import FootageRequest, request_of
 from device.consent.reasons import Refused
 from device.release.audit import AuditReport, Promise, audit
-from device.release.manifest import FILE, BadManifest, raw_of, signing_input, verified
+from device.release.manifest import FILE
 from device.release.parcel import size_class
 from device.system.clock import parse_rfc3339
+from server.agency.manifest_reader import BadManifest, raw_of, signing_input, verified
 from server.agency.paper import SEALING_KEY, AgencyError
 
 MAX_CLIP_BYTES = 1 << 32

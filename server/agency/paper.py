@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from device.consent import area, keys
+from device.consent.documents import GeoJsonPolygon
 from device.consent.envelope import NOTICE, RECORD, REQUEST, encoded
 from device.consent.models import (
     MAX_AREA_CORNERS,
@@ -24,6 +25,7 @@ from device.consent.models import (
 )
 from device.consent.reasons import Refused
 from device.system.ulid import new_ulid
+from server.agency.signing import signed_envelope
 
 SIGNING_KEY, SEALING_KEY, WHO = "signing-key.pem", "sealing-key.txt", "sender.json"
 DAY_S = 86_400
@@ -140,7 +142,7 @@ class Folder:
             look(payload)
         except Refused as error:
             raise AgencyError(f"a doorbell would refuse it: {error}") from error
-        return keys.sealed_envelope(typ, payload, self.key)
+        return signed_envelope(typ, payload, self.key)
 
 
 def fresh_id(now: int) -> str:
@@ -150,7 +152,7 @@ def fresh_id(now: int) -> str:
 
 def polygon_of(
     path: Path | None, around: str | None, radius_m: float, *, jurisdiction: bool = False
-) -> dict[str, Any]:
+) -> GeoJsonPolygon:
     """Return the area of a GeoJSON file (a Polygon, or a Feature with one) or around LATITUDE,LONGITUDE.
     Raises Wrong.
     """

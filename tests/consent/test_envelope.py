@@ -16,8 +16,10 @@ from device.consent import keys
 from device.consent.envelope import DEEPEST, MAX_BYTES, encoded, read
 from device.consent.ledger_state import LedgerState
 from device.consent.models import record_of
+from device.consent.owner_actions import pinned
 from device.consent.reasons import Reason, Refused
-from device.consent.validation import HomePosition, heard, pinned, record_in
+from device.consent.sender_records import record_in
+from device.consent.validation import HomePosition, heard
 from tests.protocol_vectors import make
 from tests.support import envelopes
 from tests.support.tampering import forged

@@ -6,22 +6,14 @@ import pytest
 
 from device.consent import keys, rules
 from device.consent.area import circle
+from device.consent.entries import LedgerEntryDraft, step
 from device.consent.ledger_state import LedgerState
 from device.consent.models import time_text
+from device.consent.owner_actions import feed_added, pinned, rotated, unpinned
 from device.consent.reasons import Refused
+from device.consent.sender_records import record_in
 from device.consent.states import State, Step
-from device.consent.validation import (
-    HomePosition,
-    LedgerEntryDraft,
-    feed_added,
-    heard,
-    matched,
-    pinned,
-    record_in,
-    rotated,
-    step,
-    unpinned,
-)
+from device.consent.validation import HomePosition, heard, matched
 from tests.protocol_vectors import make
 from tests.support import envelopes
 

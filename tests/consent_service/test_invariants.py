@@ -249,7 +249,7 @@ def test_the_destination_is_the_pinned_record_s_and_never_the_request_s(asked: C
     assert told["upload"] == envelopes.RECORD_SAID["uploads"][0]
     assert told["recipient"] == envelopes.RECORD_SAID["recipients"][0]
     asked.consent_service.rotate(a_record(serial=4, uploads=[]))
-    with pytest.raises(CommandError, match="taken away"):
+    with pytest.raises(CommandError, match="no longer has"):
         asked.consent_service.request(ID)
     with pytest.raises(CommandError):
         asked.consent_service.approve(ID, "0" * 64)

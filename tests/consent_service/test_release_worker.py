@@ -64,7 +64,7 @@ def grants(house: ConsentHarness) -> list[Grant]:
 def the_report(house: ConsentHarness, **changes: Any) -> UploadReport:
     """Return what an honest courier says once all of it is there."""
     (grant,) = grants(house)
-    receipt = {
+    receipt: Any = {
         "sha256": grant.sha256,
         "size_bytes": grant.size_bytes,
         "kind": grant.kind,
@@ -125,7 +125,7 @@ def test_an_approval_becomes_a_parcel_a_grant_and_a_receipt_each_in_the_ledger_f
     assert steps(house) == ["received", "offered", "approved", "sealed", "handed over", "delivered"]
     turn(house)
     nothing_is_left(house)
-    told = house.consent_service.request(ID)["release"]
+    told: Any = house.consent_service.request(ID)["release"]
     assert told["receipt"]["sha256"] == grant.sha256
     assert told["left_bytes"] == grant.size_bytes
     assert told["progress"] is None
@@ -203,16 +203,22 @@ def test_a_parcel_that_cannot_be_made_fails_in_plain_words(
     nothing_is_left(house)
 
 
+def changed(report: UploadReport, name: str, value: object) -> UploadReport:
+    """Change a member of the receipt; None takes it away."""
+    receipt: Any = {**(report.receipt or {}), name: value}
+    if value is None:
+        del receipt[name]
+    return replace(report, receipt=receipt)
+
+
 WRONG_RECEIPTS: dict[str, Callable[[UploadReport], UploadReport]] = {
     "none": lambda report: replace(report, receipt=None),
-    "another parcel's": lambda report: replace(
-        report, receipt={**(report.receipt or {}), "sha256": "0" * 64}
-    ),
-    "of another place": lambda report: replace(
-        report, receipt={**(report.receipt or {}), "origin": "https://elsewhere.example"}
-    ),
-    "of another size": lambda report: replace(report, receipt={**(report.receipt or {}), "size_bytes": 1}),
-    "of another kind": lambda report: replace(report, receipt={**(report.receipt or {}), "kind": "s3"}),
+    "another parcel's": lambda report: changed(report, "sha256", "0" * 64),
+    "of another place": lambda report: changed(report, "origin", "https://elsewhere.example"),
+    "of another size": lambda report: changed(report, "size_bytes", 1),
+    "of another kind": lambda report: changed(report, "kind", "s3"),
+    "whose answer is a text": lambda report: changed(report, "said", "x"),
+    "without an answer": lambda report: changed(report, "said", None),
 }
 
 
@@ -296,7 +302,7 @@ def test_without_a_spool_it_waits_and_says_so(house: ConsentHarness) -> None:
     turn(house, 4)
     assert house.states() == ["sealed"]
     fault = [fact for fact in house.facts if isinstance(fact, Fault) and fact.code == "spool"][-1]
-    assert fact_is(fault, "what you approved waits here")
+    assert fact_is(fault, "approved releases wait here")
     (house.folder / "away").rename(out(house))
     until(house, "handed over")
 
@@ -311,7 +317,8 @@ def test_the_desk_is_told_how_far_it_is_and_nothing_of_what_it_holds(
     release_backend.waits = True
     approve(house)
     turn(house, 3)
-    assert house.consent_service.request(ID)["release"]["progress"] == {
+    release: Any = house.consent_service.request(ID)["release"]
+    assert release["progress"] == {
         "stage": "cutting",
         "part": 0.4,
         "hot": False,
@@ -335,7 +342,7 @@ def test_a_ledger_that_cannot_be_written_lets_nothing_out(house: ConsentHarness)
     approve(house)
     turn(house, 2)
     assert house.states() == ["sealed"]
-    house.consent_service.ledger_store.need().close()
+    house.consent_service.ledger_store.close()
     with pytest.raises(Exception, match=r"closed|nothing was decided"):
         turn(house)
     assert grants(house) == []

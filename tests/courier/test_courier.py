@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import urllib3
 
 from device.config import NeighbourhoodConfig
 from device.consent.geohash import around, bounds, geohash
@@ -21,7 +20,7 @@ from device.courier.feeds import MIN_WAIT_S, Feed
 from device.courier.settings import settings_in
 from device.courier.spool_writer import Writer
 from device.spool.folders import SpoolReader, SpoolWriter, items_of
-from server.dev_processes import PATIENCE_S, Process, wait_for
+from server.dev_processes import Process, wait_for
 from server.dev_server import DevServer, make_certificates
 from tests.support.broker import Broker
 from tests.support.doorbell import BIN
@@ -132,7 +131,7 @@ class Site(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[tuple[type[Site], str, Path]]:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[type[Site], str]]:
     make_certificates(tmp_path)
     handler = type("Asked", (Site,), {"asked": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -140,63 +139,63 @@ def site(tmp_path: Path) -> Iterator[tuple[type[Site], str, Path]]:
     context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server-key.pem")
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield handler, f"https://localhost:{server.server_port}", tmp_path / "ca.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    yield handler, f"https://localhost:{server.server_port}"
     server.shutdown()
     server.server_close()
 
 
-def pool(ca: Path | None) -> urllib3.PoolManager:
-    return urllib3.PoolManager(
-        ca_certs=str(ca) if ca else None, cert_reqs="CERT_REQUIRED", timeout=PATIENCE_S
-    )
+def feed_at(url: str) -> Feed:
+    return Feed("weather", url, allow_loopback=True)
 
 
-def test_a_feed_is_asked_politely_and_handed_on_once(site: tuple[type[Site], str, Path]) -> None:
-    handler, url, ca = site
-    feed = Feed("weather", f"{url}/cap")
+def test_a_feed_is_asked_politely_and_handed_on_once(site: tuple[type[Site], str]) -> None:
+    handler, url = site
+    feed = feed_at(f"{url}/cap")
     handler.answer = (200, {"ETag": '"1"'}, b"one")
-    assert feed.fetch(pool(ca)) == b"one"
+    assert feed.fetch() == b"one"
     assert feed.due_s - time.monotonic() >= MIN_WAIT_S - 1
-    assert feed.fetch(pool(ca)) is None  # the same bytes
+    assert feed.fetch() is None  # the same bytes
     assert handler.asked[1]["if-none-match"] == '"1"'
     handler.answer = (304, {}, b"")
-    assert feed.fetch(pool(ca)) is None
+    assert feed.fetch() is None
     handler.answer = (200, {}, b"two")
-    assert feed.fetch(pool(ca)) == b"two"
+    assert feed.fetch() == b"two"
     # It says nothing of who asks.
     assert set(handler.asked[0]) <= {"host", "accept", "accept-encoding", "user-agent"}
 
 
 def test_a_redirection_is_not_followed_nor_a_strange_certificate_or_a_giant_believed(
-    site: tuple[type[Site], str, Path],
+    site: tuple[type[Site], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handler, url, ca = site
-    feed = Feed("weather", f"{url}/cap")
+    handler, url = site
+    feed = feed_at(f"{url}/cap")
     handler.answer = (302, {"Location": "http://127.0.0.1/admin"}, b"")
     with pytest.raises(OSError, match="302"):
-        feed.fetch(pool(ca))
+        feed.fetch()
     handler.answer = (200, {}, b"x" * 1_100_000)
     with pytest.raises(OSError, match="larger"):
-        feed.fetch(pool(ca))
+        feed.fetch()
+    monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(OSError, match=r"(?i)certificate"):
-        feed.fetch(pool(None))
+        feed.fetch()
     assert len(handler.asked) == 2
 
 
-def test_a_feed_that_fails_is_asked_ever_less_often(site: tuple[type[Site], str, Path]) -> None:
-    handler, url, ca = site
-    feed = Feed("weather", url)
+def test_a_feed_that_fails_is_asked_ever_less_often(site: tuple[type[Site], str]) -> None:
+    handler, url = site
+    feed = feed_at(url)
     handler.answer = (500, {}, b"")
     waits = []
     for _ in range(8):
         with pytest.raises(OSError, match="500"):
-            feed.fetch(pool(ca))
+            feed.fetch()
         waits.append(feed.due_s - time.monotonic())
     assert waits[0] < 130
     assert 3600 <= waits[-1] + 1 < 3700
     handler.answer = (200, {}, b"well again")
-    feed.fetch(pool(ca))
-    feed.fetch(pool(ca))
+    feed.fetch()
+    feed.fetch()
     assert feed.due_s - time.monotonic() < 130
 
 
@@ -278,7 +277,7 @@ try:
 except OSError as error:
     found["out"] = error.strerror
 print(json.dumps(found), flush=True)
-sys.argv = ["doorbelld-courier", "--spool", spool]
+sys.argv = ["doorbelld-courier", "--spool", spool, "--allow-loopback"]
 sys.exit(courier.main())
 """
 
@@ -341,7 +340,7 @@ def test_it_opens_no_file_of_the_house_but_the_spool(tmp_path: Path, broker: Bro
     calls = tmp_path / "calls"
     try:
         command = ["strace", "-f", "-qq", "-e", "trace=file,connect,bind", "-o", calls]
-        words = [*command, BIN / "doorbelld-courier", "--spool", house.spool]
+        words = [*command, BIN / "doorbelld-courier", "--spool", house.spool, "--allow-loopback"]
         courier = Process(words, log=tmp_path / "courier.log")
         wait_for("the courier", lambda: b"server up" in (tmp_path / "courier.log").read_bytes())
         wait_for("its word of itself", (house.spool / "in/status.json").exists)

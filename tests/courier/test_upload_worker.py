@@ -165,7 +165,7 @@ def test_outside_the_hours_that_were_set_nothing_is_sent(box: CourierHarness, st
     box.limits(hours=f"{hour:02d}:00-{(hour + 1) % 24:02d}:00")
     box.start()
     digest = box.parcel(store.origin)
-    wait_for("the courier's word", lambda: "waits for the hours" in box.status())
+    wait_for("the courier's word", lambda: "waiting for the upload hours" in box.status())
     assert box.report(digest) is None
     box.limits()
     box.ends(digest, "stored")

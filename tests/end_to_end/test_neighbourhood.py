@@ -173,8 +173,8 @@ def test_what_was_said_before_its_sender_was_pinned_is_heard_when_it_is(
 def id_of(envelope: bytes) -> str:
     from device.consent.envelope import read
 
-    name: str = read(envelope, types=("footage-request+jws", "region-notice+jws"), kids=None).payload["id"]
-    return name
+    payload = read(envelope, types=("footage-request+jws", "region-notice+jws"), kids=None).payload
+    return str(payload["id"])
 
 
 def test_a_cancelled_request_leaves_the_inbox(

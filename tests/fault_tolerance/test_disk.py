@@ -100,7 +100,7 @@ def test_while_every_fsync_takes_five_seconds_a_press_waits_for_none_and_what_is
     assert later["lost_packets"] == 0, "it records again without a restart"
     assert all(frames_of(clip["file"]) > 0 for clip in [*clips, later])
     assert door.stop() == 0
-    assert door.run("check", "--deep").stdout.endswith("nothing to mend\n")
+    assert door.run("check", "--deep").stdout.endswith("nothing to repair\n")
 
 
 @pytest.mark.long
@@ -129,7 +129,7 @@ def test_a_clip_is_not_told_as_kept_while_the_disk_fails_and_is_saved_afterwards
     assert frames_of(door.clips(2)[-1]["file"]) > 30
     wait_for("the faults to go", lambda: not faults(door))
     assert door.stop() == 0
-    assert door.run("check", "--deep").stdout.endswith("nothing to mend\n")
+    assert door.run("check", "--deep").stdout.endswith("nothing to repair\n")
 
 
 @pytest.mark.long

@@ -245,7 +245,7 @@ def test_files_that_a_hand_changes_under_a_running_daemon_are_told_by_check_and_
     assert told.returncode == 1
     for words in (
         f"its file {first} is gone", "its file is no ordinary file", "pipe: no ordinary file",
-        "sea.jpg: no row knows this file", "3 clips", "4 to mend",
+        "sea.jpg: no row knows this file", "3 clips", "4 to repair",
     ):  # fmt: skip
         assert words in told.stdout
     verified = door.run("clips", "verify")

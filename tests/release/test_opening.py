@@ -14,10 +14,11 @@ from typing import Any
 import pyrage
 import pytest
 
-from device.release.__main__ import Release
 from device.release.job import PARCEL, Job
-from device.release.manifest import FILE, BadManifest, release_seed, signed, verified
+from device.release.manifest import FILE, release_seed, signed
 from device.release.parcel import MIB, size_class
+from device.release.process import Release
+from server.agency.manifest_reader import BadManifest, verified
 from server.agency.opening import Opened, open_parcel
 from server.agency.paper import SEALING_KEY, AgencyError
 from server.agency.report import write_report
@@ -53,7 +54,7 @@ def parcel(tmp_path_factory: pytest.TempPathFactory, agency: Sender) -> Path:
         "frames": of.frames,
         "blur": [],
     }
-    offer = {
+    offer: Any = {
         "request": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
         "request_sha256": "a" * 64,
         "window": WINDOW,
@@ -110,7 +111,7 @@ def changed(agency: Sender, parcel: Path, target: Path, change: Callable[[Member
 
 
 def with_manifest(members: Members, **changes: Any) -> None:
-    said = verified(members[0][1])
+    said: Any = verified(members[0][1])
     said.pop("key")
     said["clips"][0].update(changes)
     members[0] = (members[0][0], signed(said, bytes(31) + b"x"))

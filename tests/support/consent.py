@@ -164,9 +164,8 @@ class ConsentHarness:
         for _ in range(3):
             self.consent_service.inbox_worker.step(self.worker)
 
-    def ledger(self) -> list[dict[str, Any]]:
-        entries: list[dict[str, Any]] = self.consent_service.ledger(1000)["entries"]
-        return entries
+    def ledger(self) -> list[Any]:
+        return list(self.consent_service.ledger(1000)["entries"])
 
     def states(self) -> list[str]:
         return [row["state"] for row in self.consent_service.requests()]

@@ -12,7 +12,7 @@ from typing import Any
 from device.spool.parcels import (
     Account,
     Grant,
-    Kind,
+    UploadKind,
     UploadReport,
     report_in,
     revoke,
@@ -59,7 +59,7 @@ class CourierHarness:
         size: int = 300_000,
         *,
         lasts_s: float = 600,
-        kind: Kind = "tus",
+        kind: UploadKind = "tus",
         account: Account | None = None,
     ) -> str:
         content = secrets.token_bytes(size)

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from device.cli import main as doorbell_main
+import tomli_w
+
 from device.cli.client import NoDaemon, ask
-from device.config import config_below, dump_config
+from device.cli.main import main as doorbell_main
+from device.config import config_below
 from device.errors import CommandError
 from server.dev_processes import Process, free_port, wait_for
 from tests.support.commands import run_here
@@ -53,7 +55,7 @@ class Doorbell:
         }
         for name, table in tables.items():
             values[name] = {**values.get(name, {}), **table} if isinstance(table, dict) else table
-        self.config.write_text(dump_config(config_below(state, values)))
+        self.config.write_text(tomli_w.dumps(config_below(state, values)))
         self.process: Process | None = None
 
     def start(self, *, camera: bool = True) -> Self:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from device.consent.documents import Parcel
 from device.consent_service.release_protocol import Failed, Made, Progress
 
 CANARY = b"a face at Anna's door, 48.8584 2.2945"
@@ -27,7 +28,7 @@ class TestMaking:
         self.release_backend.made += 1
         sealed.write_bytes(b"age-encryption.org/v1 sealed %d" % self.release_backend.made)
         digest = hashlib.sha256(sealed.read_bytes()).hexdigest()
-        parcel = {"sha256": digest, "bytes": sealed.stat().st_size, "key": "k", "clips": []}
+        parcel: Parcel = {"sha256": digest, "bytes": sealed.stat().st_size, "key": "k", "clips": []}
         return Made(parcel=parcel, path=sealed)
 
     def stop(self) -> None:

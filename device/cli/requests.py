@@ -1,0 +1,249 @@
+"""`doorbell requests`: requests for footage, from a terminal of the owner's group."""
+
+import argparse
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from typing import TypedDict
+from urllib.parse import quote
+
+from device.cli.client import FAILED, OK, ask, ask_raw, print_json
+from device.cli.formatting import local_time_text, save, typed_answer
+from device.cli.progress_bar import Bar
+from device.consent.documents import Offer
+from device.consent.keys import spoken
+from device.consent.views import ReleaseView, RequestView
+from device.errors import CommandError
+
+FOLLOW_S = 0.5
+NOT_EMERGENCY = "This is not a replacement for calling the emergency number."
+
+
+class ClipChoice(TypedDict, total=False):
+    """The part of a clip to share, and the areas to blur (corners relative to the picture)."""
+
+    start: str
+    end: str
+    blur: list[list[tuple[float, float]]]
+
+
+class ChoiceBody(TypedDict, total=False):
+    """The body of `POST …/offer`; an empty one is all clips, copied, without sound."""
+
+    exact: bool
+    audio: bool
+    clips: dict[str, ClipChoice | None]
+
+
+def list_requests(arguments: argparse.Namespace) -> int:
+    """Show what agencies have asked for."""
+    rows = ask(arguments.state, "GET", "/requests")
+    if arguments.json:
+        print_json(rows)
+        return OK
+    if not rows:
+        print("no requests from pinned agencies; `doorbell agency list` shows the pinned ones")
+    for row in rows:
+        print(f"{row['id']}  {row['state']:<11}  {row['agency_name']}: {row['case']}, {_window(row)}")
+    print(NOT_EMERGENCY)
+    return OK
+
+
+def show_request(arguments: argparse.Namespace) -> int:
+    """Show one request and exactly what would leave."""
+    row = _asked(arguments)
+    if arguments.map:
+        save(arguments.map, ask_raw(arguments.state, "GET", f"{_place(arguments.id)}/map.svg"))
+    if arguments.json:
+        print_json(row)
+        return OK
+    _tell_request(row)
+    return OK
+
+
+def approve(arguments: argparse.Namespace) -> int:
+    """Share exactly what is shown."""
+    row = _asked(arguments)
+    if "offer" not in row:
+        raise CommandError(f"the request is {row['state']}: there is nothing to decide")
+    shown = row["offer_hash"]
+    if arguments.offer_hash is None:
+        _tell_request(row)
+        print(
+            "\nA video that was sent cannot be recalled. You may decline or ignore the request: nobody sees "
+            "that you did."
+        )
+        if typed_answer("Share exactly this? Type yes to share, anything else to leave it: ") != "yes":
+            print("nothing was shared; the request stays as it was")
+            return FAILED
+    elif arguments.offer_hash != shown:
+        raise CommandError(f"the offer's hash is {shown}: it is not what you were shown")
+    body = {"offer_hash": shown, **_chosen(arguments)}
+    answer = ask(arguments.state, "POST", f"{_place(arguments.id)}/approve", body)
+    if arguments.json:
+        print_json(answer)
+    else:
+        print(f"approved until {local_time_text(answer['ends_at'])}, or until it has arrived")
+        print("`doorbell requests follow` shows the progress; `withdraw` stops it")
+    return OK
+
+
+def follow(arguments: argparse.Namespace) -> int:
+    """Show the progress of a release until it has arrived or ended."""
+    bar, shown = Bar(), ""
+    try:
+        while True:
+            row = ask(arguments.state, "GET", _place(arguments.id))
+            if row["release"] is None:
+                raise CommandError(f"the request is {row['state']}: nothing is being sent")
+            told = row["release"]["progress"]
+            if row["state"] not in ("approved", "sealed", "handed over"):
+                break
+            stage = "waiting for the board to cool" if told and told["hot"] else told["stage"] if told else ""
+            if stage and stage != shown:
+                bar.clear()
+                print(stage)
+                bar, shown = Bar(), stage
+            if told and sys.stderr.isatty():
+                bar.show(round(told["part"] * 1000), 1000)
+            time.sleep(FOLLOW_S)
+    finally:
+        bar.clear()
+    print(row["state"] + (f": {row['why']}" if row["why"] else ""))
+    _tell_release(row["release"])
+    return OK if row["state"] == "delivered" else FAILED
+
+
+def decline(arguments: argparse.Namespace) -> int:
+    """Decline."""
+    ask(arguments.state, "POST", f"{_place(arguments.id)}/decline")
+    print("declined; nobody outside learns of it")
+    return OK
+
+
+def withdraw(arguments: argparse.Namespace) -> int:
+    """Take an approval back."""
+    ask(arguments.state, "POST", f"{_place(arguments.id)}/withdraw")
+    print("withdrawn: nothing more is sent; `doorbell requests show` will show how much had been sent before")
+    return OK
+
+
+def _asked(arguments: argparse.Namespace) -> RequestView:
+    chosen = _chosen(arguments)
+    if chosen:
+        found: RequestView = ask(arguments.state, "POST", f"{_place(arguments.id)}/offer", chosen)
+    else:
+        found = ask(arguments.state, "GET", _place(arguments.id))
+    return found
+
+
+def _chosen(arguments: argparse.Namespace) -> ChoiceBody:
+    """Return the body for the options; an empty one is all clips, copied, without sound."""
+    body: ChoiceBody = {}
+    if arguments.exact:
+        body["exact"] = True
+    if arguments.sound:
+        body["audio"] = True
+    spans = _spans(arguments.clip)
+    for text in arguments.blur:
+        name, _, corners = text.partition("=")
+        if spans and name not in spans:
+            raise CommandError(f"{text}: --blur names a clip that is not in --clip")
+        choice = spans.get(name) or {}
+        choice["blur"] = [*choice.get("blur", ()), _shape(text, corners)]
+        spans[name] = choice
+    if arguments.blur and not arguments.clip:
+        for clip in ask(arguments.state, "GET", _place(arguments.id)).get("offer", {}).get("clips", ()):
+            spans.setdefault(clip["id"], None)
+    if spans:
+        body["clips"] = spans
+    return body
+
+
+def _shape(text: str, corners: str) -> list[tuple[float, float]]:
+    try:
+        left, top, right, bottom = (float(number) for number in corners.split(","))
+    except ValueError:
+        raise CommandError(f"{text}: write ID=LEFT,TOP,RIGHT,BOTTOM, each 0 to 1 of the picture") from None
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+def _spans(clips: Sequence[str]) -> dict[str, ClipChoice | None]:
+    """Return the choice for each clip, given as ID or ID=FROM/UNTIL."""
+    spans: dict[str, ClipChoice | None] = {}
+    for text in clips:
+        name, given, span = text.partition("=")
+        start, slash, end = span.partition("/")
+        if given and not slash:
+            raise CommandError(f"{text}: write ID, or ID=FROM/UNTIL with two times like 2026-11-24T22:00:00Z")
+        spans[name] = {"start": start, "end": end} if given else None
+    return spans
+
+
+def _place(request_id: str) -> str:
+    return f"/requests/{quote(request_id, safe='')}"
+
+
+def _tell_request(row: RequestView) -> None:
+    print(f"{row['agency_name']} asks for footage ({row['state']})")
+    for name, text in (
+        ("case", row["case"]),
+        ("why", row["purpose"]),
+        ("when", _window(row)),
+        ("contact", row["contact"]),
+        ("ends", local_time_text(row["exp"])),
+        ("signed by", ", ".join(spoken(kid) for kid in row["signed_by"])),
+        ("reason", row["why"]),
+    ):
+        if text:
+            print(textwrap.fill(text, 96, initial_indent=f"{name:>10}  ", subsequent_indent=" " * 12))
+    if "offer" in row:
+        _tell_offer(row["offer"], row["offer_hash"])
+    elif row["release"]:
+        _tell_offer(row["release"]["offer"], row["approved_hash"], "Exactly this was approved:")
+        _tell_release(row["release"])
+    print(NOT_EMERGENCY)
+
+
+def _tell_release(release: ReleaseView) -> None:
+    parcel, receipt = release["parcel"], release["receipt"]
+    if release["progress"]:
+        print(f"  now: {release['progress']['stage']}, {release['progress']['part']:.0%}")
+    if parcel:
+        print(f"  encrypted as {parcel['sha256']}, {parcel['bytes']} bytes")
+    if receipt:
+        print(
+            f"  arrived at {receipt['origin']}: {', '.join(f'{k} {v}' for k, v in receipt['said'].items())}"
+        )
+    elif parcel and release["accounted"]:
+        print(f"  {release['left_bytes']} encrypted bytes had been sent when it ended")
+    elif parcel and not release["progress"]:
+        print(
+            f"  at most {release['left_bytes']} of its bytes have been sent; the courier has not reported yet"
+        )
+
+
+def _tell_offer(
+    offer: Offer, offer_hash: str, title: str = "Exactly this would leave, and nothing else:"
+) -> None:
+    print(f"\n{title}")
+    for clip in offer["clips"]:
+        flag = "" if clip["clock"] == "synchronised" else "  (the clock was not set by a time server then)"
+        seconds = (clip["last_us"] - clip["first_us"]) / 1e6
+        span = f"{clip['start']} to {clip['end']}"
+        blur = f", {len(clip['blur'])} areas blurred" if clip["blur"] else ""
+        print(f"  {clip['id']}  {span}  {seconds:.1f} s, {clip['frames']} frames{blur}{flag}")
+    if not offer["clips"]:
+        print("  nothing: these clips have no complete frame in the requested window")
+    masks = f"{len(offer['masks'])} privacy masks applied" if offer["masks"] else "no privacy masks"
+    print(f"  {'with' if offer['audio'] else 'without'} sound, {masks}")
+    reencoded = offer["cut"] == "exact" or offer["masks"] or any(clip["blur"] for clip in offer["clips"])
+    print(f"  {'re-encoded, which takes a while' if reencoded else 'copied without re-encoding'}")
+    print(f"  encrypted for {offer['recipient']['name']} ({offer['recipient']['age']})")
+    print(f"  sent to {offer['upload']['origin']}")
+    print(f"  offer hash {offer_hash}")
+
+
+def _window(row: RequestView) -> str:
+    return f"{local_time_text(row['window']['start'])} to {local_time_text(row['window']['end'])}"

@@ -1,0 +1,252 @@
+"""The JSON documents of consent: offer, parcel, and the data of each kind of ledger entry.
+
+Their canonical JSON (RFC 8785) is hashed, so a member that is added, left out or renamed makes another document.
+Types alone: the release process and the command line import this, and load no library for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NotRequired, TypedDict
+
+from device.spool.parcels import Receipt
+
+
+class GeoJsonPolygon(TypedDict):
+    """A Polygon of RFC 7946, of one ring of [longitude, latitude] in degrees."""
+
+    type: Literal["Polygon"]
+    coordinates: list[list[list[float]]]
+
+
+# --- the offer ------------------------------------------------------------------------------------
+
+RelativePolygon = Sequence[Sequence[int]]
+"""Corners (x, y) in millionths of the picture."""
+
+
+class OfferWindow(TypedDict):
+    """RFC 3339, UTC, whole seconds."""
+
+    start: str
+    end: str
+
+
+class OfferRecipient(TypedDict):
+    """The age recipient that the parcel is encrypted for."""
+
+    name: str
+    age: str
+
+
+class UploadOrigin(TypedDict):
+    """Where a parcel may go."""
+
+    kind: Literal["tus", "s3"]
+    origin: str
+
+
+class OfferUpload(UploadOrigin):
+    """The same, with the name that the agency's record gives it."""
+
+    name: str
+
+
+class OfferedClip(TypedDict):
+    """One clip: `first_us` and `last_us` count from its first picture."""
+
+    id: str
+    sha256: str
+    clock: str
+    start: str
+    end: str
+    first_us: int
+    last_us: int
+    frames: int
+    blur: Sequence[RelativePolygon]
+
+
+class Offer(TypedDict):
+    """Exactly what would leave (offer.py makes it). An approval names its hash."""
+
+    v: int
+    request: str
+    request_sha256: str
+    agency: str
+    record_sha256: str
+    case: str
+    window: OfferWindow
+    recipient: OfferRecipient
+    upload: OfferUpload
+    cut: Literal["exact", "keyframe"]
+    audio: bool
+    masks: Sequence[RelativePolygon]
+    clips: Sequence[OfferedClip]
+
+
+# --- the parcel -----------------------------------------------------------------------------------
+
+
+class ParcelClip(TypedDict):
+    """One file in a parcel."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+
+class Parcel(TypedDict):
+    """A sealed parcel; `key` is the public half of the key that signed its manifest, base64url."""
+
+    sha256: str
+    bytes: int
+    key: str
+    clips: Sequence[ParcelClip]
+
+
+class ManifestClip(ParcelClip):
+    """The same file as the manifest describes it."""
+
+    start: str
+    end: str
+    clock: str
+    frames: int
+    length_us: int
+    video: Literal["encoded", "copied"]
+    sound: bool
+    masks: int
+    blurs: int
+
+
+class Manifest(TypedDict):
+    """The payload of a parcel's manifest, before its key is added."""
+
+    v: int
+    request: str
+    request_sha256: str
+    window: OfferWindow
+    recipient: str
+    offer_hash: str
+    software: str
+    clips: Sequence[ManifestClip]
+
+
+# --- the entries of the ledger --------------------------------------------------------------------
+
+
+class StepDetails(TypedDict, total=False):
+    """What a step of a request adds to its entry."""
+
+    why: str
+    offer: Offer
+    offer_hash: str
+    ends_at: int
+    destination: UploadOrigin
+    sha256: str
+    parcel: Parcel
+    receipt: Receipt
+
+
+RequestStep = TypedDict(
+    "RequestStep",
+    {
+        "id": str,
+        "from": str | None,
+        "to": str,
+        "why": NotRequired[str],
+        "offer": NotRequired[Offer],
+        "offer_hash": NotRequired[str],
+        "ends_at": NotRequired[int],
+        "destination": NotRequired[UploadOrigin],
+        "sha256": NotRequired[str],
+        "parcel": NotRequired[Parcel],
+        "receipt": NotRequired[Receipt],
+    },
+)
+"""`request`: from one state (None: it has just been received) to the next."""
+
+
+class SentBytes(TypedDict):
+    """`left`: how much of a parcel had left when its approval ended before delivery."""
+
+    id: str
+    sha256: str
+    left_bytes: int
+    of_bytes: int
+    final: bool
+    why: str
+
+
+class NoticeReceived(TypedDict):
+    """`notice`."""
+
+    source: str
+    id: str
+    sha256: str
+    signed: bool
+    here: bool
+    supersedes: Sequence[str]
+
+
+class Cancellation(TypedDict):
+    """`cancellation` of a request or notice."""
+
+    sender: str
+    id: str
+
+
+class PinnedRecord(TypedDict):
+    """`sender_pinned` and `sender_rotated`."""
+
+    sender: str
+    kind: str
+    fingerprint: str
+    serial: int
+
+
+class UnpinnedSender(TypedDict):
+    """`sender_unpinned`."""
+
+    sender: str
+
+
+class AddedFeed(TypedDict):
+    """`feed_added`."""
+
+    name: str
+    url: str
+
+
+class RemovedName(TypedDict):
+    """`feed_removed` and `destination_removed`."""
+
+    name: str
+
+
+class AddedDestination(TypedDict):
+    """`destination_added`; no secret is in it."""
+
+    name: str
+    kind: str
+    url: str
+    user: str
+    age: str
+    host_key: str
+    limit_bytes: int
+    outside: bool
+
+
+class StoredBackup(TypedDict):
+    """`backed_up`."""
+
+    destination: str
+    clip: str
+    sha256: str
+
+
+class StartedBackup(StoredBackup):
+    """`backup`."""
+
+    bytes: int
+
+
+EntryData = Mapping[str, Any]
+"""Any of the above, as the ledger stores and returns it."""

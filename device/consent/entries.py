@@ -1,0 +1,74 @@
+"""The entries of the ledger, before they are written. Pure: each function returns drafts, and writes nothing."""
+
+from dataclasses import dataclass
+from typing import Unpack
+
+from device.consent.documents import (
+    Cancellation,
+    EntryData,
+    SentBytes,
+    StartedBackup,
+    StepDetails,
+    StoredBackup,
+)
+from device.consent.ledger_state import Case
+from device.consent.states import State, Step, after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntryDraft:
+    """An entry that has not been written yet."""
+
+    kind: str
+    data: EntryData
+    body: bytes | None = None
+
+
+def step(request_id: str, state: State, taken: Step, **details: Unpack[StepDetails]) -> LedgerEntryDraft:
+    """Return the entry of one step of the table. Raises NoSuchStep."""
+    return LedgerEntryDraft(
+        kind="request", data={"id": request_id, "from": str(state), "to": str(after(state, taken)), **details}
+    )
+
+
+def left(case: Case, *, left_bytes: int, final: bool, why: str) -> LedgerEntryDraft:
+    """Return how much of a parcel had left when its approval ended before delivery. Raises LookupError."""
+    parcel = case.sealed_parcel()
+    data: SentBytes = {
+        "id": case.request.id,
+        "sha256": parcel["sha256"],
+        "left_bytes": left_bytes,
+        "of_bytes": parcel["bytes"],
+        "final": final,
+        "why": why,
+    }
+    return LedgerEntryDraft(kind="left", data=data)
+
+
+def end_case(case: Case | None, why: str) -> list[LedgerEntryDraft]:
+    """Return the step that ends a case which its agency cancelled, or whose agency was unpinned."""
+    if case is None:
+        return []
+    if case.state is State.OFFERED:
+        return [step(case.request.id, case.state, Step.CANCEL, why=why)]
+    if case.state in (State.APPROVED, State.SEALED, State.HANDED_OVER):
+        return [step(case.request.id, case.state, Step.FAIL, why=why)]
+    return []
+
+
+def cancellation(sender: str, name: str, content: bytes) -> LedgerEntryDraft:
+    """Return the cancellation of a request or notice, with the bytes that cancelled it."""
+    data: Cancellation = {"sender": sender, "id": name}
+    return LedgerEntryDraft(kind="cancellation", data=data, body=content)
+
+
+def backup(destination: str, clip_id: str, sha256: str, size_bytes: int) -> LedgerEntryDraft:
+    """Return the entry of a backup that is about to be sent."""
+    data: StartedBackup = {"destination": destination, "clip": clip_id, "sha256": sha256, "bytes": size_bytes}
+    return LedgerEntryDraft(kind="backup", data=data)
+
+
+def backed_up(destination: str, clip_id: str, sha256: str) -> LedgerEntryDraft:
+    """Return the entry of a backup that has arrived."""
+    data: StoredBackup = {"destination": destination, "clip": clip_id, "sha256": sha256}
+    return LedgerEntryDraft(kind="backed_up", data=data)

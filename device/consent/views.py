@@ -1,0 +1,208 @@
+"""What the owner is shown, as JSON: the answers of the consent service to the web API and the command line.
+
+Types alone. Times are Unix seconds unless they are text (RFC 3339).
+"""
+
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict
+
+from device.consent.documents import EntryData, GeoJsonPolygon, Offer, Parcel
+from device.spool.parcels import Receipt
+
+
+class WindowView(TypedDict):
+    """The span that footage is asked of."""
+
+    start: int
+    end: int
+
+
+class ProgressView(TypedDict):
+    """How far a release is: `part` 0 to 1 of its stage; `hot`: it waits for the board to cool."""
+
+    stage: str
+    part: float
+    hot: bool
+
+
+class ReleaseView(TypedDict):
+    """What became of an approval."""
+
+    offer: Offer
+    progress: ProgressView | None
+    parcel: Parcel | None
+    receipt: Receipt | None
+    left_bytes: int
+    accounted: bool
+
+
+class HistoryView(TypedDict):
+    """One step that a request has taken."""
+
+    state: str
+    at: int
+    why: str
+
+
+class RequestView(TypedDict):
+    """A request; the last four members are there if it was asked for by its id."""
+
+    v: int
+    op: str
+    id: str
+    agency: str
+    case: str
+    purpose: str
+    area: GeoJsonPolygon
+    window: WindowView
+    iat: int
+    exp: int
+    upload: str
+    recipient: str
+    contact: str
+    agency_name: str
+    agency_contact: str
+    signed_by: list[str]
+    state: str
+    since: int
+    heard_at: int
+    why: str
+    ends_at: int
+    approved_hash: str
+    history: NotRequired[list[HistoryView]]
+    release: NotRequired[ReleaseView | None]
+    offer: NotRequired[Offer]
+    offer_hash: NotRequired[str]
+
+
+class KeyView(TypedDict):
+    """A signing key."""
+
+    kid: str
+    x: str
+    valid_from: int
+    valid_until: int
+
+
+class RecipientView(TypedDict):
+    """An age recipient."""
+
+    name: str
+    age: str
+
+
+class UploadView(TypedDict):
+    """Where parcels go."""
+
+    name: str
+    kind: str
+    origin: str
+
+
+class SenderDetails(TypedDict, total=False):
+    """The first two of a pinned sender; the others of a record that is only looked at."""
+
+    pinned_at: int
+    record_sha256: str
+    pinned: bool
+    newer: bool
+    signed_by_pinned_key: bool
+
+
+class SenderView(SenderDetails):
+    """A sender's record."""
+
+    v: int
+    serial: int
+    sender: str
+    kind: str
+    name: str
+    contact: str
+    keys: list[KeyView]
+    recipients: list[RecipientView]
+    uploads: list[UploadView]
+    jurisdiction: GeoJsonPolygon
+    iat: int
+
+
+class NoticeView(TypedDict):
+    """A notice and who sent it."""
+
+    source: str
+    id: str
+    kind: str
+    severity: str
+    headline: str
+    text: str
+    sent: int
+    expires: int
+    heard_at: int
+    signed_by: str
+    sender_kind: str
+    feed: str
+    here: bool
+    area: list[list[float]] | None
+    area_text: str
+    state: str
+
+
+class DestinationView(TypedDict):
+    """A backup target and its progress; no secret is in it."""
+
+    name: str
+    kind: str
+    url: str
+    user: str
+    age: str
+    outside: bool
+    limit_bytes: int
+    stored_bytes: int
+    stored: int
+    waiting: int
+    added_at: int
+
+
+class EntryView(TypedDict):
+    """An entry of the ledger."""
+
+    seq: int
+    at: str
+    clock: str
+    kind: str
+    body: str | None
+    data: EntryData
+    prev: str
+    hash: str
+
+
+class RefusedCount(TypedDict):
+    """How much was refused for one reason."""
+
+    reason: str
+    count: int
+    first: str
+    last: str
+
+
+class RefusedBody(TypedDict):
+    """One of the first messages that were refused, as it came."""
+
+    reason: str
+    detail: str
+    at: str
+    bytes: bytes
+
+
+class RefusedView(RefusedCount):
+    """The same, with the sentence for the owner."""
+
+    sentence: str
+
+
+class LedgerView(TypedDict):
+    """The newest entries, the head, and what was refused."""
+
+    head: str
+    length: int
+    entries: Sequence[EntryView]
+    refused: Sequence[RefusedView]

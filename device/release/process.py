@@ -1,0 +1,208 @@
+"""One release, in a process of its own (`python -m device.release`). Job on stdin, progress on stdout.
+
+Lines: {"part": 0.42, "stage": "cutting", "hot": false}, and last {"parcel": {...}} or {"failed": "why"}.
+It ends with the process that started it.
+"""
+
+import ctypes
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypedDict
+
+import av
+
+from device.consent.documents import Manifest, ManifestClip, OfferedClip, Parcel
+from device.media.nal_filter import NotAllowed
+from device.release.audit import Promise, audit
+from device.release.clip_cutter import Wanted, cut
+from device.release.job import PARCEL, Job, blurs_of
+from device.release.leak_scan import Pattern, patterns, place_canaries
+from device.system.board import HeatLimit
+
+NICENESS = 19
+PR_SET_PDEATHSIG = 1  # sys/prctl.h
+TELL_EVERY_S = 0.25
+MIN_LIMIT_S, LIMIT_TIMES = 600.0, 40.0
+"""Work (without waiting for the board to cool) may take so many times as long as the clips last."""
+_US = 1e6
+
+
+class ProgressLine(TypedDict):
+    """How far it is: `part` 0 to 1 of `stage`; `hot`: it waits for the board to cool."""
+
+    part: float
+    stage: str
+    hot: bool
+
+
+class ParcelLine(TypedDict):
+    """The last line of a release that went well."""
+
+    parcel: Parcel
+
+
+class FailureLine(TypedDict):
+    """The last line of one that did not; for a person."""
+
+    failed: str
+
+
+OutputLine = ProgressLine | ParcelLine | FailureLine
+"""One line of the standard output."""
+
+
+class TooLong(NotAllowed):
+    """Encoding takes longer than it may."""
+
+
+class Release:
+    """The steps of one release; `say` hands a line to whoever started it."""
+
+    def __init__(self, job: Job, say: Callable[[OutputLine], None]) -> None:
+        self._job = job
+        self._say = say
+        self._heat = HeatLimit()
+        self._told_s = self._rested_s = 0.0
+        self._began_s = time.monotonic()
+        clips = job.offer["clips"]
+        self._lengths = [clip["last_us"] - clip["first_us"] for clip in clips]
+        self._limit_s = max(MIN_LIMIT_S, LIMIT_TIMES * sum(self._lengths) / _US)
+        texts, numbers = place_canaries(*job.place) if job.place else ([], [])
+        self._canaries: list[Pattern] = patterns([*job.canaries, *texts]) + numbers
+
+    def run(self) -> Parcel:
+        """Make the parcel; return what it is. Raises NotAllowed, OSError, av.error.FFmpegError."""
+        job, files = self._job, []
+        told = []
+        for number, clip in enumerate(job.offer["clips"], 1):
+            name = f"clip-{number}.mp4"
+            path = job.folder / name
+            wanted = self._cut(number - 1, clip, path)
+            files.append((name, path))
+            told.append(self._entry(name, path, clip, wanted))
+        # Only now: while it cuts and decodes, memory is what a small board has least of.
+        from device.release.manifest import FILE, public_x, signed
+        from device.release.parcel import archive, seal
+
+        manifest = job.folder / FILE
+        manifest.write_bytes(signed(self._manifest(told), job.seed))
+        self._say({"part": 1.0, "stage": "sealing", "hot": False})
+        plain = job.folder / "parcel.tar"
+        archive(plain, [(FILE, manifest), *files])
+        digest, size_bytes = seal(plain, job.folder / PARCEL, job.offer["recipient"]["age"], self._canaries)
+        plain.unlink()
+        return {
+            "sha256": digest,
+            "bytes": size_bytes,
+            "key": public_x(job.seed),
+            "clips": [
+                {"file": each["file"], "sha256": each["sha256"], "bytes": each["bytes"]} for each in told
+            ],
+        }
+
+    def _cut(self, place: int, clip: OfferedClip, path: Path) -> Wanted:
+        job = self._job
+        source = job.source(clip)
+        with source.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != clip["sha256"]:
+                raise NotAllowed(f"clip {clip['id']} is not what it was when it was offered")
+        wanted = Wanted(
+            first_us=clip["first_us"],
+            last_us=clip["last_us"],
+            frames=clip["frames"],
+            exact=job.offer["cut"] == "exact",
+            audio=job.offer["audio"],
+            masks=job.masks,
+            blurs=blurs_of(clip),
+        )
+        done_us, whole_us = sum(self._lengths[:place]), max(1, sum(self._lengths))
+
+        def tell(part: float) -> None:
+            self._tell((done_us + part * self._lengths[place]) / whole_us, pause=wanted.is_encoded)
+
+        cut(source, path, wanted, tell)
+        source.unlink()
+        promise = Promise(
+            frames=clip["frames"], length_us=clip["last_us"] - clip["first_us"], sound=job.offer["audio"]
+        )
+        report = audit(path, promise, self._canaries)
+        if not report.good:
+            raise NotAllowed(f"the audit of clip {clip['id']} failed ({report.wrong}): nothing was released")
+        return wanted
+
+    def _tell(self, part: float, *, pause: bool) -> None:
+        now_s = time.monotonic()
+        if now_s - self._told_s < TELL_EVERY_S:
+            return
+        self._told_s = now_s
+        self._say({"part": round(part, 3), "stage": "cutting", "hot": False})
+        if not pause:
+            return
+        self._heat.wait_until_cool(
+            lambda: self._say({"part": round(part, 3), "stage": "cutting", "hot": True})
+        )
+        self._rested_s += time.monotonic() - now_s
+        if now_s - self._began_s - self._rested_s > self._limit_s:
+            raise TooLong(
+                f"encoding took longer than {self._limit_s:.0f} s; choose fewer or shorter clips, or a cut "
+                "without masks and blur"
+            )
+
+    def _entry(self, name: str, path: Path, clip: OfferedClip, wanted: Wanted) -> ManifestClip:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {
+            "file": name,
+            "sha256": digest,
+            "bytes": path.stat().st_size,
+            "start": clip["start"],
+            "end": clip["end"],
+            "clock": clip["clock"],
+            "frames": clip["frames"],
+            "length_us": clip["last_us"] - clip["first_us"],
+            "video": "encoded" if wanted.is_encoded else "copied",
+            "sound": wanted.audio,
+            "masks": len(wanted.masks),
+            "blurs": len(wanted.blurs),
+        }
+
+    def _manifest(self, clips: list[ManifestClip]) -> Manifest:
+        offer = self._job.offer
+        return {
+            "v": 1,
+            "request": offer["request"],
+            "request_sha256": offer["request_sha256"],
+            "window": offer["window"],
+            "recipient": offer["recipient"]["age"],
+            "offer_hash": self._job.offer_hash,
+            "software": self._job.version,
+            "clips": clips,
+        }
+
+
+def main() -> int:
+    """Run the job on stdin."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # without its daemon it has no business
+        os.nice(NICENESS)
+    os.umask(0o077)
+
+    def say(line: OutputLine) -> None:
+        print(json.dumps(line), flush=True)  # noqa: T201
+
+    try:
+        parcel = Release(Job.read(sys.stdin.read()), say).run()
+    except BrokenPipeError:
+        return 1
+    except (NotAllowed, OSError, ValueError, av.error.FFmpegError) as error:
+        say({"failed": str(error)})
+        return 1
+    say({"parcel": parcel})
+    return 0
