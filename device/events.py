@@ -5,7 +5,7 @@ Facts go into the controller's inbox; nothing else does. Times are CLOCK_MONOTON
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypedDict
 
 from device.system.clock import Stamp
 
@@ -301,12 +301,29 @@ class Fault:
     remedy: str = ""
 
 
+class AnnouncedNotice(TypedDict):
+    """What the controller and MQTT need of a notice; `sent` and `expires` are Unix seconds."""
+
+    source: str
+    id: str
+    kind: str
+    severity: str
+    headline: str
+    text: str
+    signed_by: str
+    sender_kind: str
+    feed: str
+    state: str
+    sent: int
+    expires: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeHeard:
     """A notice for this doorbell was stored or withdrawn; `notice` as the page shows it (docs/mqtt.md)."""
 
     mono_us: int
-    notice: dict[str, Any]
+    notice: AnnouncedNotice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

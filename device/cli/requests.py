@@ -65,7 +65,7 @@ def show_request(arguments: argparse.Namespace) -> int:
 def approve(arguments: argparse.Namespace) -> int:
     """Share exactly what is shown."""
     row = _asked(arguments)
-    if "offer" not in row:
+    if not row.get("offer"):
         raise CommandError(f"the request is {row['state']}: there is nothing to decide")
     shown = row["offer_hash"]
     if arguments.offer_hash is None:
@@ -198,7 +198,7 @@ def _tell_request(row: RequestView) -> None:
     ):
         if text:
             print(textwrap.fill(text, 96, initial_indent=f"{name:>10}  ", subsequent_indent=" " * 12))
-    if "offer" in row:
+    if row.get("offer"):
         _tell_offer(row["offer"], row["offer_hash"])
     elif row["release"]:
         _tell_offer(row["release"]["offer"], row["approved_hash"], "Exactly this was approved:")

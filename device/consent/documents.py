@@ -19,7 +19,7 @@ class GeoJsonPolygon(TypedDict):
 
 # --- the offer ------------------------------------------------------------------------------------
 
-RelativePolygon = Sequence[Sequence[int]]
+PolygonMillionths = Sequence[Sequence[int]]
 """Corners (x, y) in millionths of the picture."""
 
 
@@ -61,7 +61,7 @@ class OfferedClip(TypedDict):
     first_us: int
     last_us: int
     frames: int
-    blur: Sequence[RelativePolygon]
+    blur: Sequence[PolygonMillionths]
 
 
 class Offer(TypedDict):
@@ -78,7 +78,7 @@ class Offer(TypedDict):
     upload: OfferUpload
     cut: Literal["exact", "keyframe"]
     audio: bool
-    masks: Sequence[RelativePolygon]
+    masks: Sequence[PolygonMillionths]
     clips: Sequence[OfferedClip]
 
 

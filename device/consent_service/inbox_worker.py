@@ -303,7 +303,7 @@ class InboxWorker:
             if notice.here:
                 shown = notice_view(notice, ledger.state, self._ledger_store.now())
                 self._ledger_store.inbox(
-                    NoticeHeard(mono_us=self._ledger_store.clock.mono_us(), notice=dict(shown))
+                    NoticeHeard(mono_us=self._ledger_store.clock.mono_us(), notice=shown)
                 )
 
     def _match(self, ledger: LockedLedger) -> None:

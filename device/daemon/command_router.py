@@ -5,7 +5,7 @@ import queue
 from collections.abc import Callable
 from typing import Any
 
-from device.events import MotionStarted, PressEvent
+from device.events import AnnouncedNotice, MotionStarted, PressEvent
 from device.hw.chime import Chime
 from device.mqtt import topics
 from device.mqtt.publisher import MqttPublisher
@@ -61,7 +61,7 @@ class CommandRouter:
         """Publish how many requests wait for the owner."""
         self._retain(topics.PENDING_REQUESTS, str(count))
 
-    def publish_notice(self, notice: dict[str, Any], *, announce: bool) -> None:
+    def publish_notice(self, notice: AnnouncedNotice, *, announce: bool) -> None:
         """Show a notice on the open pages, and publish it over MQTT if it is to be announced."""
         publisher = self._publisher()
         if publisher and announce:

@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from device.events import MotionStarted, PressEvent
+from device.events import AnnouncedNotice, MotionStarted, PressEvent
 from device.policy.episode import ClipOrder
 from device.policy.settings import Settings
 from device.system.clock import Stamp
@@ -29,7 +29,7 @@ class CommandSink(Protocol):
     def publish_pending_requests(self, count: int) -> None:
         """Publish how many requests wait for the owner."""
 
-    def publish_notice(self, notice: dict[str, Any], *, announce: bool) -> None:
+    def publish_notice(self, notice: AnnouncedNotice, *, announce: bool) -> None:
         """Show a notice on the open pages, and publish it over MQTT if it is to be announced."""
 
     def ring(self) -> None:

@@ -10,7 +10,7 @@ import secrets
 import socket
 import time
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 from device.daemon.wiring import Daemon
@@ -24,19 +24,28 @@ HTTPS_PORT = 443
 MAX_TARGETS = 3
 
 
+class IsolationRow(TypedDict):
+    """One attempt: which process, what it tried, the result, and whether the isolation held."""
+
+    who: str
+    what: str
+    said: str
+    holds: bool
+
+
 class IsolationCheck:
     """Tries both sides."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
 
-    def tried(self) -> dict[str, Any]:
+    def tried(self) -> dict[str, object]:
         """Return each attempt of both sides, its result, and whether the isolation holds."""
         rows = [*self._from_daemon(), *self._from_courier()]
         return {"holds": bool(rows) and all(row["holds"] for row in rows), "tried": rows}
 
-    def _from_daemon(self) -> list[dict[str, Any]]:
-        rows = []
+    def _from_daemon(self) -> list[IsolationRow]:
+        rows: list[IsolationRow] = []
         for host, port in self._targets():
             try:
                 address = addresses(host, port)[0]
@@ -58,7 +67,7 @@ class IsolationCheck:
                 wanted.append((str(parts.hostname), parts.port or HTTPS_PORT))
         return list(dict.fromkeys(wanted))[:MAX_TARGETS]
 
-    def _from_courier(self) -> list[dict[str, Any]]:
+    def _from_courier(self) -> list[IsolationRow]:
         config = self._daemon.config
         state = config.device.state_dir
         paths = [
@@ -114,5 +123,5 @@ def _reach(address: str, port: int) -> tuple[str, bool]:
     return "connected: not isolated", False
 
 
-def _row(who: str, what: str, said: str, holds: bool) -> dict[str, Any]:  # noqa: FBT001
+def _row(who: str, what: str, said: str, holds: bool) -> IsolationRow:  # noqa: FBT001
     return {"who": who, "what": what, "said": said, "holds": holds}

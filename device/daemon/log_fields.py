@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from device.events import ClipDropped, ClipKept, MotionEnded, MotionStarted, PressEvent
+from device.events import AnnouncedNotice, ClipDropped, ClipKept, MotionEnded, MotionStarted, PressEvent
 
 
 def press(event: PressEvent) -> dict[str, Any]:
@@ -43,10 +43,16 @@ def clip_dropped(fact: ClipDropped) -> dict[str, Any]:
     return {"clip_id": fact.clip_id, "reason": fact.reason}
 
 
-def notice(shown: dict[str, Any], *, announced: bool) -> dict[str, Any]:
+def notice(shown: AnnouncedNotice, *, announced: bool) -> dict[str, Any]:
     """Return the fields of `notice`; `shown` as `NoticeHeard` has it."""
-    names = ("source", "id", "kind", "severity", "state")
-    return {**{name: shown[name] for name in names}, "announced": announced}
+    return {
+        "source": shown["source"],
+        "id": shown["id"],
+        "kind": shown["kind"],
+        "severity": shown["severity"],
+        "state": shown["state"],
+        "announced": announced,
+    }
 
 
 def setting_refused(name: str, reason: str, count: int = 1) -> dict[str, Any]:

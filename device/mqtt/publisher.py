@@ -16,6 +16,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from device.config import MqttConfig
 from device.events import (
+    AnnouncedNotice,
     ClipAsked,
     Fault,
     Inbox,
@@ -106,7 +107,7 @@ class MqttPublisher:
             self._changed.put(subtopic)
             self._wake()
 
-    def announce(self, notice: dict[str, Any]) -> None:
+    def announce(self, notice: AnnouncedNotice) -> None:
         """Publish a notice; while there is no connection it waits, until it has expired."""
         if len(self._notices) < MAX_NOTICES:
             name = f"{notice['source']} {notice['id']} {notice['state']}"

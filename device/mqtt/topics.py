@@ -5,10 +5,9 @@ picture, and `press` is never retained.
 """
 
 import json
-from typing import Any
 
 from device.config import MqttConfig
-from device.events import MotionStarted, PressEvent
+from device.events import AnnouncedNotice, MotionStarted, PressEvent
 from device.policy.settings import QUIET_UNTIL, SWITCHES, Settings
 from device.system.clock import rfc3339
 
@@ -111,12 +110,12 @@ def setting_payloads(settings: Settings) -> dict[str, str]:
     }
 
 
-def notice_payload(notice: dict[str, Any]) -> str:
+def notice_payload(notice: AnnouncedNotice) -> str:
     """Return what `notices` carries (docs/schemas/notices.json); `notice` as `NoticeHeard` has it."""
     return json.dumps(
         {
             "event_type": notice["kind"] if notice["state"] == "current" else WITHDRAWN,
-            **{name: notice[name] for name in _NOTICE_FIELDS},
+            **{name: value for name, value in notice.items() if name in _NOTICE_FIELDS},
             "sent_at": rfc3339(notice["sent"] * 1_000_000),
             "expires_at": rfc3339(notice["expires"] * 1_000_000),
             "reminder": "not a replacement for calling the emergency number",

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
+from device.consent.envelope import JsonObject
 from device.consent.offer import Choice, Corners
 from device.events import Packet, SoundPacket
 from device.web.models import (
@@ -23,9 +24,6 @@ from device.web.models import (
     StatusResponse,
     UndoResponse,
 )
-
-JsonObject = Mapping[str, object]
-"""As the consent service returns it; the routes make it a model of models_consent.py."""
 
 
 class Read(Protocol):

@@ -91,7 +91,7 @@ class RequestSummary(ResponseBody):
     approved_hash: str
 
 
-class RequestStep(ResponseBody):
+class RequestStepBody(ResponseBody):
     """One step of a request."""
 
     state: State
@@ -99,21 +99,21 @@ class RequestStep(ResponseBody):
     why: str
 
 
-class OfferWindow(ResponseBody):
+class OfferWindowBody(ResponseBody):
     """The window of an offer."""
 
     start: Rfc3339
     end: Rfc3339
 
 
-class OfferRecipient(ResponseBody):
+class OfferRecipientBody(ResponseBody):
     """Whose key the parcel is encrypted to."""
 
     name: str
     age: str
 
 
-class OfferUpload(ResponseBody):
+class OfferUploadBody(ResponseBody):
     """Where the parcel goes."""
 
     name: str
@@ -144,9 +144,9 @@ class OfferBody(ResponseBody):
     agency: str
     record_sha256: str
     case: str
-    window: OfferWindow
-    recipient: OfferRecipient
-    upload: OfferUpload
+    window: OfferWindowBody
+    recipient: OfferRecipientBody
+    upload: OfferUploadBody
     cut: Literal["exact", "keyframe"]
     audio: bool
     masks: list[MillionthsPolygon]
@@ -175,7 +175,7 @@ class ReleaseBody(ResponseBody):
 class RequestResponse(RequestSummary):
     """A request; while it is open, with exactly what would leave and the hash to approve it by."""
 
-    history: list[RequestStep]
+    history: list[RequestStepBody]
     release: ReleaseBody | None
     offer: OfferBody | None = None
     offer_hash: str | None = None
@@ -253,8 +253,8 @@ class SenderBody(ResponseBody):
     name: str
     contact: str
     keys: list[SenderKey]
-    recipients: list[OfferRecipient]
-    uploads: list[OfferUpload]
+    recipients: list[OfferRecipientBody]
+    uploads: list[OfferUploadBody]
     jurisdiction: GeoPolygon
     iat: UnixSeconds
 

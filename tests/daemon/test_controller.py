@@ -11,6 +11,7 @@ import pytest
 from device.config import ChimeConfig, Config
 from device.daemon.controller import Controller
 from device.events import (
+    AnnouncedNotice,
     ButtonState,
     CameraReport,
     ClipAsked,
@@ -76,7 +77,7 @@ class Told:
     def clip(self, order: ClipOrder) -> None:
         self.clips.append(order)
 
-    def publish_notice(self, notice: dict[str, Any], *, announce: bool) -> None:
+    def publish_notice(self, notice: AnnouncedNotice, *, announce: bool) -> None:
         self.notices.append((notice["severity"], announce))
 
     def publish_press(self, press: PressEvent) -> None:
@@ -241,7 +242,7 @@ def test_a_new_connection_begins_with_the_state_as_it_is_now(house: ControllerHa
 
 def test_quiet_hours_let_only_what_is_severe_through(house: ControllerHarness) -> None:
     def hear(severity: str) -> None:
-        notice = {"source": "s", "id": "1", "kind": "alert", "severity": severity, "state": "current"}
+        notice: Any = {"source": "s", "id": "1", "kind": "alert", "severity": severity, "state": "current"}
         house.controller.take(NoticeHeard(mono_us=house.time.now_us, notice=notice))
 
     severities = ("extreme", "severe", "moderate", "minor", "unknown")

@@ -33,9 +33,12 @@ const told = name => new Promise((done, failed) => {
     video.addEventListener("error", () => failed(video.error.message), {once: true})
 })
 async function load(url) {
+    // A picture that was decoded may not have been presented yet; a canvas would get a black one.
+    const presented = new Promise(done => video.requestVideoFrameCallback(done))
     const loaded = told("loadeddata")
     video.src = url
     await loaded
+    await presented
     return {duration: video.duration, at: video.currentTime, size: [video.videoWidth, video.videoHeight]}
 }
 async function seek(second) {

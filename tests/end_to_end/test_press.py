@@ -101,7 +101,7 @@ def test_presses_while_the_broker_is_away_are_late_in_log_and_never_live(
     wait_for("the link to be down", lambda: door.status()["mqtt"]["state"] == "down")
     first, second = door.ring(), door.ring()
     wait_for("the status to say so", lambda: door.status()["storage"]["log_pending"] >= 2)
-    assert door.status()["waiting"] == {"controller": 0, "storage": 0}
+    wait_for("empty queues", lambda: door.status()["waiting"] == {"controller": 0, "storage": 0})
     broker.start()
     rows = wait_for("both rows", lambda: r if len(r := dashboard.log("press")) == 2 else None)
     assert [row["late"] for row in rows] == [True, True]

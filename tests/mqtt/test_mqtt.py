@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,11 +52,12 @@ def test_the_reference_lists_every_topic() -> None:
 
 
 def test_a_notice_that_is_taken_back_is_published_as_withdrawn() -> None:
-    notice = dict.fromkeys(
+    notice: Any = dict.fromkeys(
         ("source", "id", "severity", "headline", "text", "signed_by", "sender_kind", "feed"), "x"
     )
-    shown = {**notice, "kind": "alert", "state": "current", "sent": 0, "expires": 60, "heard_at": 1}
+    shown: Any = {**notice, "kind": "alert", "state": "current", "sent": 0, "expires": 60, "heard_at": 1}
     payload = json.loads(topics.notice_payload(shown))
     assert (payload["event_type"], payload["expires_at"]) == ("alert", "1970-01-01T00:01:00.000Z")
     assert "heard_at" not in payload
-    assert json.loads(topics.notice_payload({**shown, "state": "cancelled"}))["event_type"] == "withdrawn"
+    withdrawn: Any = {**shown, "state": "cancelled"}
+    assert json.loads(topics.notice_payload(withdrawn))["event_type"] == "withdrawn"
