@@ -224,6 +224,9 @@ class RemovedName(TypedDict):
 class AddedDestination(TypedDict):
     """`destination_added`; no secret is in it."""
 
+    # The document of what another class holds.
+    # pylint: disable=duplicate-code
+
     name: str
     kind: str
     url: str

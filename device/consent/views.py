@@ -165,6 +165,9 @@ class DestinationView(TypedDict):
 class EntryView(TypedDict):
     """An entry of the ledger."""
 
+    # The document of what another class holds.
+    # pylint: disable=duplicate-code
+
     seq: int
     at: str
     clock: str

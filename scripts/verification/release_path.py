@@ -21,8 +21,6 @@ from device.release.job import PARCEL, Job
 from device.release.process import Release
 from device.spool.parcels import (
     Grant,
-    Receipt,
-    UploadReport,
     stage_parcel,
     write_grant,
     write_report,
@@ -32,7 +30,7 @@ from device.store.files import sha256_of
 from device.store.index import ClipRow
 from device.system.durable_files import sync_folder
 from tests.support import envelopes
-from tests.support.consent import ID, US, ConsentHarness, grants
+from tests.support.consent import ID, US, ConsentHarness, delivery_report, grants
 from tests.support.films import film
 from tests.support.tampering import changed
 
@@ -107,26 +105,7 @@ def a_cut(clip: Path) -> Cut:
 
 def carried(folder: Path, grant: Grant) -> None:
     """Be the courier of a parcel: say that all of it has arrived."""
-    receipt: Receipt = {
-        "sha256": grant.sha256,
-        "size_bytes": grant.size_bytes,
-        "kind": grant.kind,
-        "origin": grant.origin,
-        "said": {},
-    }
-    write_report(
-        folder / "spool/in",
-        UploadReport(
-            sha256=grant.sha256,
-            kind=grant.kind,
-            origin=grant.origin,
-            size_bytes=grant.size_bytes,
-            state="stored",
-            sent_bytes=grant.size_bytes,
-            left_bytes=grant.size_bytes,
-            receipt=receipt,
-        ),
-    )
+    write_report(folder / "spool/in", delivery_report(grant))
 
 
 def grant_before_the_entry() -> None:

@@ -18,7 +18,7 @@ from device.errors import CommandError
 from device.events import ConsentStep, Fault
 from device.spool.parcels import Grant, UploadReport, names_in, write_report
 from tests.support import envelopes
-from tests.support.consent import ID, ConsentHarness
+from tests.support.consent import ID, ConsentHarness, delivery_report
 from tests.support.consent import grants as grants_in
 from tests.support.release_backend import CANARY, FakeReleaseBackend
 
@@ -64,24 +64,7 @@ def grants(house: ConsentHarness) -> list[Grant]:
 def the_report(house: ConsentHarness, **changes: Any) -> UploadReport:
     """Return what an honest courier says once all of it is there."""
     (grant,) = grants(house)
-    receipt: Any = {
-        "sha256": grant.sha256,
-        "size_bytes": grant.size_bytes,
-        "kind": grant.kind,
-        "origin": grant.origin,
-        "said": {"date": "today"},
-    }
-    whole = UploadReport(
-        sha256=grant.sha256,
-        kind=grant.kind,
-        origin=grant.origin,
-        size_bytes=grant.size_bytes,
-        state="stored",
-        sent_bytes=grant.size_bytes,
-        left_bytes=grant.size_bytes,
-        receipt=receipt,
-    )
-    return replace(whole, **changes)
+    return replace(delivery_report(grant), **changes)
 
 
 def say(house: ConsentHarness, report: UploadReport) -> None:

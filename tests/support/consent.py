@@ -15,7 +15,7 @@ from device.consent_service.service import ConsentService
 from device.errors import CommandError
 from device.events import Fact
 from device.spool.folders import Item, SpoolWriter, Unreadable, bundle
-from device.spool.parcels import Grant, grant_in, names_in
+from device.spool.parcels import Grant, Receipt, UploadReport, grant_in, names_in
 from device.system.clock import ClockFlag
 from tests.support import envelopes
 
@@ -178,3 +178,24 @@ def grants(folder: Path) -> list[Grant]:
         with suppress(Unreadable):  # torn by a cut: no courier takes it for one
             found.append(grant_in(out, digest))
     return [grant for grant in found if grant]
+
+
+def delivery_report(grant: Grant) -> UploadReport:
+    """Return the courier's report once a parcel has arrived whole."""
+    receipt: Receipt = {
+        "sha256": grant.sha256,
+        "size_bytes": grant.size_bytes,
+        "kind": grant.kind,
+        "origin": grant.origin,
+        "said": {"date": "today"},
+    }
+    return UploadReport(
+        sha256=grant.sha256,
+        kind=grant.kind,
+        origin=grant.origin,
+        size_bytes=grant.size_bytes,
+        state="stored",
+        sent_bytes=grant.size_bytes,
+        left_bytes=grant.size_bytes,
+        receipt=receipt,
+    )
