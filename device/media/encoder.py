@@ -30,6 +30,11 @@ def configure_live(context: Any, *, width_px: int, height_px: int, rate: Fractio
     }
 
 
+def fraction_of(rational: Any) -> Fraction | None:
+    """Return one of PyAV's rational numbers, which are Fractions before PyAV 19; None if there is none."""
+    return Fraction(rational.numerator, rational.denominator) if rational else None
+
+
 def configure_copy(
     context: Any,
     *,

@@ -12,7 +12,7 @@ from typing import Any
 
 import av
 
-from device.media.encoder import configure_copy
+from device.media.encoder import configure_copy, fraction_of
 from device.media.masks import Masks
 from device.motion.zones import Points
 from device.store.ffmpeg_errors import plain_errors
@@ -42,8 +42,8 @@ def _copy(source: Path, target: Path, masks: Masks) -> None:
             encoder.codec_context,
             width_px=width_px,
             height_px=height_px,
-            time_base=video.time_base or Fraction(1, 90_000),
-            rate=video.average_rate or Fraction(15),
+            time_base=fraction_of(video.time_base) or Fraction(1, 90_000),
+            rate=fraction_of(video.average_rate) or Fraction(15),
             crf=CRF,
             in_band_headers=False,
         )

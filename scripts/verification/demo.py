@@ -137,7 +137,7 @@ def story(
     for name, house in houses.items():
         house.start_both()
         house.pin(department)
-        house.pin(paper)
+        house.pin(paper, "source")
         code = house.ask("GET", "/page/code")["code"]
         port = FIRST_PORT + list(houses).index(name)
         say(f"{name}'s doorbell films; page http://localhost:{port}, claim code {code}")

@@ -598,4 +598,10 @@ def test_a_camera_that_lived_is_opened_again_after_a_second_whatever_was_before(
         worker, camera=camera, sink=Seen(), inbox=lambda _: None, clock=cast("Any", time_),
         masks=Masks(), privacy=lambda: False,
     )  # fmt: skip
-    assert [round(step / 1e6) for step in np.diff(camera.opened_us)] == [1, 2, 4, 11 + 1, 2]
+    assert [round((after - before) / 1e6) for before, after in pairwise(camera.opened_us)] == [
+        1,
+        2,
+        4,
+        11 + 1,
+        2,
+    ]

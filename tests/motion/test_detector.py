@@ -85,7 +85,8 @@ def lamp(picture: NDArray[np.float32], s: float) -> NDArray[np.float32] | None:
 def cloud(picture: NDArray[np.float32], s: float) -> NDArray[np.float32]:
     columns = np.linspace(0, 1, picture.shape[1], dtype=np.float32)
     edge = 1 / (1 + np.exp(-(columns - (s - 4) / 6) * 8))
-    shaded: NDArray[np.float32] = picture * (0.6 + 0.4 * edge)
+    shade = np.asarray(0.6 + 0.4 * edge, np.float32)
+    shaded: NDArray[np.float32] = np.asarray(picture * shade, np.float32)
     return shaded
 
 
