@@ -26,10 +26,10 @@ def add_consent(commands: Any, add: Add, with_json: Callable[[argparse.ArgumentP
         "show alerts and news for this place, from the sources that you chose",
     )
     with_json(heard)
-    heard.add_argument("--all", action="store_true", help="also those for other places")
+    heard.add_argument("--all", action="store_true", help="also show notices for other places")
     _add_ledger(commands, add, with_json)
     _add_backup(commands, add, with_json)
-    release = commands.add_parser("release", help="inspect approved releases").add_subparsers(
+    release = commands.add_parser("release", help="check a video before it is sent").add_subparsers(
         metavar="COMMAND", required=True
     )
     look = add(release, "audit", of_release.audit, "check that an MP4 file contains only what may leave")
@@ -74,7 +74,7 @@ def _add_backup(commands: Any, add: Add, with_json: Callable[[argparse.ArgumentP
         "--host-key",
         default="",
         metavar="SHA256:…",
-        help="the SFTP server's host key (default: the one it presents now; home network only)",
+        help="the SFTP server's host key (default: trust the key that it presents now; home network only)",
     )
     new.add_argument(
         "--limit-gb", type=float, default=0, metavar="N", help="maximum total size (default: no limit)"
@@ -183,7 +183,8 @@ def _add_source(commands: Any, add: Add, with_json: Callable[[argparse.ArgumentP
 def _add_common(
     commands: Any, add: Add, with_json: Callable[[argparse.ArgumentParser], None], role: str
 ) -> None:
-    listing = add(commands, "list", of_senders.list_senders, "list them")
+    what = "pinned departments" if role == "agency" else "sources and feeds"
+    listing = add(commands, "list", of_senders.list_senders, f"list {what}")
     with_json(listing)
     listing.set_defaults(role=role)
     shown = add(commands, "show", of_senders.show_sender, "show name, keys and area")

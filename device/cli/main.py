@@ -74,7 +74,7 @@ def _add_owner(commands: Any) -> None:
     snapshot = _add(commands, "snapshot", of_page.snapshot, "save the current camera picture as JPEG")
     snapshot.add_argument("file", metavar="FILE", type=Path)
     switch = _add(
-        commands, "switch", of_page.switch, "turn the chime, motion detection or privacy mode on or off"
+        commands, "switch", of_page.switch, "mute the chime, or turn motion detection or privacy on or off"
     )
     switch.add_argument("name", choices=[*SWITCHES, QUIET_UNTIL])
     switch.add_argument("value", help="ON or OFF; for quiet_until a time such as 2026-11-24T22:00:00Z, or ''")
@@ -195,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
             doctor,
             "isolation",
             of_daemon.isolation,
-            "check that doorbelld cannot reach the internet, nor the courier the home",
+            "check that doorbelld cannot reach the internet, and the courier cannot read the daemon's files",
         )
     )
     check = _add(commands, "check-config", of_daemon.check_config, "validate a configuration file")
