@@ -61,15 +61,15 @@ def daemon() -> dict[str, float]:
         )
         clips = {"pre_roll_s": PRE_ROLL_S, "post_roll_s": POST_ROLL_S}
         camera = {"kind": "stream", "stream": {"url": str(main)}}
-        house = rig.BenchDoorbell(folder, port, camera, motion={"enabled": False}, clips=clips).live()
+        doorbell = rig.BenchDoorbell(folder, port, camera, motion={"enabled": False}, clips=clips).live()
         try:
             time.sleep(PRE_ROLL_S + 10)  # a full ring
-            house.press()
+            doorbell.press()
             time.sleep(POST_ROLL_S + 3)
-            peak_mb = rig.rss_mb(house.process.pid, "VmHWM")
-            kept = house.json("clips", "list")
+            peak_mb = rig.rss_mb(doorbell.process.pid, "VmHWM")
+            kept = doorbell.json("clips", "list")
         finally:
-            house.stop()
+            doorbell.stop()
         if [clip["duration_s"] >= PRE_ROLL_S + POST_ROLL_S - 1 for clip in kept] != [True]:
             raise SystemExit(f"bench: one whole clip was to be recorded, not {kept}")
     bare = f"{rig.LIBRARIES}\nfrom pathlib import Path\nprint(Path('/proc/self/status').read_text())"

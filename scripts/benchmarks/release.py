@@ -154,12 +154,12 @@ def _resident_mb(pid: int) -> float:
 
 def recorder(folder: Path) -> dict[str, Any]:
     """Film while a release encodes; return how many pictures the recorder lost of how many."""
-    house = NeighbourhoodDoorbell(
-        folder / "house", 18_830, camera=SCENE, mqtt={"enabled": False}, clips={"post_roll_s": FILMED_S}
+    doorbell = NeighbourhoodDoorbell(
+        folder / "bell", 18_830, camera=SCENE, mqtt={"enabled": False}, clips={"post_roll_s": FILMED_S}
     )
-    house.start()
+    doorbell.start()
     try:
-        house.run("record")
+        doorbell.run("record")
         time.sleep(4)
         with tempfile.TemporaryDirectory() as place:
             clip = Path(place) / "minute.mp4"
@@ -169,8 +169,8 @@ def recorder(folder: Path) -> dict[str, Any]:
             while time.monotonic() - began_s < FILMED_S - 8:
                 released(Path(place), clip, digest, "blurred")
                 encodes += 1
-        clips = house.clips(1)
-        status = house.status()
+        clips = doorbell.clips(1)
+        status = doorbell.status()
         with av.open(clips[0]["file"]) as file:
             timed = [packet for packet in file.demux(video=0) if packet.pts is not None]
             times = sorted(float((packet.pts or 0) * packet.time_base) for packet in timed)
@@ -183,7 +183,7 @@ def recorder(folder: Path) -> dict[str, Any]:
             "motion_drops": status.get("camera_drops", 0),
         }
     finally:
-        house.stop_both()
+        doorbell.stop_both()
 
 
 def carried(folder: Path, pairs: int) -> dict[str, Any]:

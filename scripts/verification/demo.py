@@ -1,8 +1,8 @@
 """`scripts/demo-neighbourhood`: a town on this machine, with a department, a news source and five doorbells.
 
 Everything is real but the people and the pictures: nginx, mosquitto, the publisher, five doorbelld and five
-couriers, and the department's tus server. An alert reaches all; one request reaches the one house that it
-concerns, whose owner says yes; the department opens what it gets. What each house does with it is told here,
+couriers, and the department's tus server. An alert reaches all; one request reaches the one doorbell that it
+concerns, whose owner says yes; the department opens what it gets. What each doorbell does with it is told here,
 and can be seen from nowhere else.
 """
 
@@ -29,7 +29,7 @@ from tests.support.network_namespace import STORE_ADDRESS, Here, Island, NoIslan
 from tests.support.stores import HOST, NoStore, Store, require_node
 
 FIRST_PORT = 8081
-HOUSES = {"Anna": 0.0, "Bela": 1.2, "Chen": 2.1, "Dora": 3.0, "Emil": -1.4}
+DOORBELLS = {"Anna": 0.0, "Bela": 1.2, "Chen": 2.1, "Dora": 3.0, "Emil": -1.4}
 """Who lives how many kilometres north of the square."""
 ASKED, READ = "offered", "current"
 
@@ -74,7 +74,7 @@ def on_an_island(folder: Path, *, stay: bool) -> int:
     """Do all of it where the store's address is a public one, which is what couriers insist on."""
     with Island(folder / "internet", {HOST: STORE_ADDRESS}) as island, ExitStack() as stack:
         if stay:
-            listeners = [socket.create_server(("127.0.0.1", FIRST_PORT + n)) for n in range(len(HOUSES))]
+            listeners = [socket.create_server(("127.0.0.1", FIRST_PORT + n)) for n in range(len(DOORBELLS))]
             pairs = [f"{each.fileno()}={each.getsockname()[1]}" for each in listeners]
             relay = subprocess.Popen(
                 island.command(sys.executable, "-m", "scripts.verification.relay", *pairs),
@@ -99,7 +99,7 @@ def tell(folder: Path, *, stay: bool) -> int:
     with dev_server, Store(folder / "store", Here()) as store:
         say(f"the town is up: {dev_server.address} takes in, localhost:{dev_server.mqtts} gives out")
         say(f"the department's store is up: {store.origin}, a tus server")
-        houses = {
+        doorbells = {
             name: NeighbourhoodDoorbell(
                 folder / name.lower(),
                 None,
@@ -110,18 +110,18 @@ def tell(folder: Path, *, stay: bool) -> int:
                 page=page_on(number),
                 store_ca=store.ca,
             )
-            for number, (name, km) in enumerate(HOUSES.items())
+            for number, (name, km) in enumerate(DOORBELLS.items())
         }
         try:
-            good = story(dev_server, houses, department, paper)
-            good = sharing(houses, department, store, folder) and good
+            good = story(dev_server, doorbells, department, paper)
+            good = sharing(doorbells, department, store, folder) and good
             if stay:
                 say(f"try: {BIN / 'doorbell'} --state {folder / 'anna'} requests list")
                 input("Enter ends it. ")
             return 0 if good else 1
         finally:
-            for house in houses.values():
-                house.stop_both()
+            for doorbell in doorbells.values():
+                doorbell.stop_both()
             say("everything has ended")
 
 
@@ -131,17 +131,20 @@ def page_on(number: int) -> dict[str, Any]:
 
 
 def story(
-    dev_server: DevServer, houses: dict[str, NeighbourhoodDoorbell], department: Sender, paper: Sender
+    dev_server: DevServer, doorbells: dict[str, NeighbourhoodDoorbell], department: Sender, paper: Sender
 ) -> bool:
     """Tell how it comes to an offer; return whether everything came about."""
-    for name, house in houses.items():
-        house.start_both()
-        house.pin(department)
-        house.pin(paper)
-        code = house.ask("GET", "/page/code")["code"]
-        port = FIRST_PORT + list(houses).index(name)
+    for name, doorbell in doorbells.items():
+        doorbell.start_both()
+        doorbell.pin(department)
+        doorbell.pin(paper)
+        code = doorbell.ask("GET", "/page/code")["code"]
+        port = FIRST_PORT + list(doorbells).index(name)
         say(f"{name}'s doorbell films; page http://localhost:{port}, claim code {code}")
-    wait_for("a clip in every house", lambda: all(house.ask("GET", "/clips") for house in houses.values()))
+    wait_for(
+        "a clip in every doorbell",
+        lambda: all(doorbell.ask("GET", "/clips") for doorbell in doorbells.values()),
+    )
     say(f"all five pinned the department ({department.fingerprint}) and the newspaper")
 
     publish(
@@ -161,25 +164,25 @@ def story(
         ),
     )
     took = timed(
-        lambda: all(len(headlines(house)) == 2 for house in houses.values()),
+        lambda: all(len(headlines(doorbell)) == 2 for doorbell in doorbells.values()),
         "both notices",
     )
     say(f"an alert and a piece of news reached all five within {took:.1f} s:")
-    for headline in headlines(houses["Anna"]):
+    for headline in headlines(doorbells["Anna"]):
         say(f"  {headline}")
 
     asked_for = department.request(case="2026/4711")
     (department.record.parent / "request.jws").write_bytes(asked_for)
     publish(dev_server, asked_for)
-    took = timed(lambda: all(house.requests() for house in houses.values()), "the request")
-    wait_for("every match", lambda: not any(house.requests("received") for house in houses.values()))
-    asked = [name for name, house in houses.items() if house.requests(ASKED)]
+    took = timed(lambda: all(doorbell.requests() for doorbell in doorbells.values()), "the request")
+    wait_for("every match", lambda: not any(doorbell.requests("received") for doorbell in doorbells.values()))
+    asked = [name for name, doorbell in doorbells.items() if doorbell.requests(ASKED)]
     say(f"a request for the square was heard by all five within {took:.1f} s;")
     say(f"  it waits for the owner of: {', '.join(asked) or 'nobody'}")
-    for name, house in houses.items():
-        row = house.requests()[0]
+    for name, doorbell in doorbells.items():
+        row = doorbell.requests()[0]
         say(f"  {name}: {row['state']}{': ' + row['why'] if row['why'] else ''}")
-    anna = houses["Anna"]
+    anna = doorbells["Anna"]
     offer = anna.ask("GET", f"/requests/{anna.requests()[0]['id']}")["offer"]
     for clip in offer["clips"]:
         say(
@@ -187,15 +190,17 @@ def story(
             f"sealed for {offer['recipient']['name']}, to {offer['upload']['origin']}"
         )
     say("  nothing leaves until she says yes; nobody can see whether she does")
-    for name, house in houses.items():
-        wrong = house.ask("GET", "/ledger")
+    for name, doorbell in doorbells.items():
+        wrong = doorbell.ask("GET", "/ledger")
         say(f"  {name}'s ledger: {wrong['length']} entries, head {wrong['head'][:16]}…")
-    return asked == ["Anna"] and all(len(headlines(house)) == 2 for house in houses.values())
+    return asked == ["Anna"] and all(len(headlines(doorbell)) == 2 for doorbell in doorbells.values())
 
 
-def sharing(houses: dict[str, NeighbourhoodDoorbell], department: Sender, store: Store, folder: Path) -> bool:
+def sharing(
+    doorbells: dict[str, NeighbourhoodDoorbell], department: Sender, store: Store, folder: Path
+) -> bool:
     """Tell what Anna's yes does, and what the others' silence leaves; return whether that is all right."""
-    anna = houses["Anna"]
+    anna = doorbells["Anna"]
     place = f"/requests/{anna.requests()[0]['id']}"
     shown = anna.ask("GET", place)
     anna.ask("POST", f"{place}/approve", {"offer_hash": shown["offer_hash"]})
@@ -223,7 +228,7 @@ def sharing(houses: dict[str, NeighbourhoodDoorbell], department: Sender, store:
     offered = [(clip["start"], clip["end"], clip["frames"]) for clip in shown["offer"]["clips"]]
     got = [(clip["start"], clip["end"], clip["frames"]) for clip in opened.manifest["clips"]]
     say(f"  it holds exactly what Anna was shown: {'yes' if offered == got else 'NO'}")
-    traces = {name: traces_of(house) for name, house in houses.items() if name != "Anna"}
+    traces = {name: traces_of(doorbell) for name, doorbell in doorbells.items() if name != "Anna"}
     for name, found in traces.items():
         say(f"{name} left {', '.join(found) or 'no trace'}")
     left = [str(path.relative_to(anna.state)) for path in leftovers(anna)]
@@ -231,24 +236,24 @@ def sharing(houses: dict[str, NeighbourhoodDoorbell], department: Sender, store:
     return opened.good and offered == got and not any(traces.values()) and not left and len(parcels) == 1
 
 
-def traces_of(house: NeighbourhoodDoorbell) -> list[str]:
-    """Return what would show that a house was asked: nothing, if nobody said yes."""
-    found = [str(path.relative_to(house.state)) for path in leftovers(house)]
-    found += [path.name for path in (house.spool / "in").glob("*.report")]
-    wrong = {row["state"] for row in house.requests()} - {"unmatched", "offered", "declined"}
+def traces_of(doorbell: NeighbourhoodDoorbell) -> list[str]:
+    """Return what would show that a doorbell was asked: nothing, if nobody said yes."""
+    found = [str(path.relative_to(doorbell.state)) for path in leftovers(doorbell)]
+    found += [path.name for path in (doorbell.spool / "in").glob("*.report")]
+    wrong = {row["state"] for row in doorbell.requests()} - {"unmatched", "offered", "declined"}
     return [*found, *wrong]
 
 
-def leftovers(house: NeighbourhoodDoorbell) -> list[Path]:
-    """Return what is left of parcels in a house."""
-    places = [house.spool / "out", house.state / "state/releases"]
+def leftovers(doorbell: NeighbourhoodDoorbell) -> list[Path]:
+    """Return what is left of parcels in a doorbell."""
+    places = [doorbell.spool / "out", doorbell.state / "state/releases"]
     kept = ("settings.json", "read")
     return [path for place in places for path in place.rglob("*") if path.is_file() and path.name not in kept]
 
 
-def headlines(house: NeighbourhoodDoorbell) -> list[str]:
-    """Return the notices that a house shows."""
-    rows = house.ask("GET", "/notices")["notices"]
+def headlines(doorbell: NeighbourhoodDoorbell) -> list[str]:
+    """Return the notices that a doorbell shows."""
+    rows = doorbell.ask("GET", "/notices")["notices"]
     return [row["headline"] for row in rows if row["here"] and row["state"] == READ]
 
 

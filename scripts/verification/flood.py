@@ -61,7 +61,7 @@ def main(arguments: argparse.Namespace) -> int:
 def run(
     folder: Path, dev_server: DevServer, port: int, senders: Sequence[Sender], arguments: argparse.Namespace
 ) -> dict[str, Any]:
-    """Flood one of two houses; return what was measured."""
+    """Flood one of two doorbells; return what was measured."""
     flooded, calm = (
         NeighbourhoodDoorbell(
             folder / name, port, dev_server=dev_server, camera=SLOW_SCENE, device={"id": name}
@@ -76,8 +76,8 @@ def run(
             flooded.pin(sender)
         wait_for("a clip", lambda: flooded.ask("GET", "/clips"))
         heard = {
-            house.state.name: subscriber(port, f"doorbelld/{house.state.name}/press")
-            for house in (flooded, calm)
+            doorbell.state.name: subscriber(port, f"doorbelld/{doorbell.state.name}/press")
+            for doorbell in (flooded, calm)
         }
         begin = usage(flooded)
         stopping = threading.Event()
@@ -88,8 +88,8 @@ def run(
         peak_bytes = 0
         began_s = time.monotonic()
         while flooder.is_alive():
-            for house in (flooded, calm):
-                delays[house.state.name].append(press(house, heard[house.state.name]))
+            for doorbell in (flooded, calm):
+                delays[doorbell.state.name].append(press(doorbell, heard[doorbell.state.name]))
                 time.sleep(PRESS_EVERY_S / 2)
             peak_bytes = max(peak_bytes, spool_bytes(flooded))
         seconds = time.monotonic() - began_s
@@ -188,16 +188,16 @@ def name_in(content: bytes) -> str:
     return name
 
 
-def press(house: NeighbourhoodDoorbell, arrivals: "queue.SimpleQueue[int]") -> float:
+def press(doorbell: NeighbourhoodDoorbell, arrivals: "queue.SimpleQueue[int]") -> float:
     """Press the button; return the milliseconds from the edge to the dashboard."""
-    edge_us: int = house.ask("POST", "/ring")["mono_us"]
+    edge_us: int = doorbell.ask("POST", "/ring")["mono_us"]
     return (arrivals.get(timeout=PATIENCE_S) - edge_us) / 1e3
 
 
-def usage(house: NeighbourhoodDoorbell) -> dict[str, tuple[float, float]]:
+def usage(doorbell: NeighbourhoodDoorbell) -> dict[str, tuple[float, float]]:
     """Return processor seconds and resident megabytes of both processes."""
     found = {}
-    for name, process in (("doorbelld", house.process), ("courier", house.courier)):
+    for name, process in (("doorbelld", doorbell.process), ("courier", doorbell.courier)):
         if process:
             fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
             ticks = int(fields[11]) + int(fields[12])
@@ -206,10 +206,10 @@ def usage(house: NeighbourhoodDoorbell) -> dict[str, tuple[float, float]]:
     return found
 
 
-def spool_bytes(house: NeighbourhoodDoorbell) -> int:
+def spool_bytes(doorbell: NeighbourhoodDoorbell) -> int:
     """Return how much lies in the spool."""
     total = 0
-    for path in (house.spool / "in").iterdir():
+    for path in (doorbell.spool / "in").iterdir():
         try:
             total += path.stat().st_size
         except FileNotFoundError:
@@ -217,12 +217,12 @@ def spool_bytes(house: NeighbourhoodDoorbell) -> int:
     return total
 
 
-def spool_waits(house: NeighbourhoodDoorbell) -> int:
+def spool_waits(doorbell: NeighbourhoodDoorbell) -> int:
     """Return how many bundles were not read yet."""
-    told = house.spool / "out/read"
+    told = doorbell.spool / "out/read"
     read = int(told.read_text()) if told.exists() else 0
     return sum(
-        path.name.endswith(".in") and int(path.name[:12]) > read for path in (house.spool / "in").iterdir()
+        path.name.endswith(".in") and int(path.name[:12]) > read for path in (doorbell.spool / "in").iterdir()
     )
 
 

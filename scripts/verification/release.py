@@ -94,10 +94,10 @@ def all_calls(folder: Path) -> int:
 def exactly_what_was_shown(folder: Path, scale: float, seed: int) -> Tally:
     """Promise 2."""
     tally, dice = Tally(), random.Random(seed)  # noqa: S311
-    house = ConsentHarness(folder / "two")
-    house.pin()
-    house.hear(("request", envelopes.ask()))
-    kept, start_us = list(house.clips.kept), house.clips.kept[0].start_us
+    doorbell = ConsentHarness(folder / "two")
+    doorbell.pin()
+    doorbell.hear(("request", envelopes.ask()))
+    kept, start_us = list(doorbell.clips.kept), doorbell.clips.kept[0].start_us
     shapes = [[(0.0, 0.0), (0.5, 0.0), (0.5, 0.5)], [(0.1, 0.1), (0.9, 0.1), (0.9, 0.9)]]
 
     def span(from_s: int, until_s: int) -> tuple[int, int]:
@@ -122,22 +122,22 @@ def exactly_what_was_shown(folder: Path, scale: float, seed: int) -> Tally:
         )
 
     def world() -> None:
-        house.clips.kept = [
+        doorbell.clips.kept = [
             replace(cut, frames=dice.choice((300, 301)), sha256=dice.choice(("1", "2", "3")) * 64)
             for cut in kept
         ]
-        house.clips.covered = dice.sample(shapes, dice.choice((0, 1)))
+        doorbell.clips.covered = dice.sample(shapes, dice.choice((0, 1)))
 
     while tally.tried < 10_000 * scale:
         world()
         first = choice()
-        shown = house.consent_service.request(ID, first)
+        shown = doorbell.consent_service.request(ID, first)
         world()
         second = choice()
-        if house.consent_service.request(ID, second)["offer_hash"] == shown["offer_hash"]:
+        if doorbell.consent_service.request(ID, second)["offer_hash"] == shown["offer_hash"]:
             continue
         try:
-            house.consent_service.approve(ID, shown["offer_hash"], second)
+            doorbell.consent_service.approve(ID, shown["offer_hash"], second)
         except CommandError:
             tally.count("", held=True)
         else:
@@ -276,12 +276,12 @@ def stored(box: CourierHarness, digest: str) -> bool:
 def found_out(folder: Path, scale: float, seed: int) -> Tally:
     """Promise 10."""
     tally, dice = Tally(), random.Random(seed)  # noqa: S311
-    house = ConsentHarness(folder / "ten")
-    house.pin()
-    house.hear(("request", envelopes.ask()))
-    house.consent_service.approve(ID, house.consent_service.request(ID)["offer_hash"])
-    house.consent_service.withdraw(ID)
-    house.consent_service.ledger_store.close()
+    doorbell = ConsentHarness(folder / "ten")
+    doorbell.pin()
+    doorbell.hear(("request", envelopes.ask()))
+    doorbell.consent_service.approve(ID, doorbell.consent_service.request(ID)["offer_hash"])
+    doorbell.consent_service.withdraw(ID)
+    doorbell.consent_service.ledger_store.close()
     path = folder / "ten/ledger.db"
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

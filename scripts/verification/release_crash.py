@@ -3,7 +3,7 @@
 The path is recorded once, call by call. A kill -9 leaves what the calls before it did; what lies between two
 calls that change nothing is the same disk, so each call that changes something is killed behind once. A power
 cut leaves less, and more than one thing (scripts/fault_injection/crash_states.py): of each moment some are drawn. On
-each such disk the house is started, looked at, and let run to the end.
+each such disk the doorbell is started, looked at, and let run to the end.
 """
 
 import logging
@@ -102,51 +102,51 @@ def _part(
 
 
 def verdict(folder: Path, marks: set[str], way: str) -> list[str]:
-    """Start a house on what a crash left, let it run, and return what is wrong, in sentences."""
+    """Start a doorbell on what a crash left, let it run, and return what is wrong, in sentences."""
     release_backend = FakeReleaseBackend()
     try:
-        house = ConsentHarness(folder, release_backend)
+        doorbell = ConsentHarness(folder, release_backend)
     except OSError as error:
         return [f"it cannot be started: {error}"]
-    if not house.consent_service.ledger_store.is_open:
+    if not doorbell.consent_service.ledger_store.is_open:
         return ["the ledger is broken"]
-    wrong = unproved(house, folder)
-    if wrong or not house.states():
-        return [*wrong, *([] if house.states() else ["the request is gone"])]
-    if "approved" in marks and house.states() == ["offered"]:
+    wrong = unproved(doorbell, folder)
+    if wrong or not doorbell.states():
+        return [*wrong, *([] if doorbell.states() else ["the request is gone"])]
+    if "approved" in marks and doorbell.states() == ["offered"]:
         wrong.append("an approval that was given is gone")
     gone = "withdrawn" in marks
     given = {grant.sha256 for grant in grants(folder)}
     for turn in range(MAX_STEPS):
-        house.consent_service.release_worker.step()
-        wrong += unproved(house, folder)
+        doorbell.consent_service.release_worker.step()
+        wrong += unproved(doorbell, folder)
         for grant in grants(folder):
             if gone:
                 wrong.append(f"a grant stands at turn {turn} after the withdrawal")
             given.add(grant.sha256)
             carried(folder, grant)
-        if not TABLE[State(house.states()[0])]:
-            house.consent_service.release_worker.step()
+        if not TABLE[State(doorbell.states()[0])]:
+            doorbell.consent_service.release_worker.step()
             break
-    entries = house.ledger()
+    entries = doorbell.ledger()
     handed = [entry["data"] for entry in entries if entry["data"].get("to") == "handed over"]
     if len(given) > 1 or len(handed) > 1:
         wrong.append(f"one approval let {len(given)} parcels go, handed over {len(handed)} times")
-    state = house.states()[0]
+    state = doorbell.states()[0]
     if state != "offered" and TABLE[State(state)]:
         wrong.append(f"it stays {state}")
     if way == "delivered" and state not in ("offered", "delivered"):
-        wrong.append(f"an approval came to nothing: {state}, {house.consent_service.request(ID)['why']}")
+        wrong.append(f"an approval came to nothing: {state}, {doorbell.consent_service.request(ID)['why']}")
     if (f"ended {state}" not in marks) and any(mark.startswith("ended") for mark in marks):
         wrong.append(f"it had ended, and is {state}")
     wrong += left_over(folder)
-    house.consent_service.ledger_store.close()
+    doorbell.consent_service.ledger_store.close()
     return wrong
 
 
-def unproved(house: ConsentHarness, folder: Path) -> list[str]:
+def unproved(doorbell: ConsentHarness, folder: Path) -> list[str]:
     """Return which grants stand without an entry that names approval, offer and destination."""
-    entries = [entry["data"] for entry in house.ledger() if entry["kind"] == "request"]
+    entries = [entry["data"] for entry in doorbell.ledger() if entry["kind"] == "request"]
     approved = {each["offer_hash"]: each for each in entries if each["to"] == "approved"}
     wrong = []
     for grant in grants(folder):

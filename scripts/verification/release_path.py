@@ -165,34 +165,34 @@ def main() -> int:
     clip = folder / "clips" / FILM
     # FFmpeg writes elsewhere, and the bytes are copied: the disk's model knows no other way.
     clip.write_bytes(film(marks.with_suffix(".mp4"), seconds=2).read_bytes())
-    house = ConsentHarness(folder, ScriptedBackend(clip))
-    house.clips.kept = [a_cut(clip)]
+    doorbell = ConsentHarness(folder, ScriptedBackend(clip))
+    doorbell.clips.kept = [a_cut(clip)]
     for place in ("", "clips", "spool", "spool/in", "spool/out"):
         sync_folder(folder / place)  # made when it was installed, long ago
-    house.pin()
-    house.hear(("request", envelopes.ask()))
+    doorbell.pin()
+    doorbell.hear(("request", envelopes.ask()))
 
     def mark(line: str) -> None:
         with marks.open("a") as file:
             file.write(line + "\n")
 
     mark("offered")
-    house.consent_service.approve(ID, house.consent_service.request(ID)["offer_hash"])
+    doorbell.consent_service.approve(ID, doorbell.consent_service.request(ID)["offer_hash"])
     mark("approved")
     if how == "fails":
         clip.write_bytes(changed(clip.read_bytes()))
     for _ in range(MAX_STEPS):
-        house.consent_service.release_worker.step()
+        doorbell.consent_service.release_worker.step()
         for grant in grants(folder):
             if how == "withdrawn":
-                house.consent_service.withdraw(ID)
+                doorbell.consent_service.withdraw(ID)
                 mark("withdrawn")
             else:
                 carried(folder, grant)
-        if house.states()[0] in ("delivered", "withdrawn", "failed"):
-            house.consent_service.release_worker.step()
+        if doorbell.states()[0] in ("delivered", "withdrawn", "failed"):
+            doorbell.consent_service.release_worker.step()
             break
-    mark(f"ended {house.states()[0]}")
+    mark(f"ended {doorbell.states()[0]}")
     return 0
 
 

@@ -1,19 +1,19 @@
-"""`scripts/prove silence`: before an approval, nobody outside can tell one house from another.
+"""`scripts/prove silence`: before an approval, nobody outside can tell one doorbell from another.
 
-Five houses stand around one place, with some departments pinned and one town:
+Five doorbells stand around one place, with some departments pinned and one town:
 
     A, B    match in turn: A every other request, B the ones between C, D    match what A matches; C's owner
     declines the first of them, D's the second, and so on: the other one ignores it bare    has no camera and
     no clip
 
-Every packet between them and the town is captured on loopback. Compared are, for each house, what its courier
+Every packet between them and the town is captured on loopback. Compared are, for each doorbell, what its courier
 sends: how many segments with content, how large, in which order; and when it acknowledges what it heard.
 
 The test of the timing. The requests come in blocks; before each, all couriers connect anew, in an order drawn
 by lot, for a broker serves its readers in turn and the first one waits longest. Of a block counts one figure:
-the median of the differences between the two houses, from the broker's first segment of a request to the
+the median of the differences between the two doorbells, from the broker's first segment of a request to the
 courier's acknowledgement, each taken as "does something" less "does nothing" (which changes sides within the
-block). If what a house does made no difference, the sign of each such figure would be a coin's toss: all
+block). If what a doorbell does made no difference, the sign of each such figure would be a coin's toss: all
 tosses are counted, and p is the share of them whose mean lies at least as far from zero. The smallest
 difference that would have been found (two-sided 0.01, power 0.9) is printed beside it.
 """
@@ -47,7 +47,7 @@ QUIET_S = 65.0
 REQUESTS_A_DEPARTMENT = 10
 REQUESTS_A_BLOCK = 20
 ALONE = 5
-"""Requests that are published before there is any house; every house hears them when it comes."""
+"""Requests that are published before there is any doorbell; every doorbell hears them when it comes."""
 ALPHA = 0.01
 DETECTABLE = 2.576 + 1.282
 """Standard errors: two-sided 0.01, power 0.9 (normal approximation)."""
@@ -80,7 +80,7 @@ def main(arguments: argparse.Namespace) -> int:
         with dev_server:
             alone = publisher_sees(dev_server, departments[0])
             told = run(folder, dev_server, departments, arguments.requests)
-        told["publisher, no house there"] = alone
+        told["publisher, no doorbell there"] = alone
     return report(told, arguments.json)
 
 
@@ -91,9 +91,9 @@ def publisher_sees(dev_server: DevServer, department: Sender) -> list[tuple[int,
 
 
 def run(folder: Path, dev_server: DevServer, departments: Sequence[Sender], count: int) -> dict[str, Any]:
-    """Run the five houses; return what was seen outside."""
+    """Run the five doorbells; return what was seen outside."""
     a, b = TOWER, north_of(TOWER, 1.5)
-    houses = {
+    doorbells = {
         name: NeighbourhoodDoorbell(
             folder / name.lower(),
             None,
@@ -103,13 +103,13 @@ def run(folder: Path, dev_server: DevServer, departments: Sequence[Sender], coun
         )
         for name in "ABCD"
     }
-    houses["bare"] = NeighbourhoodDoorbell(
+    doorbells["bare"] = NeighbourhoodDoorbell(
         folder / "bare", None, dev_server=dev_server, place=a, camera=BARE_CAMERA
     )
-    with_camera = [house for name, house in houses.items() if name != "bare"]
+    with_camera = [doorbell for name, doorbell in doorbells.items() if name != "bare"]
     stopping = threading.Event()
     decliners = [
-        threading.Thread(target=decline, args=(houses[name], turn, stopping))
+        threading.Thread(target=decline, args=(doorbells[name], turn, stopping))
         for turn, name in enumerate("CD")
     ]
     blocks: list[Block] = []
@@ -117,20 +117,25 @@ def run(folder: Path, dev_server: DevServer, departments: Sequence[Sender], coun
     by_lot = random.Random(1)  # noqa: S311  (so that a run can be repeated)
     try:
         with Capture({dev_server.mqtts, dev_server.https}) as capture:
-            for name, house in houses.items():
-                house.start_both(camera=name != "bare")
+            for name, doorbell in doorbells.items():
+                doorbell.start_both(camera=name != "bare")
                 for department in departments:
-                    house.pin(department)
-            wait_for("a clip in each house", lambda: all(house.ask("GET", "/clips") for house in with_camera))
-            doorbells = set().union(
-                *(ports_of(house.process.pid) for house in houses.values() if house.process)
+                    doorbell.pin(department)
+            wait_for(
+                "a clip in each doorbell",
+                lambda: all(doorbell.ask("GET", "/clips") for doorbell in with_camera),
+            )
+            daemon_ports = set().union(
+                *(ports_of(doorbell.process.pid) for doorbell in doorbells.values() if doorbell.process)
             )
             for thread in decliners:
                 thread.start()
             for number in range(count):
                 if number % REQUESTS_A_BLOCK == 0:
                     blocks.append(
-                        connect_anew(houses, by_lot, dev_server.mqtts, min(REQUESTS_A_BLOCK, count - number))
+                        connect_anew(
+                            doorbells, by_lot, dev_server.mqtts, min(REQUESTS_A_BLOCK, count - number)
+                        )
                     )
                 department = departments[number // REQUESTS_A_DEPARTMENT]
                 where = (a, b)[number % 2]
@@ -140,25 +145,27 @@ def run(folder: Path, dev_server: DevServer, departments: Sequence[Sender], coun
                 time.sleep(SPACING_S)
             awaited = count + ALONE
             wait_for(
-                lambda: f"{awaited} requests: {[len(house.requests()) for house in houses.values()]}",
-                lambda: all(len(house.requests()) == awaited for house in houses.values()),
+                lambda: (
+                    f"{awaited} requests: {[len(doorbell.requests()) for doorbell in doorbells.values()]}"
+                ),
+                lambda: all(len(doorbell.requests()) == awaited for doorbell in doorbells.values()),
             )
             time.sleep(QUIET_S)
             stopping.set()
             for thread in decliners:
                 thread.join()
-            states = {name: _states(house) for name, house in houses.items()}
+            states = {name: _states(doorbell) for name, doorbell in doorbells.items()}
     finally:
         stopping.set()
-        for house in houses.values():
-            house.stop_both()
+        for doorbell in doorbells.values():
+            doorbell.stop_both()
     return {
         "requests": count,
         "states": states,
-        "publisher, five houses there": answers,
+        "publisher, five doorbells there": answers,
         "packets": capture.packets,
         "blocks": blocks,
-        "doorbells": doorbells,
+        "daemon_ports": daemon_ports,
         "broker": dev_server.mqtts,
     }
 
@@ -169,35 +176,35 @@ def case_of(number: int) -> str:
 
 
 def connect_anew(
-    houses: dict[str, NeighbourhoodDoorbell], by_lot: random.Random, broker: int, requests: int
+    doorbells: dict[str, NeighbourhoodDoorbell], by_lot: random.Random, broker: int, requests: int
 ) -> Block:
     """End all couriers, and start them in an order drawn by lot."""
-    for house in houses.values():
-        if house.courier:
-            house.stop_courier()
-    names = by_lot.sample(list(houses), len(houses))
+    for doorbell in doorbells.values():
+        if doorbell.courier:
+            doorbell.stop_courier()
+    names = by_lot.sample(list(doorbells), len(doorbells))
     for name in names:
-        houses[name].start_courier()
+        doorbells[name].start_courier()
     time.sleep(SETTLE_S)
     ports = {
-        name: next(iter(ports_of(house.courier.pid, broker)))
-        for name, house in houses.items()
-        if house.courier
+        name: next(iter(ports_of(doorbell.courier.pid, broker)))
+        for name, doorbell in doorbells.items()
+        if doorbell.courier
     }
     return Block(time.monotonic_ns(), ports, requests)
 
 
-def decline(house: NeighbourhoodDoorbell, turn: int, stopping: threading.Event) -> None:
+def decline(doorbell: NeighbourhoodDoorbell, turn: int, stopping: threading.Event) -> None:
     """Be an owner who declines every other case, and ignores the ones between."""
     while not stopping.is_set():
-        for row in house.requests("offered"):
+        for row in doorbell.requests("offered"):
             if int(row["case"].split()[1]) % 2 == turn:
-                house.ask("POST", f"/requests/{row['id']}/decline")
+                doorbell.ask("POST", f"/requests/{row['id']}/decline")
         stopping.wait(0.3)
 
 
-def _states(house: NeighbourhoodDoorbell) -> dict[str, int]:
-    rows = house.requests()
+def _states(doorbell: NeighbourhoodDoorbell) -> dict[str, int]:
+    rows = doorbell.requests()
     return {
         state: sum(row["state"] == state for row in rows) for state in sorted({row["state"] for row in rows})
     }
@@ -236,7 +243,7 @@ def p_of(figures: Sequence[float]) -> float:
 def report(told: dict[str, Any], file: Path | None) -> int:
     """Print what was seen; return 1 if something differs."""
     packets, blocks, broker = told["packets"], told["blocks"], told["broker"]
-    print(f"{told['requests']} requests in {len(blocks)} blocks; what the houses made of them, unseen:")
+    print(f"{told['requests']} requests in {len(blocks)} blocks; what the doorbells made of them, unseen:")
     for name, states in told["states"].items():
         print(f"  {name:<5} {', '.join(f'{number} {state}' for state, number in states.items())}")
     faults = []
@@ -251,7 +258,7 @@ def report(told: dict[str, Any], file: Path | None) -> int:
                 f"  block {number + 1:>2}, all five: {' or '.join(str(list(kind)) for kind in sorted(kinds))}"
             )
     begin_ns = blocks[0].begin_ns
-    inside = told["doorbells"] & {packet.source for packet in packets}
+    inside = told["daemon_ports"] & {packet.source for packet in packets}
     print(f"connections of a doorbelld to the town: {len(inside)}")
     if inside:
         faults.append("a doorbelld spoke to the town")
@@ -287,9 +294,9 @@ def report(told: dict[str, Any], file: Path | None) -> int:
             faults.append(f"{name}: the timing differs (p = {p:.4f})")
 
     print("\nwhat the publisher was answered (status, bytes):")
-    for name in ("publisher, no house there", "publisher, five houses there"):
+    for name in ("publisher, no doorbell there", "publisher, five doorbells there"):
         print(f"  {name}: {sorted(set(told[name]))}")
-    if set(told["publisher, no house there"]) != set(told["publisher, five houses there"]):
+    if set(told["publisher, no doorbell there"]) != set(told["publisher, five doorbells there"]):
         faults.append("the publisher was answered differently")
 
     print("\n" + ("no difference was found" if not faults else "; ".join(faults)))

@@ -73,7 +73,7 @@ def _no_camera_outlives_its_test() -> Iterator[None]:
 
 
 class Running:
-    """A camera in a thread, as the house runs it."""
+    """A camera in a thread, as the doorbell runs it."""
 
     def __init__(self, camera: Camera) -> None:
         self.seen = Seen()

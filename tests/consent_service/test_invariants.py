@@ -39,51 +39,51 @@ SOURCE = Path(device.__file__).parent
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> ConsentHarness:
+def doorbell(tmp_path: Path) -> ConsentHarness:
     made = ConsentHarness(tmp_path)
     made.pin()
     return made
 
 
 @pytest.fixture
-def asked(house: ConsentHarness) -> ConsentHarness:
-    house.hear(("request", envelopes.ask()))
-    assert house.states() == ["offered"]
-    return house
+def asked(doorbell: ConsentHarness) -> ConsentHarness:
+    doorbell.hear(("request", envelopes.ask()))
+    assert doorbell.states() == ["offered"]
+    return doorbell
 
 
-def shown(house: ConsentHarness, choice: Choice = Choice()) -> str:  # noqa: B008
-    told: str = house.consent_service.request(ID, choice)["offer_hash"]
+def shown(doorbell: ConsentHarness, choice: Choice = Choice()) -> str:  # noqa: B008
+    told: str = doorbell.consent_service.request(ID, choice)["offer_hash"]
     return told
 
 
 # --- 2: an approval covers exactly what the owner was shown ---------------------------------------
 
 
-def delete_a_clip(house: ConsentHarness) -> None:
-    house.clips.kept.pop()
+def delete_a_clip(doorbell: ConsentHarness) -> None:
+    doorbell.clips.kept.pop()
 
 
-def swap_a_clip(house: ConsentHarness) -> None:
-    house.clips.kept[0] = replace(house.clips.kept[0], sha256="3" * 64)
+def swap_a_clip(doorbell: ConsentHarness) -> None:
+    doorbell.clips.kept[0] = replace(doorbell.clips.kept[0], sha256="3" * 64)
 
 
-def grow_a_clip(house: ConsentHarness) -> None:
-    house.clips.kept[0] = replace(house.clips.kept[0], frames=301)
+def grow_a_clip(doorbell: ConsentHarness) -> None:
+    doorbell.clips.kept[0] = replace(doorbell.clips.kept[0], frames=301)
 
 
-def drop_the_masks(house: ConsentHarness) -> None:
-    house.clips.covered = []
+def drop_the_masks(doorbell: ConsentHarness) -> None:
+    doorbell.clips.covered = []
 
 
-def move_the_destination(house: ConsentHarness) -> None:
+def move_the_destination(doorbell: ConsentHarness) -> None:
     uploads = [{"name": "store", "kind": "tus", "origin": "https://elsewhere.example"}]
-    house.consent_service.rotate(a_record(serial=4, uploads=uploads))
+    doorbell.consent_service.rotate(a_record(serial=4, uploads=uploads))
 
 
-def change_the_recipient(house: ConsentHarness) -> None:
+def change_the_recipient(doorbell: ConsentHarness) -> None:
     other = "age145q6qv38ggd9dc5wkcc7uj2x0wy6c2da0kmyhfhydt4et436jajq7smksc"
-    house.consent_service.rotate(a_record(serial=4, recipients=[{"name": "evidence", "age": other}]))
+    doorbell.consent_service.rotate(a_record(serial=4, recipients=[{"name": "evidence", "age": other}]))
 
 
 def a_record(**changes: Any) -> bytes:
@@ -122,8 +122,8 @@ def test_a_yes_to_less_is_no_yes_to_all_and_the_other_way_round(asked: ConsentHa
     assert offer_hash(approved["offer"]) == approved["offer_hash"] == shown_hash(asked)
 
 
-def shown_hash(house: ConsentHarness) -> str:
-    told: str = house.consent_service.request(ID)["approved_hash"]
+def shown_hash(doorbell: ConsentHarness) -> str:
+    told: str = doorbell.consent_service.request(ID)["approved_hash"]
     return told
 
 
@@ -183,20 +183,20 @@ def test_the_hash_does_not_depend_on_the_order_of_members(what: dict[str, Any]) 
 
 
 def outside(folder: Path) -> dict[str, bytes]:
-    """Return everything that the courier, and so the world, could ever see of a house."""
+    """Return everything that the courier, and so the world, could ever see of a doorbell."""
     return {path.name: path.read_bytes() for path in sorted((folder / "spool/out").iterdir())}
 
 
-def test_what_the_outside_sees_is_the_same_whatever_the_house_is_and_does(tmp_path: Path) -> None:
-    def far(house: ConsentHarness) -> None:
+def test_what_the_outside_sees_is_the_same_whatever_the_doorbell_is_and_does(tmp_path: Path) -> None:
+    def far(doorbell: ConsentHarness) -> None:
         # Half a kilometre: outside the area, in the same cell.
-        house.config = house.config.model_copy(update={"latitude": house.config.latitude + 0.005})
-        house.consent_service.inbox_worker.configure(house.config)
+        doorbell.config = doorbell.config.model_copy(update={"latitude": doorbell.config.latitude + 0.005})
+        doorbell.consent_service.inbox_worker.configure(doorbell.config)
 
-    def no_camera(house: ConsentHarness) -> None:
-        house.clips.kept = []
+    def no_camera(doorbell: ConsentHarness) -> None:
+        doorbell.clips.kept = []
 
-    def nothing(house: ConsentHarness) -> None: ...
+    def nothing(doorbell: ConsentHarness) -> None: ...
 
     seen = []
     for number, (before, after) in enumerate(
@@ -204,19 +204,19 @@ def test_what_the_outside_sees_is_the_same_whatever_the_house_is_and_does(tmp_pa
             (nothing, nothing),
             (far, nothing),
             (no_camera, nothing),
-            (nothing, lambda house: house.consent_service.decline(ID)),
-            (nothing, lambda house: house.consent_service.approve(ID, shown(house))),
-            (nothing, lambda house: house.consent_service.unpin("paris-example")),
+            (nothing, lambda doorbell: doorbell.consent_service.decline(ID)),
+            (nothing, lambda doorbell: doorbell.consent_service.approve(ID, shown(doorbell))),
+            (nothing, lambda doorbell: doorbell.consent_service.unpin("paris-example")),
         ]
     ):
-        house = ConsentHarness(tmp_path / str(number))
-        before(house)
-        house.pin()
-        house.hear(("request", envelopes.ask()), ("notice", envelopes.tell()), ("request", b"junk"))
-        after(house)
-        house.step()
-        told = outside(house.folder)
-        told["settings.json"] = told["settings.json"].replace(str(house.folder).encode(), b"")
+        doorbell = ConsentHarness(tmp_path / str(number))
+        before(doorbell)
+        doorbell.pin()
+        doorbell.hear(("request", envelopes.ask()), ("notice", envelopes.tell()), ("request", b"junk"))
+        after(doorbell)
+        doorbell.step()
+        told = outside(doorbell.folder)
+        told["settings.json"] = told["settings.json"].replace(str(doorbell.folder).encode(), b"")
         seen.append(told)
     assert len(seen) > 3
     assert all(told == seen[0] for told in seen)
@@ -230,15 +230,15 @@ def test_the_position_is_nowhere_but_in_the_configuration(asked: ConsentHarness)
     for digits in (str(envelopes.PLACE[0]), str(envelopes.PLACE[1])):
         for path in asked.folder.rglob("*"):
             if path.is_file() and path.suffix != ".in":
-                # What others sent may name the place that they ask about; what the house wrote itself may
+                # What others sent may name the place that they ask about; what the doorbell wrote itself may
                 # not.
                 own = path.read_bytes() if "ledger" not in path.name else own_words(asked)
                 assert digits.encode() not in own, path
         assert digits not in repr([fact for fact in asked.facts if isinstance(fact, LedgerReport)])
 
 
-def own_words(house: ConsentHarness) -> bytes:
-    return json.dumps(house.ledger()).encode()
+def own_words(doorbell: ConsentHarness) -> bytes:
+    return json.dumps(doorbell.ledger()).encode()
 
 
 # --- 5: a request can only choose among what was pinned --------------------------------------------
@@ -256,14 +256,14 @@ def test_the_destination_is_the_pinned_record_s_and_never_the_request_s(asked: C
 
 
 def test_a_recipient_that_nothing_can_be_sealed_for_is_not_pinned(tmp_path: Path) -> None:
-    house = ConsentHarness(tmp_path)
+    doorbell = ConsentHarness(tmp_path)
     low_order = "age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z"
     broken = "age1" + "q" * 58
     for age in (low_order, broken):
         content = a_record(recipients=[{"name": "evidence", "age": age}])
         with pytest.raises(CommandError, match="sealed"):
-            house.consent_service.pin(content, keys.spoken(envelopes.kid(envelopes.AGENCY)))
-    assert house.consent_service.senders() == []
+            doorbell.consent_service.pin(content, keys.spoken(envelopes.kid(envelopes.AGENCY)))
+    assert doorbell.consent_service.senders() == []
 
 
 # --- 8: nothing approves but the owner ------------------------------------------------------------
@@ -391,42 +391,44 @@ def test_a_clock_that_lags_behind_the_ledger_makes_everything_wait(asked: Consen
 
 
 def test_a_match_waits_until_the_index_can_be_read(
-    house: ConsentHarness, monkeypatch: pytest.MonkeyPatch
+    doorbell: ConsentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def not_yet(_start_us: int, _end_us: int) -> bool:
         raise CommandError("the index cannot be read yet")
 
     with monkeypatch.context() as context:
-        context.setattr(house.clips, "has", not_yet)
-        house.hear(("request", envelopes.ask()))
-        assert house.states() == ["received"]
-    house.step()
-    assert house.states() == ["offered"]
+        context.setattr(doorbell.clips, "has", not_yet)
+        doorbell.hear(("request", envelopes.ask()))
+        assert doorbell.states() == ["received"]
+    doorbell.step()
+    assert doorbell.states() == ["offered"]
 
 
-def test_every_request_costs_the_same_look_whether_the_house_is_in_its_area_or_not(
-    house: ConsentHarness,
+def test_every_request_costs_the_same_look_whether_the_doorbell_is_in_its_area_or_not(
+    doorbell: ConsentHarness,
 ) -> None:
-    house.hear(("request", envelopes.ask()))
-    inside = house.clips.asked
+    doorbell.hear(("request", envelopes.ask()))
+    inside = doorbell.clips.asked
     far = circle(2.2945, 48.8784, 250, 16)
-    house.hear(("request", envelopes.ask(id="01KA0000000000000000000098", area=far, case="far")))
-    assert house.clips.asked == 2 * inside
+    doorbell.hear(("request", envelopes.ask(id="01KA0000000000000000000098", area=far, case="far")))
+    assert doorbell.clips.asked == 2 * inside
 
 
 def test_a_gate_that_fails_refuses_and_does_not_end_the_bell(
-    house: ConsentHarness, monkeypatch: pytest.MonkeyPatch
+    doorbell: ConsentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> list[Any]:
         raise ZeroDivisionError
 
     with monkeypatch.context() as context:
         context.setattr("device.consent_service.inbox_worker.validation.heard", fail)
-        house.hear(("request", envelopes.ask()))
-    assert [row["reason"] for row in house.consent_service.ledger(1)["refused"]] == ["gate_failed"]
-    assert [fact.code for fact in house.facts if isinstance(fact, Fault) and fact.active] == ["gate_failed"]
-    house.hear(("request", envelopes.ask()))
-    assert house.states() == ["offered"]
+        doorbell.hear(("request", envelopes.ask()))
+    assert [row["reason"] for row in doorbell.consent_service.ledger(1)["refused"]] == ["gate_failed"]
+    assert [fact.code for fact in doorbell.facts if isinstance(fact, Fault) and fact.active] == [
+        "gate_failed"
+    ]
+    doorbell.hear(("request", envelopes.ask()))
+    assert doorbell.states() == ["offered"]
 
 
 def test_nothing_is_approved_while_the_clock_is_not_set(asked: ConsentHarness) -> None:
@@ -454,27 +456,27 @@ def test_a_ca_file_that_is_gone_is_a_fault_and_no_crash(asked: ConsentHarness) -
     assert "/nowhere/ca.pem" in raised[0].text
 
 
-def standing(house: ConsentHarness) -> set[str]:
+def standing(doorbell: ConsentHarness) -> set[str]:
     """Return the faults that stand."""
-    last = {fact.code: fact.active for fact in house.facts if isinstance(fact, Fault)}
+    last = {fact.code: fact.active for fact in doorbell.facts if isinstance(fact, Fault)}
     return {code for code, active in last.items() if active}
 
 
-def says(house: ConsentHarness, how: dict[str, str]) -> None:
-    path = house.folder / "spool/in/status.json"
+def says(doorbell: ConsentHarness, how: dict[str, str]) -> None:
+    path = doorbell.folder / "spool/in/status.json"
     path.write_text(json.dumps({"v": 1, "how": how, "dropped": 0}))
-    os.utime(path, (house.clock.wall_s, house.clock.wall_s))
+    os.utime(path, (doorbell.clock.wall_s, doorbell.clock.wall_s))
 
 
-def test_the_owner_is_told_when_nobody_hears_the_neighbourhood_for_him(house: ConsentHarness) -> None:
+def test_the_owner_is_told_when_nobody_hears_the_neighbourhood_for_him(doorbell: ConsentHarness) -> None:
     def after(seconds: int, how: dict[str, str] | None) -> set[str]:
-        house.clock.wall_s += seconds
+        doorbell.clock.wall_s += seconds
         if how is not None:
-            says(house, how)
-        house.step()
-        return standing(house)
+            says(doorbell, how)
+        doorbell.step()
+        return standing(doorbell)
 
-    house.step()
+    doorbell.step()
     assert after(60, None) == set()  # it may be starting
     assert after(1000, None) == {"courier_silent"}
     assert after(10, {"server": "up"}) == set()
@@ -484,9 +486,9 @@ def test_the_owner_is_told_when_nobody_hears_the_neighbourhood_for_him(house: Co
     assert after(1000, {"server": "town.example:8883: refused"}) == {"server_down"}
     assert after(10, {"server": "up"}) == set()
     for hostile in ("[]", "{", '{"how": 1}', '{"how": {"server": "\\u0007"}}'):
-        (house.folder / "spool/in/status.json").write_text(hostile)
-        house.step()
-    house.consent_service.inbox_worker.configure(NeighbourhoodConfig())
+        (doorbell.folder / "spool/in/status.json").write_text(hostile)
+        doorbell.step()
+    doorbell.consent_service.inbox_worker.configure(NeighbourhoodConfig())
     assert after(10_000, None) == set()
 
 

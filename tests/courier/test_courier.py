@@ -1,4 +1,4 @@
-"""The courier: what it is told, what it fetches, and that it can read nothing of the house."""
+"""The courier: what it is told, what it fetches, and that it can read nothing of the doorbell."""
 
 import http.server
 import json
@@ -222,7 +222,7 @@ def test_what_is_heard_in_a_burst_lies_in_few_bundles_and_nothing_twice(tmp_path
     assert len(inbox.waiting()) <= 4
 
 
-def test_a_house_that_does_not_read_costs_the_newest_and_no_memory(
+def test_a_doorbell_that_does_not_read_costs_the_newest_and_no_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("device.spool.folders.MAX_IN_BYTES", 100_000)
@@ -289,30 +289,30 @@ def test_as_a_user_of_its_own_it_hears_everything_and_can_read_nothing(
     tmp_path: Path, broker: Broker
 ) -> None:
     dev_server = DevServer(tmp_path / "t", quiet=True).__enter__()
-    house = NeighbourhoodDoorbell(tmp_path / "house", broker.port, dev_server=dev_server).start()
+    doorbell = NeighbourhoodDoorbell(tmp_path / "bell", broker.port, dev_server=dev_server).start()
     try:
         department = Sender(tmp_path / "department")
         dev_server.enrol(department.record)
-        house.pin(department)
-        house.run("record")
-        clip = house.clips(1)[0]["file"]
-        # As systemd/doorbelld.tmpfiles makes it, with numbers for names; the house is root here.
+        doorbell.pin(department)
+        doorbell.run("record")
+        clip = doorbell.clips(1)[0]["file"]
+        # As systemd/doorbelld.tmpfiles makes it, with numbers for names; the doorbell is root here.
         tmp_path.chmod(0o711)
         for folder in tmp_path.parents:
             if "pytest-of-" in str(folder):
                 folder.chmod(folder.stat().st_mode | 0o011)
-        (house.state).chmod(0o711)
-        house.config.chmod(0o640)
-        house.spool.chmod(0o755)
-        os.chown(house.spool / "in", 61234, 61235)
-        os.chown(house.spool / "out", 0, 61235)
-        (house.spool / "in").chmod(0o2750)
-        (house.spool / "out").chmod(0o2750)
-        os.chown(house.spool / "out/settings.json", 0, 61235)
-        inside = [str(house.state / name) for name in ("state", "state/ledger.db", "run")]
-        secrets = [clip, str(house.config), *inside]
+        (doorbell.state).chmod(0o711)
+        doorbell.config.chmod(0o640)
+        doorbell.spool.chmod(0o755)
+        os.chown(doorbell.spool / "in", 61234, 61235)
+        os.chown(doorbell.spool / "out", 0, 61235)
+        (doorbell.spool / "in").chmod(0o2750)
+        (doorbell.spool / "out").chmod(0o2750)
+        os.chown(doorbell.spool / "out/settings.json", 0, 61235)
+        inside = [str(doorbell.state / name) for name in ("state", "state/ledger.db", "run")]
+        secrets = [clip, str(doorbell.config), *inside]
         with (tmp_path / "said").open("wb") as said:
-            words = [sys.executable, "-c", AS_NOBODY, house.spool, *secrets]
+            words = [sys.executable, "-c", AS_NOBODY, doorbell.spool, *secrets]
             courier = Process(words, cwd=ROOT, stdout=said, log=tmp_path / "courier.log")
         try:
             wait_for("the courier", lambda: b"server up" in (tmp_path / "courier.log").read_bytes())
@@ -320,40 +320,40 @@ def test_as_a_user_of_its_own_it_hears_everything_and_can_read_nothing(
             assert found == {**dict.fromkeys(secrets, "Permission denied"), "out": "Permission denied"}
             place = dev_server.folder / "spool/in" / ("0" * 32)
             place.write_bytes(department.notice())
-            wait_for("the notice", lambda: [row["headline"] for row in house.notices()])
-            written = list((house.spool / "in").iterdir())
+            wait_for("the notice", lambda: [row["headline"] for row in doorbell.notices()])
+            written = list((doorbell.spool / "in").iterdir())
             assert written
             assert {path.stat().st_uid for path in written} == {61234}
         finally:
             assert courier.end() == 0
     finally:
-        house.stop_both()
+        doorbell.stop_both()
         dev_server.__exit__()
 
 
 @pytest.mark.strace
 @pytest.mark.server
 @pytest.mark.broker
-def test_it_opens_no_file_of_the_house_but_the_spool(tmp_path: Path, broker: Broker) -> None:
+def test_it_opens_no_file_of_the_doorbell_but_the_spool(tmp_path: Path, broker: Broker) -> None:
     dev_server = DevServer(tmp_path / "t", quiet=True).__enter__()
-    house = NeighbourhoodDoorbell(tmp_path / "house", broker.port, dev_server=dev_server).start()
+    doorbell = NeighbourhoodDoorbell(tmp_path / "bell", broker.port, dev_server=dev_server).start()
     calls = tmp_path / "calls"
     try:
         command = ["strace", "-f", "-qq", "-e", "trace=file,connect,bind", "-o", calls]
-        words = [*command, BIN / "doorbelld-courier", "--spool", house.spool, "--allow-loopback"]
+        words = [*command, BIN / "doorbelld-courier", "--spool", doorbell.spool, "--allow-loopback"]
         courier = Process(words, log=tmp_path / "courier.log")
         wait_for("the courier", lambda: b"server up" in (tmp_path / "courier.log").read_bytes())
-        wait_for("its word of itself", (house.spool / "in/status.json").exists)
+        wait_for("its word of itself", (doorbell.spool / "in/status.json").exists)
         children = Path(f"/proc/{courier.pid}/task/{courier.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGTERM)
         courier.wait()
     finally:
-        house.stop_both()
+        doorbell.stop_both()
         dev_server.__exit__()
     lines = calls.read_text().splitlines()
-    of_daemon = [line for line in lines if f'"{house.state}' in line]
+    of_daemon = [line for line in lines if f'"{doorbell.state}' in line]
     assert of_daemon
-    assert [line for line in of_daemon if f'"{house.spool}' not in line] == []
+    assert [line for line in of_daemon if f'"{doorbell.spool}' not in line] == []
     ports = {
         line.split("htons(")[1].split(")")[0] for line in lines if "htons(" in line and "connect(" in line
     }

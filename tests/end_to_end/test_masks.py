@@ -117,7 +117,7 @@ def test_motion_never_sees_what_is_covered(kind: str, video: Path) -> None:
         assert frame.luma.std() > 1
 
 
-def test_what_the_house_encodes_itself_is_covered_in_the_recording(doorbell: Make, tmp_path: Path) -> None:
+def test_what_the_doorbell_encodes_itself_is_covered_in_the_recording(doorbell: Make, tmp_path: Path) -> None:
     scene = {"kind": "scene", "scene": {"width_px": 320, "height_px": 180, "visitors": False, "light": "day"}}
     door = doorbell(scene, masks=[MASK]).start()
     door.ring()

@@ -68,7 +68,7 @@ def test_a_damaged_index_is_put_aside_and_made_anew_from_the_files(damage: str, 
     life.storage_worker.close()
 
 
-def test_an_index_that_is_damaged_while_the_house_runs_is_made_anew_and_the_clip_goes_on(
+def test_an_index_that_is_damaged_while_the_doorbell_runs_is_made_anew_and_the_clip_goes_on(
     tmp_path: Path,
 ) -> None:
     names = filled(tmp_path)
@@ -89,7 +89,9 @@ def test_an_index_that_is_damaged_while_the_house_runs_is_made_anew_and_the_clip
     life.storage_worker.close()
 
 
-def test_a_log_that_is_damaged_while_the_house_runs_is_replaced_and_no_fact_is_lost(tmp_path: Path) -> None:
+def test_a_log_that_is_damaged_while_the_doorbell_runs_is_replaced_and_no_fact_is_lost(
+    tmp_path: Path,
+) -> None:
     life = StorageRun(tmp_path)
     life.pass_s(2)
     life.visit(2)

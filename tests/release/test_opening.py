@@ -91,7 +91,7 @@ def test_an_honest_parcel_opens_and_everything_holds(agency: Sender, parcel: Pat
     for tool in ("age --decrypt", "sha256sum", "openssl pkeyutl", "ffprobe"):
         assert tool in page
     assert page.count("data:image/jpeg") == 3
-    assert "one.mp4" not in page  # names of the house's own are not in it
+    assert "one.mp4" not in page  # names of the doorbell's own are not in it
 
 
 def changed(agency: Sender, parcel: Path, target: Path, change: Callable[[Members], None]) -> Path:
@@ -221,7 +221,7 @@ def test_what_is_no_manifest_is_refused(content: bytes) -> None:
         verified(content)
 
 
-def test_a_manifest_says_nothing_of_the_house(agency: Sender, parcel: Path, tmp_path: Path) -> None:
+def test_a_manifest_says_nothing_of_the_doorbell(agency: Sender, parcel: Path, tmp_path: Path) -> None:
     said = opened(agency, parcel, tmp_path / "out").manifest
     assert set(said) == {
         "v", "request", "request_sha256", "window", "recipient", "offer_hash", "software", "key", "clips",

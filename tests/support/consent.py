@@ -172,7 +172,7 @@ class ConsentHarness:
 
 
 def grants(folder: Path) -> list[Grant]:
-    """Return what may leave a house at this moment."""
+    """Return what may leave a doorbell at this moment."""
     out, found = folder / "spool/out", []
     for digest in names_in(out, "grant"):
         with suppress(Unreadable):  # torn by a cut: no courier takes it for one

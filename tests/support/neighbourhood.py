@@ -17,7 +17,7 @@ from server.dev_server import DevServer
 from tests.support.doorbell import BIN, Doorbell
 
 TOWER = (2.2945, 48.8584)
-"""Longitude and latitude of the Eiffel tower: a public landmark, and nobody's house."""
+"""Longitude and latitude of the Eiffel tower: a public landmark, and nobody's home."""
 SCENE: dict[str, Any] = {"kind": "scene", "scene": {"width_px": 320, "height_px": 180, "visit_every_s": 3600}}
 SLOW_SCENE: dict[str, Any] = {
     "kind": "scene",

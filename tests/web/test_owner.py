@@ -320,7 +320,7 @@ def test_a_taken_port_is_a_fault_and_the_bell_rings(doorbell: Make) -> None:
         door.ring()
 
 
-def test_the_page_has_a_certificate_of_its_own_that_is_good_for_this_house_alone(
+def test_the_page_has_a_certificate_of_its_own_that_is_good_for_this_doorbell_alone(
     doorbell: Make, tmp_path: Path
 ) -> None:
     import ssl
