@@ -37,8 +37,8 @@ def measure() -> dict[str, dict[str, float]]:
 
 
 def _with(clips: int) -> dict[str, float]:
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as place:
-        layout = Layout(Path(place))
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as directory:
+        layout = Layout(Path(directory))
         layout.make()
         index = Index(layout.index)
         rows = [_row(number, clips) for number in range(clips + TIMES)]

@@ -38,8 +38,8 @@ def run(clips: list[Clip]) -> dict[str, list[Span]]:
 
 
 def _play(clip: Clip) -> list[Span]:
-    with tempfile.TemporaryDirectory() as place:
-        config = _config(clip, Path(place))
+    with tempfile.TemporaryDirectory() as directory:
+        config = _config(clip, Path(directory))
         # It would play the file again and again; timeout(1) ends it even if nobody is left to.
         patience_s = str(round(clip.truth.seconds + PATIENCE_S))
         command = ["timeout", "-k", "5", patience_s, "motion", "-n", "-c", str(config)]

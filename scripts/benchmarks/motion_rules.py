@@ -51,14 +51,14 @@ class Outcome:
     @property
     def precision(self) -> float:
         """Found, as a share of found and false."""
-        told = self.found + self.false
-        return self.found / told if told else 1.0
+        detected = self.found + self.false
+        return self.found / detected if detected else 1.0
 
     @property
     def f1(self) -> float:
         """The harmonic mean of precision and recall."""
-        told = self.events + self.found + self.false
-        return 2 * self.found / told if told else 1.0
+        total = self.events + self.found + self.false
+        return 2 * self.found / total if total else 1.0
 
     @property
     def false_per_h(self) -> float:
@@ -114,9 +114,9 @@ def detections(times_s: Sequence[float], says: Sequence[bool]) -> list[Span]:
     return joined(spans)
 
 
-def judge(truth: Truth, told: Sequence[Span]) -> Outcome:
+def judge(truth: Truth, detections: Sequence[Span]) -> Outcome:
     """Hold what a detector told against the truth of one clip."""
-    shown = [(max(0.0, a), min(truth.seconds, max(b, a + 1e-3))) for a, b in told if a < truth.seconds]
+    shown = [(max(0.0, a), min(truth.seconds, max(b, a + 1e-3))) for a, b in detections if a < truth.seconds]
     unjudged = [span for span in truth.ignored if not any(meet(span, event) for event in truth.events)]
     shown = joined(outside(joined(shown), unjudged))
     latencies, covered_s = [], 0.0

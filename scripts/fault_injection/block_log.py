@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from scripts.fault_injection.fresh_disk import attached
-from tests.support.processes import anew
+from tests.support.processes import spawn_context
 
 MAGIC, VERSION, SECTOR_BYTES = 0x6A736677736872, 1, 512
 FLUSH, FUA, DISCARD, MARK = 1, 2, 4, 8
@@ -110,12 +110,12 @@ def _serve(mountpoint: Path, log_path: Path, size_bytes: int) -> None:
             if path == "/marks":
                 line.extend(data)  # the kernel may hand over a line in two parts
                 if line.endswith(b"\n"):
-                    said = line.decode().strip()
+                    text = line.decode().strip()
                     line.clear()
-                    if said == END:
+                    if text == END:
                         log.close()
                     else:
-                        log.add(MARK, text=said)
+                        log.add(MARK, text=text)
             else:
                 content[offset : offset + len(data)] = data
                 log.add(0, offset=offset, data=data)
@@ -140,11 +140,11 @@ class LoggedDisk:
 
 
 @contextmanager
-def logged_disk(place: Path, log_path: Path, size_bytes: int) -> Iterator[LoggedDisk]:
+def logged_disk(folder: Path, log_path: Path, size_bytes: int) -> Iterator[LoggedDisk]:
     """Make such a disk; the log is whole when this ends. Needs root, libfuse and loop devices."""
-    mountpoint = place / "fuse"
+    mountpoint = folder / "fuse"
     mountpoint.mkdir()
-    server = anew().Process(target=_serve, args=(mountpoint, log_path, size_bytes), daemon=True)
+    server = spawn_context().Process(target=_serve, args=(mountpoint, log_path, size_bytes), daemon=True)
     server.start()
     try:
         until_s = time.monotonic() + PATIENCE_S

@@ -210,8 +210,8 @@ def _one_fate(change: Change, kept_in_ten: int, dice: random.Random) -> Fate:
 
 
 def _torn(change: Change, dice: random.Random) -> Fate:
-    places = _tears(change)
-    return (1, dice.choice(places)) if places else KEPT
+    offsets = _tears(change)
+    return (1, dice.choice(offsets)) if offsets else KEPT
 
 
 def _tears(change: Change) -> list[int]:
@@ -232,8 +232,8 @@ def _all_fates(changes: list[Change]) -> list[tuple[Fate, ...]]:
         fates = {tuple([KEPT] * n + [LOST] * (count - n)) for n in range(count + 1)} | {*one_lost, *one_kept}
     for n, change in enumerate(changes):
         tears = _tears(change)
-        for place in {tears[0], tears[len(tears) // 2], tears[-1]} if tears else ():
-            fates.add(tuple([KEPT] * n + [(1, place)] + [LOST] * (count - n - 1)))
+        for offset in {tears[0], tears[len(tears) // 2], tears[-1]} if tears else ():
+            fates.add(tuple([KEPT] * n + [(1, offset)] + [LOST] * (count - n - 1)))
     return sorted(fates)
 
 

@@ -37,8 +37,11 @@ def record(plant: str | None, log_path: Path) -> None:
     """Run the workload on an empty ext4 whose writes are logged to `log_path`."""
     if os.geteuid():
         raise SystemExit("faults: power needs root, to mount: sudo scripts/faults power")
-    with tempfile.TemporaryDirectory() as place, logged_disk(Path(place), log_path, DISK_BYTES) as disk:
-        mountpoint = Path(place, "mnt")
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        logged_disk(Path(directory), log_path, DISK_BYTES) as disk,
+    ):
+        mountpoint = Path(directory, "mnt")
         mountpoint.mkdir()
         command("mkfs.ext4", "-q", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", disk.device)
         command("mount", *MOUNT, disk.device, str(mountpoint))
@@ -77,8 +80,8 @@ def _quiet() -> None:
 
 def replay_part(log_path: Path, between: int, every: int, seed: int, part: int, parts: int) -> Tally:
     """Cut at each `parts`-th of these flushes."""
-    with tempfile.TemporaryDirectory(dir=ram()) as place, log_path.open("rb") as log:
-        disk = _Disk(Path(place), log.fileno())
+    with tempfile.TemporaryDirectory(dir=ram()) as directory, log_path.open("rb") as log:
+        disk = _Disk(Path(directory), log.fileno())
         cached: list[Entry] = []
         flushes, begun = 0, False
         for number, entry in enumerate(entries(log_path)):
@@ -105,12 +108,12 @@ def replay_part(log_path: Path, between: int, every: int, seed: int, part: int, 
 class _Disk:
     """The image up to the last flush, and what is made of it."""
 
-    def __init__(self, place: Path, log_fd: int) -> None:
+    def __init__(self, folder: Path, log_fd: int) -> None:
         self.promises = Promises()
         self.tally = Tally()
-        self._place = place
+        self._folder = folder
         self._log_fd = log_fd
-        self._image = place / "disk"
+        self._image = folder / "disk"
         with self._image.open("wb") as file:
             file.truncate(DISK_BYTES)
 
@@ -124,12 +127,12 @@ class _Disk:
     def cut(self, where: str, cached: Sequence[Entry], dice: random.Random) -> None:
         """Cut the power now, with some of the disk's cache written; start on what is left."""
         self.tally.drawn += 1
-        image = self._place / f"cut-{self.tally.drawn}"
+        image = self._folder / f"cut-{self.tally.drawn}"
         shutil.copyfile(self._image, image)
-        kept = [entry for entry in cached if dice.random() < 0.5]  # a coin
-        for entry in kept[:-1]:
+        written = [entry for entry in cached if dice.random() < 0.5]  # a coin
+        for entry in written[:-1]:
             self.lay(entry, image)
-        for entry in kept[-1:]:
+        for entry in written[-1:]:
             self.lay(entry, image, TORN_BYTES * dice.randint(0, entry.length // TORN_BYTES))
         self.tally.count(where, self._start_on(image))
         image.unlink()
@@ -227,14 +230,14 @@ def _repeat(given: argparse.Namespace, seed: int) -> bool:
 def trial(plant: str | None, log: Path | None, *, between: int, every: int, seed: int, jobs: int) -> Tally:
     """Record, unless there is a log, and replay. A log on which a promise was broken is kept and named."""
     began_s = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=ram()) as place:
-        recorded = log or Path(place, "log")
+    with tempfile.TemporaryDirectory(dir=ram()) as directory:
+        recorded = log or Path(directory, "log")
         if log is None:
             record(plant, recorded)
         tally = replay(recorded, between=between, every=every, seed=seed, jobs=jobs)
         if tally.broken and log is None and plant is None:  # the seed alone does not bring it back
-            kept = Path(tempfile.mkdtemp(prefix="doorbelld-power-"), "log")
-            shutil.copyfile(recorded, kept)
-            tally.examples.append(f"to see it again: scripts/faults power --log {kept} --seed {seed}")
+            copy = Path(tempfile.mkdtemp(prefix="doorbelld-power-"), "log")
+            shutil.copyfile(recorded, copy)
+            tally.examples.append(f"to see it again: scripts/faults power --log {copy} --seed {seed}")
     tally.seconds = time.monotonic() - began_s
     return tally

@@ -81,7 +81,7 @@ def verdict(state_dir: Path, promises: Promises) -> list[str]:
     """Start and stop the real storage worker on what a power cut left; return a sentence for each broken promise."""
     layout = Layout(state_dir)
     state_dir.mkdir(exist_ok=True)
-    told: list[Fact] = []
+    facts: list[Fact] = []
     settings, trouble = layout.load_settings()
     wrong = [trouble] if trouble else []
     if settings.quiet_until_us not in promises.settings:
@@ -89,12 +89,12 @@ def verdict(state_dir: Path, promises: Promises) -> list[str]:
     orders: queue.SimpleQueue[StorageMessage] = queue.SimpleQueue()
     # Power cuts do not depend on time. Room for all: what is told as kept has to be there afterwards.
     storage_worker = storage_worker_at(
-        state_dir, Time(), orders, inbox=told.append, limit_bytes=NEVER_FULL, log_rows=NEVER_FULL
+        state_dir, Time(), orders, inbox=facts.append, limit_bytes=NEVER_FULL, log_rows=NEVER_FULL
     )
     try:
         if storage_worker.open(lambda: None):
             storage_worker.close()
-        wrong += [f"fault {fact.code}: {fact.text}" for fact in told if isinstance(fact, Fault)]
+        wrong += [f"fault {fact.code}: {fact.text}" for fact in facts if isinstance(fact, Fault)]
         if not wrong:
             wrong += _clips(layout, promises) + _facts(layout.event_log, promises.facts)
     except (OSError, sqlite3.Error, StopIteration) as error:

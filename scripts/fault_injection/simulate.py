@@ -65,8 +65,8 @@ def ram() -> str | None:
 
 def record_workload(plant: str | None) -> list[Operation]:
     """Run the workload once and return what it did."""
-    with tempfile.TemporaryDirectory(dir=ram()) as place:
-        state_dir, marks = Path(place, "state"), Path(place, "marks")
+    with tempfile.TemporaryDirectory(dir=ram()) as directory:
+        state_dir, marks = Path(directory, "state"), Path(directory, "marks")
         state_dir.mkdir()
         command = [sys.executable, "-m", "scripts.fault_injection.process_runs", str(state_dir), str(marks)]
         return record([*command, *([plant] if plant else [])], state_dir, marks)
@@ -92,8 +92,8 @@ def _check_part(operations: list[Operation], draws: float | None, seed: int, par
     logging.disable(logging.CRITICAL)  # what is mended is the storage worker's daily work here
     tally, disk, promises, seen = Tally(), Disk(), Promises(), set[int]()
     said_s = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=ram()) as place:
-        scratch = Path(place)
+    with tempfile.TemporaryDirectory(dir=ram()) as directory:
+        scratch = Path(directory)
         for number, operation in enumerate(operations):
             disk.apply(operation)
             if part == 0 and time.monotonic() - said_s > SAY_EVERY_S:

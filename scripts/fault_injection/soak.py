@@ -289,8 +289,8 @@ def _check(state: Path) -> Finding:
     """Run `doorbell check --deep` on what the daemon left."""
     command: list[str | Path] = [BIN / "doorbell", "--state", state, "check", "--deep"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    said = (done.stdout + done.stderr).strip().replace("\n", "; ")
-    return Finding(text=f"doorbell check --deep: {said}", wrong=done.returncode != 0)
+    output = (done.stdout + done.stderr).strip().replace("\n", "; ")
+    return Finding(text=f"doorbell check --deep: {output}", wrong=done.returncode != 0)
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -336,7 +336,7 @@ def run(given: argparse.Namespace) -> int:
 
     given.out.mkdir(parents=True, exist_ok=True)
     deeds, seen = plan(given.hours), Seen()
-    with tempfile.TemporaryDirectory() as place, started(Path(place), given.plant) as world:
+    with tempfile.TemporaryDirectory() as directory, started(Path(directory), given.plant) as world:
         try:
             world.daemon.live()
             began_us = time.time_ns() // 1000

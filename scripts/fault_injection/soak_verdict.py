@@ -88,27 +88,29 @@ def judge_log(heard: Sequence[tuple[int, Mapping[str, object]]], *, acked_seq: i
     Every seq up to `acked_seq` must have come, in order. What the broker had not acknowledged when it went
     is sent again, word for word; nothing else may come twice.
     """
-    kept: dict[int, tuple[int, Mapping[str, object]]] = {}
+    first_rows: dict[int, tuple[int, Mapping[str, object]]] = {}
     doubled = repeated = changed = disordered = newest = 0
     for connection, row in heard:
         seq = int(str(row["seq"]))
-        if seq in kept:
-            last, first = kept[seq]
+        if seq in first_rows:
+            last, first = first_rows[seq]
             doubled += last == connection
             repeated += last != connection
             changed += first != row
         else:
             disordered += seq < newest
-        kept[seq] = (connection, row)
+        first_rows[seq] = (connection, row)
         newest = max(newest, seq)
-    missing = len(set(range(1, max(newest, acked_seq) + 1)) - set(kept))
+    missing = len(set(range(1, max(newest, acked_seq) + 1)) - set(first_rows))
     text = (
-        f"log: {len(kept)} rows heard up to number {newest}; {missing} missing, {disordered} out of order, "
+        f"log: {len(first_rows)} rows heard up to number {newest}; {missing} missing, {disordered} out of order, "
         f"{doubled} doubled, {changed} changed; {repeated} sent again over {restarts} restarts of the broker "
         f"(at most {REPEATED_A_RESTART} each)"
     )
     too_many = repeated > REPEATED_A_RESTART * restarts
-    return Finding(text=text, wrong=bool(missing or disordered or doubled or changed or too_many or not kept))
+    return Finding(
+        text=text, wrong=bool(missing or disordered or doubled or changed or too_many or not first_rows)
+    )
 
 
 def judge_presses(

@@ -136,11 +136,11 @@ def descriptors(pid: int) -> int:
 def sizes(folder: Path) -> dict[str, int]:
     """Return the bytes on disk of each file below a folder; one that goes meanwhile has none."""
     found: dict[str, int] = {}
-    for place, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
             try:
-                found[str(Path(place, name).relative_to(folder))] = (
-                    os.lstat(Path(place, name)).st_blocks * 512
+                found[str(Path(parent, name).relative_to(folder))] = (
+                    os.lstat(Path(parent, name)).st_blocks * 512
                 )
             except FileNotFoundError:
                 continue

@@ -33,7 +33,7 @@ def tell_promises(mark: Callable[..., None]) -> None:
     def around(owner: Any, name: str, before: Callable[..., Any], after: Callable[..., Any]) -> None:
         step = getattr(owner, name)
 
-        def told(*args: Any, **named: Any) -> Any:
+        def wrapper(*args: Any, **named: Any) -> Any:
             if marks := before(*args, **named):
                 mark(**marks)
             result = step(*args, **named)
@@ -41,7 +41,7 @@ def tell_promises(mark: Callable[..., None]) -> None:
                 mark(**marks)
             return result
 
-        setattr(owner, name, told)
+        setattr(owner, name, wrapper)
 
     def nothing(*_args: Any, **_named: Any) -> None:
         return None

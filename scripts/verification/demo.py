@@ -75,10 +75,10 @@ def on_an_island(folder: Path, *, stay: bool) -> int:
     with Island(folder / "internet", {HOST: STORE_ADDRESS}) as island, ExitStack() as stack:
         if stay:
             listeners = [socket.create_server(("127.0.0.1", FIRST_PORT + n)) for n in range(len(DOORBELLS))]
-            pairs = [f"{each.fileno()}={each.getsockname()[1]}" for each in listeners]
+            pairs = [f"{listener.fileno()}={listener.getsockname()[1]}" for listener in listeners]
             relay = subprocess.Popen(
                 island.command(sys.executable, "-m", "scripts.verification.relay", *pairs),
-                pass_fds=[each.fileno() for each in listeners],
+                pass_fds=[listener.fileno() for listener in listeners],
             )
             stack.callback(relay.wait)
             stack.callback(relay.kill)
@@ -104,7 +104,7 @@ def tell(folder: Path, *, stay: bool) -> int:
                 folder / name.lower(),
                 None,
                 dev_server=dev_server,
-                place=north_of(TOWER, km),
+                position=north_of(TOWER, km),
                 camera=SLOW_SCENE,
                 device={"id": name.lower()},
                 page=page_on(number),
@@ -201,21 +201,21 @@ def sharing(
 ) -> bool:
     """Tell what Anna's yes does, and what the others' silence leaves; return whether that is all right."""
     anna = doorbells["Anna"]
-    place = f"/requests/{anna.requests()[0]['id']}"
-    shown = anna.ask("GET", place)
-    anna.ask("POST", f"{place}/approve", {"offer_hash": shown["offer_hash"]})
+    path = f"/requests/{anna.requests()[0]['id']}"
+    shown = anna.ask("GET", path)
+    anna.ask("POST", f"{path}/approve", {"offer_hash": shown["offer_hash"]})
     say("Anna says yes to exactly that")
-    told: list[str] = []
+    states: list[str] = []
 
     def state() -> str:
-        row = anna.ask("GET", place)
-        if row["state"] not in told:
-            told.append(row["state"])
+        row = anna.ask("GET", path)
+        if row["state"] not in states:
+            states.append(row["state"])
             say(f"  {row['state']}{': ' + row['why'] if row['why'] else ''}")
         return str(row["state"])
 
     wait_for("a receipt", lambda: state() in ("delivered", "failed", "expired"))
-    receipt = anna.ask("GET", place)["release"]["receipt"]
+    receipt = anna.ask("GET", path)["release"]["receipt"]
     parcels = store.parcels()
     say(f"the store has {len(parcels)} parcel; the ledger has its receipt for {receipt['sha256'][:16]}…")
     (parcel,) = parcels.values()
@@ -246,9 +246,14 @@ def traces_of(doorbell: NeighbourhoodDoorbell) -> list[str]:
 
 def leftovers(doorbell: NeighbourhoodDoorbell) -> list[Path]:
     """Return what is left of parcels in a doorbell."""
-    places = [doorbell.spool / "out", doorbell.state / "state/releases"]
-    kept = ("settings.json", "read")
-    return [path for place in places for path in place.rglob("*") if path.is_file() and path.name not in kept]
+    folders = [doorbell.spool / "out", doorbell.state / "state/releases"]
+    expected = ("settings.json", "read")
+    return [
+        path
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in expected
+    ]
 
 
 def headlines(doorbell: NeighbourhoodDoorbell) -> list[str]:

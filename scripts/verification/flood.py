@@ -45,17 +45,17 @@ MEGABYTE = 1e6
 
 def main(arguments: argparse.Namespace) -> int:
     """Print the figures; exit status 1 if something valid was lost or a bound was broken."""
-    with tempfile.TemporaryDirectory(prefix="f") as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory(prefix="f") as directory:
+        folder = Path(directory)
         senders = [Sender(folder / f"d{n}", f"department-{n}") for n in range(4)]
         with DevServer(folder / "t", quiet=True) as dev_server:
             dev_server.stop("publisher")
             broker = Broker(folder)
             try:
-                told = run(folder, dev_server, broker.port, senders, arguments)
+                result = run(folder, dev_server, broker.port, senders, arguments)
             finally:
                 broker.stop()
-    return report(told, arguments)
+    return report(result, arguments)
 
 
 def run(
@@ -182,9 +182,9 @@ def hostile(pinned: Sender) -> Any:
 
 def name_in(content: bytes) -> str:
     """Return the id in an envelope of our own."""
-    payload = content.split(b".")[1]
-    told = json.loads(base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
-    name: str = told["id"]
+    coded = content.split(b".")[1]
+    payload = json.loads(base64.urlsafe_b64decode(coded + b"=" * (-len(coded) % 4)))
+    name: str = payload["id"]
     return name
 
 
@@ -219,33 +219,33 @@ def spool_bytes(doorbell: NeighbourhoodDoorbell) -> int:
 
 def spool_waits(doorbell: NeighbourhoodDoorbell) -> int:
     """Return how many bundles were not read yet."""
-    told = doorbell.spool / "out/read"
-    read = int(told.read_text()) if told.exists() else 0
+    position = doorbell.spool / "out/read"
+    read = int(position.read_text()) if position.exists() else 0
     return sum(
         path.name.endswith(".in") and int(path.name[:12]) > read for path in (doorbell.spool / "in").iterdir()
     )
 
 
-def report(told: dict[str, Any], arguments: argparse.Namespace) -> int:
+def report(result: dict[str, Any], arguments: argparse.Namespace) -> int:
     """Print the figures; return 1 if something valid was lost."""
-    rate = told["hostile"] / told["seconds"]
-    print(f"{told['hostile']} hostile envelopes in {told['seconds']:.0f} s ({rate:.0f} a second)")
-    print(f"refused, by reason: {told['refused']}")
+    rate = result["hostile"] / result["seconds"]
+    print(f"{result['hostile']} hostile envelopes in {result['seconds']:.0f} s ({rate:.0f} a second)")
+    print(f"refused, by reason: {result['refused']}")
     ratio = {}
-    for name, values in told["delays"].items():
+    for name, values in result["delays"].items():
         p50, p99 = statistics.median(values), float(np.quantile(values, 0.99))
         ratio[name] = p99
         print(f"  press to dashboard, {name:<8} {len(values)} tries, p50 {p50:.2f} ms, p99 {p99:.2f} ms")
     print(f"  p99, flooded beside calm: {ratio['flooded'] / ratio['calm']:.2f} (aim 2)")
-    for name in told["cpu_s"]:
-        before, after = told["rss_mb"][name]
-        print(f"  {name}: {told['cpu_s'][name]:.1f} s of processor, {before:.0f} → {after:.0f} MB")
-    peak, ledger = told["spool_peak_mb"], told["ledger_mb"]
+    for name in result["cpu_s"]:
+        before, after = result["rss_mb"][name]
+        print(f"  {name}: {result['cpu_s'][name]:.1f} s of processor, {before:.0f} → {after:.0f} MB")
+    peak, ledger = result["spool_peak_mb"], result["ledger_mb"]
     print(f"  spool at most {peak:.1f} MB (bound 33.6), ledger {ledger:.2f} MB")
-    print(f"  valid: {told['valid']} sent, {len(told['lost'])} lost")
+    print(f"  valid: {result['valid']} sent, {len(result['lost'])} lost")
     if arguments.json:
-        arguments.json.write_text(json.dumps(told, indent=1))
-    return 1 if told["lost"] else 0
+        arguments.json.write_text(json.dumps(result, indent=1))
+    return 1 if result["lost"] else 0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -40,7 +40,7 @@ GATE_S = 0.5
 def record() -> bytes:
     """Return the record that is pinned."""
     raw = KEY.public_key().public_bytes_raw()
-    said = {
+    payload = {
         "v": 1,
         "serial": 1,
         "sender": "paris-example",
@@ -60,7 +60,7 @@ def record() -> bytes:
         "jurisdiction": circle(2.2945, 48.8584, 5000),
         "iat": time_text(NOW - 1000),
     }
-    return signed_envelope(RECORD, said, KEY)
+    return signed_envelope(RECORD, payload, KEY)
 
 
 BOOK = LedgerState()
@@ -138,8 +138,8 @@ def seeds(target: str) -> Iterator[bytes]:
     import base64
     import json
 
-    told = json.loads((Path(__file__).parents[2] / "tests/protocol_vectors/envelopes.json").read_text())
-    for vector in told["vectors"]:
+    vectors = json.loads((Path(__file__).parents[2] / "tests/protocol_vectors/envelopes.json").read_text())
+    for vector in vectors["vectors"]:
         content = (
             vector["envelope"].encode()
             if "envelope" in vector

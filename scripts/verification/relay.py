@@ -19,8 +19,8 @@ def pump(source: socket.socket, sink: socket.socket) -> None:
     except OSError:
         pass
     finally:
-        for each in (source, sink):
-            each.close()
+        for connection in (source, sink):
+            connection.close()
 
 
 def serve(listener: socket.socket, port: int) -> None:

@@ -96,8 +96,8 @@ def exactly_what_was_shown(folder: Path, scale: float, seed: int) -> Tally:
     tally, dice = Tally(), random.Random(seed)  # noqa: S311
     doorbell = ConsentHarness(folder / "two")
     doorbell.pin()
-    doorbell.hear(("request", envelopes.ask()))
-    kept, start_us = list(doorbell.clips.kept), doorbell.clips.kept[0].start_us
+    doorbell.hear(("request", envelopes.request()))
+    cuts, start_us = list(doorbell.clips.stored), doorbell.clips.stored[0].start_us
     shapes = [[(0.0, 0.0), (0.5, 0.0), (0.5, 0.5)], [(0.1, 0.1), (0.9, 0.1), (0.9, 0.9)]]
 
     def span(from_s: int, until_s: int) -> tuple[int, int]:
@@ -122,9 +122,9 @@ def exactly_what_was_shown(folder: Path, scale: float, seed: int) -> Tally:
         )
 
     def world() -> None:
-        doorbell.clips.kept = [
+        doorbell.clips.stored = [
             replace(cut, frames=dice.choice((300, 301)), sha256=dice.choice(("1", "2", "3")) * 64)
-            for cut in kept
+            for cut in cuts
         ]
         doorbell.clips.covered = dice.sample(shapes, dice.choice((0, 1)))
 
@@ -170,19 +170,19 @@ def only_the_agency(folder: Path, scale: float, seed: int) -> Tally:
     for number in range(round(500 * scale)):
         tally.count(f"key {number} opens it", held=not opens(parcel, pyrage.x25519.Identity.generate()))
     while tally.tried < 10_000 * scale:
-        place = dice.randrange(len(parcel))
+        offset = dice.randrange(len(parcel))
         match dice.randrange(4):
             case 0:
                 changed = (
-                    parcel[:place] + bytes([parcel[place] ^ 1 << dice.randrange(8)]) + parcel[place + 1 :]
+                    parcel[:offset] + bytes([parcel[offset] ^ 1 << dice.randrange(8)]) + parcel[offset + 1 :]
                 )
             case 1:
-                changed = parcel[:place]
+                changed = parcel[:offset]
             case 2:
                 changed = parcel + dice.randbytes(1 + dice.randrange(40))
             case _:
-                changed = parcel[:place] + dice.randbytes(1 + dice.randrange(9)) + parcel[place:]
-        tally.count(f"changed at {place}, it opens", held=not opens(changed, ours))
+                changed = parcel[:offset] + dice.randbytes(1 + dice.randrange(9)) + parcel[offset:]
+        tally.count(f"changed at {offset}, it opens", held=not opens(changed, ours))
     return tally
 
 
@@ -204,8 +204,8 @@ def nothing_outside(folder: Path, scale: float, seed: int) -> Tally:
     for _ in range(round(10_000 * scale)):
         path, exact = dice.choice(films), dice.choice((False, True))
         start, end = sorted(dice.randrange(6 * US) for _ in range(2))
-        chosen = [pictures[path][place] for place in inside(pictures[path], start, end, exact=exact)]
-        held = all(each.from_us >= start and each.until_us <= end for each in chosen)
+        chosen = [pictures[path][index] for index in inside(pictures[path], start, end, exact=exact)]
+        held = all(picture.from_us >= start and picture.until_us <= end for picture in chosen)
         tally.count(f"{path.name} {start} to {end}", held=held)
     cuts = round(300 * scale)
     for _ in range(cuts):
@@ -260,9 +260,9 @@ def within_a_chunk(folder: Path, scale: float, seed: int) -> Tally:
     return tally
 
 
-def in_store(store: Store, place: str) -> int:
+def in_store(store: Store, location: str) -> int:
     """Return how many bytes of an upload lie in the store."""
-    path = store.files / place.rsplit("/", 1)[1]
+    path = store.files / location.rsplit("/", 1)[1]
     return path.stat().st_size if path.exists() else 0
 
 
@@ -278,7 +278,7 @@ def found_out(folder: Path, scale: float, seed: int) -> Tally:
     tally, dice = Tally(), random.Random(seed)  # noqa: S311
     doorbell = ConsentHarness(folder / "ten")
     doorbell.pin()
-    doorbell.hear(("request", envelopes.ask()))
+    doorbell.hear(("request", envelopes.request()))
     doorbell.consent_service.approve(ID, doorbell.consent_service.request(ID)["offer_hash"])
     doorbell.consent_service.withdraw(ID)
     doorbell.consent_service.ledger_store.close()
@@ -288,12 +288,12 @@ def found_out(folder: Path, scale: float, seed: int) -> Tally:
     db.close()
     good, honest = path.read_bytes(), entries_of(path)
     while tally.tried < 5_000 * scale:
-        place = dice.randrange(len(good))
+        offset = dice.randrange(len(good))
         other = folder / "ledger.db"
-        other.write_bytes(good[:place] + bytes([good[place] ^ 1 << dice.randrange(8)]) + good[place + 1 :])
+        other.write_bytes(good[:offset] + bytes([good[offset] ^ 1 << dice.randrange(8)]) + good[offset + 1 :])
         # What a changed byte does not change (free space) is no tampering.
         held = bool(faults_of(other)) or entries_of(other) == honest
-        tally.count(f"ledger, byte {place}", held=held)
+        tally.count(f"ledger, byte {offset}", held=held)
     manifest = signed(
         cast("Manifest", {"v": 1, "request": ID, "clips": [{"file": "clip-1.mp4", "frames": 30}]}), bytes(32)
     )
@@ -329,12 +329,12 @@ def faults_of(path: Path) -> list[str]:
 def tampered(manifest: bytes, dice: random.Random) -> bytes:
     """Return a manifest that was changed: a bit, or a word of it with everything else as it was."""
     if dice.choice((False, True)):
-        place = dice.randrange(len(manifest))
-        return manifest[:place] + bytes([manifest[place] ^ 1 << dice.randrange(7)]) + manifest[place + 1 :]
+        offset = dice.randrange(len(manifest))
+        return manifest[:offset] + bytes([manifest[offset] ^ 1 << dice.randrange(7)]) + manifest[offset + 1 :]
     head, body, signature = manifest.split(b".")
-    told = json.loads(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))
-    told["clips"][0]["frames"] = 31 + dice.randrange(1000)
-    coded_body = base64.urlsafe_b64encode(json.dumps(told, separators=(",", ":"), sort_keys=True).encode())
+    payload = json.loads(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))
+    payload["clips"][0]["frames"] = 31 + dice.randrange(1000)
+    coded_body = base64.urlsafe_b64encode(json.dumps(payload, separators=(",", ":"), sort_keys=True).encode())
     return b".".join((head, coded_body.rstrip(b"="), signature))
 
 

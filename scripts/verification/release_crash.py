@@ -50,19 +50,21 @@ class Found:
 
 def crash(way: str, *, cuts_a_call: int, seed: int, jobs: int, every: int = 1, plant: str = "") -> Found:
     """Crash one path at every call (or every so many); `plant` breaks a rule on it."""
-    with tempfile.TemporaryDirectory(dir=ram()) as place:
-        folder, marks = Path(place, "state"), Path(place, "marks")
+    with tempfile.TemporaryDirectory(dir=ram()) as directory:
+        folder, marks = Path(directory, "state"), Path(directory, "marks")
         folder.mkdir()
         command = [sys.executable, "-m", "scripts.verification.release_path", str(folder), str(marks), way]
         command += [plant] if plant else []
         operations = record(command, folder, marks)
     begin = next(
-        n for n, each in enumerate(operations) if isinstance(each, Mark) and each.line == "offered\n"
+        n
+        for n, operation in enumerate(operations)
+        if isinstance(operation, Mark) and operation.line == "offered\n"
     )
-    found = Found(way, calls=sum(not isinstance(each, Mark) for each in operations[begin:]))
-    told = [(way, operations, begin, cuts_a_call, seed, (part, jobs, every)) for part in range(jobs)]
-    for each in shared(_part, told, jobs):
-        found.add(each)
+    found = Found(way, calls=sum(not isinstance(operation, Mark) for operation in operations[begin:]))
+    shares = [(way, operations, begin, cuts_a_call, seed, (part, jobs, every)) for part in range(jobs)]
+    for result in shared(_part, shares, jobs):
+        found.add(result)
     return found
 
 
@@ -77,7 +79,7 @@ def _part(
     logging.disable(logging.CRITICAL)
     part, parts, every = share
     found, disk, seen, marks = Found(way), Disk(), set[CrashState](), set[str]()
-    with tempfile.TemporaryDirectory(dir=ram()) as place:
+    with tempfile.TemporaryDirectory(dir=ram()) as directory:
         for number, operation in enumerate(operations):
             disk.apply(operation)
             if isinstance(operation, Mark):
@@ -94,10 +96,10 @@ def _part(
                     else:
                         found.cuts += 1
                     seen.add(state)
-                    write_state(disk, state, Path(place, "state"), Path(place))
-                    wrong = verdict(Path(place, "state"), marks, way)
-                    shutil.rmtree(Path(place, "state"))
-                    found.wrong += [f"{where}, {kind}: {each}" for each in wrong]
+                    write_state(disk, state, Path(directory, "state"), Path(directory))
+                    wrong = verdict(Path(directory, "state"), marks, way)
+                    shutil.rmtree(Path(directory, "state"))
+                    found.wrong += [f"{where}, {kind}: {fault}" for fault in wrong]
     return found
 
 
@@ -147,10 +149,10 @@ def verdict(folder: Path, marks: set[str], way: str) -> list[str]:
 def unproved(doorbell: ConsentHarness, folder: Path) -> list[str]:
     """Return which grants stand without an entry that names approval, offer and destination."""
     entries = [entry["data"] for entry in doorbell.ledger() if entry["kind"] == "request"]
-    approved = {each["offer_hash"]: each for each in entries if each["to"] == "approved"}
+    approved = {step["offer_hash"]: step for step in entries if step["to"] == "approved"}
     wrong = []
     for grant in grants(folder):
-        named = [each for each in entries if each["to"] == "handed over" and each["sha256"] == grant.sha256]
+        named = [step for step in entries if step["to"] == "handed over" and step["sha256"] == grant.sha256]
         if not named:
             wrong.append("a grant stands without an entry")
             continue
@@ -165,10 +167,10 @@ def unproved(doorbell: ConsentHarness, folder: Path) -> list[str]:
 def left_over(folder: Path) -> list[str]:
     """Return what of a parcel is left when all has ended."""
     out = folder / "spool/out"
-    kept = [path for path in out.iterdir() if path.suffix in (".parcel", ".grant")]
+    paths = [path for path in out.iterdir() if path.suffix in (".parcel", ".grant")]
     releases = folder / "releases"
-    kept += list(releases.iterdir()) if releases.exists() else []
-    wrong = [f"{path.name} is left" for path in kept]
+    paths += list(releases.iterdir()) if releases.exists() else []
+    wrong = [f"{path.name} is left" for path in paths]
     for path in folder.rglob("*"):
         if path.is_file() and path.name != FILM and "ledger" not in path.name:
             with path.open("rb") as file:

@@ -131,10 +131,10 @@ def erase_before_the_grant() -> None:
     def hasty(self: ReleaseWorker, case: Case) -> None:
         content = self._sealed(case).read_bytes()
         self._erase(self._folder / case.request.id)
-        kept = self._folder.parent / "kept"
-        kept.write_bytes(content)
+        parcel = self._folder.parent / "kept"
+        parcel.write_bytes(content)
         upload = case.approved_offer()["upload"]
-        stage_parcel(self._spool / "out", kept, case.sealed_parcel()["sha256"])
+        stage_parcel(self._spool / "out", parcel, case.sealed_parcel()["sha256"])
         grant = Grant(
             sha256=case.sealed_parcel()["sha256"],
             size_bytes=case.sealed_parcel()["bytes"],
@@ -143,7 +143,7 @@ def erase_before_the_grant() -> None:
             expires_s=case.ends_at,
         )
         write_grant(self._spool / "out", grant)
-        kept.unlink()
+        parcel.unlink()
 
     ReleaseWorker._stage_parcel = hasty  # type: ignore[method-assign]
 
@@ -166,11 +166,11 @@ def main() -> int:
     # FFmpeg writes elsewhere, and the bytes are copied: the disk's model knows no other way.
     clip.write_bytes(film(marks.with_suffix(".mp4"), seconds=2).read_bytes())
     doorbell = ConsentHarness(folder, ScriptedBackend(clip))
-    doorbell.clips.kept = [a_cut(clip)]
-    for place in ("", "clips", "spool", "spool/in", "spool/out"):
-        sync_folder(folder / place)  # made when it was installed, long ago
+    doorbell.clips.stored = [a_cut(clip)]
+    for name in ("", "clips", "spool", "spool/in", "spool/out"):
+        sync_folder(folder / name)  # made when it was installed, long ago
     doorbell.pin()
-    doorbell.hear(("request", envelopes.ask()))
+    doorbell.hear(("request", envelopes.request()))
 
     def mark(line: str) -> None:
         with marks.open("a") as file:

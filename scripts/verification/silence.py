@@ -67,8 +67,8 @@ class Block:
 
 def main(arguments: argparse.Namespace) -> int:
     """Print the proof; exit status 1 if a difference was found."""
-    with tempfile.TemporaryDirectory(prefix="s") as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory(prefix="s") as directory:
+        folder = Path(directory)
         departments = [
             Sender(folder / f"department-{number}", f"department-{number}")
             for number in range(-(-arguments.requests // REQUESTS_A_DEPARTMENT))
@@ -79,9 +79,9 @@ def main(arguments: argparse.Namespace) -> int:
             dev_server.enrol(department.record)
         with dev_server:
             alone = publisher_sees(dev_server, departments[0])
-            told = run(folder, dev_server, departments, arguments.requests)
-        told["publisher, no doorbell there"] = alone
-    return report(told, arguments.json)
+            result = run(folder, dev_server, departments, arguments.requests)
+        result["publisher, no doorbell there"] = alone
+    return report(result, arguments.json)
 
 
 def publisher_sees(dev_server: DevServer, department: Sender) -> list[tuple[int, int]]:
@@ -98,13 +98,13 @@ def run(folder: Path, dev_server: DevServer, departments: Sequence[Sender], coun
             folder / name.lower(),
             None,
             dev_server=dev_server,
-            place=b if name == "B" else a,
+            position=b if name == "B" else a,
             camera=SLOW_SCENE,
         )
         for name in "ABCD"
     }
     doorbells["bare"] = NeighbourhoodDoorbell(
-        folder / "bare", None, dev_server=dev_server, place=a, camera=BARE_CAMERA
+        folder / "bare", None, dev_server=dev_server, position=a, camera=BARE_CAMERA
     )
     with_camera = [doorbell for name, doorbell in doorbells.items() if name != "bare"]
     stopping = threading.Event()
@@ -240,11 +240,11 @@ def p_of(figures: Sequence[float]) -> float:
     return float((np.abs((signs * values).mean(axis=1)) >= abs(values.mean()) - 1e-12).mean())
 
 
-def report(told: dict[str, Any], file: Path | None) -> int:
+def report(result: dict[str, Any], file: Path | None) -> int:
     """Print what was seen; return 1 if something differs."""
-    packets, blocks, broker = told["packets"], told["blocks"], told["broker"]
-    print(f"{told['requests']} requests in {len(blocks)} blocks; what the doorbells made of them, unseen:")
-    for name, states in told["states"].items():
+    packets, blocks, broker = result["packets"], result["blocks"], result["broker"]
+    print(f"{result['requests']} requests in {len(blocks)} blocks; what the doorbells made of them, unseen:")
+    for name, states in result["states"].items():
         print(f"  {name:<5} {', '.join(f'{number} {state}' for state, number in states.items())}")
     faults = []
 
@@ -258,7 +258,7 @@ def report(told: dict[str, Any], file: Path | None) -> int:
                 f"  block {number + 1:>2}, all five: {' or '.join(str(list(kind)) for kind in sorted(kinds))}"
             )
     begin_ns = blocks[0].begin_ns
-    inside = told["daemon_ports"] & {packet.source for packet in packets}
+    inside = result["daemon_ports"] & {packet.source for packet in packets}
     print(f"connections of a doorbelld to the town: {len(inside)}")
     if inside:
         faults.append("a doorbelld spoke to the town")
@@ -271,11 +271,11 @@ def report(told: dict[str, Any], file: Path | None) -> int:
     }
     print("\nfrom a request's first segment to the courier's acknowledgement, ms:")
     for name, of_blocks in times.items():
-        flat = [each for block in of_blocks for each in block]
+        flat = [delay_ms for block in of_blocks for delay_ms in block]
         print(
             f"  {name:<5} {len(flat)}, p50 {statistics.median(flat):.4f}, p99 {np.quantile(flat, 0.99):.4f}"
         )
-        if len(flat) != told["requests"]:
+        if len(flat) != result["requests"]:
             faults.append(f"{name} did not acknowledge each request once")
     figures = {
         "matches - does not (A, B)": in_turn(times["A"], times["B"], lambda number: number % 2),
@@ -295,8 +295,8 @@ def report(told: dict[str, Any], file: Path | None) -> int:
 
     print("\nwhat the publisher was answered (status, bytes):")
     for name in ("publisher, no doorbell there", "publisher, five doorbells there"):
-        print(f"  {name}: {sorted(set(told[name]))}")
-    if set(told["publisher, no doorbell there"]) != set(told["publisher, five doorbells there"]):
+        print(f"  {name}: {sorted(set(result[name]))}")
+    if set(result["publisher, no doorbell there"]) != set(result["publisher, five doorbells there"]):
         faults.append("the publisher was answered differently")
 
     print("\n" + ("no difference was found" if not faults else "; ".join(faults)))

@@ -36,24 +36,28 @@ def doorbell(tmp_path: Path) -> ConsentHarness:
 
 def webdav(folder: Path) -> tuple[WebDav, dict[str, Any], str]:
     server = WebDav(folder / "dav", Here()).start()
-    said = {"kind": "webdav", "url": f"http://127.0.0.1:{server.port}/door/bell", "user": "anna"}
-    return server, said, PASSWORD
+    target = {"kind": "webdav", "url": f"http://127.0.0.1:{server.port}/door/bell", "user": "anna"}
+    return server, target, PASSWORD
 
 
 def sftp(folder: Path) -> tuple[Sftp, dict[str, Any], str]:
     server = Sftp(folder / "ssh", Here()).start()
-    said = {"kind": "sftp", "url": f"sftp://127.0.0.1:{server.port}{server.files}/bell", "user": server.user}
-    return server, said, server.key
+    target = {
+        "kind": "sftp",
+        "url": f"sftp://127.0.0.1:{server.port}{server.files}/bell",
+        "user": server.user,
+    }
+    return server, target, server.key
 
 
 def bucket(folder: Path) -> tuple[Bucket, dict[str, Any], str]:
     server = Bucket(folder / "s3", Here()).start()
-    said = {"kind": "s3", "url": f"http://127.0.0.1:{server.port}/clips/bell", "user": "S3RVER"}
-    return server, said, "S3RVER"
+    target = {"kind": "s3", "url": f"http://127.0.0.1:{server.port}/clips/bell", "user": "S3RVER"}
+    return server, target, "S3RVER"
 
 
-def added(doorbell: ConsentHarness, said: dict[str, Any], secret: str, **more: Any) -> Any:
-    return doorbell.consent_service.add_destination({"name": "own", "age": AGE, **said, **more}, secret)
+def added(doorbell: ConsentHarness, target: dict[str, Any], secret: str, **more: Any) -> Any:
+    return doorbell.consent_service.add_destination({"name": "own", "age": AGE, **target, **more}, secret)
 
 
 def turn(doorbell: ConsentHarness, times: int = 1) -> None:
@@ -74,12 +78,12 @@ def fault(doorbell: ConsentHarness) -> str:
 def test_clips_go_home_sealed_each_after_its_entry(
     doorbell: ConsentHarness, tmp_path: Path, make_server: Callable[[Path], tuple[Any, dict[str, Any], str]]
 ) -> None:
-    server, said, secret = make_server(tmp_path)
+    server, target, secret = make_server(tmp_path)
     try:
         turn(doorbell)
         assert server.stored() == []  # off until it is consented to
-        told = added(doorbell, said, secret)
-        assert told["outside"] is False
+        row = added(doorbell, target, secret)
+        assert row["outside"] is False
         turn(doorbell, 3)
         assert fault(doorbell) == ""
         assert kinds(doorbell)[-5:] == ["destination_added", "backup", "backed_up", "backup", "backed_up"]
@@ -88,12 +92,12 @@ def test_clips_go_home_sealed_each_after_its_entry(
         contents = {opened(path, tmp_path, OURS) for path in objects}
         assert contents == {b"one" * 1000, b"two" * 1000}
         assert all(b"oneone" not in path.read_bytes() for path in objects)
-        told = doorbell.consent_service.destinations()[0]
-        assert (told["stored"], told["waiting"]) == (2, 0)
+        row = doorbell.consent_service.destinations()[0]
+        assert (row["stored"], row["waiting"]) == (2, 0)
         assert list((doorbell.folder / "backups").iterdir()) == []
         # Nothing secret is told or written down (s3rver knows one account, whose two words are the same).
-        told_of_it = json.dumps(doorbell.consent_service.destinations()) + json.dumps(doorbell.ledger())
-        assert secret == said["user"] or secret not in told_of_it
+        shown = json.dumps(doorbell.consent_service.destinations()) + json.dumps(doorbell.ledger())
+        assert secret == target["user"] or secret not in shown
         assert (doorbell.folder / SECRETS_FILE).stat().st_mode & 0o77 == 0
         # And no more once it is revoked.
         doorbell.consent_service.remove_destination("own")
@@ -109,25 +113,25 @@ def test_a_wrong_password_is_a_fault_and_asked_again_more_seldom(
     doorbell: ConsentHarness, tmp_path: Path
 ) -> None:
     for make_server in (webdav, sftp, bucket):
-        server, said, _ = make_server(tmp_path)
+        server, target, _ = make_server(tmp_path)
         try:
-            if said["kind"] == "s3":
-                said["user"] = "somebody"  # s3rver looks at the name alone
-            doorbell.consent_service.add_destination({"name": said["kind"], "age": AGE, **said}, "wrong")
+            if target["kind"] == "s3":
+                target["user"] = "somebody"  # s3rver looks at the name alone
+            doorbell.consent_service.add_destination({"name": target["kind"], "age": AGE, **target}, "wrong")
             turn(doorbell)
             assert "refuses" in fault(doorbell) or "InvalidAccessKeyId" in fault(doorbell)
             entries = len(doorbell.ledger())
             turn(doorbell, 3)
             assert len(doorbell.ledger()) == entries
-            doorbell.consent_service.remove_destination(said["kind"])
+            doorbell.consent_service.remove_destination(target["kind"])
         finally:
             server.stop()
 
 
 def test_a_server_whose_key_changed_gets_nothing(doorbell: ConsentHarness, tmp_path: Path) -> None:
-    server, said, secret = sftp(tmp_path)
+    server, target, secret = sftp(tmp_path)
     try:
-        added(doorbell, said, secret, host_key="SHA256:" + "A" * 43)
+        added(doorbell, target, secret, host_key="SHA256:" + "A" * 43)
         turn(doorbell)
         assert "another host key" in fault(doorbell)
         assert server.stored() == []
@@ -136,9 +140,9 @@ def test_a_server_whose_key_changed_gets_nothing(doorbell: ConsentHarness, tmp_p
 
 
 def test_no_more_is_stored_than_was_given(doorbell: ConsentHarness, tmp_path: Path) -> None:
-    server, said, secret = webdav(tmp_path)
+    server, target, secret = webdav(tmp_path)
     try:
-        added(doorbell, said, secret, limit_bytes=1_500_000)  # one of a MiB fits
+        added(doorbell, target, secret, limit_bytes=1_500_000)  # one of a MiB fits
         turn(doorbell, 3)
         assert len(server.stored()) == 1
         assert "is full" in fault(doorbell)
@@ -149,14 +153,14 @@ def test_no_more_is_stored_than_was_given(doorbell: ConsentHarness, tmp_path: Pa
 def test_the_limit_of_the_line_holds_for_backups_at_home(
     doorbell: ConsentHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server, said, secret = webdav(tmp_path)
+    server, target, secret = webdav(tmp_path)
     waited: list[float] = []
     try:
         doorbell.consent_service.backup_worker.configure(
             doorbell.config.model_copy(update={"upload_kbps": 4000})
         )
         monkeypatch.setattr(doorbell.consent_service.backup_worker, "_rest", waited.append)
-        added(doorbell, said, secret)
+        added(doorbell, target, secret)
         turn(doorbell)
         assert len(server.stored()) == 1
         # A little more than a MiB at half a MB a second, the last wait said from the beginning on.
@@ -168,9 +172,9 @@ def test_the_limit_of_the_line_holds_for_backups_at_home(
 def test_a_place_that_is_away_is_waited_for_and_what_was_sealed_is_sent(
     doorbell: ConsentHarness, tmp_path: Path
 ) -> None:
-    server, said, secret = webdav(tmp_path)
+    server, target, secret = webdav(tmp_path)
     server.stop()
-    added(doorbell, said, secret)
+    added(doorbell, target, secret)
     turn(doorbell)
     assert "cannot be used" in fault(doorbell)
     assert kinds(doorbell)[-1] == "backup"
@@ -215,15 +219,15 @@ def test_outside_the_home_the_courier_carries_it_under_a_grant(doorbell: Consent
     turn(doorbell, 2)
     out = doorbell.folder / "spool/out"
     (digest,) = names_in(out, "grant")
-    told = json.loads((out / f"{digest}.grant").read_text())
-    assert told["account"]["secret"] == PASSWORD
+    grant = json.loads((out / f"{digest}.grant").read_text())
+    assert grant["account"]["secret"] == PASSWORD
     doorbell.consent_service.release_worker.step()  # which erases what no approval needs
     assert list(names_in(out, "grant")) == [digest]
     report = UploadReport(
         sha256=digest,
         kind="webdav",
-        origin=told["origin"],
-        size_bytes=told["size_bytes"],
+        origin=grant["origin"],
+        size_bytes=grant["size_bytes"],
         state="stored",
         receipt=cast("Any", {}),
     )

@@ -78,7 +78,7 @@ def test_a_hostile_archive_writes_nothing_at_all(
     with pytest.raises(CommandError, match="nothing was written"):
         opened(path, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
-    assert {each.name for each in tmp_path.iterdir()} == {"key", "out", "sealed.age"}
+    assert {path.name for path in tmp_path.iterdir()} == {"key", "out", "sealed.age"}
 
 
 def test_it_writes_through_no_link_that_lies_there(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_pauses_up_to_two_seconds_belong_to_a_detection() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "found", "false", "latency_s"),
+    ("detections", "found", "false", "latency_s"),
     [
         ([], 0, 0, None),
         ([(10.2, 12)], 1, 0, 0.2),
@@ -37,10 +37,10 @@ def test_pauses_up_to_two_seconds_belong_to_a_detection() -> None:
     ],
 )
 def test_what_is_found_false_and_late(
-    told: list[tuple[float, float]], found: int, false: int, latency_s: float | None
+    detections: list[tuple[float, float]], found: int, false: int, latency_s: float | None
 ) -> None:
     truth = Truth(seconds=60, events=((10, 20),), ignored=((0, 2),))
-    outcome = judge(truth, told)
+    outcome = judge(truth, detections)
     assert (outcome.found, outcome.false) == (found, false)
     assert outcome.latencies_s == (() if latency_s is None else (pytest.approx(latency_s),))
 
@@ -119,22 +119,22 @@ def test_leave_one_out_judges_a_clip_by_what_the_others_chose(
 @pytest.mark.long
 @pytest.mark.skipif(not motion_debian.installed(), reason="Debian's motion is not installed")
 def test_the_real_motion_tells_of_the_crosser(drawn: Path) -> None:
-    told = motion_debian.run(clips(drawn))
+    detections = motion_debian.run(clips(drawn))
     ((start, end),) = next(clip.truth.events for clip in clips(drawn) if clip.name == "near_crosser")
-    assert told["calm_nobody"] == []
-    assert any(a < end + 1 and b > start - 1 for a, b in told["near_crosser"])
+    assert detections["calm_nobody"] == []
+    assert any(a < end + 1 and b > start - 1 for a, b in detections["near_crosser"])
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--data", "/nowhere"], "/nowhere/truth.json is not there"),
         (["--leave-one-out", "tracks.confirm=1"], "tracks.confirm is no number of the detector"),
     ],
 )
 def test_a_wrong_word_is_told(
-    words: list[str], said: str, drawn: Path, monkeypatch: pytest.MonkeyPatch
+    words: list[str], message: str, drawn: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["bench", "motion", "--data", str(drawn), *words])
-    with pytest.raises(SystemExit, match=said):
+    with pytest.raises(SystemExit, match=message):
         main()

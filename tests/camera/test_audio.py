@@ -206,16 +206,16 @@ def test_aac_and_opus_are_copied_bit_for_bit(
         source = [data[7:] for data in source]  # MP4 holds raw AAC
     (clip,) = heard[kind].clips(tmp_path / "clips")
     with av.open(str(clip)) as file:
-        kept = [bytes(p) for p in file.demux(file.streams.audio[0]) if p.size]
+        packets = [bytes(p) for p in file.demux(file.streams.audio[0]) if p.size]
     silence = heard[kind].sounds()[0].format.silence
-    kept = [data for data in kept if data != silence]  # may stand where the sound began late
-    assert len(kept) > 100
-    assert set(kept) <= set(source)
+    packets = [data for data in packets if data != silence]  # may stand where the sound began late
+    assert len(packets) > 100
+    assert set(packets) <= set(source)
     # In the source's order, and none missing in between: what follows a packet there follows it here.
     follows = set(pairwise(source))
-    turns = [step for step in pairwise(kept) if step not in follows]
+    turns = [step for step in pairwise(packets) if step not in follows]
     # A busy machine records longer, and the source begins again more often.
-    assert len(turns) <= len(kept) // len(source) + 2, "only where the source begins again"
+    assert len(turns) <= len(packets) // len(source) + 2, "only where the source begins again"
 
 
 @pytest.mark.parametrize("kind", ["off", "off, rtsp"])

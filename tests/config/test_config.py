@@ -54,8 +54,8 @@ def ordinary_user() -> Iterator[int]:
         os.seteuid(euid)
 
 
-def said_of(file: Path, text: str) -> str:
-    """Return what is said of a file with this text, with FILE for its name."""
+def message_of(file: Path, text: str) -> str:
+    """Return the error of a file with this text, with FILE for its name."""
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         load_config(file)
@@ -195,7 +195,7 @@ ZONE = '[[zones]]\nname = "a"\nkind = "include"\npoints = '
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         # An unknown key.
         (
@@ -494,8 +494,8 @@ ZONE = '[[zones]]\nname = "a"\nkind = "include"\npoints = '
         ),
     ],
 )
-def test_a_mistake_is_told_with_its_key_line_and_mend(file: Path, text: str, said: str) -> None:
-    assert said_of(file, text) == said
+def test_a_mistake_is_told_with_its_key_line_and_mend(file: Path, text: str, message: str) -> None:
+    assert message_of(file, text) == message
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(file: Path) -> None:
@@ -519,7 +519,7 @@ points = [[0, 0]]
 [device]
 nam = "x"
 """
-    keys = [line.partition(":")[0] for line in said_of(file, text).splitlines()]
+    keys = [line.partition(":")[0] for line in message_of(file, text).splitlines()]
     assert keys == [
         "storage.log_rows in FILE, line 3",
         "button.bounce_ms in FILE, line 6",
@@ -531,12 +531,12 @@ nam = "x"
 
 def test_a_key_inside_a_long_text_is_not_taken_for_the_key(file: Path) -> None:
     text = '[device]\nname = """\nid = 5\n"""\nid = 5'
-    assert "device.id in FILE, line 5: must be a text" in said_of(file, text)
+    assert "device.id in FILE, line 5: must be a text" in message_of(file, text)
 
 
 def test_quoted_and_dotted_names_have_a_line_too(file: Path) -> None:
     text = '"button" . \'gpio\'.pin = 40\r\n["clips"] # how long\r\n"pre_roll_s" = 31\r\n'
-    assert [line.partition(":")[0] for line in said_of(file, text).splitlines()] == [
+    assert [line.partition(":")[0] for line in message_of(file, text).splitlines()] == [
         "button.gpio.pin in FILE, line 1",
         "clips.pre_roll_s in FILE, line 3",
     ]
@@ -622,7 +622,7 @@ def test_a_byte_order_mark_does_no_harm(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "mend"),
+    ("text", "location", "remedy"),
     [
         ("[device]\nname = Front\n", "FILE, line 2, column 8", "put text in double quotes"),
         ('[device]\nid = "a"\nid = "b"\n', "FILE, line 3, column 9", "this key stands twice"),
@@ -640,11 +640,11 @@ def test_a_byte_order_mark_does_no_harm(file: Path) -> None:
         (f"x = {'[' * 9999}\n", "FILE", "too deep to read; take some away"),
     ],
 )
-def test_what_is_not_toml_is_told_with_its_place(file: Path, text: str, place: str, mend: str) -> None:
-    said = said_of(file, text)
-    assert said.startswith(f"{place}: ")
-    assert mend in said
-    assert "\n" not in said
+def test_what_is_not_toml_is_told_with_its_place(file: Path, text: str, location: str, remedy: str) -> None:
+    message = message_of(file, text)
+    assert message.startswith(f"{location}: ")
+    assert remedy in message
+    assert "\n" not in message
 
 
 CHARACTERS = st.text(st.characters(exclude_categories=["Cs"]))

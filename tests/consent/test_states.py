@@ -34,9 +34,9 @@ def test_every_cell_of_the_table_does_what_was_promised() -> None:
         if step in TABLE[state]:
             assert str(after(state, step)).replace(" ", "_") in promised[str(state)]
         else:
-            with pytest.raises(NoSuchStep) as told:
+            with pytest.raises(NoSuchStep) as error:
                 after(state, step)
-            assert str(state) in str(told.value)
+            assert str(state) in str(error.value)
     reached = {state: {str(to).replace(" ", "_") for to in steps.values()} for state, steps in TABLE.items()}
     assert {str(state): to for state, to in reached.items() if to} == promised
 

@@ -28,12 +28,12 @@ class ValidationHarness:
         self.ledger_state = LedgerState()
         self.now = envelopes.NOW
         if pin:
-            for said, key in (
-                (envelopes.RECORD_SAID, envelopes.AGENCY),
-                (envelopes.NEWS_SAID, envelopes.NEWS),
+            for record, key in (
+                (envelopes.RECORD_PAYLOAD, envelopes.AGENCY),
+                (envelopes.NEWS_PAYLOAD, envelopes.NEWS),
             ):
                 content = envelopes.signed(
-                    envelopes.head(envelopes.RECORD, envelopes.kid(key)), envelopes.text(said), key
+                    envelopes.header(envelopes.RECORD, envelopes.kid(key)), envelopes.text(record), key
                 )
                 self.write(
                     [pinned(content, envelopes.kid(key), ledger_state=self.ledger_state, now=self.now)]
@@ -65,14 +65,14 @@ def ulid(number: int) -> str:
 
 
 def asked(doorbell: ValidationHarness, number: int, **changes: Any) -> bytes:
-    told = {"iat": time_text(doorbell.now), "exp": time_text(doorbell.now + DAY), "case": f"case {number}"}
+    times = {"iat": time_text(doorbell.now), "exp": time_text(doorbell.now + DAY), "case": f"case {number}"}
     window = make.span(doorbell.now - 7200, doorbell.now - 3600)
-    return envelopes.ask(id=ulid(number), window=window, **{**told, **changes})
+    return envelopes.request(id=ulid(number), window=window, **{**times, **changes})
 
 
-def told(doorbell: ValidationHarness, number: int, **changes: Any) -> bytes:
+def notice_of(doorbell: ValidationHarness, number: int, **changes: Any) -> bytes:
     times = {"iat": time_text(doorbell.now), "exp": time_text(doorbell.now + 3600)}
-    return envelopes.tell(id=ulid(number), **{**times, **changes})
+    return envelopes.notice(id=ulid(number), **{**times, **changes})
 
 
 # --- requests -------------------------------------------------------------------------------------
@@ -96,8 +96,8 @@ def test_one_id_is_one_request() -> None:
 
 def test_a_case_has_two_requests_at_most() -> None:
     doorbell = ValidationHarness()
-    said = [doorbell.hear("request", asked(doorbell, number, case="one")) for number in range(3)]
-    assert said == ["kept", "kept", "rejected: case_exhausted"]
+    answers = [doorbell.hear("request", asked(doorbell, number, case="one")) for number in range(3)]
+    assert answers == ["kept", "kept", "rejected: case_exhausted"]
     assert doorbell.hear("request", asked(doorbell, 7, case="another")) == "kept"
 
 
@@ -134,9 +134,9 @@ def test_what_the_owner_decides_changes_no_limit_for_the_agency() -> None:
 
 def test_rejections_in_the_ledger_are_bounded() -> None:
     doorbell = ValidationHarness()
-    said = [doorbell.hear("request", asked(doorbell, number, upload="elsewhere")) for number in range(60)]
-    assert said.count("rejected: unknown_upload") == 50
-    assert said.count("unknown_upload") == 10
+    answers = [doorbell.hear("request", asked(doorbell, number, upload="elsewhere")) for number in range(60)]
+    assert answers.count("rejected: unknown_upload") == 50
+    assert answers.count("unknown_upload") == 10
 
 
 def test_a_cancelled_request_stays_cancelled_whatever_order_it_is_heard_in() -> None:
@@ -175,7 +175,7 @@ def test_nobody_cancels_for_another() -> None:
         "iat": time_text(doorbell.now),
     }
     content = envelopes.signed(
-        envelopes.head(envelopes.REQUEST, envelopes.kid(envelopes.NEWS)),
+        envelopes.header(envelopes.REQUEST, envelopes.kid(envelopes.NEWS)),
         envelopes.text(cancel),
         envelopes.NEWS,
     )
@@ -198,8 +198,8 @@ def test_a_doorbell_outside_the_area_or_without_a_clip_has_nothing_to_decide() -
 
 
 def a_record(key: Any = envelopes.AGENCY, **changes: Any) -> bytes:
-    payload = envelopes.text(envelopes.changed(envelopes.RECORD_SAID, changes))
-    return envelopes.signed(envelopes.head(envelopes.RECORD, envelopes.kid(key)), payload, key)
+    payload = envelopes.text(envelopes.changed(envelopes.RECORD_PAYLOAD, changes))
+    return envelopes.signed(envelopes.header(envelopes.RECORD, envelopes.kid(key)), payload, key)
 
 
 def test_a_rotation_needs_a_pinned_key_a_higher_serial_and_the_same_sender() -> None:
@@ -217,9 +217,9 @@ def test_a_rotation_needs_a_pinned_key_a_higher_serial_and_the_same_sender() -> 
         assert str(told_why.value.reason) == reason
     doorbell.write([rotated(newer, ledger_state=doorbell.ledger_state)])
     assert doorbell.hear("request", asked(doorbell, 1)) == "unknown_key"
-    by_new_key = envelopes.changed(envelopes.REQUEST_SAID, {"id": ulid(2)})
+    by_new_key = envelopes.changed(envelopes.REQUEST_PAYLOAD, {"id": ulid(2)})
     content = envelopes.signed(
-        envelopes.head(envelopes.REQUEST, envelopes.kid(envelopes.STRANGER)),
+        envelopes.header(envelopes.REQUEST, envelopes.kid(envelopes.STRANGER)),
         envelopes.text(by_new_key),
         envelopes.STRANGER,
     )
@@ -276,9 +276,9 @@ def state_of(doorbell: ValidationHarness, number: int, source: str = "paris-exam
 
 def test_a_notice_is_kept_once_superseded_and_cancelled() -> None:
     doorbell = ValidationHarness()
-    first = told(doorbell, 1)
+    first = notice_of(doorbell, 1)
     assert [doorbell.hear("notice", first) for _ in range(2)] == ["kept", "again"]
-    assert doorbell.hear("notice", told(doorbell, 2, supersedes=[ulid(1)])) == "kept"
+    assert doorbell.hear("notice", notice_of(doorbell, 2, supersedes=[ulid(1)])) == "kept"
     assert (state_of(doorbell, 1), state_of(doorbell, 2)) == ("superseded", "current")
     cancel = {
         "v": 1,
@@ -288,7 +288,7 @@ def test_a_notice_is_kept_once_superseded_and_cancelled() -> None:
         "iat": time_text(doorbell.now),
     }
     content = envelopes.signed(
-        envelopes.head(envelopes.NOTICE, envelopes.kid(envelopes.AGENCY)), envelopes.text(cancel)
+        envelopes.header(envelopes.NOTICE, envelopes.kid(envelopes.AGENCY)), envelopes.text(cancel)
     )
     assert doorbell.hear("notice", content) == "kept"
     assert state_of(doorbell, 2) == "cancelled"
@@ -297,8 +297,8 @@ def test_a_notice_is_kept_once_superseded_and_cancelled() -> None:
 
 def test_what_was_replaced_or_cancelled_before_it_was_heard_is_not_shown() -> None:
     doorbell = ValidationHarness()
-    doorbell.hear("notice", told(doorbell, 2, supersedes=[ulid(1)]))
-    assert doorbell.hear("notice", told(doorbell, 1)) == "outdated"
+    doorbell.hear("notice", notice_of(doorbell, 2, supersedes=[ulid(1)]))
+    assert doorbell.hear("notice", notice_of(doorbell, 1)) == "outdated"
     cancel = {
         "v": 1,
         "op": "cancel",
@@ -309,17 +309,17 @@ def test_what_was_replaced_or_cancelled_before_it_was_heard_is_not_shown() -> No
     doorbell.hear(
         "notice",
         envelopes.signed(
-            envelopes.head(envelopes.NOTICE, envelopes.kid(envelopes.AGENCY)), envelopes.text(cancel)
+            envelopes.header(envelopes.NOTICE, envelopes.kid(envelopes.AGENCY)), envelopes.text(cancel)
         ),
     )
-    assert doorbell.hear("notice", told(doorbell, 3)) == "outdated"
+    assert doorbell.hear("notice", notice_of(doorbell, 3)) == "outdated"
 
 
 def test_nobody_replaces_another_s_notice() -> None:
     doorbell = ValidationHarness()
-    doorbell.hear("notice", told(doorbell, 1))
-    said = {"id": ulid(2), "source": "courier-example", "kind": "news", "iat": time_text(doorbell.now)}
-    content = envelopes.tell(envelopes.NEWS, supersedes=[ulid(1)], **said)
+    doorbell.hear("notice", notice_of(doorbell, 1))
+    payload = {"id": ulid(2), "source": "courier-example", "kind": "news", "iat": time_text(doorbell.now)}
+    content = envelopes.notice(envelopes.NEWS, supersedes=[ulid(1)], **payload)
     assert doorbell.hear("notice", content) == "kept"
     assert state_of(doorbell, 1) == "current"
 
@@ -327,22 +327,22 @@ def test_nobody_replaces_another_s_notice() -> None:
 def test_a_source_has_so_many_notices_a_day() -> None:
     doorbell = ValidationHarness()
     for number in range(rules.MAX_NOTICES_PER_DAY):
-        assert doorbell.hear("notice", told(doorbell, number)) == "kept"
-    assert doorbell.hear("notice", told(doorbell, 60)) == "too_many_today"
+        assert doorbell.hear("notice", notice_of(doorbell, number)) == "kept"
+    assert doorbell.hear("notice", notice_of(doorbell, 60)) == "too_many_today"
     doorbell.now += DAY + 1
-    assert doorbell.hear("notice", told(doorbell, 61)) == "kept"
+    assert doorbell.hear("notice", notice_of(doorbell, 61)) == "kept"
 
 
 def test_a_notice_for_elsewhere_is_kept_and_is_not_about_here() -> None:
     doorbell = ValidationHarness()
-    doorbell.hear("notice", told(doorbell, 1, area=circle(2.33, 48.87, 600, 16)))
-    doorbell.hear("notice", told(doorbell, 2))
-    assert [kept.here for kept in doorbell.ledger_state.notices.values()] == [False, True]
+    doorbell.hear("notice", notice_of(doorbell, 1, area=circle(2.33, 48.87, 600, 16)))
+    doorbell.hear("notice", notice_of(doorbell, 2))
+    assert [notice.here for notice in doorbell.ledger_state.notices.values()] == [False, True]
 
 
 def test_notices_are_forgotten_a_month_after_their_end() -> None:
     doorbell = ValidationHarness()
-    doorbell.hear("notice", told(doorbell, 1))
+    doorbell.hear("notice", notice_of(doorbell, 1))
     digest = doorbell.ledger_state.notices["paris-example", ulid(1)].body
     assert doorbell.ledger_state.forget(doorbell.now + DAY) == []
     assert doorbell.ledger_state.forget(doorbell.now + 32 * DAY) == [digest]
@@ -364,7 +364,7 @@ THERE = "<polygon>45.0,4.0 45.0,5.0 46.0,5.0 46.0,4.0 45.0,4.0</polygon>"
 
 
 def cap(doorbell: ValidationHarness, identifier: str = "1", **changes: str) -> bytes:
-    said = {
+    values = {
         "identifier": identifier,
         "sent": iso(doorbell.now),
         "status": "Actual",
@@ -375,7 +375,7 @@ def cap(doorbell: ValidationHarness, identifier: str = "1", **changes: str) -> b
         "headline": "Storm tonight",
         "area": HERE,
     }
-    return CAP.format(**{**said, **changes}).encode()
+    return CAP.format(**{**values, **changes}).encode()
 
 
 def iso(seconds: int) -> str:
@@ -389,16 +389,16 @@ def fed(url: str = "https://weather.example/cap") -> ValidationHarness:
 
 
 def shown(doorbell: ValidationHarness) -> list[tuple[str, str]]:
-    return [(kept.headline, kept.state) for kept in doorbell.ledger_state.notices.values()]
+    return [(notice.headline, notice.state) for notice in doorbell.ledger_state.notices.values()]
 
 
 def test_a_cap_warning_is_kept_once_and_update_and_cancel_replace_it() -> None:
     doorbell = fed()
     first = cap(doorbell)
     assert [doorbell.hear("feed:weather", first) for _ in range(3)] == ["kept", "again", "again"]
-    kept = next(iter(doorbell.ledger_state.notices.values()))
-    assert (kept.severity, kept.here, kept.signed, kept.area_text) == ("severe", True, False, "Paris")
-    assert kept.text == "Trees may fall.\nStay in."
+    notice = next(iter(doorbell.ledger_state.notices.values()))
+    assert (notice.severity, notice.here, notice.signed, notice.area_text) == ("severe", True, False, "Paris")
+    assert notice.text == "Trees may fall.\nStay in."
     reference = f"<references>weather@example.org,1,{iso(doorbell.now)}</references>"
     doorbell.now += 600
     update = cap(doorbell, "2", kind="Update", references=reference, headline="Storm at midnight")
@@ -437,7 +437,7 @@ def test_tests_exercises_and_what_is_over_or_broken_do_nothing(changes: dict[str
 def test_a_warning_for_elsewhere_is_not_about_here() -> None:
     doorbell = fed()
     doorbell.hear("feed:weather", cap(doorbell, area=THERE))
-    assert [kept.here for kept in doorbell.ledger_state.notices.values()] == [False]
+    assert [notice.here for notice in doorbell.ledger_state.notices.values()] == [False]
 
 
 BOMB = b"""<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>
@@ -488,8 +488,8 @@ def test_atom_news_and_alerts_are_read_as_text_and_a_newer_entry_replaces_the_ol
     document = ATOM.format(entries=entry(doorbell, "urn:1", "News") + entry(doorbell, "urn:2", "Flood", more))
     assert doorbell.hear("feed:weather", document.encode()) == "kept"
     kinds = {
-        kept.headline: (kept.kind, kept.severity, kept.text)
-        for kept in doorbell.ledger_state.notices.values()
+        notice.headline: (notice.kind, notice.severity, notice.text)
+        for notice in doorbell.ledger_state.notices.values()
     }
     assert kinds == {"News": ("news", "unknown", "Road closed"), "Flood": ("alert", "extreme", "Road closed")}
     doorbell.now += 60

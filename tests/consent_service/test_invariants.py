@@ -47,29 +47,29 @@ def doorbell(tmp_path: Path) -> ConsentHarness:
 
 @pytest.fixture
 def asked(doorbell: ConsentHarness) -> ConsentHarness:
-    doorbell.hear(("request", envelopes.ask()))
+    doorbell.hear(("request", envelopes.request()))
     assert doorbell.states() == ["offered"]
     return doorbell
 
 
 def shown(doorbell: ConsentHarness, choice: Choice = Choice()) -> str:  # noqa: B008
-    told: str = doorbell.consent_service.request(ID, choice)["offer_hash"]
-    return told
+    offered: str = doorbell.consent_service.request(ID, choice)["offer_hash"]
+    return offered
 
 
 # --- 2: an approval covers exactly what the owner was shown ---------------------------------------
 
 
 def delete_a_clip(doorbell: ConsentHarness) -> None:
-    doorbell.clips.kept.pop()
+    doorbell.clips.stored.pop()
 
 
 def swap_a_clip(doorbell: ConsentHarness) -> None:
-    doorbell.clips.kept[0] = replace(doorbell.clips.kept[0], sha256="3" * 64)
+    doorbell.clips.stored[0] = replace(doorbell.clips.stored[0], sha256="3" * 64)
 
 
 def grow_a_clip(doorbell: ConsentHarness) -> None:
-    doorbell.clips.kept[0] = replace(doorbell.clips.kept[0], frames=301)
+    doorbell.clips.stored[0] = replace(doorbell.clips.stored[0], frames=301)
 
 
 def drop_the_masks(doorbell: ConsentHarness) -> None:
@@ -88,8 +88,8 @@ def change_the_recipient(doorbell: ConsentHarness) -> None:
 
 def a_record(**changes: Any) -> bytes:
     return envelopes.signed(
-        envelopes.head(envelopes.RECORD, envelopes.kid(envelopes.AGENCY)),
-        envelopes.text(envelopes.changed(envelopes.RECORD_SAID, changes)),
+        envelopes.header(envelopes.RECORD, envelopes.kid(envelopes.AGENCY)),
+        envelopes.text(envelopes.changed(envelopes.RECORD_PAYLOAD, changes)),
     )
 
 
@@ -123,8 +123,8 @@ def test_a_yes_to_less_is_no_yes_to_all_and_the_other_way_round(asked: ConsentHa
 
 
 def shown_hash(doorbell: ConsentHarness) -> str:
-    told: str = doorbell.consent_service.request(ID)["approved_hash"]
-    return told
+    approved: str = doorbell.consent_service.request(ID)["approved_hash"]
+    return approved
 
 
 def test_a_choice_reaches_no_further_than_the_window(asked: ConsentHarness) -> None:
@@ -163,15 +163,15 @@ LEAVES = [
 ]
 
 
-@pytest.mark.parametrize("place", LEAVES, ids=str)
-def test_the_hash_covers_every_part_of_the_offer(asked: ConsentHarness, place: tuple[Any, ...]) -> None:
-    told = asked.consent_service.request(ID)
-    changed = json.loads(json.dumps(told["offer"]))
+@pytest.mark.parametrize("path", LEAVES, ids=str)
+def test_the_hash_covers_every_part_of_the_offer(asked: ConsentHarness, path: tuple[Any, ...]) -> None:
+    request = asked.consent_service.request(ID)
+    changed = json.loads(json.dumps(request["offer"]))
     inner = changed
-    for step in place[:-1]:
+    for step in path[:-1]:
         inner = inner[step]
-    inner[place[-1]] = "changed"
-    assert offer_hash(told["offer"]) == told["offer_hash"] != offer_hash(changed)
+    inner[path[-1]] = "changed"
+    assert offer_hash(request["offer"]) == request["offer_hash"] != offer_hash(changed)
 
 
 @given(st.dictionaries(st.text(max_size=5), st.integers(-(2**50), 2**50) | st.text(max_size=5), max_size=5))
@@ -194,7 +194,7 @@ def test_what_the_outside_sees_is_the_same_whatever_the_doorbell_is_and_does(tmp
         doorbell.consent_service.inbox_worker.configure(doorbell.config)
 
     def no_camera(doorbell: ConsentHarness) -> None:
-        doorbell.clips.kept = []
+        doorbell.clips.stored = []
 
     def nothing(doorbell: ConsentHarness) -> None: ...
 
@@ -212,19 +212,19 @@ def test_what_the_outside_sees_is_the_same_whatever_the_doorbell_is_and_does(tmp
         doorbell = ConsentHarness(tmp_path / str(number))
         before(doorbell)
         doorbell.pin()
-        doorbell.hear(("request", envelopes.ask()), ("notice", envelopes.tell()), ("request", b"junk"))
+        doorbell.hear(("request", envelopes.request()), ("notice", envelopes.notice()), ("request", b"junk"))
         after(doorbell)
         doorbell.step()
-        told = outside(doorbell.folder)
-        told["settings.json"] = told["settings.json"].replace(str(doorbell.folder).encode(), b"")
-        seen.append(told)
+        files = outside(doorbell.folder)
+        files["settings.json"] = files["settings.json"].replace(str(doorbell.folder).encode(), b"")
+        seen.append(files)
     assert len(seen) > 3
-    assert all(told == seen[0] for told in seen)
+    assert all(files == seen[0] for files in seen)
     assert sorted(seen[0]) == ["read", "settings.json"]
 
 
 def test_the_position_is_nowhere_but_in_the_configuration(asked: ConsentHarness) -> None:
-    asked.hear(("notice", envelopes.tell()))
+    asked.hear(("notice", envelopes.notice()))
     asked.consent_service.approve(ID, shown(asked))
     asked.step()
     for digits in (str(envelopes.PLACE[0]), str(envelopes.PLACE[1])):
@@ -245,9 +245,9 @@ def own_words(doorbell: ConsentHarness) -> bytes:
 
 
 def test_the_destination_is_the_pinned_record_s_and_never_the_request_s(asked: ConsentHarness) -> None:
-    told = asked.consent_service.request(ID)["offer"]
-    assert told["upload"] == envelopes.RECORD_SAID["uploads"][0]
-    assert told["recipient"] == envelopes.RECORD_SAID["recipients"][0]
+    offer = asked.consent_service.request(ID)["offer"]
+    assert offer["upload"] == envelopes.RECORD_PAYLOAD["uploads"][0]
+    assert offer["recipient"] == envelopes.RECORD_PAYLOAD["recipients"][0]
     asked.consent_service.rotate(a_record(serial=4, uploads=[]))
     with pytest.raises(CommandError, match="no longer has"):
         asked.consent_service.request(ID)
@@ -287,7 +287,10 @@ def test_one_place_in_the_code_approves_and_who_calls_it_has_asked_the_owner() -
 def test_whatever_is_heard_and_however_long_nothing_is_approved(asked: ConsentHarness) -> None:
     for name in ("auto_approve", "emergency", "approved", "priority"):
         asked.hear(
-            ("request", envelopes.ask(id=f"01KA{name.upper():0>22}".replace("_", "0")[:26], **{name: True}))
+            (
+                "request",
+                envelopes.request(id=f"01KA{name.upper():0>22}".replace("_", "0")[:26], **{name: True}),
+            )
         )
     for _ in range(20):
         asked.clock.wall_s += 12 * 3600
@@ -306,21 +309,23 @@ def test_the_page_s_protocol_has_no_other_way_to_a_yes() -> None:
 
 def test_the_export_holds_what_passed_the_gate_as_it_came_and_what_was_refused(asked: ConsentHarness) -> None:
     junk = [b"junk %d" % number for number in range(150)]
-    alert = envelopes.tell()
+    alert = envelopes.notice()
     asked.hear(
-        ("notice", alert), *(("request", each) for each in junk), ("request", envelopes.ask(agency="x-y-z"))
+        ("notice", alert),
+        *(("request", content) for content in junk),
+        ("request", envelopes.request(agency="x-y-z")),
     )
     asked.consent_service.decline(ID)
     ledger = Ledger(asked.folder / "ledger.db", read_only=True)
     lines = [json.loads(line) for line in export_text(ledger)]
     bodies = {base64_of(line["body_base64"]) for line in lines if line.get("body_base64") and "entry" in line}
-    assert {envelopes.ask(), alert} <= bodies
+    assert {envelopes.request(), alert} <= bodies
     steps = [line["entry"]["data"]["to"] for line in lines if line.get("entry", {}).get("kind") == "request"]
     assert steps == ["received", "offered", "declined"]
     counted = {line["refused"]["reason"]: line["refused"]["count"] for line in lines if "refused" in line}
     assert counted == {"not_compact": 150, "wrong_sender": 1}
-    kept = [base64_of(line["body_base64"]) for line in lines if "refused_body" in line]
-    assert kept == junk[:100]
+    refused_bodies = [base64_of(line["body_base64"]) for line in lines if "refused_body" in line]
+    assert refused_bodies == junk[:100]
 
 
 def base64_of(text: str) -> bytes:
@@ -346,7 +351,7 @@ def everything(consent_service: ConsentService) -> tuple[Any, ...]:
 
 
 def test_everything_is_known_again_after_a_restart(asked: ConsentHarness) -> None:
-    asked.hear(("notice", envelopes.tell()))
+    asked.hear(("notice", envelopes.notice()))
     asked.consent_service.add_feed("weather", "https://weather.example/cap")
     asked.consent_service.approve(ID, shown(asked))
     before = everything(asked.consent_service)
@@ -354,7 +359,7 @@ def test_everything_is_known_again_after_a_restart(asked: ConsentHarness) -> Non
     asked.open()
     assert everything(asked.consent_service) == before
     assert asked.consent_service.ledger(1)["head"] == head
-    asked.hear(("request", envelopes.ask()))
+    asked.hear(("request", envelopes.request()))
     assert asked.states() == ["approved"]
 
 
@@ -368,7 +373,7 @@ def test_a_broken_ledger_hears_and_decides_nothing_and_says_so(asked: ConsentHar
     asked.open()
     faults = [fact for fact in asked.facts if isinstance(fact, Fault) and fact.code == "ledger_broken"]
     assert [fault.active for fault in faults] == [True]
-    asked.hear(("request", envelopes.ask(id="01KA0000000000000000000099")))
+    asked.hear(("request", envelopes.request(id="01KA0000000000000000000099")))
     for call in (
         asked.consent_service.requests,
         lambda: asked.consent_service.decline(ID),
@@ -381,7 +386,7 @@ def test_a_broken_ledger_hears_and_decides_nothing_and_says_so(asked: ConsentHar
 
 def test_a_clock_that_lags_behind_the_ledger_makes_everything_wait(asked: ConsentHarness) -> None:
     asked.clock.wall_s = 1_000
-    asked.hear(("request", envelopes.ask(id="01KA0000000000000000000099", case="later")))
+    asked.hear(("request", envelopes.request(id="01KA0000000000000000000099", case="later")))
     assert asked.states() == ["offered"]
     raised = [fact for fact in asked.facts if isinstance(fact, Fault) and fact.code == "clock_behind"]
     assert raised[-1].active
@@ -398,7 +403,7 @@ def test_a_match_waits_until_the_index_can_be_read(
 
     with monkeypatch.context() as context:
         context.setattr(doorbell.clips, "has", not_yet)
-        doorbell.hear(("request", envelopes.ask()))
+        doorbell.hear(("request", envelopes.request()))
         assert doorbell.states() == ["received"]
     doorbell.step()
     assert doorbell.states() == ["offered"]
@@ -407,10 +412,10 @@ def test_a_match_waits_until_the_index_can_be_read(
 def test_every_request_costs_the_same_look_whether_the_doorbell_is_in_its_area_or_not(
     doorbell: ConsentHarness,
 ) -> None:
-    doorbell.hear(("request", envelopes.ask()))
+    doorbell.hear(("request", envelopes.request()))
     inside = doorbell.clips.asked
     far = circle(2.2945, 48.8784, 250, 16)
-    doorbell.hear(("request", envelopes.ask(id="01KA0000000000000000000098", area=far, case="far")))
+    doorbell.hear(("request", envelopes.request(id="01KA0000000000000000000098", area=far, case="far")))
     assert doorbell.clips.asked == 2 * inside
 
 
@@ -422,12 +427,12 @@ def test_a_gate_that_fails_refuses_and_does_not_end_the_bell(
 
     with monkeypatch.context() as context:
         context.setattr("device.consent_service.inbox_worker.validation.heard", fail)
-        doorbell.hear(("request", envelopes.ask()))
+        doorbell.hear(("request", envelopes.request()))
     assert [row["reason"] for row in doorbell.consent_service.ledger(1)["refused"]] == ["gate_failed"]
     assert [fact.code for fact in doorbell.facts if isinstance(fact, Fault) and fact.active] == [
         "gate_failed"
     ]
-    doorbell.hear(("request", envelopes.ask()))
+    doorbell.hear(("request", envelopes.request()))
     assert doorbell.states() == ["offered"]
 
 
@@ -441,7 +446,7 @@ def test_nothing_is_approved_while_the_clock_is_not_set(asked: ConsentHarness) -
 
 
 def test_a_notice_still_says_who_signed_it_when_he_is_unpinned(asked: ConsentHarness) -> None:
-    asked.hear(("notice", envelopes.tell()))
+    asked.hear(("notice", envelopes.notice()))
     asked.consent_service.unpin("paris-example")
     assert [row["signed_by"] for row in asked.consent_service.notices()] == ["paris-example"]
 

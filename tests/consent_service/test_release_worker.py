@@ -32,7 +32,7 @@ def release_backend() -> FakeReleaseBackend:
 def doorbell(tmp_path: Path, release_backend: FakeReleaseBackend) -> ConsentHarness:
     made = ConsentHarness(tmp_path, release_backend)
     made.pin()
-    made.hear(("request", envelopes.ask()))
+    made.hear(("request", envelopes.request()))
     return made
 
 
@@ -110,10 +110,10 @@ def test_an_approval_becomes_a_parcel_a_grant_and_a_receipt_each_in_the_ledger_f
     assert steps(doorbell) == ["received", "offered", "approved", "sealed", "handed over", "delivered"]
     turn(doorbell)
     nothing_is_left(doorbell)
-    told: Any = doorbell.consent_service.request(ID)["release"]
-    assert told["receipt"]["sha256"] == grant.sha256
-    assert told["left_bytes"] == grant.size_bytes
-    assert told["progress"] is None
+    release: Any = doorbell.consent_service.request(ID)["release"]
+    assert release["receipt"]["sha256"] == grant.sha256
+    assert release["left_bytes"] == grant.size_bytes
+    assert release["progress"] is None
 
 
 @pytest.mark.parametrize("state", ["approved", "sealed", "handed over"])
@@ -148,11 +148,11 @@ def test_it_ends_wherever_it_stands_and_nothing_is_left(
         assert release_backend.begun[0].stopped
         assert left(doorbell) == []
     elif state == "sealed":
-        assert [(each["left_bytes"], each["final"]) for each in left(doorbell)] == [(0, True)]
+        assert [(entry["left_bytes"], entry["final"]) for entry in left(doorbell)] == [(0, True)]
     else:
         say(doorbell, replace(report, state="ended", left_bytes=12, why="the store has deleted what it had"))
         turn(doorbell, 3)
-        assert [(each["left_bytes"], each["final"]) for each in left(doorbell)] == [(9, False), (12, True)]
+        assert [(entry["left_bytes"], entry["final"]) for entry in left(doorbell)] == [(9, False), (12, True)]
         assert "deleted" in left(doorbell)[-1]["why"]
     for _ in range(3):
         with pytest.raises(CommandError):
@@ -173,7 +173,7 @@ def test_a_courier_that_had_said_nothing_had_sent_nothing(
     now_s = SILENCE_S + 1 + __import__("time").monotonic()
     monkeypatch.setattr("device.consent_service.release_worker.time.monotonic", lambda: now_s)
     turn(doorbell)
-    assert [(each["left_bytes"], each["why"]) for each in left(doorbell)] == [
+    assert [(entry["left_bytes"], entry["why"]) for entry in left(doorbell)] == [
         (0, "the courier had sent nothing")
     ]
 
@@ -314,15 +314,15 @@ def test_the_desk_is_told_how_far_it_is_and_nothing_of_what_it_holds(
     report = the_report(doorbell, state="sending", receipt=None)
     say(doorbell, replace(report, sent_bytes=report.size_bytes // 2))
     turn(doorbell)
-    told = [
+    updates = [
         fact.fields for fact in doorbell.facts if isinstance(fact, ConsentStep) and fact.kind == "release"
     ]
-    assert [(each["stage"], each["percent"]) for each in told] == [
+    assert [(update["stage"], update["percent"]) for update in updates] == [
         ("cutting", 40),
         ("waiting for the courier", 0),
         ("sending", 50),
     ]
-    assert all(set(each) == {"request", "stage", "percent"} for each in told)
+    assert all(set(update) == {"request", "stage", "percent"} for update in updates)
 
 
 def test_a_ledger_that_cannot_be_written_lets_nothing_out(doorbell: ConsentHarness) -> None:

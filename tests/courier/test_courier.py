@@ -42,9 +42,9 @@ def test_it_is_told_nine_whole_cells_and_no_position(tmp_path: Path) -> None:
         spool_dir=tmp_path,
     )
     content = courier_settings(config, {"weather": "https://weather.example/cap"})
-    told = json.loads(content)
-    assert told["cells"] == sorted(told["cells"])  # the middle one does not stand out
-    assert told["cells"] == around("u09t")
+    settings = json.loads(content)
+    assert settings["cells"] == sorted(settings["cells"])  # the middle one does not stand out
+    assert settings["cells"] == around("u09t")
     # Whoever stands anywhere in the middle cell tells its courier the very same.
     west, south, east, north = bounds("u09t")
     for x, y in ((west + 1e-6, south + 1e-6), (east - 1e-6, north - 1e-6)):
@@ -58,7 +58,7 @@ def test_it_is_told_nine_whole_cells_and_no_position(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "cell"),
+    ("position", "cell"),
     [
         ((-5.6, 42.6), "ezs42"),
         ((2.2945, 48.8584), "u09tu"),
@@ -67,11 +67,11 @@ def test_it_is_told_nine_whole_cells_and_no_position(tmp_path: Path) -> None:
         ((13.3777, 52.5163), "u33db"),
     ],
 )
-def test_geohashes_are_the_field_s(place: tuple[float, float], cell: str) -> None:
-    assert geohash(*place, 5) == cell
+def test_geohashes_are_the_field_s(position: tuple[float, float], cell: str) -> None:
+    assert geohash(*position, 5) == cell
     west, south, east, north = bounds(cell)
-    assert west <= place[0] <= east
-    assert south <= place[1] <= north
+    assert west <= position[0] <= east
+    assert south <= position[1] <= north
 
 
 def test_cells_meet_around_the_date_line_and_end_at_a_pole() -> None:
@@ -81,9 +81,9 @@ def test_cells_meet_around_the_date_line_and_end_at_a_pole() -> None:
 
 
 def test_it_is_told_nothing_while_the_neighbourhood_is_off() -> None:
-    told = json.loads(courier_settings(NeighbourhoodConfig(), {"weather": "https://weather.example/cap"}))
+    settings = json.loads(courier_settings(NeighbourhoodConfig(), {"weather": "https://weather.example/cap"}))
     limits = {"kbps": 0, "hours": ""}
-    assert told == {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": limits}
+    assert settings == {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": limits}
 
 
 @pytest.mark.parametrize(
@@ -233,8 +233,8 @@ def test_a_doorbell_that_does_not_read_costs_the_newest_and_no_memory(
     stopping = threading.Event()
     stopping.set()
     for number in range(50):
-        for each in range(10):
-            writer.put("request", b"%d %d " % (number, each) + b"x" * 1000)
+        for part in range(10):
+            writer.put("request", b"%d %d " % (number, part) + b"x" * 1000)
         writer.run(stopping, lambda: None)
     size = sum(path.stat().st_size for path in (tmp_path / "in").iterdir())
     assert 50_000 < size <= 100_000
@@ -311,15 +311,15 @@ def test_as_a_user_of_its_own_it_hears_everything_and_can_read_nothing(
         os.chown(doorbell.spool / "out/settings.json", 0, 61235)
         inside = [str(doorbell.state / name) for name in ("state", "state/ledger.db", "run")]
         secrets = [clip, str(doorbell.config), *inside]
-        with (tmp_path / "said").open("wb") as said:
+        with (tmp_path / "output").open("wb") as output:
             words = [sys.executable, "-c", AS_NOBODY, doorbell.spool, *secrets]
-            courier = Process(words, cwd=ROOT, stdout=said, log=tmp_path / "courier.log")
+            courier = Process(words, cwd=ROOT, stdout=output, log=tmp_path / "courier.log")
         try:
             wait_for("the courier", lambda: b"server up" in (tmp_path / "courier.log").read_bytes())
-            found = json.loads((tmp_path / "said").read_text())
+            found = json.loads((tmp_path / "output").read_text())
             assert found == {**dict.fromkeys(secrets, "Permission denied"), "out": "Permission denied"}
-            place = dev_server.folder / "spool/in" / ("0" * 32)
-            place.write_bytes(department.notice())
+            path = dev_server.folder / "spool/in" / ("0" * 32)
+            path.write_bytes(department.notice())
             wait_for("the notice", lambda: [row["headline"] for row in doorbell.notices()])
             written = list((doorbell.spool / "in").iterdir())
             assert written

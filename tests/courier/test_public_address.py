@@ -64,22 +64,22 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
 
 
 def ask_a_feed(_folder: Path, **options: bool) -> str:
-    stopping, said = threading.Event(), []
+    stopping, messages = threading.Event(), []
 
     def tell(_name: str, text: str) -> None:
-        said.append(text)
+        messages.append(text)
         stopping.set()
 
     feeds = {"weather": f"https://{HOST}/cap"}
     fetch_all(feeds, put=lambda *_: None, tell=tell, stopping=stopping, beat=lambda: None, **options)
-    return said[0]
+    return messages[0]
 
 
 def ask_the_broker(_folder: Path, **options: bool) -> str:
-    stopping, said = threading.Event(), []
+    stopping, messages = threading.Event(), []
 
     def tell(text: str) -> None:
-        said.append(text)
+        messages.append(text)
         stopping.set()
 
     listen(
@@ -92,7 +92,7 @@ def ask_the_broker(_folder: Path, **options: bool) -> str:
         beat=lambda: None,
         **options,
     )
-    return said[0]
+    return messages[0]
 
 
 def ask_a_store(folder: Path) -> str:

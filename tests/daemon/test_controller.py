@@ -51,7 +51,7 @@ class Time:
         return "synchronised"
 
 
-class Told:
+class RecordingSink:
     """A sink that remembers."""
 
     def __init__(self) -> None:
@@ -107,12 +107,12 @@ class ControllerHarness:
     """A controller, its time, and what it told."""
 
     def __init__(self) -> None:
-        self.time, self.told, self.button = Time(), Told(), HeldButton()
+        self.time, self.sink, self.button = Time(), RecordingSink(), HeldButton()
         inbox: queue.SimpleQueue[Fact] = queue.SimpleQueue()
         self.controller = Controller(
             config=Config(),
             clock=self.time,
-            sink=self.told,
+            sink=self.sink,
             settings=Settings(),
             inbox=inbox,
         )
@@ -141,7 +141,7 @@ def test_a_camera_that_falls_silent_is_a_fault_within_five_seconds(doorbell: Con
     assert doorbell.after(0.3) == ["camera_stalled"]
     doorbell.controller.take(live(doorbell))
     assert doorbell.after(0.25) == []
-    assert [kind for kind, _ in doorbell.told.facts] == ["fault_raised", "fault_cleared"]
+    assert [kind for kind, _ in doorbell.sink.facts] == ["fault_raised", "fault_cleared"]
 
 
 def test_a_camera_that_opens_for_ever_is_a_fault(doorbell: ControllerHarness) -> None:
@@ -163,14 +163,14 @@ def test_the_first_frame_rate_is_told_at_once(doorbell: ControllerHarness) -> No
         CameraReport(mono_us=0, kind="scene", state="live", last_frame_us=doorbell.time.now_us)
     )
     doorbell.after(0.25)
-    assert doorbell.told.state["camera_fps"] == 0
+    assert doorbell.sink.state["camera_fps"] == 0
     doorbell.controller.take(live(doorbell))
     doorbell.after(0.25)
-    assert doorbell.told.state["camera_fps"] == 15
+    assert doorbell.sink.state["camera_fps"] == 15
 
 
 def clips_opened(doorbell: ControllerHarness) -> int:
-    return sum(isinstance(order, OpenClip) for order in doorbell.told.clips)
+    return sum(isinstance(order, OpenClip) for order in doorbell.sink.clips)
 
 
 def set_privacy(doorbell: ControllerHarness, value: str) -> None:
@@ -204,10 +204,10 @@ def test_a_press_has_one_time_wherever_it_is_shown_though_the_clock_is_stepped_m
     answers: list[dict[str, Any]] = []
     edge = stamp(doorbell.time)
     step()  # while the fact waits in the inbox
-    doorbell.told.on_press = step  # and between MQTT and the log
+    doorbell.sink.on_press = step  # and between MQTT and the log
     doorbell.controller.take(Pressed(at=edge, button="front", source="button", reply=answers.append))
-    (press,) = doorbell.told.presses
-    assert press.at == doorbell.told.stamps["press"] == edge
+    (press,) = doorbell.sink.presses
+    assert press.at == doorbell.sink.stamps["press"] == edge
     assert json.loads(press_payload(press))["occurred_at"] == rfc3339(edge.wall_us)
     assert answers[0]["occurred_at"] == rfc3339(edge.wall_us)
     assert doorbell.controller.status()["press"]["last_at"] == rfc3339(edge.wall_us)
@@ -226,7 +226,7 @@ def test_a_clip_that_is_asked_for_is_made_or_refused_with_a_reason(doorbell: Con
     doorbell.controller.take(live(doorbell))
     set_privacy(doorbell, "ON")
     assert "privacy is on" in ask()["refused"]
-    assert [fields["clip_id"] for kind, fields in doorbell.told.facts if kind == "clip_dropped"] == [None] * 3
+    assert [fields["clip_id"] for kind, fields in doorbell.sink.facts if kind == "clip_dropped"] == [None] * 3
     set_privacy(doorbell, "OFF")
     assert (ask()["refused"], answers[-1]["joined"]) == ("", False)
     assert (ask()["refused"], answers[-1]["joined"]) == ("", True)
@@ -236,10 +236,10 @@ def test_a_clip_that_is_asked_for_is_made_or_refused_with_a_reason(doorbell: Con
 def test_a_new_connection_begins_with_the_state_as_it_is_now(doorbell: ControllerHarness) -> None:
     doorbell.after(0.25)
     ring(doorbell)
-    assert doorbell.told.state["presses"] == 0
+    assert doorbell.sink.state["presses"] == 0
     doorbell.controller.take(LinkReport(mono_us=0, state="up"))
     doorbell.after(0.25)
-    assert doorbell.told.state["presses"] == 1
+    assert doorbell.sink.state["presses"] == 1
 
 
 def test_quiet_hours_let_only_what_is_severe_through(doorbell: ControllerHarness) -> None:
@@ -250,27 +250,27 @@ def test_quiet_hours_let_only_what_is_severe_through(doorbell: ControllerHarness
     severities = ("extreme", "severe", "moderate", "minor", "unknown")
     for severity in severities:
         hear(severity)
-    assert doorbell.told.notices == [(severity, True) for severity in severities]
-    doorbell.told.notices.clear()
+    assert doorbell.sink.notices == [(severity, True) for severity in severities]
+    doorbell.sink.notices.clear()
     doorbell.controller.config = Config(chime=ChimeConfig(quiet_hours="00:00-00:00"))
     for severity in severities:
         hear(severity)
-    assert [severity for severity, announced in doorbell.told.notices if announced] == ["extreme", "severe"]
-    doorbell.told.notices.clear()
+    assert [severity for severity, announced in doorbell.sink.notices if announced] == ["extreme", "severe"]
+    doorbell.sink.notices.clear()
     doorbell.controller.config = Config()
     doorbell.controller.settings = replace(Settings(), quiet_until_us=doorbell.time.wall_us() + 1)
     hear("moderate")
-    assert doorbell.told.notices == [("moderate", False)]
+    assert doorbell.sink.notices == [("moderate", False)]
 
 
 def test_how_many_requests_wait_is_told_and_what_is_asked_is_not(doorbell: ControllerHarness) -> None:
     doorbell.controller.take(LedgerReport(head="0" * 64, length=3, pending=2))
     doorbell.controller.take(ConsentStep(mono_us=0, fields={"request": "01KA", "state": "offered"}))
-    assert doorbell.told.pending_requests == 2
+    assert doorbell.sink.pending_requests == 2
     doorbell.after(1)
-    state = doorbell.told.state
+    state = doorbell.sink.state
     assert (state["ledger_head"], state["ledger_entries"]) == ("0" * 64, 3)
-    assert ("consent", {"request": "01KA", "state": "offered"}) in doorbell.told.facts
+    assert ("consent", {"request": "01KA", "state": "offered"}) in doorbell.sink.facts
 
 
 def test_a_button_that_is_held_down_is_a_fault_until_it_is_free(doorbell: ControllerHarness) -> None:
@@ -296,4 +296,4 @@ def test_a_weak_supply_is_a_fault_and_throttling_is_told(doorbell: ControllerHar
     assert doorbell.after(0.25) == ["power_weak"]
     doorbell.controller.take(store(throttling=("throttled",)))
     assert doorbell.after(60) == []
-    assert doorbell.told.state["throttling"] == ["throttled"]
+    assert doorbell.sink.state["throttling"] == ["throttled"]

@@ -74,8 +74,8 @@ def test_an_area_comes_from_a_geojson_file(agency: AgencyTool) -> None:
     polygon = {"type": "Polygon", "coordinates": [ring]}
     feature = {"type": "Feature", "properties": {"name": "the square"}, "geometry": polygon}
     collection = {"type": "FeatureCollection", "features": [feature]}
-    for name, told in (("polygon", polygon), ("feature", feature), ("all", collection)):
-        (agency.folder / f"{name}.geojson").write_text(json.dumps(told))
+    for name, geojson in (("polygon", polygon), ("feature", feature), ("all", collection)):
+        (agency.folder / f"{name}.geojson").write_text(json.dumps(geojson))
         assert agency.ask("--area", f"{name}.geojson", out=f"{name}.jws").returncode == 0
     (agency.folder / "line.geojson").write_text('{"type": "LineString", "coordinates": [[1, 2], [3, 4]]}')
     refused = agency.ask("--area", "line.geojson", out="line.jws")
@@ -83,7 +83,7 @@ def test_an_area_comes_from_a_geojson_file(agency: AgencyTool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "hours", "said"),
+    ("more", "hours", "message"),
     [
         (["--around", "45.7640,4.8357"], 2, "outside_jurisdiction"),
         (["--around", PLACE, "--radius-m", "1000"], 2, "area_size"),
@@ -93,12 +93,12 @@ def test_an_area_comes_from_a_geojson_file(agency: AgencyTool) -> None:
     ],
 )
 def test_what_every_doorbell_would_refuse_is_not_even_written(
-    agency: AgencyTool, more: list[str], hours: float, said: str
+    agency: AgencyTool, more: list[str], hours: float, message: str
 ) -> None:
     agency.begin()
     done = agency.ask(*more, hours=hours)
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert not (agency.folder / "request.jws").exists()
 
 

@@ -41,8 +41,8 @@ def courier(doorbell: NeighbourhoodDoorbell, uid: int) -> Process:
 
 def rows(doorbell: NeighbourhoodDoorbell) -> list[dict[str, object]]:
     done = doorbell.run("doctor", "isolation", "--json")
-    told: list[dict[str, object]] = json.loads(done.stdout)["tried"]
-    return told
+    result: list[dict[str, object]] = json.loads(done.stdout)["tried"]
+    return result
 
 
 def test_walls_that_stand_hold_and_a_courier_of_the_same_user_is_told(
@@ -62,10 +62,10 @@ def test_walls_that_stand_hold_and_a_courier_of_the_same_user_is_told(
 
     apart = courier(doorbell, NOBODY)
     try:
-        told = [row for row in rows(doorbell) if row["who"] == "courier"]
-        assert len(told) >= 5
-        assert all(row["holds"] for row in told), told
-        assert {row["said"] for row in told} == {"Permission denied"}
+        result = [row for row in rows(doorbell) if row["who"] == "courier"]
+        assert len(result) >= 5
+        assert all(row["holds"] for row in result), result
+        assert {row["said"] for row in result} == {"Permission denied"}
     finally:
         apart.end()
     for path in (doorbell.spool / "in").iterdir():
@@ -84,7 +84,7 @@ def test_walls_that_stand_hold_and_a_courier_of_the_same_user_is_told(
 def test_a_doorbell_that_reaches_the_internet_is_told_and_one_that_cannot_is_believed(
     tmp_path: Path, broker: Broker
 ) -> None:
-    told: dict[str, list[dict[str, object]]] = {}
+    result: dict[str, list[dict[str, object]]] = {}
     with (
         Island(tmp_path / "island", {"store.example": STORE_ADDRESS}) as island,
         Island(tmp_path / "walled", {}) as walled,
@@ -100,10 +100,10 @@ def test_a_doorbell_that_reaches_the_internet_is_told_and_one_that_cannot_is_bel
             origin = f"https://{STORE_ADDRESS}:8443"
             sender.write_record(uploads=[{"name": "store", "kind": "tus", "origin": origin}])
             made.pin(sender)
-            told[name] = [row for row in rows(made) if row["who"] == "doorbelld"]
+            result[name] = [row for row in rows(made) if row["who"] == "doorbelld"]
             made.stop_both()
         listener.end(signal.SIGKILL)
-    assert [row["said"] for row in told["inside"]] == ["connected: not isolated"]
-    assert not told["inside"][0]["holds"]
-    assert told["outside"]
-    assert all(row["holds"] for row in told["outside"])
+    assert [row["said"] for row in result["inside"]] == ["connected: not isolated"]
+    assert not result["inside"][0]["holds"]
+    assert result["outside"]
+    assert all(row["holds"] for row in result["outside"])

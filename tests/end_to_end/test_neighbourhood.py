@@ -111,17 +111,17 @@ def test_an_alert_is_shown_at_once_updated_and_taken_back(
     doorbell.pin(department)
     first = department.notice()
     put(dev_server, first)
-    told = json.loads(wait_for("the alert", lambda: dashboard.of("notices"))[0])
+    notice = json.loads(wait_for("the alert", lambda: dashboard.of("notices"))[0])
     schema = Draft202012Validator(json.loads(SCHEMA.read_text()))
-    assert told["event_type"] == "alert"
-    assert told["headline"] == "Gas leak near the tower"
-    assert told["signed_by"] == f"Example Police of {department.name}"
-    assert "emergency number" in told["reminder"]
+    assert notice["event_type"] == "alert"
+    assert notice["headline"] == "Gas leak near the tower"
+    assert notice["signed_by"] == f"Example Police of {department.name}"
+    assert "emergency number" in notice["reminder"]
 
     put(
         dev_server,
         department.notice(
-            kind="update", headline="Gas leak mended", severity="minor", supersedes=[told["id"]]
+            kind="update", headline="Gas leak mended", severity="minor", supersedes=[notice["id"]]
         ),
     )
     wait_for("the update", lambda: len(dashboard.of("notices")) > 1)
@@ -258,7 +258,7 @@ def test_the_spool_takes_and_gives_nothing(dev_server: DevServer) -> None:
 def test_a_doorbell_far_away_has_the_request_on_record_and_nothing_to_decide(
     tmp_path: Path, department: Sender, dev_server: DevServer, broker_port: int
 ) -> None:
-    far = NeighbourhoodDoorbell(tmp_path / "far", broker_port, dev_server=dev_server, place=FAR)
+    far = NeighbourhoodDoorbell(tmp_path / "far", broker_port, dev_server=dev_server, position=FAR)
     far.start()
     far.start_courier()
     try:

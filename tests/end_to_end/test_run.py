@@ -45,8 +45,8 @@ def written(trace: Path) -> set[Path]:
         call = WRITES.match(line)
         if not call or ("openat(" in line and not re.search("O_WRONLY|O_RDWR|O_CREAT|O_TRUNC", line)):
             continue
-        for place in PATH.finditer(call["arguments"]):
-            found.add(Path(place["folder"] or "/", place["path"]))
+        for match in PATH.finditer(call["arguments"]):
+            found.add(Path(match["folder"] or "/", match["path"]))
     return found
 
 

@@ -94,10 +94,10 @@ def test_what_a_broker_had_not_acknowledged_may_come_again_after_its_restart() -
 
 def test_a_press_is_acknowledged_logged_and_told_live_unless_it_is_marked_late() -> None:
     rows = [{"late": event == "C", "event_id": event, "press_number": 1} for event in "ABC"]
-    told = {("A", 1), ("B", 1)}
-    assert not judge_presses(sent=3, acknowledged=3, rows=rows, live=told).wrong
-    assert judge_presses(sent=4, acknowledged=3, rows=rows, live=told).wrong
-    assert judge_presses(sent=3, acknowledged=3, rows=rows[:2], live=told).wrong
+    live = {("A", 1), ("B", 1)}
+    assert not judge_presses(sent=3, acknowledged=3, rows=rows, live=live).wrong
+    assert judge_presses(sent=4, acknowledged=3, rows=rows, live=live).wrong
+    assert judge_presses(sent=3, acknowledged=3, rows=rows[:2], live=live).wrong
     assert judge_presses(sent=3, acknowledged=3, rows=rows, live={("A", 1), ("C", 1)}).wrong
 
 

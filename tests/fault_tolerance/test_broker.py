@@ -52,7 +52,7 @@ class Wire:
 
     def __init__(self, port: int) -> None:
         self.cut = threading.Event()
-        self.said = bytearray()
+        self.received = bytearray()
         self._broker_port = port
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
@@ -71,21 +71,21 @@ class Wire:
                     continue
                 self._open.append(broker)
                 for here, there in ((client, broker), (broker, client)):
-                    said = self.said if here is client else bytearray()
-                    threading.Thread(target=self._forward, args=(here, there, said), daemon=True).start()
+                    received = self.received if here is client else bytearray()
+                    threading.Thread(target=self._forward, args=(here, there, received), daemon=True).start()
 
-    def _forward(self, here: socket.socket, there: socket.socket, said: bytearray) -> None:
+    def _forward(self, here: socket.socket, there: socket.socket, received: bytearray) -> None:
         with suppress(OSError):
             while data := here.recv(65536):
-                said += data
+                received += data
                 if not self.cut.is_set():
                     there.sendall(data)
         with suppress(OSError):
             there.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        for each in self._open:
-            each.close()
+        for connection in self._open:
+            connection.close()
 
 
 @pytest.fixture
@@ -169,9 +169,9 @@ def test_a_broker_that_restarts_at_the_moment_of_a_press_loses_and_doubles_none(
     assert True in late
     # A broker may hand a message to a dashboard twice (QoS 1); the doorbell says each at most once.
     for press, row in zip(rung, rows().values(), strict=True):
-        said = wire.said.count(b'"ring", "event_id": "%b", "occurred_at": "%b"' % (
+        received = wire.received.count(b'"ring", "event_id": "%b", "occurred_at": "%b"' % (
             press["event_id"].encode(), press["occurred_at"].encode()))  # fmt: skip
-        assert said == 1 if not row["late"] else said <= 1
+        assert received == 1 if not row["late"] else received <= 1
     dashboard.close()
 
 

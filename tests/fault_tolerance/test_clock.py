@@ -117,14 +117,14 @@ def test_retention_goes_by_the_order_of_recording_whatever_the_clock_said(tmp_pa
     life = StorageRun(tmp_path)
     life.wall.state = "unsynchronised"
     life.pass_s(3)
-    kept: list[str] = []
+    clips: list[str] = []
     for number in range(30):
         life.wall.zero_us = unix_us(1970 + (number * 37) % 100)
         life.visit(3)
-        kept.append(life.clips[-1])
+        clips.append(life.clips[-1])
     left = [row.clip_id for row in life.rows()]
     assert 2 <= len(left) < 30, "the quota was reached"
-    assert left == kept[-len(left) :], "the newest are left, though their clocks say otherwise"
+    assert left == clips[-len(left) :], "the newest are left, though their clocks say otherwise"
     life.storage_worker.close()
 
 

@@ -243,13 +243,13 @@ def test_files_that_a_hand_changes_under_a_running_daemon_are_told_by_check_and_
     (state / "clips" / "pipe").symlink_to(second)
     (state / "clips" / "sea.jpg").write_text("sea")
 
-    told = door.run("check", "--deep")
-    assert told.returncode == 1
+    done = door.run("check", "--deep")
+    assert done.returncode == 1
     for words in (
         f"its file {first} is gone", "its file is no ordinary file", "pipe: no ordinary file",
         "sea.jpg: no row knows this file", "3 clips", "4 to repair",
     ):  # fmt: skip
-        assert words in told.stdout
+        assert words in done.stdout
     verified = door.run("clips", "verify")
     assert verified.stdout.endswith("3 clips: 1 as recorded\n")
     clip_id = door.json("clips", "list")[1]["id"]

@@ -138,24 +138,24 @@ def test_the_clips_never_take_more_than_the_limit_and_what_is_being_written(tmp_
 
 @pytest.mark.mount
 def test_files_of_others_push_out_the_oldest_clips_until_the_reserve_is_free_again(tmp_path: Path) -> None:
-    place = tmp_path / "state"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "doorbelld", place], check=True)
+    folder = tmp_path / "state"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "doorbelld", folder], check=True)
     try:
-        life = StorageRun(place, limit_bytes=100_000_000, reserve_bytes=2_000_000)
+        life = StorageRun(folder, limit_bytes=100_000_000, reserve_bytes=2_000_000)
         life.pass_s(3)
         for _ in range(6):
             life.visit(3)
         before = life.rows()
-        hog = place / "hog"
-        disk = os.statvfs(place)
+        hog = folder / "hog"
+        disk = os.statvfs(folder)
         free_bytes = disk.f_bavail * disk.f_frsize
         hog.write_bytes(bytes(free_bytes - 2_000_000 + 100_000))
         life.pass_s(6)
         left = life.rows()
         assert 0 < len(left) < len(before)
         assert left == before[-len(left) :], "the oldest went"
-        assert os.statvfs(place).f_bavail * disk.f_frsize >= 2_000_000
+        assert os.statvfs(folder).f_bavail * disk.f_frsize >= 2_000_000
         assert life.faults() == {}
         assert hog.exists()
         with hog.open("ab") as file:
@@ -170,7 +170,7 @@ def test_files_of_others_push_out_the_oldest_clips_until_the_reserve_is_free_aga
         assert life.faults() == {}
         life.storage_worker.close()
     finally:
-        subprocess.run(["umount", "-l", place], check=True)
+        subprocess.run(["umount", "-l", folder], check=True)
 
 
 def test_a_quota_that_is_lowered_over_a_restart_is_held_at_once(tmp_path: Path) -> None:

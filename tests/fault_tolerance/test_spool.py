@@ -72,9 +72,9 @@ def test_a_ledger_that_was_tampered_with_stops_consent_and_nothing_else(
         db.execute("UPDATE entry SET text = replace(text, 'paris-example', 'lyon-example') WHERE seq = 2")
         db.commit()
         db.close()
-        told = doorbell.run("ledger", "verify")
-        assert told.returncode == 1
-        assert "ledger.db" in told.stdout
+        done = doorbell.run("ledger", "verify")
+        assert done.returncode == 1
+        assert "ledger.db" in done.stdout
         doorbell.start()
         faults = wait_for("the fault", lambda: doorbell.status()["faults"])
         assert "ledger_broken" in [fault["code"] for fault in faults]

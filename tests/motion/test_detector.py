@@ -151,18 +151,18 @@ def snow(picture: NDArray[np.float32], s: float) -> None:
     rng = np.random.default_rng(8)
     rows, columns = picture.shape
     for x, y, speed in rng.uniform(0, 1, (90, 3)):
-        place = (
+        centre = (
             int((x * columns + 12 * np.sin(s + 6 * y)) % columns),
             int((y * rows + (35 + 60 * speed) * s) % rows),
         )
-        cv2.circle(picture, place, 1 + int(speed > 0.7), 190.0, -1)
+        cv2.circle(picture, centre, 1 + int(speed > 0.7), 190.0, -1)
 
 
 def insect(picture: NDArray[np.float32], s: float) -> None:
     f = (s - 6) / 1.8
     if 0 < f < 1:
-        place = (int(picture.shape[1] * f), int(90 + 50 * np.sin(f * 9)))
-        cv2.ellipse(picture, place, (10, 5), 40 * np.sin(f * 11), 0, 360, 210.0, -1)
+        centre = (int(picture.shape[1] * f), int(90 + 50 * np.sin(f * 9)))
+        cv2.ellipse(picture, centre, (10, 5), 40 * np.sin(f * 11), 0, 360, 210.0, -1)
 
 
 def clock_overlay(picture: NDArray[np.float32], s: float) -> None:
@@ -218,8 +218,8 @@ def test_who_walks_in_a_watched_zone_is_told_with_its_name() -> None:
         Zone(name="street", kind="include", points=STREET),
         Zone(name="mat", kind="include", points=((0, 0.9), (1, 0.9), (1, 1), (0, 1))),
     ]
-    told = {look.zones for look in looks(crosses, zones=Zones(zones)) if look.moves}
-    assert told == {("street",)}
+    zones_seen = {look.zones for look in looks(crosses, zones=Zones(zones)) if look.moves}
+    assert zones_seen == {("street",)}
 
 
 def faint(picture: NDArray[np.float32], s: float) -> None:
@@ -231,7 +231,7 @@ def faint(picture: NDArray[np.float32], s: float) -> None:
 
 def test_sensitivity_is_for_each_zone() -> None:
     everywhere = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
-    told = {
+    moves = {
         sensitivity: moved(
             looks(
                 faint,
@@ -240,7 +240,7 @@ def test_sensitivity_is_for_each_zone() -> None:
         )
         for sensitivity in (0.0, 1.0)
     }
-    assert told == {0.0: False, 1.0: True}
+    assert moves == {0.0: False, 1.0: True}
 
 
 def test_make_is_the_detector() -> None:
@@ -266,9 +266,9 @@ def test_one_visit_is_one_event() -> None:
             person(picture, 0.5 + (s - 16) / 6, 0.9, 0.6)
 
     visit = Visit(quiet_us=4_000_000, linger_us=15_000_000)
-    told = [fact for look in looks(stands, seconds=28) if (fact := visit.feed(look)) is not None]
-    assert [type(fact) for fact in told] == [VisitStarted, VisitEnded]
-    ended = told[1]
+    facts = [fact for look in looks(stands, seconds=28) if (fact := visit.feed(look)) is not None]
+    assert [type(fact) for fact in facts] == [VisitStarted, VisitEnded]
+    ended = facts[1]
     assert isinstance(ended, VisitEnded)
     assert 10e6 < ended.last_us - ended.started_us < 18e6
     assert 2 <= len(ended.glimpses) <= 24
@@ -291,7 +291,7 @@ def test_a_long_visit_keeps_few_glimpses_from_its_start_to_its_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "said"),
+    ("last", "direction_name"),
     [
         ((0.4, 0.2, 0.3, 0.7), "nearer"),
         ((0.45, 0.35, 0.05, 0.1), "away"),
@@ -300,8 +300,8 @@ def test_a_long_visit_keeps_few_glimpses_from_its_start_to_its_end() -> None:
         ((0.45, 0.3, 0.1, 0.31), "none"),
     ],
 )
-def test_the_direction_of_a_visit(last: tuple[float, float, float, float], said: str) -> None:
-    assert direction((0.45, 0.3, 0.1, 0.3), last) == said
+def test_the_direction_of_a_visit(last: tuple[float, float, float, float], direction_name: str) -> None:
+    assert direction((0.45, 0.3, 0.1, 0.3), last) == direction_name
 
 
 def test_a_picture_without_noise_or_detail_does_no_harm() -> None:

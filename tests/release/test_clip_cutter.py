@@ -142,7 +142,7 @@ def test_a_clip_that_is_another_than_was_offered_is_not_cut(tmp_path: Path) -> N
 @given(start=st.integers(0, 6_000_000), length=st.integers(0, 6_000_000), exact=st.booleans())
 def test_no_cut_ever_reaches_over_its_span(start: int, length: int, *, exact: bool) -> None:
     for found in CODED:
-        chosen = [found[place] for place in inside(found, start, start + length, exact=exact)]
+        chosen = [found[index] for index in inside(found, start, start + length, exact=exact)]
         assert all(p.from_us >= start and p.until_us <= start + length for p in chosen)
         shown = sorted((p.pts_ticks, p.until_ticks) for p in chosen)
         assert all(one[1] == other[0] for one, other in pairwise(shown))

@@ -73,9 +73,9 @@ def parcel(tmp_path_factory: pytest.TempPathFactory, agency: Sender) -> Path:
         canaries=("Anna's door",),
         place=(48.8584, 2.2945),
     )
-    told = Release(Job.read(job.text()), lambda _line: None).run()
+    result = Release(Job.read(job.text()), lambda _line: None).run()
     assert sorted(path.name for path in folder.iterdir()) == [PARCEL]  # nothing plain is left
-    assert (folder / PARCEL).stat().st_size == told["bytes"]
+    assert (folder / PARCEL).stat().st_size == result["bytes"]
     return folder / PARCEL
 
 
@@ -111,10 +111,10 @@ def changed(agency: Sender, parcel: Path, target: Path, change: Callable[[Member
 
 
 def with_manifest(members: Members, **changes: Any) -> None:
-    said: Any = verified(members[0][1])
-    said.pop("key")
-    said["clips"][0].update(changes)
-    members[0] = (members[0][0], signed(said, bytes(31) + b"x"))
+    manifest: Any = verified(members[0][1])
+    manifest.pop("key")
+    manifest["clips"][0].update(changes)
+    members[0] = (members[0][0], signed(manifest, bytes(31) + b"x"))
 
 
 def say_more_frames(members: Members) -> None:
@@ -222,9 +222,9 @@ def test_what_is_no_manifest_is_refused(content: bytes) -> None:
 
 
 def test_a_manifest_says_nothing_of_the_doorbell(agency: Sender, parcel: Path, tmp_path: Path) -> None:
-    said = opened(agency, parcel, tmp_path / "out").manifest
-    assert set(said) == {
+    manifest = opened(agency, parcel, tmp_path / "out").manifest
+    assert set(manifest) == {
         "v", "request", "request_sha256", "window", "recipient", "offer_hash", "software", "key", "clips",
     }  # fmt: skip
-    assert "one" not in json.dumps(said["clips"])
+    assert "one" not in json.dumps(manifest["clips"])
     assert (tmp_path / "out" / FILE).exists()

@@ -144,9 +144,9 @@ def test_what_is_no_file_of_the_courier_s_is_refused_and_holds_nobody_up(
     hostile(box, kind)
     doorbell = box.doorbell()
     (number,) = doorbell.waiting()
-    with pytest.raises(Unreadable) as told:
+    with pytest.raises(Unreadable) as error:
         doorbell.open(number)
-    assert told.value.word == word
+    assert error.value.word == word
     doorbell.done(number)
     assert doorbell.waiting() == []
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 
-def anew() -> SpawnContext:
+def spawn_context() -> SpawnContext:
     """Return what makes processes that begin anew: what they are to do is pickled, modules are imported."""
     return multiprocessing.get_context("spawn")  # noqa: TID251  (the one place)
 
@@ -30,12 +30,14 @@ def shared(
     `begin` is called in each of them first. Raises what `work` raises, SystemExit too, and BrokenProcessPool
     if a process dies (multiprocessing's own Pool would wait for ever).
     """
-    told = list(shares)
-    with ProcessPoolExecutor(max(1, min(jobs, len(told))), mp_context=anew(), initializer=begin) as pool:
-        waiting = [pool.submit(work, *share) for share in told]
+    tasks = list(shares)
+    with ProcessPoolExecutor(
+        max(1, min(jobs, len(tasks))), mp_context=spawn_context(), initializer=begin
+    ) as pool:
+        futures = [pool.submit(work, *share) for share in tasks]
         try:
-            for each in waiting:
-                yield each.result()
+            for future in futures:
+                yield future.result()
         finally:
-            for each in waiting:
-                each.cancel()
+            for future in futures:
+                future.cancel()

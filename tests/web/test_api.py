@@ -85,14 +85,14 @@ def test_a_clip_gets_a_small_picture_that_goes_with_it(door: Doorbell, owner: Vi
     answer = wait_for("the thumbnail", lambda: (a := owner.ask("GET", path)).status == 200 and a)
     picture = decoded(answer.body)
     assert picture.shape == (180, 320, 3)
-    kept = door.state / "state" / "thumbnails" / f"{clip['id']}.jpg"
-    taken = sum(path.stat().st_blocks * 512 for path in (kept, Path(clip["file"])))
+    thumbnail = door.state / "state" / "thumbnails" / f"{clip['id']}.jpg"
+    taken = sum(path.stat().st_blocks * 512 for path in (thumbnail, Path(clip["file"])))
     wait_for("the account of it", lambda: door.status()["storage"]["used_bytes"] == taken)
     # Torn, as a power cut may leave it, it is made again.
-    kept.write_bytes(kept.read_bytes()[:500])
+    thumbnail.write_bytes(thumbnail.read_bytes()[:500])
     wait_for("the thumbnail again", lambda: owner.ask("GET", path).body == answer.body)
     owner.step_up().ask("DELETE", f"/api/clips/{clip['id']}")
-    wait_for("its end", lambda: not kept.exists())
+    wait_for("its end", lambda: not thumbnail.exists())
     assert wait_for("nothing used", lambda: door.status()["storage"]["used_bytes"] == 0)
 
 
@@ -286,11 +286,11 @@ def test_another_broker_is_tried_then_used_and_no_press_is_lost(
         assert [row["late"] for row in heard.log("press")] == [True, False]
     finally:
         heard.close()
-    kept = door.state / "state" / "mqtt-password"
+    file = door.state / "state" / "mqtt-password"
     wrong = {"mqtt.port": 0, "mqtt.password": "of a change that is refused"}
     assert owner.ask("PATCH", "/api/config", {"changes": wrong}).status == 409
-    assert kept.read_text() == "a secret of the broker's"
-    assert kept.stat().st_mode & 0o007 == 0
+    assert file.read_text() == "a secret of the broker's"
+    assert file.stat().st_mode & 0o007 == 0
     assert "a secret" not in json.dumps(door.json("config", "show"))
     assert "a secret" not in door.log_path.read_text()
     assert owner.ask("PATCH", "/api/config", {"changes": {"mqtt.enabled": False}}).status == 200

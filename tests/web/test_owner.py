@@ -76,10 +76,10 @@ def test_a_weak_password_is_refused_with_what_would_do(door: Doorbell) -> None:
 
 def test_the_password_is_kept_as_argon2id_and_no_token_is_kept_at_all(door: Doorbell, owner: Visitor) -> None:
     path = door.state / "state" / "page.json"
-    kept = path.read_text()
-    assert json.loads(kept)["password"].startswith("$argon2id$")
-    assert owner.cookie.partition("=")[2] not in kept
-    assert PASSWORD not in kept
+    stored = path.read_text()
+    assert json.loads(stored)["password"].startswith("$argon2id$")
+    assert owner.cookie.partition("=")[2] not in stored
+    assert PASSWORD not in stored
     assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0
 
 
