@@ -49,7 +49,7 @@ def record(plant: str | None, log_path: Path) -> None:
             os.sync()
             with disk.marks.open("ab", buffering=0) as marks:
                 marks.write(f"{START}\n".encode())
-            lives = [
+            command_line = [
                 sys.executable,
                 "-m",
                 "scripts.fault_injection.process_runs",
@@ -57,7 +57,7 @@ def record(plant: str | None, log_path: Path) -> None:
                 str(disk.marks),
             ]
             done = subprocess.run(
-                [*lives, *([plant] if plant else [])], stderr=subprocess.PIPE, text=True, check=False
+                [*command_line, *([plant] if plant else [])], stderr=subprocess.PIPE, text=True, check=False
             )
             if done.returncode:
                 raise SystemExit(f"faults: the workload failed: {done.stderr[-2000:]}")

@@ -1,21 +1,22 @@
 """`scripts/prove silence`: before an approval, nobody outside can tell one doorbell from another.
 
-Five doorbells stand around one place, with some departments pinned and one town:
+Five doorbells around one position have pinned some departments and use one community server:
 
-    A, B    match in turn: A every other request, B the ones between C, D    match what A matches; C's owner
-    declines the first of them, D's the second, and so on: the other one ignores it bare    has no camera and
-    no clip
+    A, B    match in turn: A matches every second request, B the others
+    C, D    match the same requests as A; C's owner declines the first of them, D's the second, and so on,
+            and the other owner ignores it
+    bare    has no camera and no clip
 
-Every packet between them and the town is captured on loopback. Compared are, for each doorbell, what its courier
-sends: how many segments with content, how large, in which order; and when it acknowledges what it heard.
+Every packet between the doorbells and the server is captured on loopback. The proof compares what each courier
+sends: how many segments with content, their sizes and their order; and when it acknowledges a request.
 
-The test of the timing. The requests come in blocks; before each, all couriers connect anew, in an order drawn
-by lot, for a broker serves its readers in turn and the first one waits longest. Of a block counts one figure:
-the median of the differences between the two doorbells, from the broker's first segment of a request to the
-courier's acknowledgement, each taken as "does something" less "does nothing" (which changes sides within the
-block). If what a doorbell does made no difference, the sign of each such figure would be a coin's toss: all
-tosses are counted, and p is the share of them whose mean lies at least as far from zero. The smallest
-difference that would have been found (two-sided 0.01, power 0.9) is printed beside it.
+The test of the timing: requests come in blocks. Before each block all couriers reconnect, in random order,
+because a broker serves its readers in turn and the first one waits longest. Each block gives one figure: the
+median of the differences between two doorbells. The time runs from the broker's first segment of a request to
+the courier's acknowledgement, and a difference is "does something" less "does nothing" (the two sides swap
+within the block). If a doorbell's action made no difference, the sign of each figure would be random. p is the
+share of all possible sign assignments whose mean is at least as far from zero. The smallest difference that the
+test could detect (two-sided 0.01, power 0.9) is printed beside it.
 """
 
 import argparse
@@ -47,7 +48,7 @@ QUIET_S = 65.0
 REQUESTS_A_DEPARTMENT = 10
 REQUESTS_A_BLOCK = 20
 ALONE = 5
-"""Requests that are published before there is any doorbell; every doorbell hears them when it comes."""
+"""Requests that are published before any doorbell runs; each doorbell receives them when it connects."""
 ALPHA = 0.01
 DETECTABLE = 2.576 + 1.282
 """Standard errors: two-sided 0.01, power 0.9 (normal approximation)."""
@@ -80,7 +81,7 @@ def main(arguments: argparse.Namespace) -> int:
         with dev_server:
             alone = publisher_sees(dev_server, departments[0])
             result = run(folder, dev_server, departments, arguments.requests)
-        result["publisher, no doorbell there"] = alone
+        result["publisher, no doorbell running"] = alone
     return report(result, arguments.json)
 
 
@@ -91,7 +92,7 @@ def publisher_sees(dev_server: DevServer, department: Sender) -> list[tuple[int,
 
 
 def run(folder: Path, dev_server: DevServer, departments: Sequence[Sender], count: int) -> dict[str, Any]:
-    """Run the five doorbells; return what was seen outside."""
+    """Run the five doorbells; return what an outside observer sees."""
     a, b = TOWER, north_of(TOWER, 1.5)
     doorbells = {
         name: NeighbourhoodDoorbell(
@@ -133,7 +134,7 @@ def run(folder: Path, dev_server: DevServer, departments: Sequence[Sender], coun
             for number in range(count):
                 if number % REQUESTS_A_BLOCK == 0:
                     blocks.append(
-                        connect_anew(
+                        reconnect_all(
                             doorbells, by_lot, dev_server.mqtts, min(REQUESTS_A_BLOCK, count - number)
                         )
                     )
@@ -162,7 +163,7 @@ def run(folder: Path, dev_server: DevServer, departments: Sequence[Sender], coun
     return {
         "requests": count,
         "states": states,
-        "publisher, five doorbells there": answers,
+        "publisher, five doorbells running": answers,
         "packets": capture.packets,
         "blocks": blocks,
         "daemon_ports": daemon_ports,
@@ -175,7 +176,7 @@ def case_of(number: int) -> str:
     return f"case {number // 2}"
 
 
-def connect_anew(
+def reconnect_all(
     doorbells: dict[str, NeighbourhoodDoorbell], by_lot: random.Random, broker: int, requests: int
 ) -> Block:
     """End all couriers, and start them in an order drawn by lot."""
@@ -243,7 +244,9 @@ def p_of(figures: Sequence[float]) -> float:
 def report(result: dict[str, Any], file: Path | None) -> int:
     """Print what was seen; return 1 if something differs."""
     packets, blocks, broker = result["packets"], result["blocks"], result["broker"]
-    print(f"{result['requests']} requests in {len(blocks)} blocks; what the doorbells made of them, unseen:")
+    print(
+        f"{result['requests']} requests in {len(blocks)} blocks; the states on each doorbell (not visible outside):"
+    )
     for name, states in result["states"].items():
         print(f"  {name:<5} {', '.join(f'{number} {state}' for state, number in states.items())}")
     faults = []
@@ -259,9 +262,9 @@ def report(result: dict[str, Any], file: Path | None) -> int:
             )
     begin_ns = blocks[0].begin_ns
     inside = result["daemon_ports"] & {packet.source for packet in packets}
-    print(f"connections of a doorbelld to the town: {len(inside)}")
+    print(f"connections of a doorbelld to the server: {len(inside)}")
     if inside:
-        faults.append("a doorbelld spoke to the town")
+        faults.append("a doorbelld connected to the server")
 
     times: dict[str, list[list[float]]] = {
         name: [
@@ -288,16 +291,16 @@ def report(result: dict[str, Any], file: Path | None) -> int:
         mean = statistics.mean(values)
         print(
             f"  {name}: mean {mean * 1e3:+.2f} µs over {len(values)} blocks, p = {p:.3f}; "
-            f"{least * 1e3:.2f} µs would have been found"
+            f"{least * 1e3:.2f} µs could have been detected"
         )
         if p < ALPHA:
             faults.append(f"{name}: the timing differs (p = {p:.4f})")
 
-    print("\nwhat the publisher was answered (status, bytes):")
-    for name in ("publisher, no doorbell there", "publisher, five doorbells there"):
+    print("\nanswers to the publisher (status, bytes):")
+    for name in ("publisher, no doorbell running", "publisher, five doorbells running"):
         print(f"  {name}: {sorted(set(result[name]))}")
-    if set(result["publisher, no doorbell there"]) != set(result["publisher, five doorbells there"]):
-        faults.append("the publisher was answered differently")
+    if set(result["publisher, no doorbell running"]) != set(result["publisher, five doorbells running"]):
+        faults.append("the publisher received different answers")
 
     print("\n" + ("no difference was found" if not faults else "; ".join(faults)))
     if file:
@@ -319,8 +322,8 @@ def in_turn(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add this proof's own."""
-    parser.add_argument("--requests", type=int, default=200, help="so many (default: %(default)s)")
+    """Add this proof's options."""
+    parser.add_argument("--requests", type=int, default=200, help="number of requests (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE")
 
 
