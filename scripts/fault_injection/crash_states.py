@@ -1,11 +1,11 @@
-"""What a power cut may leave of a folder: a model of a disk that keeps no more than it has to.
+"""Model the states of a folder after a power cut, on a disk that stores no more than it must.
 
-The rules, weaker than those of any file system that a Pi boots from:
+The guarantees are weaker than those of any file system that a Pi boots from:
 
-- What was written to a file since its last fsync may be there or not, each write for itself, in any order,
+- What was written to a file since its last fsync may be there or not, each write independently, in any order,
   and a write may be torn at a sector. A lost write that made the file longer may leave zeros, or nothing.
 - A name (made, moved, removed) is safe once its folder was synced, and not when the file was. What was done
-  in one folder since then survives up to some point, in order; each folder for itself. A move is one step.
+  in one folder since then survives up to some point, in order; each folder independently. A move is one step.
 - A folder and a file do not wait for each other: a name may survive whose bytes did not, and the other way
   round.
 """
@@ -68,7 +68,7 @@ class CrashState:
 
 
 class Disk:
-    """Follows the operations; says what a cut at this moment may leave."""
+    """Follow the operations; give the possible states after a cut at this moment."""
 
     def __init__(self) -> None:
         self._files: dict[int, _File] = {}
@@ -142,7 +142,7 @@ class Disk:
     # --- outcomes ---------------------------------------------------------------------------------
 
     def as_it_is(self) -> CrashState:
-        """Return what a kill -9 leaves: everything that was asked for, for the kernel lives on."""
+        """Return the state after a kill -9: everything that was written, because the kernel keeps running."""
         counts = {path: len(folder.pending) for path, folder in self._folders.items()}
         return self._state(counts, lambda changes: [KEPT] * len(changes))
 

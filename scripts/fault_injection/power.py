@@ -1,7 +1,7 @@
-"""Power cuts on real ext4: each block write of a run is logged, and the disk rebuilt as a cut may leave it.
+"""Power cuts on real ext4: log each block write of a run, and rebuild the disks that a cut may leave.
 
-Each flush is a cut: what the disk had promised to keep by then. Between two flushes more are drawn: all that
-was flushed, and some of what lay in the disk's cache, one write of it torn. The kernel mounts each such disk,
+There is a cut at each flush, with everything that was flushed. More cuts are drawn between two flushes, with
+everything that was flushed and some writes of the disk's cache, one of them torn. The kernel mounts each such disk,
 which repairs it as at boot, and the real storage worker starts on it.
 """
 
@@ -75,7 +75,7 @@ def replay(log_path: Path, *, between: int, every: int, seed: int, jobs: int) ->
 
 
 def _quiet() -> None:
-    logging.disable(logging.CRITICAL)  # what is mended is the storage worker's daily work here
+    logging.disable(logging.CRITICAL)  # repairs are routine here
 
 
 def replay_part(log_path: Path, between: int, every: int, seed: int, part: int, parts: int) -> Tally:
@@ -106,7 +106,7 @@ def replay_part(log_path: Path, between: int, every: int, seed: int, part: int, 
 
 
 class _Disk:
-    """The image up to the last flush, and what is made of it."""
+    """The image up to the last flush, and the disks after a cut."""
 
     def __init__(self, folder: Path, log_fd: int) -> None:
         self.promises = Promises()
@@ -158,20 +158,24 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--between", type=int, default=BETWEEN, help="cuts drawn before each flush (%(default)s)"
     )
     parser.add_argument("--every", type=int, default=1, help="only each Nth flush (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=None, help="to draw the same again (default: a new one)")
+    parser.add_argument("--seed", type=int, default=None, help="seed of the draw (default: random)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--plants", action="store_true", help="also plant each known bug: each must be found")
-    parser.add_argument("--plant", choices=PLANTS, help="plant this bug alone")
-    parser.add_argument("--log", type=Path, help="cut this log of dm-log-writes instead of recording one")
-    parser.add_argument("--repeat", type=int, default=0, metavar="N", help="so often, each recorded anew")
     parser.add_argument(
-        "--at-once", type=int, default=1, metavar="M", help="of --repeat, so many side by side"
+        "--plants", action="store_true", help="also plant each known bug; each must be detected"
+    )
+    parser.add_argument("--plant", choices=PLANTS, help="plant only this bug")
+    parser.add_argument("--log", type=Path, help="cut this log of dm-log-writes instead of recording one")
+    parser.add_argument(
+        "--repeat", type=int, default=0, metavar="N", help="repeat N times, each with a new recording"
+    )
+    parser.add_argument(
+        "--at-once", type=int, default=1, metavar="M", help="with --repeat: M runs in parallel"
     )
     parser.set_defaults(run=run)
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print what was found; 1 if a promise was broken, or a planted bug was not found."""
+    """Print the results; return 1 if a promise was broken, or a planted bug was not detected."""
     seed = random.SystemRandom().randrange(1 << 20) if given.seed is None else given.seed
     print(f"seed {seed}")
     if given.repeat:
@@ -203,7 +207,7 @@ def _repeat(given: argparse.Namespace, seed: int) -> bool:
                 seed=seed + number,
                 jobs=given.jobs,
             )
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (the other runs go on; it is said)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (the other runs continue; it is printed)
             return f"{type(error).__name__}: {error}"
 
     began_s, states, broken, failed, loads = time.monotonic(), 0, 0, 0, list[float]()
@@ -213,7 +217,7 @@ def _repeat(given: argparse.Namespace, seed: int) -> bool:
             where = f"run {number + 1} of {given.repeat}, seed {seed + number}, load {loads[-1]:.0f}"
             if isinstance(found, str):
                 failed += 1
-                print(f"{where}: could not be judged: {found}", flush=True)
+                print(f"{where}: could not be checked: {found}", flush=True)
                 continue
             states, broken = states + found.states, broken + (found.broken > 0)
             print(
@@ -222,13 +226,13 @@ def _repeat(given: argparse.Namespace, seed: int) -> bool:
             )  # fmt: skip
     print(
         f"{given.repeat} runs, {states:,} states in {time.monotonic() - began_s:.0f} s at a load of"
-        f" {min(loads):.0f} to {max(loads):.0f}: {broken} broke a promise, {failed} could not be judged"
+        f" {min(loads):.0f} to {max(loads):.0f}: {broken} broke a promise, {failed} could not be checked"
     )
     return broken + failed > 0
 
 
 def trial(plant: str | None, log: Path | None, *, between: int, every: int, seed: int, jobs: int) -> Tally:
-    """Record, unless there is a log, and replay. A log on which a promise was broken is kept and named."""
+    """Record, unless there is a log, and replay. Keep a log on which a promise was broken, and print its path."""
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(dir=ram()) as directory:
         recorded = log or Path(directory, "log")
@@ -238,6 +242,6 @@ def trial(plant: str | None, log: Path | None, *, between: int, every: int, seed
         if tally.broken and log is None and plant is None:  # the seed alone does not bring it back
             copy = Path(tempfile.mkdtemp(prefix="doorbelld-power-"), "log")
             shutil.copyfile(recorded, copy)
-            tally.examples.append(f"to see it again: scripts/faults power --log {copy} --seed {seed}")
+            tally.examples.append(f"to reproduce: scripts/faults power --log {copy} --seed {seed}")
     tally.seconds = time.monotonic() - began_s
     return tally

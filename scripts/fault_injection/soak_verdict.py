@@ -27,7 +27,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What became of one measure. It grew by the slope of the second half, in wall time."""
+    """The result of one measure. Growth is the slope of the second half, in real time."""
 
     measure: Measure
     first: float
@@ -86,7 +86,7 @@ def judge_log(heard: Sequence[tuple[int, Mapping[str, object]]], *, acked_seq: i
     """Judge the log as a dashboard heard it: (over which connection, row with its `seq`), as they came.
 
     Every seq up to `acked_seq` must have come, in order. What the broker had not acknowledged when it went
-    is sent again, word for word; nothing else may come twice.
+    is sent again unchanged; nothing else may come twice.
     """
     first_rows: dict[int, tuple[int, Mapping[str, object]]] = {}
     doubled = repeated = changed = disordered = newest = 0

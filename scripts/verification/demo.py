@@ -1,9 +1,9 @@
-"""`scripts/demo-neighbourhood`: a town on this machine, with a department, a news source and five doorbells.
+"""`scripts/demo-neighbourhood`: a community server, a department, a news source and five doorbells on this machine.
 
-Everything is real but the people and the pictures: nginx, mosquitto, the publisher, five doorbelld and five
-couriers, and the department's tus server. An alert reaches all; one request reaches the one doorbell that it
-concerns, whose owner says yes; the department opens what it gets. What each doorbell does with it is told here,
-and can be seen from nowhere else.
+Everything is real except the people and the pictures: nginx, mosquitto, the publisher, five doorbelld and five
+couriers, and the department's tus server. An alert reaches all doorbells. One request concerns one doorbell; its
+owner approves, and the department opens the parcel. The output shows each doorbell's decision; nobody outside
+can see it.
 """
 
 import argparse
@@ -30,27 +30,29 @@ from tests.support.stores import HOST, NoStore, Store, require_node
 
 FIRST_PORT = 8081
 DOORBELLS = {"Anna": 0.0, "Bela": 1.2, "Chen": 2.1, "Dora": 3.0, "Emil": -1.4}
-"""Who lives how many kilometres north of the square."""
+"""Owner → kilometres north of the square."""
 ASKED, READ = "offered", "current"
 
 
 def say(text: str) -> None:
-    """Tell what happens, with the time."""
+    """Print a line with the time."""
     print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
 
 
 def main() -> int:
-    """Run the demonstration; exit status 1 if something did not come about."""
+    """Run the demonstration; exit status 1 if a step failed."""
     parser = argparse.ArgumentParser(
         prog="scripts/demo-neighbourhood",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--stay", action="store_true", help="let it all run until Enter: look at the pages")
+    parser.add_argument(
+        "--stay", action="store_true", help="keep everything running until Enter, to look at the pages"
+    )
     parser.add_argument(
         "--folder",
         type=Path,
-        help="where everything is written (default: a temporary folder, kept only if something fails)",
+        help="the folder for all files (default: a temporary folder, which is kept only if something fails)",
     )
     parser.add_argument("--on-the-island", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -58,7 +60,7 @@ def main() -> int:
     status = 1
     try:
         if arguments.on_the_island:
-            return tell(folder, stay=arguments.stay)
+            return demonstrate(folder, stay=arguments.stay)
         require_node()
         status = on_an_island(folder, stay=arguments.stay)
     except (GaveUp, Missing, NoIsland, NoStore) as error:
@@ -71,7 +73,7 @@ def main() -> int:
 
 
 def on_an_island(folder: Path, *, stay: bool) -> int:
-    """Do all of it where the store's address is a public one, which is what couriers insist on."""
+    """Run the demonstration in a network namespace where the store has a public address; couriers require one."""
     with Island(folder / "internet", {HOST: STORE_ADDRESS}) as island, ExitStack() as stack:
         if stay:
             listeners = [socket.create_server(("127.0.0.1", FIRST_PORT + n)) for n in range(len(DOORBELLS))]
@@ -88,8 +90,8 @@ def on_an_island(folder: Path, *, stay: bool) -> int:
         ).returncode
 
 
-def tell(folder: Path, *, stay: bool) -> int:
-    """Tell the story; return the exit status."""
+def demonstrate(folder: Path, *, stay: bool) -> int:
+    """Run both parts; return the exit status."""
     department = Sender(folder / "department", "paris-example", title="Example Police")
     paper = Sender(folder / "paper", "courier-example", "news", title="The Example Courier")
     dev_server = DevServer(folder / "t", quiet=True)
@@ -97,8 +99,10 @@ def tell(folder: Path, *, stay: bool) -> int:
     dev_server.enrol(department.record)
     dev_server.enrol(paper.record)
     with dev_server, Store(folder / "store", Here()) as store:
-        say(f"the town is up: {dev_server.address} takes in, localhost:{dev_server.mqtts} gives out")
-        say(f"the department's store is up: {store.origin}, a tus server")
+        say(
+            f"the server is running: {dev_server.address} accepts messages, localhost:{dev_server.mqtts} delivers them"
+        )
+        say(f"the department's store is running: {store.origin}, a tus server")
         doorbells = {
             name: NeighbourhoodDoorbell(
                 folder / name.lower(),
@@ -113,16 +117,16 @@ def tell(folder: Path, *, stay: bool) -> int:
             for number, (name, km) in enumerate(DOORBELLS.items())
         }
         try:
-            good = story(dev_server, doorbells, department, paper)
-            good = sharing(doorbells, department, store, folder) and good
+            good = until_offer(dev_server, doorbells, department, paper)
+            good = approved(doorbells, department, store, folder) and good
             if stay:
                 say(f"try: {BIN / 'doorbell'} --state {folder / 'anna'} requests list")
-                input("Enter ends it. ")
+                input("Press Enter to stop. ")
             return 0 if good else 1
         finally:
             for doorbell in doorbells.values():
                 doorbell.stop_both()
-            say("everything has ended")
+            say("everything has stopped")
 
 
 def page_on(number: int) -> dict[str, Any]:
@@ -130,22 +134,22 @@ def page_on(number: int) -> dict[str, Any]:
     return {"enabled": True, "port": 0, "loopback_port": FIRST_PORT + number}
 
 
-def story(
+def until_offer(
     dev_server: DevServer, doorbells: dict[str, NeighbourhoodDoorbell], department: Sender, paper: Sender
 ) -> bool:
-    """Tell how it comes to an offer; return whether everything came about."""
+    """Go from the pins to an offer; return whether every step succeeded."""
     for name, doorbell in doorbells.items():
         doorbell.start_both()
         doorbell.pin(department)
         doorbell.pin(paper)
         code = doorbell.ask("GET", "/page/code")["code"]
         port = FIRST_PORT + list(doorbells).index(name)
-        say(f"{name}'s doorbell films; page http://localhost:{port}, claim code {code}")
+        say(f"{name}'s doorbell records; page http://localhost:{port}, claim code {code}")
     wait_for(
         "a clip in every doorbell",
         lambda: all(doorbell.ask("GET", "/clips") for doorbell in doorbells.values()),
     )
-    say(f"all five pinned the department ({department.fingerprint}) and the newspaper")
+    say(f"all five owners pinned the department ({department.fingerprint}) and the newspaper")
 
     publish(
         dev_server,
@@ -177,7 +181,7 @@ def story(
     took = timed(lambda: all(doorbell.requests() for doorbell in doorbells.values()), "the request")
     wait_for("every match", lambda: not any(doorbell.requests("received") for doorbell in doorbells.values()))
     asked = [name for name, doorbell in doorbells.items() if doorbell.requests(ASKED)]
-    say(f"a request for the square was heard by all five within {took:.1f} s;")
+    say(f"a request for the square reached all five within {took:.1f} s;")
     say(f"  it waits for the owner of: {', '.join(asked) or 'nobody'}")
     for name, doorbell in doorbells.items():
         row = doorbell.requests()[0]
@@ -186,25 +190,25 @@ def story(
     offer = anna.ask("GET", f"/requests/{anna.requests()[0]['id']}")["offer"]
     for clip in offer["clips"]:
         say(
-            f"  what Anna is shown: {clip['frames']} pictures, {clip['start']} to {clip['end']}, no sound, "
+            f"  Anna sees: {clip['frames']} pictures, {clip['start']} to {clip['end']}, no sound, "
             f"sealed for {offer['recipient']['name']}, to {offer['upload']['origin']}"
         )
-    say("  nothing leaves until she says yes; nobody can see whether she does")
+    say("  nothing leaves before she approves; nobody outside can see her decision")
     for name, doorbell in doorbells.items():
-        wrong = doorbell.ask("GET", "/ledger")
-        say(f"  {name}'s ledger: {wrong['length']} entries, head {wrong['head'][:16]}…")
+        ledger = doorbell.ask("GET", "/ledger")
+        say(f"  {name}'s ledger: {ledger['length']} entries, head {ledger['head'][:16]}…")
     return asked == ["Anna"] and all(len(headlines(doorbell)) == 2 for doorbell in doorbells.values())
 
 
-def sharing(
+def approved(
     doorbells: dict[str, NeighbourhoodDoorbell], department: Sender, store: Store, folder: Path
 ) -> bool:
-    """Tell what Anna's yes does, and what the others' silence leaves; return whether that is all right."""
+    """Approve as Anna, and look for traces on the others; return whether everything is correct."""
     anna = doorbells["Anna"]
     path = f"/requests/{anna.requests()[0]['id']}"
     shown = anna.ask("GET", path)
     anna.ask("POST", f"{path}/approve", {"offer_hash": shown["offer_hash"]})
-    say("Anna says yes to exactly that")
+    say("Anna approves exactly that")
     states: list[str] = []
 
     def state() -> str:
@@ -227,17 +231,17 @@ def sharing(
     say(f"  report: {write_report(opened)}")
     offered = [(clip["start"], clip["end"], clip["frames"]) for clip in shown["offer"]["clips"]]
     got = [(clip["start"], clip["end"], clip["frames"]) for clip in opened.manifest["clips"]]
-    say(f"  it holds exactly what Anna was shown: {'yes' if offered == got else 'NO'}")
+    say(f"  its content is exactly what Anna saw: {'yes' if offered == got else 'NO'}")
     traces = {name: traces_of(doorbell) for name, doorbell in doorbells.items() if name != "Anna"}
     for name, found in traces.items():
-        say(f"{name} left {', '.join(found) or 'no trace'}")
+        say(f"{name}'s doorbell: {', '.join(found) or 'no trace of a parcel'}")
     left = [str(path.relative_to(anna.state)) for path in leftovers(anna)]
     say(f"Anna's doorbell keeps no copy of the parcel: {', '.join(left) or 'none found'}")
     return opened.good and offered == got and not any(traces.values()) and not left and len(parcels) == 1
 
 
 def traces_of(doorbell: NeighbourhoodDoorbell) -> list[str]:
-    """Return what would show that a doorbell was asked: nothing, if nobody said yes."""
+    """Return traces that would show a request to an observer; none without an approval."""
     found = [str(path.relative_to(doorbell.state)) for path in leftovers(doorbell)]
     found += [path.name for path in (doorbell.spool / "in").glob("*.report")]
     wrong = {row["state"] for row in doorbell.requests()} - {"unmatched", "offered", "declined"}
@@ -245,7 +249,7 @@ def traces_of(doorbell: NeighbourhoodDoorbell) -> list[str]:
 
 
 def leftovers(doorbell: NeighbourhoodDoorbell) -> list[Path]:
-    """Return what is left of parcels in a doorbell."""
+    """Return the files of parcels that a doorbell still has."""
     folders = [doorbell.spool / "out", doorbell.state / "state/releases"]
     expected = ("settings.json", "read")
     return [

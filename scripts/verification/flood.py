@@ -1,11 +1,11 @@
-"""`scripts/prove flood`: a thousand hostile requests a second do not slow the bell, and lose nothing that is
-valid.
+"""`scripts/prove flood`: a thousand hostile requests a second do not slow the doorbell, and no valid message
+is lost.
 
-A hostile broker: the community server's own, without the publisher. It delivers a thousand different hostile
-envelopes a second for a minute, of many kinds; between them, every two seconds, a
-valid request and a valid notice. Two doorbells with a dashboard each are pressed in turn: one hears it all,
-one has no courier. Printed are the presses' delays side by side, the processor and memory that it cost, what
-lies on the disk after it, and whether what was valid has arrived.
+The broker is the community server's own, without the publisher. It delivers a thousand different hostile
+envelopes of many kinds a second for a minute, and every two seconds a valid request and a valid notice. Two
+doorbells, each with a dashboard, are pressed in turn: one receives everything, one has no courier. Prints the
+delays of the presses side by side, the processor time and memory, the size of the spool and the ledger, and
+whether the valid messages arrived.
 """
 
 import argparse
@@ -44,7 +44,7 @@ MEGABYTE = 1e6
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Print the figures; exit status 1 if something valid was lost or a bound was broken."""
+    """Print the figures; exit status 1 if a valid message was lost or a limit was exceeded."""
     with tempfile.TemporaryDirectory(prefix="f") as directory:
         folder = Path(directory)
         senders = [Sender(folder / f"d{n}", f"department-{n}") for n in range(4)]
@@ -61,7 +61,7 @@ def main(arguments: argparse.Namespace) -> int:
 def run(
     folder: Path, dev_server: DevServer, port: int, senders: Sequence[Sender], arguments: argparse.Namespace
 ) -> dict[str, Any]:
-    """Flood one of two doorbells; return what was measured."""
+    """Flood one of two doorbells; return the measurements."""
     flooded, calm = (
         NeighbourhoodDoorbell(
             folder / name, port, dev_server=dev_server, camera=SLOW_SCENE, device={"id": name}
@@ -123,8 +123,8 @@ def flood(
     stopping: threading.Event,
     sent: dict[str, Any],
 ) -> None:
-    """Publish hostile things at a rate, and valid ones between them; over the broker's own socket, as the
-    publisher does.
+    """Publish hostile messages at a rate, and valid ones between them, over the broker's own socket like the
+    publisher.
     """
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, transport="unix")
     client.connect(str(dev_server.socket))
@@ -158,8 +158,8 @@ def flood(
 
 
 def hostile(pinned: Sender) -> Any:
-    """Yield (kind, bytes) for ever: junk, other keys, broken signatures, and what a pinned key signed out of
-    bounds.
+    """Yield (kind, bytes) without end: junk, other keys, broken signatures, and envelopes of a pinned key that
+    break a limit.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -207,7 +207,7 @@ def usage(doorbell: NeighbourhoodDoorbell) -> dict[str, tuple[float, float]]:
 
 
 def spool_bytes(doorbell: NeighbourhoodDoorbell) -> int:
-    """Return how much lies in the spool."""
+    """Return the bytes in the spool."""
     total = 0
     for path in (doorbell.spool / "in").iterdir():
         try:
@@ -218,7 +218,7 @@ def spool_bytes(doorbell: NeighbourhoodDoorbell) -> int:
 
 
 def spool_waits(doorbell: NeighbourhoodDoorbell) -> int:
-    """Return how many bundles were not read yet."""
+    """Return the number of unread bundles."""
     position = doorbell.spool / "out/read"
     read = int(position.read_text()) if position.exists() else 0
     return sum(
@@ -227,7 +227,7 @@ def spool_waits(doorbell: NeighbourhoodDoorbell) -> int:
 
 
 def report(result: dict[str, Any], arguments: argparse.Namespace) -> int:
-    """Print the figures; return 1 if something valid was lost."""
+    """Print the figures; return 1 if a valid message was lost."""
     rate = result["hostile"] / result["seconds"]
     print(f"{result['hostile']} hostile envelopes in {result['seconds']:.0f} s ({rate:.0f} a second)")
     print(f"refused, by reason: {result['refused']}")
@@ -239,9 +239,9 @@ def report(result: dict[str, Any], arguments: argparse.Namespace) -> int:
     print(f"  p99, flooded beside calm: {ratio['flooded'] / ratio['calm']:.2f} (aim 2)")
     for name in result["cpu_s"]:
         before, after = result["rss_mb"][name]
-        print(f"  {name}: {result['cpu_s'][name]:.1f} s of processor, {before:.0f} → {after:.0f} MB")
+        print(f"  {name}: {result['cpu_s'][name]:.1f} s of processor time, {before:.0f} → {after:.0f} MB")
     peak, ledger = result["spool_peak_mb"], result["ledger_mb"]
-    print(f"  spool at most {peak:.1f} MB (bound 33.6), ledger {ledger:.2f} MB")
+    print(f"  spool at most {peak:.1f} MB (limit 33.6), ledger {ledger:.2f} MB")
     print(f"  valid: {result['valid']} sent, {len(result['lost'])} lost")
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1))
@@ -249,7 +249,7 @@ def report(result: dict[str, Any], arguments: argparse.Namespace) -> int:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add this proof's own."""
+    """Add this proof's options."""
     parser.add_argument("--seconds", type=float, default=60, help="default: %(default)s")
     parser.add_argument(
         "--rate", type=float, default=1000, help="hostile envelopes a second (default: %(default)s)"

@@ -1,15 +1,15 @@
-"""`scripts/prove release`: what the owner said yes to, and not one frame more.
+"""`scripts/prove release`: exactly what the owner approved leaves, and not one frame more.
 
-Each of these promises (docs/consent.md, docs/decisions/0012) is attacked; a line says how often, and what got
-through.
+Attacks each of these promises (docs/consent.md, docs/decisions/0012), and prints the number of attacks and those
+that succeeded.
 
     1   no byte without its entry in the ledger: kills and power cuts at every call of a release that changes
         the disk, on three paths (delivered, withdrawn, failed)
-    2   an approval covers exactly what was shown: approvals of one offer with the hash of another
-    6   only the pinned agency can open a parcel: other keys, and parcels that were changed
+    2   an approval covers exactly the offer that was shown: approvals of one offer with the hash of another
+    6   only the pinned agency can open a parcel: other keys, and changed parcels
     7   nothing outside the window leaves: planted violations, spans, whole cuts whose pictures are counted
-    9   a withdrawal is honoured within a chunk: real uploads to a real tus server, withdrawn at any moment
-    10  whoever tampers is found out: ledgers and manifests that were changed
+    9   a withdrawal takes effect within a chunk: real uploads to a real tus server, withdrawn at any moment
+    10  tampering is detected: changed ledgers and manifests
 """
 
 import argparse
@@ -48,12 +48,12 @@ from tests.support.stores import HOST, Store
 from tests.support.violations import VIOLATIONS
 
 CHUNK_BYTES = 65_536
-SAID = 5
+MAX_PRINTED = 5
 
 
 @dataclass(slots=True)
 class Tally:
-    """How often a promise was attacked, and what got through."""
+    """The number of attacks on a promise, and those that succeeded."""
 
     tried: int = 0
     through: list[str] = field(default_factory=list)
@@ -121,7 +121,7 @@ def exactly_what_was_shown(folder: Path, scale: float, seed: int) -> Tally:
             blurs=blurs,
         )
 
-    def world() -> None:
+    def change_clips() -> None:
         doorbell.clips.stored = [
             replace(cut, frames=dice.choice((300, 301)), sha256=dice.choice(("1", "2", "3")) * 64)
             for cut in cuts
@@ -129,10 +129,10 @@ def exactly_what_was_shown(folder: Path, scale: float, seed: int) -> Tally:
         doorbell.clips.covered = dice.sample(shapes, dice.choice((0, 1)))
 
     while tally.tried < 10_000 * scale:
-        world()
+        change_clips()
         first = choice()
         shown = doorbell.consent_service.request(ID, first)
-        world()
+        change_clips()
         second = choice()
         if doorbell.consent_service.request(ID, second)["offer_hash"] == shown["offer_hash"]:
             continue
@@ -261,13 +261,13 @@ def within_a_chunk(folder: Path, scale: float, seed: int) -> Tally:
 
 
 def in_store(store: Store, location: str) -> int:
-    """Return how many bytes of an upload lie in the store."""
+    """Return the number of bytes of an upload in the store."""
     path = store.files / location.rsplit("/", 1)[1]
     return path.stat().st_size if path.exists() else 0
 
 
 def stored(box: CourierHarness, digest: str) -> bool:
-    """Return whether a parcel had arrived whole before it was withdrawn."""
+    """Return whether a parcel had arrived completely before it was withdrawn."""
     time.sleep(0.05)
     report = box.report(digest)
     return report is not None and report.state == "stored"
@@ -303,7 +303,7 @@ def found_out(folder: Path, scale: float, seed: int) -> Tally:
 
 
 def entries_of(path: Path) -> list[Any] | None:
-    """Return what a ledger says, None if it cannot be read."""
+    """Return the entries of a ledger, None if it cannot be read."""
     try:
         ledger = Ledger(path, read_only=True)
         try:
@@ -315,7 +315,7 @@ def entries_of(path: Path) -> list[Any] | None:
 
 
 def faults_of(path: Path) -> list[str]:
-    """Return what `doorbell ledger verify` would say."""
+    """Return the faults that `doorbell ledger verify` would print."""
     try:
         ledger = Ledger(path, read_only=True)
     except LedgerBroken as error:
@@ -339,7 +339,7 @@ def tampered(manifest: bytes, dice: random.Random) -> bytes:
 
 
 def believed(changed: bytes, manifest: bytes) -> bool:
-    """Return whether a changed manifest is taken."""
+    """Return whether a changed manifest is accepted."""
     if changed == manifest:
         return False
     try:
@@ -354,20 +354,20 @@ PROMISES: dict[int, tuple[str, Callable[[Path, float, int], Tally]]] = {
     2: ("exactly what was shown", exactly_what_was_shown),
     6: ("only the pinned agency opens it", only_the_agency),
     7: ("nothing outside the window", nothing_outside),
-    9: ("a withdrawal is honoured within a chunk", within_a_chunk),
+    9: ("a withdrawal takes effect within a chunk", within_a_chunk),
     10: ("whoever tampers is found out", found_out),
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this proof's arguments."""
-    parser.add_argument("--only", type=int, choices=PROMISES, action="append", help="these promises alone")
-    parser.add_argument("--scale", type=float, default=1.0, help="so many times as many attacks")
+    parser.add_argument("--only", type=int, choices=PROMISES, action="append", help="only these promises")
+    parser.add_argument("--scale", type=float, default=1.0, help="multiply the number of attacks by this")
     parser.add_argument("--seed", type=int, default=1)
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Attack the promises; exit status 1 if something got through."""
+    """Attack the promises; exit status 1 if an attack succeeded."""
     status = 0
     for number in arguments.only or PROMISES:
         title, attack = PROMISES[number]
@@ -380,10 +380,10 @@ def main(arguments: argparse.Namespace) -> int:
             shutil.rmtree(folder, ignore_errors=True)
         status = status or bool(tally.through) or not tally.tried
         print(
-            f"      attacked {tally.tried} times, {len(tally.through)} got through "
+            f"      attacked {tally.tried} times, {len(tally.through)} succeeded "
             f"({time.monotonic() - began_s:.0f} s)",
             flush=True,
         )
-        for what in tally.through[:SAID]:
-            print(f"      GOT THROUGH: {what[:300]}")
+        for attack_text in tally.through[:MAX_PRINTED]:
+            print(f"      SUCCEEDED: {attack_text[:300]}")
     return int(status)

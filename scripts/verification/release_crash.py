@@ -1,9 +1,9 @@
 """Kills and power cuts at every step of a release: never a byte without its entry, never an approval twice.
 
-The path is recorded once, call by call. A kill -9 leaves what the calls before it did; what lies between two
-calls that change nothing is the same disk, so each call that changes something is killed behind once. A power
-cut leaves less, and more than one thing (scripts/fault_injection/crash_states.py): of each moment some are drawn. On
-each such disk the doorbell is started, looked at, and let run to the end.
+The path is recorded once, call by call. A kill -9 leaves the effect of all calls before it. Calls that change
+nothing leave the same disk, so there is one kill after each call that changes something. A power cut may leave
+less, in many variants (scripts/fault_injection/crash_states.py); some are drawn for each moment. A doorbell
+starts on each such disk, is checked, and runs to the end.
 """
 
 import logging
@@ -32,7 +32,7 @@ SAID = 5
 
 @dataclass(slots=True)
 class Found:
-    """What the crashes of one path found."""
+    """The results of the crashes of one path."""
 
     way: str
     calls: int = 0
@@ -42,7 +42,7 @@ class Found:
     wrong: list[str] = field(default_factory=list)
 
     def add(self, other: "Found") -> None:
-        """Count what another process found."""
+        """Add the results of another process."""
         self.kills += other.kills
         self.cuts += other.cuts
         self.wrong += other.wrong
@@ -104,7 +104,7 @@ def _part(
 
 
 def verdict(folder: Path, marks: set[str], way: str) -> list[str]:
-    """Start a doorbell on what a crash left, let it run, and return what is wrong, in sentences."""
+    """Start a doorbell on the disk after a crash, let it run, and return a sentence for each error."""
     release_backend = FakeReleaseBackend()
     try:
         doorbell = ConsentHarness(folder, release_backend)
@@ -147,25 +147,25 @@ def verdict(folder: Path, marks: set[str], way: str) -> list[str]:
 
 
 def unproved(doorbell: ConsentHarness, folder: Path) -> list[str]:
-    """Return which grants stand without an entry that names approval, offer and destination."""
+    """Return the grants without an entry that names approval, offer and destination."""
     entries = [entry["data"] for entry in doorbell.ledger() if entry["kind"] == "request"]
     approved = {step["offer_hash"]: step for step in entries if step["to"] == "approved"}
     wrong = []
     for grant in grants(folder):
         named = [step for step in entries if step["to"] == "handed over" and step["sha256"] == grant.sha256]
         if not named:
-            wrong.append("a grant stands without an entry")
+            wrong.append("a grant has no entry")
             continue
         yes = approved.get(named[0]["offer_hash"])
         if yes is None or offer_hash(yes["offer"]) != named[0]["offer_hash"]:
-            wrong.append("a grant stands for an offer that was not approved")
+            wrong.append("a grant is for an offer that was not approved")
         elif named[0]["destination"] != {"kind": grant.kind, "origin": grant.origin}:
-            wrong.append("a grant goes to another place than its entry says")
+            wrong.append("a grant has another destination than its entry")
     return wrong
 
 
 def left_over(folder: Path) -> list[str]:
-    """Return what of a parcel is left when all has ended."""
+    """Return the files of a parcel that are left at the end."""
     out = folder / "spool/out"
     paths = [path for path in out.iterdir() if path.suffix in (".parcel", ".grant")]
     releases = folder / "releases"

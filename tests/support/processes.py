@@ -1,7 +1,7 @@
-"""Processes that share out a task. Each begins anew (spawn), none is a fork.
+"""Run a task in several processes. Each is spawned, not forked.
 
 A fork copies the locks that the threads of PyAV, OpenCV and NumPy hold at that moment, and not the threads,
-so that the child may wait for ever. Ruff refuses the ways to fork elsewhere (`banned-api`, pyproject.toml).
+so that the child may wait forever. Ruff refuses the ways to fork elsewhere (`banned-api`, pyproject.toml).
 """
 
 import multiprocessing
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 def spawn_context() -> SpawnContext:
-    """Return what makes processes that begin anew: what they are to do is pickled, modules are imported."""
+    """Return the context for spawned processes: their work is pickled, and they import their modules."""
     return multiprocessing.get_context("spawn")  # noqa: TID251  (the one place)
 
 
@@ -28,7 +28,7 @@ def shared(
     """Yield `work(*share)` of each share, in order, done by at most `jobs` processes.
 
     `begin` is called in each of them first. Raises what `work` raises, SystemExit too, and BrokenProcessPool
-    if a process dies (multiprocessing's own Pool would wait for ever).
+    if a process dies (multiprocessing's own Pool would wait forever).
     """
     tasks = list(shares)
     with ProcessPoolExecutor(
