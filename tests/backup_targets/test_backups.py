@@ -75,7 +75,7 @@ def fault(doorbell: ConsentHarness) -> str:
 
 
 @pytest.mark.parametrize("make_server", [webdav, sftp, bucket])
-def test_clips_go_home_sealed_each_after_its_entry(
+def test_clips_are_backed_up_sealed_each_after_its_entry(
     doorbell: ConsentHarness, tmp_path: Path, make_server: Callable[[Path], tuple[Any, dict[str, Any], str]]
 ) -> None:
     server, target, secret = make_server(tmp_path)
@@ -169,7 +169,7 @@ def test_the_limit_of_the_line_holds_for_backups_at_home(
         server.stop()
 
 
-def test_a_place_that_is_away_is_waited_for_and_what_was_sealed_is_sent(
+def test_an_unreachable_target_is_retried_with_the_sealed_file(
     doorbell: ConsentHarness, tmp_path: Path
 ) -> None:
     server, target, secret = webdav(tmp_path)
@@ -205,7 +205,7 @@ def test_a_place_that_is_away_is_waited_for_and_what_was_sealed_is_sent(
     ],
     ids=str,
 )
-def test_what_is_no_place_is_refused_in_plain_words(
+def test_an_invalid_target_is_refused_with_a_clear_message(
     doorbell: ConsentHarness, changes: dict[str, Any], text: str
 ) -> None:
     with pytest.raises(CommandError, match=text):
@@ -289,9 +289,7 @@ def test_the_courier_carries_backups_to_all_three_outside(tmp_path: Path, island
         ssh.stop()
 
 
-def test_a_place_that_is_on_somebodys_home_network_is_not_the_couriers(
-    tmp_path: Path, island: Island
-) -> None:
+def test_the_courier_refuses_a_target_on_a_home_network(tmp_path: Path, island: Island) -> None:
     box = CourierHarness(tmp_path / "box", island, Path("/etc/ssl/certs/ca-certificates.crt"))
     box.start()
     origin = "https://home.example"

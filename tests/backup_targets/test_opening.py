@@ -81,7 +81,7 @@ def test_a_hostile_archive_writes_nothing_at_all(
     assert {path.name for path in tmp_path.iterdir()} == {"key", "out", "sealed.age"}
 
 
-def test_it_writes_through_no_link_that_lies_there(tmp_path: Path) -> None:
+def test_it_does_not_write_through_an_existing_link(tmp_path: Path) -> None:
     path = sealed(tmp_path, member(CLIP))
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "out").mkdir()
@@ -91,7 +91,7 @@ def test_it_writes_through_no_link_that_lies_there(tmp_path: Path) -> None:
     assert (tmp_path / "mine").read_text() == "mine"
 
 
-def test_what_was_cut_off_is_told(tmp_path: Path) -> None:
+def test_a_truncated_backup_is_reported(tmp_path: Path) -> None:
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w") as tar:
         info, content = member(CLIP, os.urandom(4096))

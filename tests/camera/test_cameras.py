@@ -320,7 +320,7 @@ def test_without_picamera2_the_message_says_how_to_get_it() -> None:
 
 
 @pytest.mark.parametrize(("mode", "words"), [("none", "see the ribbon cable"), ("busy", "another program")])
-def test_a_pi_camera_that_is_not_to_be_had(
+def test_a_pi_camera_that_cannot_be_opened(
     fake_picamera2: Callable[[str], None], mode: str, words: str
 ) -> None:
     fake_picamera2(mode)
@@ -481,7 +481,7 @@ def test_a_capture_process_that_freezes_is_killed() -> None:
     assert not captures()
 
 
-def test_a_camera_that_hangs_without_a_word_is_killed(fake_picamera2: Callable[[str], None]) -> None:
+def test_a_camera_that_hangs_silently_is_killed(fake_picamera2: Callable[[str], None]) -> None:
     fake_picamera2("hang:20")
     running = Running(pi())
     assert "camera.kind pi gave no picture for" in running.failed()
@@ -491,7 +491,7 @@ def test_a_camera_that_hangs_without_a_word_is_killed(fake_picamera2: Callable[[
 @pytest.mark.parametrize(
     "mess", [b"\x0a\0\0\x000123456789", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\3\0\0\0cx\n"]
 )
-def test_rubbish_in_the_pipe_is_an_error_of_the_camera(mess: bytes) -> None:
+def test_garbage_in_the_pipe_is_a_camera_error(mess: bytes) -> None:
     reading, writing = os.pipe()
     os.write(writing, mess)
     os.close(writing)
@@ -500,7 +500,7 @@ def test_rubbish_in_the_pipe_is_an_error_of_the_camera(mess: bytes) -> None:
     os.close(reading)
 
 
-def test_a_capture_process_that_crashes_is_told() -> None:
+def test_a_capture_process_that_crashes_is_reported() -> None:
     running = Running(ChildCamera(CameraConfig.model_validate(SCENE), clock=CLOCK)).until(packets=5)
     os.kill(captures()[0], signal.SIGSEGV)
     assert "ended by signal 11" in running.failed()

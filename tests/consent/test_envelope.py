@@ -74,7 +74,7 @@ def test_every_reason_of_form_has_a_vector() -> None:
     assert {str(reason) for reason in formal} - shown == set()
 
 
-def test_every_reason_is_told_on_the_page_in_its_languages() -> None:
+def test_every_reason_has_a_text_in_each_language_of_the_page() -> None:
     folder = Path(device.web.__file__).parent / "static/strings"
     english, german = (json.loads((folder / f"{name}.json").read_text()) for name in ("en", "de"))
     for reason in Reason:
@@ -107,7 +107,7 @@ def test_another_jose_library_reads_what_we_sign_and_we_what_it_signs() -> None:
 
 @settings(max_examples=150)
 @given(st.binary(max_size=400), st.sampled_from(["request", "notice"]))
-def test_bytes_are_refused_and_nothing_else_happens(content: bytes, source: str) -> None:
+def test_random_bytes_are_refused_without_a_crash(content: bytes, source: str) -> None:
     assert outcome(source, content) in {str(reason) for reason in Reason}
 
 
@@ -140,7 +140,7 @@ def test_a_pinned_agency_can_say_anything_and_breaks_nothing(name: str, value: A
 
 @settings(max_examples=150)
 @given(JSON)
-def test_what_the_gate_lets_through_is_what_every_json_reader_reads(value: Any) -> None:
+def test_accepted_json_means_the_same_to_every_json_parser(value: Any) -> None:
     payload = json.dumps({"a": value}).encode()
     content = envelopes.raw(payload)
     try:
@@ -234,6 +234,6 @@ def test_a_record_of_another_form_is_refused(changes: dict[str, Any]) -> None:
     assert pin_outcome(a_record(**changes)) == "bad_member"
 
 
-def test_a_record_of_another_form_has_no_room_for_orders() -> None:
+def test_a_record_has_no_member_for_commands() -> None:
     with pytest.raises(Refused):
         record_of({**envelopes.RECORD_PAYLOAD, "auto_approve": True})

@@ -120,7 +120,7 @@ def test_an_agency_has_so_many_requests_open_and_so_many_a_day() -> None:
     assert doorbell.hear("request", asked(doorbell, 99)) == "rejected: too_many_today"
 
 
-def test_what_the_owner_decides_changes_no_limit_for_the_agency() -> None:
+def test_the_owner_s_decision_changes_no_limit_for_the_agency() -> None:
     """Else an agency could learn from the limit what was declined (invariant 3)."""
     for decide in (None, Step.DECLINE):
         doorbell = ValidationHarness()
@@ -295,7 +295,7 @@ def test_a_notice_is_kept_once_superseded_and_cancelled() -> None:
     assert doorbell.hear("notice", content) == "again"
 
 
-def test_what_was_replaced_or_cancelled_before_it_was_heard_is_not_shown() -> None:
+def test_a_notice_that_was_replaced_or_cancelled_earlier_is_not_shown() -> None:
     doorbell = ValidationHarness()
     doorbell.hear("notice", notice_of(doorbell, 2, supersedes=[ulid(1)]))
     assert doorbell.hear("notice", notice_of(doorbell, 1)) == "outdated"
@@ -428,7 +428,7 @@ def test_a_cap_warning_is_kept_once_and_update_and_cancel_replace_it() -> None:
     ],
     ids=str,
 )
-def test_tests_exercises_and_what_is_over_or_broken_do_nothing(changes: dict[str, str]) -> None:
+def test_tests_exercises_and_expired_or_invalid_warnings_do_nothing(changes: dict[str, str]) -> None:
     doorbell = fed()
     assert doorbell.hear("feed:weather", cap(doorbell, **changes)) == "again"
     assert shown(doorbell) == []
@@ -509,7 +509,7 @@ def test_a_feed_has_so_many_new_entries_a_day_and_the_rest_waits() -> None:
     assert len(shown(doorbell)) == 100
 
 
-def test_what_a_feed_says_cannot_fool_the_eye() -> None:
+def test_control_characters_in_a_feed_are_removed() -> None:
     doorbell = fed()
     doorbell.hear("feed:weather", cap(doorbell, headline="Safe \u202egpj.exe\u0085\u200b " + "x" * 500))
     headline = shown(doorbell)[0][0]

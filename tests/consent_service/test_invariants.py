@@ -97,7 +97,7 @@ def a_record(**changes: Any) -> bytes:
     "meanwhile",
     [delete_a_clip, swap_a_clip, grow_a_clip, drop_the_masks, move_the_destination, change_the_recipient],
 )
-def test_what_changed_since_it_was_shown_is_not_approved(
+def test_an_offer_that_changed_after_it_was_shown_is_not_approved(
     asked: ConsentHarness, meanwhile: Callable[[ConsentHarness], None]
 ) -> None:
     asked.clips.covered = [[(0.0, 0.0), (0.5, 0.0), (0.5, 0.5)]]
@@ -284,7 +284,7 @@ def test_one_place_in_the_code_approves_and_who_calls_it_has_asked_the_owner() -
     assert "approve" not in sources[SOURCE / "daemon/controller.py"]
 
 
-def test_whatever_is_heard_and_however_long_nothing_is_approved(asked: ConsentHarness) -> None:
+def test_no_message_ever_approves_anything(asked: ConsentHarness) -> None:
     for name in ("auto_approve", "emergency", "approved", "priority"):
         asked.hear(
             (
@@ -473,7 +473,7 @@ def says(doorbell: ConsentHarness, how: dict[str, str]) -> None:
     os.utime(path, (doorbell.clock.wall_s, doorbell.clock.wall_s))
 
 
-def test_the_owner_is_told_when_nobody_hears_the_neighbourhood_for_him(doorbell: ConsentHarness) -> None:
+def test_the_owner_is_notified_when_no_courier_is_connected(doorbell: ConsentHarness) -> None:
     def after(seconds: int, how: dict[str, str] | None) -> set[str]:
         doorbell.clock.wall_s += seconds
         if how is not None:
@@ -497,7 +497,7 @@ def test_the_owner_is_told_when_nobody_hears_the_neighbourhood_for_him(doorbell:
     assert after(10_000, None) == set()
 
 
-def test_of_many_who_say_yes_at_once_one_has_said_it(asked: ConsentHarness) -> None:
+def test_of_many_approvals_at_once_one_succeeds(asked: ConsentHarness) -> None:
     yes = shown(asked)
     together = threading.Barrier(8)
     outcomes: list[str] = []

@@ -105,21 +105,21 @@ def tampered(path: Path, *statements: str) -> None:
         ("UPDATE body SET bytes = x'00'", "what entry 2 (request) is about was changed"),
     ],
 )
-def test_whoever_changes_the_file_is_found_out(path: Path, statement: str, message: str) -> None:
+def test_a_changed_ledger_file_is_detected(path: Path, statement: str, message: str) -> None:
     tampered(path, statement)
     assert any(message in fault for fault in faults(path)), faults(path)
     with pytest.raises(LedgerBroken):
         Ledger(path).prove()
 
 
-def test_missing_triggers_are_told(path: Path) -> None:
+def test_missing_triggers_are_reported(path: Path) -> None:
     db = sqlite3.connect(path)
     db.execute("DROP TRIGGER entry_stays")
     db.close()
     assert any("entry_stays" in fault for fault in faults(path))
 
 
-def test_a_past_that_was_written_anew_has_another_head(path: Path) -> None:
+def test_a_rewritten_history_has_another_head(path: Path) -> None:
     """The chain alone cannot tell: who can write the file can write all of it. The head that was told can."""
     head = Ledger(path, read_only=True).head
     db = sqlite3.connect(path)
@@ -141,7 +141,7 @@ def test_a_past_that_was_written_anew_has_another_head(path: Path) -> None:
     assert any("rolled back" in fault for fault in faults(path, head))
 
 
-def test_a_rollback_is_seen_by_the_head_that_was_told(tmp_path: Path) -> None:
+def test_a_rollback_is_detected_by_the_published_head(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     ledger = a_ledger(path, 5)
     ledger.close()
@@ -154,7 +154,7 @@ def test_a_rollback_is_seen_by_the_head_that_was_told(tmp_path: Path) -> None:
     assert any("rolled back" in fault for fault in faults(path, head))
 
 
-def test_what_could_not_be_written_did_not_happen(path: Path) -> None:
+def test_a_step_that_could_not_be_written_did_not_happen(path: Path) -> None:
     ledger = Ledger(path)
     before = ledger.head, ledger.length
     other = sqlite3.connect(path, isolation_level=None)
@@ -167,7 +167,7 @@ def test_what_could_not_be_written_did_not_happen(path: Path) -> None:
     assert faults(path) == []
 
 
-def test_what_was_refused_is_counted_and_the_first_hundred_are_kept(path: Path) -> None:
+def test_refusals_are_counted_and_the_first_hundred_are_kept(path: Path) -> None:
     ledger = Ledger(path)
     for number in range(30):
         bodies = [("not_json", "", f"{number} {index}".encode()) for index in range(10)]
@@ -194,7 +194,7 @@ def test_a_ledger_that_cannot_be_read_says_so(path: Path, spoil: Callable[[Path]
         Ledger(path)
 
 
-def test_whatever_byte_is_damaged_it_is_told_and_never_a_crash(tmp_path: Path) -> None:
+def test_any_damaged_byte_is_reported_without_a_crash(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     ledger = Ledger(path)
     for number in range(20):

@@ -118,7 +118,7 @@ def test_an_approval_becomes_a_parcel_a_grant_and_a_receipt_each_in_the_ledger_f
 
 @pytest.mark.parametrize("state", ["approved", "sealed", "handed over"])
 @pytest.mark.parametrize("how", ["withdrawn", "expired", "unpinned"])
-def test_it_ends_wherever_it_stands_and_nothing_is_left(
+def test_a_release_can_end_in_any_state_and_leaves_no_file(
     doorbell: ConsentHarness, release_backend: FakeReleaseBackend, state: str, how: str
 ) -> None:
     release_backend.waits = state == "approved"
@@ -162,7 +162,7 @@ def test_it_ends_wherever_it_stands_and_nothing_is_left(
     nothing_is_left(doorbell)
 
 
-def test_a_courier_that_had_said_nothing_had_sent_nothing(
+def test_a_courier_without_a_report_counts_as_having_sent_nothing(
     doorbell: ConsentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     approve(doorbell)
@@ -223,7 +223,7 @@ def test_a_receipt_that_is_not_this_parcels_delivers_nothing(doorbell: ConsentHa
     [b"", b"[]", b"{}", b'{"sha256": 3}', b"\xff", b"[" * 50_000, b'{"state": "stored"}'],
     ids=lambda content: repr(content[:20]),
 )
-def test_a_report_that_is_none_changes_nothing(doorbell: ConsentHarness, content: bytes) -> None:
+def test_an_invalid_report_changes_nothing(doorbell: ConsentHarness, content: bytes) -> None:
     approve(doorbell)
     until(doorbell, "handed over")
     (grant,) = grants(doorbell)
@@ -234,7 +234,7 @@ def test_a_report_that_is_none_changes_nothing(doorbell: ConsentHarness, content
     until(doorbell, "delivered")
 
 
-def test_a_refusal_of_the_store_is_told(doorbell: ConsentHarness) -> None:
+def test_a_refusal_of_the_store_is_reported(doorbell: ConsentHarness) -> None:
     approve(doorbell)
     until(doorbell, "handed over")
     say(doorbell, the_report(doorbell, state="refused", why="it sends the courier\n elsewhere", receipt=None))
@@ -245,7 +245,7 @@ def test_a_refusal_of_the_store_is_told(doorbell: ConsentHarness) -> None:
     assert left(doorbell)[-1]["final"]
 
 
-def test_what_does_not_belong_there_is_taken_away(doorbell: ConsentHarness) -> None:
+def test_unknown_parcels_grants_and_releases_are_removed(doorbell: ConsentHarness) -> None:
     digest = "a" * 64
     (out(doorbell) / f"{digest}.parcel").write_bytes(b"age-encryption.org")
     (out(doorbell) / f"{digest}.grant").write_text(json.dumps({"sha256": digest}))
@@ -281,7 +281,7 @@ def test_a_restart_goes_on_where_it_was(
     nothing_is_left(doorbell)
 
 
-def test_without_a_spool_it_waits_and_says_so(doorbell: ConsentHarness) -> None:
+def test_without_a_spool_a_release_waits_and_reports_it(doorbell: ConsentHarness) -> None:
     out(doorbell).rename(doorbell.folder / "away")
     approve(doorbell)
     turn(doorbell, 4)
@@ -296,7 +296,7 @@ def fact_is(fault: Fault, text: str) -> bool:
     return fault.active and text in fault.text
 
 
-def test_the_desk_is_told_how_far_it_is_and_nothing_of_what_it_holds(
+def test_progress_is_published_without_the_content_of_the_release(
     doorbell: ConsentHarness, release_backend: FakeReleaseBackend
 ) -> None:
     release_backend.waits = True
@@ -325,7 +325,7 @@ def test_the_desk_is_told_how_far_it_is_and_nothing_of_what_it_holds(
     assert all(set(update) == {"request", "stage", "percent"} for update in updates)
 
 
-def test_a_ledger_that_cannot_be_written_lets_nothing_out(doorbell: ConsentHarness) -> None:
+def test_nothing_is_released_while_the_ledger_cannot_be_written(doorbell: ConsentHarness) -> None:
     approve(doorbell)
     turn(doorbell, 2)
     assert doorbell.states() == ["sealed"]

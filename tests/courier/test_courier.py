@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 # --- what it is told ------------------------------------------------------------------------------
 
 
-def test_it_is_told_nine_whole_cells_and_no_position(tmp_path: Path) -> None:
+def test_the_courier_gets_nine_whole_cells_and_no_position(tmp_path: Path) -> None:
     longitude, latitude = TOWER
     config = NeighbourhoodConfig(
         enabled=True,
@@ -80,7 +80,7 @@ def test_cells_meet_around_the_date_line_and_end_at_a_pole() -> None:
     assert len(around(geohash(10, 89.99, 4))) == 6
 
 
-def test_it_is_told_nothing_while_the_neighbourhood_is_off() -> None:
+def test_the_courier_gets_no_broker_while_the_neighbourhood_is_off() -> None:
     settings = json.loads(courier_settings(NeighbourhoodConfig(), {"weather": "https://weather.example/cap"}))
     limits = {"kbps": 0, "hours": ""}
     assert settings == {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": limits}
@@ -102,7 +102,7 @@ def test_it_is_told_nothing_while_the_neighbourhood_is_off() -> None:
     ],
     ids=repr,
 )
-def test_settings_that_do_not_fit_are_told_and_change_nothing(tmp_path: Path, content: bytes) -> None:
+def test_invalid_settings_are_reported_and_change_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "settings.json").write_bytes(content)
     settings, trouble = settings_in(tmp_path)
     assert settings.broker is None
@@ -149,7 +149,7 @@ def feed_at(url: str) -> Feed:
     return Feed("weather", url, allow_loopback=True)
 
 
-def test_a_feed_is_asked_politely_and_handed_on_once(site: tuple[type[Site], str]) -> None:
+def test_a_feed_is_fetched_politely_and_delivered_once(site: tuple[type[Site], str]) -> None:
     handler, url = site
     feed = feed_at(f"{url}/cap")
     handler.answer = (200, {"ETag": '"1"'}, b"one")
@@ -202,7 +202,7 @@ def test_a_feed_that_fails_is_asked_ever_less_often(site: tuple[type[Site], str]
 # --- what it writes -------------------------------------------------------------------------------
 
 
-def test_what_is_heard_in_a_burst_lies_in_few_bundles_and_nothing_twice(tmp_path: Path) -> None:
+def test_a_burst_of_messages_makes_few_bundles_and_no_duplicates(tmp_path: Path) -> None:
     for name in ("in", "out"):
         (tmp_path / name).mkdir()
     writer = Writer(SpoolWriter(tmp_path / "in", tmp_path / "out"))
@@ -285,9 +285,7 @@ sys.exit(courier.main())
 @pytest.mark.server
 @pytest.mark.broker
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_as_a_user_of_its_own_it_hears_everything_and_can_read_nothing(
-    tmp_path: Path, broker: Broker
-) -> None:
+def test_with_its_own_user_it_receives_everything_and_reads_no_secret(tmp_path: Path, broker: Broker) -> None:
     dev_server = DevServer(tmp_path / "t", quiet=True).__enter__()
     doorbell = NeighbourhoodDoorbell(tmp_path / "bell", broker.port, dev_server=dev_server).start()
     try:

@@ -177,7 +177,7 @@ def test_an_address_instead_of_a_name_is_checked_too() -> None:
         "64:ff9b::808:808", "::ffff:8.8.8.8", "2002:808:808::1",
     ],
 )  # fmt: skip
-def test_what_is_out_there(address: str) -> None:
+def test_public_addresses_are_public(address: str) -> None:
     assert is_public(address)
 
 
@@ -192,5 +192,5 @@ def test_what_is_out_there(address: str) -> None:
         "fec0::1", "ff02::1", "::ffff:192.168.1.1", "2001:0:a00:1::1",
     ],
 )  # fmt: skip
-def test_what_is_not(address: str) -> None:
+def test_private_and_reserved_addresses_are_not_public(address: str) -> None:
     assert not is_public(address)

@@ -86,7 +86,7 @@ def test_a_parcel_arrives_whole_and_the_receipt_is_bound_to_it(box: CourierHarne
     assert answer["upload-offset"] == "20000001"
 
 
-def test_a_withdrawal_is_honoured_within_a_chunk_and_the_store_is_told_to_forget(
+def test_a_withdrawal_takes_effect_within_a_chunk_and_the_upload_is_deleted(
     box: CourierHarness, store: Store
 ) -> None:
     box.limits(kbps=16_000)
@@ -108,7 +108,7 @@ def sent(box: CourierHarness, store: Store, digest: str) -> int:
     return (in_store(store, report) or 0) if report and report.place else 0
 
 
-def test_a_killed_courier_goes_on_where_the_store_stands(box: CourierHarness, store: Store) -> None:
+def test_a_killed_courier_resumes_at_the_store_s_offset(box: CourierHarness, store: Store) -> None:
     box.limits(kbps=40_000)
     box.start()
     digest = box.parcel(store.origin, 20_000_000)
@@ -149,9 +149,7 @@ def test_an_outage_is_waited_out(box: CourierHarness, store: Store) -> None:
     assert arrived(store, box.ends(digest, "stored")) == digest
 
 
-def test_what_is_not_delivered_when_the_approval_ends_goes_no_further(
-    box: CourierHarness, store: Store
-) -> None:
+def test_an_upload_stops_when_its_approval_ends(box: CourierHarness, store: Store) -> None:
     box.limits(kbps=16_000)
     box.start()
     digest = box.parcel(store.origin, 60_000_000, lasts_s=10)
@@ -171,7 +169,7 @@ def test_outside_the_hours_that_were_set_nothing_is_sent(box: CourierHarness, st
     box.ends(digest, "stored")
 
 
-def test_a_parcel_that_is_not_what_its_grant_says_goes_nowhere(box: CourierHarness, store: Store) -> None:
+def test_a_parcel_that_does_not_match_its_grant_is_not_sent(box: CourierHarness, store: Store) -> None:
     digest = box.parcel(store.origin)
     path = box.folder / f"out/{digest}.parcel"
     path.write_bytes(changed(path.read_bytes()))
@@ -297,7 +295,7 @@ def test_signed_addresses_of_another_origin_are_not_followed(what: str, why: str
     assert {request["method"] for request in liar.requests()} == {"POST"}
 
 
-def test_an_s3_store_that_fails_after_it_said_yes_is_not_believed(
+def test_an_s3_store_that_fails_after_status_200_is_retried(
     lie: "StartLiar",
 ) -> None:
     liar, box = lie("s3-late-error")
@@ -386,7 +384,7 @@ def lie(
 
 
 @pytest.mark.parametrize("what", list(REFUSED))
-def test_a_store_that_does_what_no_honest_one_does_is_given_up(
+def test_a_dishonest_store_ends_the_upload(
     what: str, lie: Callable[[str], tuple[Liar, CourierHarness]]
 ) -> None:
     liar, box = lie(what)
@@ -403,7 +401,7 @@ def test_a_store_that_does_what_no_honest_one_does_is_given_up(
 
 
 @pytest.mark.parametrize("what", WAITS)
-def test_a_store_that_stumbles_is_asked_again_later(
+def test_a_temporary_error_of_the_store_is_retried(
     what: str, lie: Callable[[str], tuple[Liar, CourierHarness]]
 ) -> None:
     liar, box = lie(what)
@@ -415,7 +413,7 @@ def test_a_store_that_stumbles_is_asked_again_later(
 
 
 @pytest.mark.parametrize("what", MENDS)
-def test_a_store_that_has_it_after_all_is_believed_once_it_says_so(
+def test_a_store_that_has_the_parcel_after_all_completes_the_upload(
     what: str, lie: Callable[[str], tuple[Liar, CourierHarness]]
 ) -> None:
     liar, box = lie(what)

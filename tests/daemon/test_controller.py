@@ -158,7 +158,7 @@ def test_a_camera_that_is_opened_again_is_down_and_no_longer_stalled(doorbell: C
     assert doorbell.after(0.25) == ["camera_down"]
 
 
-def test_the_first_frame_rate_is_told_at_once(doorbell: ControllerHarness) -> None:
+def test_the_first_frame_rate_is_published_at_once(doorbell: ControllerHarness) -> None:
     doorbell.controller.take(
         CameraReport(mono_us=0, kind="scene", state="live", last_frame_us=doorbell.time.now_us)
     )
@@ -263,7 +263,9 @@ def test_quiet_hours_let_only_what_is_severe_through(doorbell: ControllerHarness
     assert doorbell.sink.notices == [("moderate", False)]
 
 
-def test_how_many_requests_wait_is_told_and_what_is_asked_is_not(doorbell: ControllerHarness) -> None:
+def test_the_number_of_pending_requests_is_published_without_their_content(
+    doorbell: ControllerHarness,
+) -> None:
     doorbell.controller.take(LedgerReport(head="0" * 64, length=3, pending=2))
     doorbell.controller.take(ConsentStep(mono_us=0, fields={"request": "01KA", "state": "offered"}))
     assert doorbell.sink.pending_requests == 2
@@ -291,7 +293,7 @@ def store(**more: Any) -> StoreReport:
     return StoreReport(used_bytes=0, limit_bytes=1, clips=0, oldest_wall_us=None, log_pending=0, **more)
 
 
-def test_a_weak_supply_is_a_fault_and_throttling_is_told(doorbell: ControllerHarness) -> None:
+def test_a_weak_power_supply_is_a_fault_and_throttling_is_published(doorbell: ControllerHarness) -> None:
     doorbell.controller.take(store(throttling=("under_voltage", "throttled")))
     assert doorbell.after(0.25) == ["power_weak"]
     doorbell.controller.take(store(throttling=("throttled",)))

@@ -92,7 +92,7 @@ def test_an_area_comes_from_a_geojson_file(agency: AgencyTool) -> None:
         (["--around", "here"], 2, "LATITUDE,LONGITUDE"),
     ],
 )
-def test_what_every_doorbell_would_refuse_is_not_even_written(
+def test_a_request_that_every_doorbell_would_refuse_is_not_written(
     agency: AgencyTool, more: list[str], hours: float, message: str
 ) -> None:
     agency.begin()
@@ -123,7 +123,7 @@ def test_validate_explains_a_refusal(agency: AgencyTool) -> None:
     assert "refused: " in agency.run("validate", "forged.jws").stdout
 
 
-def test_notices_are_written_and_mistakes_are_told(agency: AgencyTool) -> None:
+def test_notices_are_written_and_mistakes_are_reported(agency: AgencyTool) -> None:
     assert (
         "keygen"
         in agency.run("record", "--id", "x-y", "--name", "X", "--contact", "c", "--around", PLACE, "r").stderr

@@ -45,7 +45,7 @@ def rows(doorbell: NeighbourhoodDoorbell) -> list[dict[str, object]]:
     return result
 
 
-def test_walls_that_stand_hold_and_a_courier_of_the_same_user_is_told(
+def test_isolation_holds_and_a_courier_with_the_same_user_is_reported(
     doorbell: NeighbourhoodDoorbell, tmp_path: Path
 ) -> None:
     if os.geteuid():

@@ -164,7 +164,7 @@ def test_a_camera_that_covers_them_itself_has_its_clips_copied(doorbell: Make, t
     assert door.json("clips", "export", clip["id"], str(tmp_path / "copy.mp4"))["sha256"] == clip["sha256"]
 
 
-def test_nobody_is_told_who_moves_behind_a_mask(doorbell: Make, listener: Listener) -> None:
+def test_motion_behind_a_mask_is_not_reported(doorbell: Make, listener: Listener) -> None:
     scene = {"width_px": 320, "height_px": 180, "light": "day", "first_visit_s": 3, "visit_every_s": 60}
     everything = {"name": "all", "points": [[0, 0], [1, 0], [1, 1], [0, 1]]}
     camera = {"kind": "scene", "scene": scene}

@@ -75,13 +75,13 @@ def test_tune_takes_zones_and_settings_from_a_configuration(recording: Path, tmp
         (["--sensitivity", "2"], "'2' is not a number from 0 to 1"),
     ],
 )
-def test_a_wrong_word_to_tune_is_told(recording: Path, words: list[str], message: str) -> None:
+def test_a_wrong_argument_of_tune_is_reported(recording: Path, words: list[str], message: str) -> None:
     done = tune(recording, *words)
     assert done.returncode in (1, 2)
     assert message in done.stderr
 
 
-def test_what_is_no_recording_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_recording_is_reported(tmp_path: Path) -> None:
     text = tmp_path / "text.mp4"
     text.write_text("this is no video")
     assert "text.mp4: Invalid data found" in tune(text).stderr

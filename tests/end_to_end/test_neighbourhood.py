@@ -158,7 +158,7 @@ def test_a_doorbell_that_starts_later_hears_what_still_holds(
         late.stop_both()
 
 
-def test_what_was_said_before_its_sender_was_pinned_is_heard_when_it_is(
+def test_messages_before_a_pin_are_read_after_it(
     doorbell: NeighbourhoodDoorbell, department: Sender, dev_server: DevServer
 ) -> None:
     put(dev_server, department.request(case="before"))
@@ -213,7 +213,7 @@ def test_unpinning_ends_every_open_offer(
     assert len(doorbell.requests()) == 1
 
 
-def test_the_broker_the_clerk_and_nginx_may_die_and_nothing_accepted_is_lost(
+def test_the_broker_the_publisher_and_nginx_may_die_and_nothing_accepted_is_lost(
     tmp_path: Path, department: Sender, dev_server: DevServer, broker_port: int
 ) -> None:
     doorbell = NeighbourhoodDoorbell(tmp_path / "h", broker_port, dev_server=dev_server)
@@ -235,7 +235,7 @@ def test_the_broker_the_clerk_and_nginx_may_die_and_nothing_accepted_is_lost(
         doorbell.stop_both()
 
 
-def test_the_spool_takes_and_gives_nothing(dev_server: DevServer) -> None:
+def test_the_upload_folder_serves_and_accepts_no_other_path(dev_server: DevServer) -> None:
     context = ssl.create_default_context(cafile=str(dev_server.ca))
     name = secrets.token_hex(16)
     for method, path, data in (

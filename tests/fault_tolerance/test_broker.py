@@ -95,7 +95,7 @@ def wire(broker: Broker) -> Iterator[Wire]:
     wire.close()
 
 
-def test_a_broker_that_takes_the_connection_and_says_nothing_holds_up_nothing(doorbell: Make) -> None:
+def test_a_broker_that_accepts_the_connection_and_never_answers_blocks_nothing(doorbell: Make) -> None:
     """CONNACK never comes."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         door = doorbell(mqtt={"port": silent.getsockname()[1]}).start()
@@ -112,7 +112,7 @@ def test_a_broker_that_takes_the_connection_and_says_nothing_holds_up_nothing(do
         assert time.monotonic() - from_s < 20, "aim: 5 s; the bound is a busy machine's"
 
 
-def test_on_a_wire_that_is_cut_without_a_word_a_press_is_late_and_told_once_when_it_is_mended(
+def test_on_a_silently_cut_connection_a_press_is_late_and_sent_once_after_reconnection(
     doorbell: Make, wire: Wire, listener: Listener
 ) -> None:
     """A half-open network: nothing comes, and nothing is closed."""
@@ -175,7 +175,7 @@ def test_a_broker_that_restarts_at_the_moment_of_a_press_loses_and_doubles_none(
     dashboard.close()
 
 
-def test_a_press_waits_for_no_log_and_a_log_that_cannot_be_read_is_asked_for_again(
+def test_a_press_does_not_wait_for_the_log_and_an_unreadable_log_is_retried(
     broker: Broker, listener: Listener, tmp_path: Path
 ) -> None:
     asked: queue.SimpleQueue[tuple[int | None, int]] = queue.SimpleQueue()

@@ -13,7 +13,7 @@ EDGES_A_SECOND = 10_000
 START_S = 1000.0
 
 
-def test_a_storm_of_ten_thousand_edges_a_second_is_one_press_and_little_work() -> None:
+def test_ten_thousand_edges_a_second_are_one_press_and_little_work() -> None:
     facts: list[Fact] = []
     factory = MockFactory()
     button = GpioButton(ButtonConfig(), inbox=facts.append, clock=SystemClock(), factory=factory)

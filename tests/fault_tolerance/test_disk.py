@@ -65,7 +65,7 @@ def noise(path: Path) -> Path:
 
 @pytest.mark.fuse
 @pytest.mark.long
-def test_while_every_fsync_takes_five_seconds_a_press_waits_for_none_and_what_is_lost_is_told(
+def test_while_every_fsync_takes_five_seconds_a_press_does_not_wait_and_losses_are_reported(
     disk: SlowDisk, doorbell: Make, listener: Listener, tmp_path: Path
 ) -> None:
     camera = {"kind": "stream", "stream": {"url": str(noise(tmp_path / "noise.mp4"))}}
@@ -106,7 +106,7 @@ def test_while_every_fsync_takes_five_seconds_a_press_waits_for_none_and_what_is
 @pytest.mark.long
 @pytest.mark.fuse
 @pytest.mark.parametrize("operation", ["write", "fsync"])
-def test_a_clip_is_not_told_as_kept_while_the_disk_fails_and_is_saved_afterwards(
+def test_a_clip_is_not_reported_as_kept_while_the_disk_fails_and_is_saved_afterwards(
     operation: str, disk: SlowDisk, doorbell: Make, listener: Listener
 ) -> None:
     door = doorbell(clips={"pre_roll_s": 2, "post_roll_s": 4}).start()

@@ -52,7 +52,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_index_is_put_aside_and_made_anew_from_the_files(damage: str, tmp_path: Path) -> None:
+def test_a_damaged_index_is_moved_aside_and_rebuilt_from_the_files(damage: str, tmp_path: Path) -> None:
     names = filled(tmp_path)
     DAMAGES[damage](tmp_path / "index.db")
     broken = (tmp_path / "index.db").read_bytes()
@@ -68,7 +68,7 @@ def test_a_damaged_index_is_put_aside_and_made_anew_from_the_files(damage: str, 
     run.storage_worker.close()
 
 
-def test_an_index_that_is_damaged_while_the_doorbell_runs_is_made_anew_and_the_clip_goes_on(
+def test_an_index_that_is_damaged_while_the_doorbell_runs_is_rebuilt_and_the_clip_continues(
     tmp_path: Path,
 ) -> None:
     names = filled(tmp_path)
@@ -117,7 +117,7 @@ def test_a_log_that_is_damaged_while_the_doorbell_runs_is_replaced_and_no_fact_i
     assert first == last + 1
 
 
-def test_the_stars_that_a_damaged_index_can_still_tell_are_kept(tmp_path: Path) -> None:
+def test_stars_that_can_be_read_from_a_damaged_index_are_kept(tmp_path: Path) -> None:
     filled(tmp_path)
     run = StorageRun(tmp_path, Time(500_000_000), event=100)
     run.star(run.rows()[0].clip_id)
@@ -133,7 +133,7 @@ def test_the_stars_that_a_damaged_index_can_still_tell_are_kept(tmp_path: Path) 
     rerun.storage_worker.close()
 
 
-def test_a_disk_that_cannot_be_read_for_a_moment_is_no_damage(
+def test_a_disk_that_cannot_be_read_briefly_does_not_count_as_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stars live in the index alone: it must not be given up for an error that passes."""
@@ -159,9 +159,7 @@ def test_a_disk_that_cannot_be_read_for_a_moment_is_no_damage(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_log_is_put_aside_and_a_new_one_never_uses_a_number_twice(
-    damage: str, tmp_path: Path
-) -> None:
+def test_a_damaged_log_is_moved_aside_and_no_number_is_used_twice(damage: str, tmp_path: Path) -> None:
     filled(tmp_path)
     reader = EventLogReader(tmp_path / "log.db")
     last = reader.latest(1)[0].seq
@@ -207,7 +205,7 @@ def mess(clips: Path, names: list[str], elsewhere: Path) -> None:
     os.truncate(clips / names[2], 1000)
 
 
-def test_whatever_a_hand_put_there_is_put_aside_unread_and_nothing_is_deleted(tmp_path: Path) -> None:
+def test_foreign_files_are_moved_aside_unread_and_nothing_is_deleted(tmp_path: Path) -> None:
     names = filled(tmp_path)
     clips, elsewhere = tmp_path / "clips", tmp_path / "elsewhere.mp4"
     mess(clips, names, elsewhere)
@@ -228,7 +226,7 @@ def test_whatever_a_hand_put_there_is_put_aside_unread_and_nothing_is_deleted(tm
 
 
 @pytest.mark.long
-def test_files_that_a_hand_changes_under_a_running_daemon_are_told_by_check_and_mended_by_the_next_start(
+def test_files_that_are_changed_under_a_running_daemon_are_reported_by_check_and_repaired_at_the_next_start(
     doorbell: Make, listener: Listener
 ) -> None:
     door = doorbell(clips={"pre_roll_s": 0, "post_roll_s": 1}).start()

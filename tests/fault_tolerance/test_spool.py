@@ -11,7 +11,7 @@ from tests.support.broker import Broker, Listener
 from tests.support.neighbourhood import NeighbourhoodDoorbell, Sender
 
 
-def test_hostile_files_in_the_spool_are_refused_the_valid_one_is_heard_and_the_bell_rings(
+def test_hostile_files_in_the_spool_are_refused_and_the_valid_one_is_read(
     tmp_path: Path, broker: Broker
 ) -> None:
     dashboard = Listener(broker.port)
@@ -43,7 +43,7 @@ def test_hostile_files_in_the_spool_are_refused_the_valid_one_is_heard_and_the_b
         dashboard.close()
 
 
-def test_a_doorbell_without_a_spool_says_so_and_rings(tmp_path: Path, broker: Broker) -> None:
+def test_a_doorbell_without_a_spool_reports_a_fault_and_rings(tmp_path: Path, broker: Broker) -> None:
     doorbell = NeighbourhoodDoorbell(tmp_path / "bell", broker.port)
     shutil.rmtree(doorbell.spool)
     doorbell.start()

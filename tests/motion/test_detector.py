@@ -51,7 +51,7 @@ def crosses(picture: NDArray[np.float32], s: float) -> None:
 
 @pytest.mark.parametrize("fps", [5, 7.3, 10, 15, 30])
 @pytest.mark.parametrize("draw", [walks_up, crosses])
-def test_who_comes_is_seen_at_any_rate_of_pictures(draw: Draw, fps: float) -> None:
+def test_a_person_is_detected_at_any_frame_rate(draw: Draw, fps: float) -> None:
     seen = looks(draw, fps=fps)
     start_us = seen[0].mono_us
     first_s = next((look.mono_us - start_us) / 1e6 for look in seen if look.moves)
@@ -61,7 +61,7 @@ def test_who_comes_is_seen_at_any_rate_of_pictures(draw: Draw, fps: float) -> No
 @pytest.mark.parametrize(
     "size", [(160, 90), (320, 240), (320, 180), (640, 360), (352, 288), (1280, 720), (270, 480)]
 )
-def test_who_comes_is_seen_at_any_size(size: tuple[int, int]) -> None:
+def test_a_person_is_detected_at_any_picture_size(size: tuple[int, int]) -> None:
     porch = Porch(width_px=size[0], height_px=size[1])
     seen = looks(walks_up, porch=porch)
     assert moved(seen)
@@ -108,12 +108,12 @@ def exposure_step(picture: NDArray[np.float32], s: float) -> NDArray[np.float32]
 
 
 @pytest.mark.parametrize("light", [lamp, cloud, headlights, infra_red, exposure_step])
-def test_a_change_of_light_is_nobody(light: Draw) -> None:
+def test_a_change_of_light_is_not_motion(light: Draw) -> None:
     assert not moved(looks(light))
 
 
 @pytest.mark.parametrize("light", [lamp, cloud, infra_red, exposure_step])
-def test_who_comes_while_the_light_changes_is_seen(light: Draw) -> None:
+def test_a_person_is_detected_while_the_light_changes(light: Draw) -> None:
     def both(picture: NDArray[np.float32], s: float) -> NDArray[np.float32] | None:
         walks_up(picture, s)
         return light(picture, s)
@@ -173,7 +173,7 @@ def clock_overlay(picture: NDArray[np.float32], s: float) -> None:
 
 @pytest.mark.parametrize("nuisance", [nothing, sways, shakes, rain, snow, insect, clock_overlay])
 @pytest.mark.parametrize("noise_levels", [1, 6])
-def test_what_is_nobody_is_not_told(nuisance: Draw, noise_levels: float) -> None:
+def test_other_movement_is_not_reported(nuisance: Draw, noise_levels: float) -> None:
     assert not moved(looks(nuisance, seconds=20, porch=Porch(noise_levels=noise_levels)))
 
 
@@ -190,7 +190,7 @@ def test_pictures_may_come_as_unevenly_as_they_like(draw: Draw, *, somebody: boo
     assert moved(seen) is somebody
 
 
-def test_settling_is_short_and_said() -> None:
+def test_settling_is_short_and_reported() -> None:
     seen = looks(nothing, seconds=6)
     assert seen[0].settling
     assert not seen[-1].settling
@@ -208,12 +208,12 @@ def test_another_picture_altogether_settles_again() -> None:
 STREET = ((0.0, 0.0), (1.0, 0.0), (1.0, 0.7), (0.0, 0.7))
 
 
-def test_who_walks_in_an_ignored_street_is_not_told() -> None:
+def test_a_person_in_an_ignored_zone_is_not_reported() -> None:
     zone = Zone(name="street", kind="ignore", points=STREET)
     assert not moved(looks(crosses, zones=Zones([zone])))
 
 
-def test_who_walks_in_a_watched_zone_is_told_with_its_name() -> None:
+def test_a_person_in_a_watched_zone_is_reported_with_its_name() -> None:
     zones = [
         Zone(name="street", kind="include", points=STREET),
         Zone(name="mat", kind="include", points=((0, 0.9), (1, 0.9), (1, 1), (0, 1))),

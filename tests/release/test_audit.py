@@ -72,7 +72,7 @@ def test_no_changed_byte_outside_the_pictures_goes_unnoticed_unless_it_means_the
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_nothing_can_be_put_in_anywhere(
+def test_inserted_bytes_are_found_anywhere(
     tmp_path: Path, good: tuple[bytes, Promise], data: st.DataObject
 ) -> None:
     content, of = good
@@ -85,7 +85,7 @@ def test_nothing_can_be_put_in_anywhere(
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=400))
-def test_what_is_no_clip_is_a_violation_and_never_a_crash(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_clip_is_a_violation_without_a_crash(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
     assert not audit(path, None, []).good

@@ -111,7 +111,7 @@ def test_masks_and_blur_are_in_every_picture_and_nothing_else_is_touched(tmp_pat
     assert audit(done, promise(masked), []).good
 
 
-def test_what_cameras_and_encoders_write_beside_pictures_stays_behind(tmp_path: Path) -> None:
+def test_metadata_of_cameras_and_encoders_is_left_out(tmp_path: Path) -> None:
     source = film(tmp_path / "film.mp4", sound="aac")
     with_tags = tmp_path / "tagged.mp4"
     with av.open(str(source)) as old, av.open(str(with_tags), "w", format="mp4") as new:

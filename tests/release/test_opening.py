@@ -216,7 +216,7 @@ def test_two_answers_cannot_be_linked_and_one_answer_has_one_key() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"..", b"a.b.c", b"\xff" * 9, b"." * 50, b"x" * 2_000_000])
-def test_what_is_no_manifest_is_refused(content: bytes) -> None:
+def test_an_invalid_manifest_is_refused(content: bytes) -> None:
     with pytest.raises(BadManifest):
         verified(content)
 

@@ -54,7 +54,7 @@ def drain(doorbell: SpoolReader) -> list[str]:
     return heard
 
 
-def test_what_is_put_in_is_read_once_in_order_and_then_pruned(box: Box) -> None:
+def test_bundles_are_read_once_in_order_and_then_pruned(box: Box) -> None:
     courier, doorbell = box.courier(), box.doorbell()
     for number in range(5):
         courier.put(one(f"{number}"))
@@ -66,7 +66,7 @@ def test_what_is_put_in_is_read_once_in_order_and_then_pruned(box: Box) -> None:
     assert drain(doorbell) == ["5"]
 
 
-def test_each_side_may_start_anew_at_any_time(box: Box) -> None:
+def test_each_side_may_restart_at_any_time(box: Box) -> None:
     box.courier().put(one("a"))
     box.courier().put(one("b"))
     assert drain(box.doorbell()) == ["a", "b"]
@@ -138,7 +138,7 @@ def hostile(box: Box, kind: str) -> Path:
         ("giant", "too_large"),
     ],
 )
-def test_what_is_no_file_of_the_courier_s_is_refused_and_holds_nobody_up(
+def test_a_file_that_is_not_the_courier_s_is_refused_and_blocks_nothing(
     box: Box, kind: str, word: str
 ) -> None:
     hostile(box, kind)
@@ -184,7 +184,7 @@ def test_a_bundle_that_no_courier_writes_is_refused_whole(content: bytes) -> Non
 
 
 @given(st.lists(st.tuples(st.sampled_from(["request", "notice", "feed:weather-1"]), st.binary(max_size=200))))
-def test_whatever_is_heard_arrives_as_it_came(heard: list[tuple[str, bytes]]) -> None:
+def test_messages_arrive_unchanged(heard: list[tuple[str, bytes]]) -> None:
     items = [Item(source=source, content=content) for source, content in heard]
     assert items_of(bundle(items), "1") == items
 

@@ -45,7 +45,7 @@ def decoded(jpeg: bytes, flags: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8]:
     return np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), flags), np.uint8)
 
 
-def test_a_press_is_told_to_an_open_page_and_then_stands_in_the_day(door: Doorbell, owner: Visitor) -> None:
+def test_a_press_reaches_an_open_page_and_is_then_in_the_day_s_list(door: Doorbell, owner: Visitor) -> None:
     with owner.socket("/api/events") as events:
         rung = door.ring()
         facts: list[dict[str, Any]] = []
@@ -210,7 +210,7 @@ def test_a_setting_takes_effect_at_once_outlives_a_restart_and_is_taken_back(
     assert "no change to take back" in door.run("config", "undo").stderr
 
 
-def test_a_mistake_is_told_as_for_the_file(door: Doorbell) -> None:
+def test_a_mistake_has_the_same_message_as_in_the_file(door: Doorbell) -> None:
     done = door.run("config", "set", "motion.sensitivity=1.5")
     assert done.returncode == 1
     assert done.stderr.strip() == "motion.sensitivity: 1.5 is too large; choose 0 to 1"
@@ -309,7 +309,7 @@ def test_settings_that_cannot_be_read_are_a_fault_and_the_file_holds(doorbell: M
     assert door.status()["device"] == "porch"
 
 
-def test_what_the_page_may_change_are_settings() -> None:
+def test_every_key_that_the_page_may_change_is_a_setting() -> None:
     from device.config import Config
 
     for key in PAGE_KEYS:

@@ -31,7 +31,7 @@ def doorbell(tmp_path: Path, broker: Broker) -> Iterator[NeighbourhoodDoorbell]:
     made.stop_both()
 
 
-def test_an_owner_sends_every_clip_to_a_place_of_his_own_and_opens_it_there(
+def test_an_owner_backs_up_every_clip_to_a_server_and_opens_it_there(
     doorbell: NeighbourhoodDoorbell,
     tmp_path: Path,
     open_page: Callable[..., Watched],
