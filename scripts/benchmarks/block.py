@@ -1,4 +1,4 @@
-"""What reaches a disk: a real ext4 on a loop device, and the kernel's count of the sectors written to it."""
+"""Measure the writes that reach a disk: a real ext4 on a loop device, and the kernel's count of written sectors."""
 
 import os
 import subprocess

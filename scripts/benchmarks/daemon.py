@@ -1,4 +1,4 @@
-"""The whole daemon on a 1080p15 H.264 file with a 360p substream, beside the least that could do it."""
+"""The whole daemon on a 1080p15 H.264 file with a 360p substream, beside the minimal program for the same work."""
 
 import statistics
 import subprocess

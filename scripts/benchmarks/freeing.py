@@ -1,4 +1,4 @@
-"""Room for a gigabyte is made: how long each clip takes, and how long an order waits meanwhile."""
+"""Free space for a gigabyte: the time for each clip, and the delay of an order meanwhile."""
 
 import queue
 import statistics

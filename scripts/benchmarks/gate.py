@@ -1,5 +1,5 @@
-"""What an envelope costs at the gate, beside the bare signature; and a ledger of thousands of entries read at
-a start.
+"""The time to validate an envelope, beside the bare signature; and to read a ledger of thousands of
+entries at a start.
 """
 
 import json

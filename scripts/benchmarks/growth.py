@@ -1,4 +1,4 @@
-"""What the store's steps cost with 1,000, 10,000 and 100,000 clips: real rows, real (sparse) files."""
+"""The time of the store's operations with 1,000, 10,000 and 100,000 clips: real rows, real (sparse) files."""
 
 import queue
 import statistics

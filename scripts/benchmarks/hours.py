@@ -1,8 +1,8 @@
-"""The real store at work with time handed in: 1080p15 at 4 Mbit/s, one clip after another, as on a busy day.
+"""The real store with time as a parameter: 1080p15 at 4 Mbit/s, one clip after another, as on a busy day.
 
     python -m scripts.benchmarks.hours STATE CLIPS CLIP_S
 
-Prints a line of JSON for each clip. Bytes, fragments and syncs are those of real time; nobody waits.
+Prints a line of JSON for each clip. Bytes, fragments and syncs are those of real time, without the waiting.
 """
 
 import json
@@ -32,7 +32,7 @@ PRE_ROLL_US = 5_000_000
 
 
 def packets(width_px: int = WIDTH_PX) -> Iterator[Packet]:
-    """Yield the porch for ever: some seconds of it, encoded once, with new times in each round."""
+    """Yield packets of the porch without end: some seconds, encoded once, with new timestamps in each round."""
     form = VideoFormat(codec="h264", width_px=width_px, height_px=width_px * 9 // 16, epoch=1)
     encoder = SoftwareEncoder(form, fps=FPS, bitrate_kbps=KBPS, keyframe_every_s=KEYFRAME_S, masks=Masks())
     porch = Porch(width_px=width_px, height_px=form.height_px, light="day", visit_every_s=16, first_visit_s=1)

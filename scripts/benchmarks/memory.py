@@ -1,4 +1,4 @@
-"""What recording takes of the memory: the ring alone, and the whole daemon at its largest."""
+"""The memory that recording needs: the ring alone, and the peak of the whole daemon."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Motion: what is found, what is told for nothing, how late and at what cost, beside what others use.
+"""Motion detection: recall, false detections, latency and cost, beside other detectors.
 
     scripts/bench motion [--data FOLDER] [--noise LEVELS] [--fps N] [--only PREFIX,…] [--peers NAME,…]
     scripts/bench motion --data FOLDER --leave-one-out tracks.confirm_s=0.5,0.6,0.8 [scene.floor_levels=4,5,6]
@@ -40,7 +40,7 @@ AIMS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """How the clips are shown to every detector."""
+    """The noise and frame rate of the clips for every detector."""
 
     noise_levels: float = 0.0
     fps: float = 0.0
@@ -76,25 +76,23 @@ class Run:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Add this bench's own options."""
+    """Add the options of this benchmark."""
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="truth.json and clips; else a drawn set")
+    parser.add_argument("--draw", type=Path, metavar="FOLDER", help="only write the drawn set to this folder")
+    parser.add_argument("--noise", type=float, default=0.0, metavar="LEVELS", help="add sensor noise")
+    parser.add_argument("--fps", type=float, default=0.0, metavar="N", help="reduce to N pictures a second")
     parser.add_argument(
-        "--draw", type=Path, metavar="FOLDER", help="only draw the drawn set, and keep it there"
+        "--only", default="", metavar="PREFIX,…", help="only clips whose names begin like this"
     )
-    parser.add_argument("--noise", type=float, default=0.0, metavar="LEVELS", help="put back sensor noise")
-    parser.add_argument(
-        "--fps", type=float, default=0.0, metavar="N", help="thin to so many pictures a second"
-    )
-    parser.add_argument("--only", default="", metavar="PREFIX,…", help="clips whose names begin so")
     parser.add_argument(
         "--peers", metavar="NAME,…", help=f"of {', '.join(PEERS)}, {motion_debian.NAME}; 'none' for none"
     )
-    parser.add_argument("--jobs", type=int, default=2, help="clips at a time (2)")
+    parser.add_argument("--jobs", type=int, default=2, help="clips in parallel (2)")
     parser.add_argument(
         "--leave-one-out",
         nargs="+",
         metavar="NAME=A,B,…",
-        help="choose these numbers without the clip judged",
+        help="choose these parameters without the clip that is judged",
     )
 
 

@@ -1,7 +1,7 @@
 """Motion, the program that Debian calls `motion`, on the same clips: a real process that plays each file.
 
-It plays in real time, so several run at once. Nothing but its own words on standard error is used: when it
-begins to play, when an event starts and ends, and when the file has ended. It opens no port.
+It plays in real time, so several run at once. Only its messages on standard error are used: start of
+playback, start and end of an event, and end of the file. It opens no port.
 """
 
 import shutil

@@ -1,7 +1,7 @@
-"""The owner's page: how late pictures and presses are, how soon it is there, and what its viewers cost.
+"""The owner's page: latency of pictures and presses, load time, and the cost of its viewers.
 
-Debian's Chromium, on the same machine as the daemon: both take from the same cores, so a figure here is worse
-than on a doorbell that somebody else's telephone looks at.
+Debian's Chromium, on the same machine as the daemon: both use the same cores, so the figures are
+worse than on a doorbell whose page is open on another device.
 """
 
 import http.client

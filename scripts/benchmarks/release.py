@@ -1,8 +1,8 @@
-"""What it costs to release a minute of 1080p, what of it the recorder feels, and how fast it is carried.
+"""The cost of releasing a minute of 1080p, its effect on the recorder, and the upload speed.
 
 The process is the daemon's own (`python -m device.release`); seconds, seconds of processor and the largest
-resident memory are the kernel's figures of it. The recorder is a whole doorbelld that films while it encodes.
-The carrying is the courier's, beside curl doing the same to the same tus server, in turn, on an island.
+resident memory are the kernel's figures of it. The recorder is a complete doorbelld that records while a
+release is encoded. The upload is the courier's, alternating with curl to the same tus server, in a network namespace.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""What the store costs: bytes on the disk per byte of clip, syncs, deletions, memory, and how it grows."""
+"""The cost of the store: bytes on the disk per byte of clip, syncs, deletions, memory, and growth."""
 
 import json
 import os

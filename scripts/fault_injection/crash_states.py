@@ -34,7 +34,7 @@ EVERY_SUBSET_OF = 4
 
 Change = Write | Truncate
 Fate = tuple[int, int]
-"""What becomes of a change: one of the three below, or (1, n): only the first n bytes of a write kept."""
+"""The fate of a change: one of the three below, or (1, n): only the first n bytes of a write survive."""
 LOST, KEPT, ZEROS = (0, 0), (1, 0), (2, 0)
 
 
@@ -42,7 +42,7 @@ LOST, KEPT, ZEROS = (0, 0), (1, 0), (2, 0)
 class _File:
     durable: bytes = b""
     version: int = 0
-    """How many times it was synced."""
+    """The number of syncs."""
     pending: list[Change] = field(default_factory=list)
 
 

@@ -79,7 +79,7 @@ def _configured(backing: int) -> tuple[str, int]:
 
 @contextmanager
 def mounted(image: Path, device: str, mountpoint: Path) -> Iterator[None]:
-    """Mount the ext4 of a device on which `image` lies. Raises CannotMount, NotThisDisk."""
+    """Mount the ext4 of a device that is backed by `image`. Raises CannotMount, NotThisDisk."""
     before = _mount_count(image)
     done = subprocess.run(
         ["mount", *MOUNT, device, mountpoint],

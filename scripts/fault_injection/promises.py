@@ -24,7 +24,7 @@ from tests.support.storage import Time
 from tests.support.storage import storage_worker as storage_worker_at
 
 PATCHED_BYTES = 64
-"""What closing a clip overwrites lies within so many bytes of its beginning: the box header behind `ftyp`."""
+"""Closing a clip overwrites only bytes before this offset: the box header behind `ftyp`."""
 NEVER_FULL = 1 << 50
 
 

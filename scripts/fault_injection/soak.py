@@ -80,7 +80,7 @@ MEASURES = (
 
 @dataclass(slots=True)
 class Seen:
-    """What was noted on the way."""
+    """The samples and counts of the run."""
 
     times_s: list[float] = field(default_factory=list)
     cpu_s: float = 0.0

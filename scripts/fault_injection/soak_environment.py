@@ -75,7 +75,7 @@ class Dashboard:
             raise SystemExit("faults: the broker does not answer")
 
     def _subscribe(self, client: mqtt.Client, *_: object) -> None:
-        self._connections += 1  # on the thread that hears: so what came before the break is told apart
+        self._connections += 1  # on the receiving thread, to separate messages before and after a break
         client.subscribe([(f"{self._root}/log", 1), (f"{self._root}/press", 1)])
 
     def _hear(self, _client: mqtt.Client, _user: object, message: mqtt.MQTTMessage) -> None:

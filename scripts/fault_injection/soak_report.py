@@ -22,7 +22,7 @@ COLUMNS = 3
 WINDOW = 15
 """Samples in the running median that is drawn over the single ones."""
 FLAT = 0.75
-"""What never falls below this share of its axis is drawn without its zero, or a slope could not be seen."""
+"""Series that stay above this share of their axis are drawn without zero, so that a slope is visible."""
 
 
 def table(rows: Sequence[Row]) -> list[str]:

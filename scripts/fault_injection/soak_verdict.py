@@ -1,4 +1,4 @@
-"""Did anything grow, was anything lost? Pure: told the samples and what was heard; asks nothing."""
+"""Decide from the samples and the received messages whether anything grew or was lost. Pure functions."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 REPEATED_A_RESTART = 10
-"""So many log rows may be on their way, without PUBACK, when a broker goes (docs/mqtt.md: at least once)."""
+"""Maximum log rows in flight, without PUBACK, when a broker stops (docs/mqtt.md: at least once)."""
 MAX_POINTS = 1500
 FEWEST_EPISODES = 0.95
 """Of those that the video shows; with fewer the run did not do the work that it is to be judged by."""

@@ -1,5 +1,4 @@
-"""`scripts/prove flood`: a thousand hostile requests a second do not slow the doorbell, and no valid message
-is lost.
+"""`scripts/prove flood`: a thousand hostile requests a second neither delay presses nor lose valid messages.
 
 The broker is the community server's own, without the publisher. It delivers a thousand different hostile
 envelopes of many kinds a second for a minute, and every two seconds a valid request and a valid notice. Two

@@ -95,7 +95,7 @@ def test_clips_are_backed_up_sealed_each_after_its_entry(
         row = doorbell.consent_service.destinations()[0]
         assert (row["stored"], row["waiting"]) == (2, 0)
         assert list((doorbell.folder / "backups").iterdir()) == []
-        # Nothing secret is told or written down (s3rver knows one account, whose two words are the same).
+        # No secret is shown or recorded (s3rver has one account, whose user and password are the same).
         shown = json.dumps(doorbell.consent_service.destinations()) + json.dumps(doorbell.ledger())
         assert secret == target["user"] or secret not in shown
         assert (doorbell.folder / SECRETS_FILE).stat().st_mode & 0o77 == 0

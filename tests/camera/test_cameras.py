@@ -1,4 +1,4 @@
-"""What every kind of camera promises, whatever is behind it. `pi` runs on a declared fake of picamera2."""
+"""The contract of every kind of camera. `pi` runs on a fake of picamera2."""
 
 import io
 import os

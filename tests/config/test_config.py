@@ -1,4 +1,4 @@
-"""The reference and the models agree, and a mistake is told so that it can be mended."""
+"""The reference and the models agree, and each mistake is reported with a remedy."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What may come in: the vectors of tests/protocol_vectors/, and what a machine thinks up."""
+"""Accepted and refused envelopes: the vectors of tests/protocol_vectors/, and generated ones."""
 
 import base64
 import json

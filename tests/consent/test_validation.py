@@ -1,4 +1,4 @@
-"""What is heard, over time: replays, limits, cancellations, rotations, notices, feeds. Time is handed in."""
+"""Messages over time: replays, limits, cancellations, rotations, notices, feeds. Time is a parameter."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ class ValidationHarness:
             self.ledger_state.take(draft.kind, draft.data, draft.body, self.now)
 
     def hear(self, source: str, content: bytes) -> str:
-        """Return kept, again, or why not."""
+        """Return "kept", "again", or the reason of the refusal."""
         try:
             drafts = heard(source, content, ledger_state=self.ledger_state, place=PLACE, now=self.now)
         except Refused as error:

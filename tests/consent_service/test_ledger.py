@@ -1,4 +1,4 @@
-"""Whoever tampers with the ledger is found out (invariant 10, the ledger's part)."""
+"""Tampering with the ledger is detected (invariant 10, the ledger's part)."""
 
 import hashlib
 import json
@@ -120,7 +120,7 @@ def test_missing_triggers_are_reported(path: Path) -> None:
 
 
 def test_a_rewritten_history_has_another_head(path: Path) -> None:
-    """The chain alone cannot tell: who can write the file can write all of it. The head that was told can."""
+    """The chain alone does not show it, because a writer can rewrite the whole file. The published head does."""
     head = Ledger(path, read_only=True).head
     db = sqlite3.connect(path)
     rows = db.execute("SELECT seq, text FROM entry ORDER BY seq").fetchall()

@@ -1,4 +1,4 @@
-"""From an approval to its end: what stands in the ledger, what lies in the spool, what is left.
+"""From an approval to its end: the entries in the ledger, the files in the spool, and the leftovers.
 
 The consent service is the real one; the parcels are bytes, and the courier is what a test writes as its report.
 """
@@ -272,7 +272,7 @@ def test_a_restart_goes_on_where_it_was(
     if state == "sealed":
         (doorbell.folder / "spool/away").rename(doorbell.folder / "spool/out")
     until(doorbell, "handed over")
-    assert release_backend.made == (sealed or 1)  # what was sealed is not sealed anew
+    assert release_backend.made == (sealed or 1)  # a sealed parcel is not sealed again
     say(doorbell, the_report(doorbell))
     until(doorbell, "delivered")
     doorbell.open()

@@ -1,4 +1,4 @@
-"""A store that lies: a real HTTPS server, in a process of its own, that does one wrong thing.
+"""A dishonest store: a real HTTPS server, in its own process, that does one wrong thing.
 
     python -m tests.courier.hostile_store WHAT PORT CERT KEY LOG
 

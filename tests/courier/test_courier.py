@@ -1,4 +1,4 @@
-"""The courier: what it is told, what it fetches, and that it can read nothing of the doorbell."""
+"""The courier: its settings, its downloads, and its isolation from the doorbell's files."""
 
 import http.server
 import json
@@ -29,7 +29,7 @@ from tests.support.neighbourhood import TOWER, NeighbourhoodDoorbell, Sender
 ROOT = Path(__file__).parents[2]
 
 
-# --- what it is told ------------------------------------------------------------------------------
+# --- its settings ----------------------------------------------------------------------------------
 
 
 def test_the_courier_gets_nine_whole_cells_and_no_position(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_the_courier_gets_nine_whole_cells_and_no_position(tmp_path: Path) -> No
     settings = json.loads(content)
     assert settings["cells"] == sorted(settings["cells"])  # the middle one does not stand out
     assert settings["cells"] == around("u09t")
-    # Whoever stands anywhere in the middle cell tells its courier the very same.
+    # Every position in the middle cell gives the courier the same settings.
     west, south, east, north = bounds("u09t")
     for x, y in ((west + 1e-6, south + 1e-6), (east - 1e-6, north - 1e-6)):
         moved = config.model_copy(update={"longitude": x, "latitude": y})
@@ -254,7 +254,7 @@ def test_a_flood_that_goes_on_for_days_does_not_wear_the_card_out(
     assert 75 < writer.dropped < 85
 
 
-# --- its walls ------------------------------------------------------------------------------------
+# --- its isolation ---------------------------------------------------------------------------------
 
 AS_NOBODY = """
 import encodings.idna, os, sys, json

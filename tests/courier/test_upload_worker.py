@@ -1,4 +1,4 @@
-"""A parcel on its way to its store: real courier, real tus server, real lies, on an island of its own.
+"""Upload a parcel to its store: real courier, real tus server, dishonest stores, in a network namespace.
 
 Nothing here switches the courier's address check off: the namespace makes the addresses real.
 """
@@ -326,7 +326,7 @@ MENDS = ("honest", "no-offset", "half-answer", "conflict")
 
 
 class StartLiar(Protocol):
-    """Start a store that lies in one way, and a courier that is to upload to it."""
+    """Start a store that is dishonest in one way, and a courier to upload to it."""
 
     def __call__(self, what: str, *, kbps: int = 0) -> tuple["Liar", CourierHarness]: ...
 

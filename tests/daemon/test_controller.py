@@ -1,4 +1,4 @@
-"""The controller with time handed in: what stands as a fault, and when."""
+"""The controller with time as a parameter: its faults and their timing."""
 
 import json
 import queue
@@ -35,7 +35,7 @@ HOUR_US = 3_600_000_000
 
 
 class Time:
-    """A clock that stands until it is moved."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.now_us = 1_000_000_000
@@ -104,7 +104,7 @@ class HeldButton:
 
 
 class ControllerHarness:
-    """A controller, its time, and what it told."""
+    """A controller, its clock, and the sink that records its output."""
 
     def __init__(self) -> None:
         self.time, self.sink, self.button = Time(), RecordingSink(), HeldButton()
@@ -119,7 +119,7 @@ class ControllerHarness:
         self.controller.button = self.button
 
     def after(self, seconds: float) -> list[str]:
-        """Let time pass; return the codes of the faults that stand then."""
+        """Let time pass; return the codes of the current faults."""
         self.time.now_us += int(seconds * 1e6)
         self.controller.tick()
         return [fault["code"] for fault in self.controller.status()["faults"]]

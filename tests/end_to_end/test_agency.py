@@ -1,4 +1,4 @@
-"""What a department does with `scripts/agency`, from its keys to a request that every doorbell would take."""
+"""A department uses `scripts/agency`, from its keys to a request that every doorbell would accept."""
 
 import json
 import subprocess

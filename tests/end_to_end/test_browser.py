@@ -1,4 +1,4 @@
-"""What was kept plays in a browser: Debian's Chromium, on a page that a small web server serves."""
+"""Recorded clips play in a browser: Debian's Chromium, on a page from a small web server."""
 
 import base64
 import re

@@ -1,4 +1,4 @@
-"""`scripts/demo-neighbourhood`, whole: from an alert to a parcel that a department opens."""
+"""`scripts/demo-neighbourhood` from start to end: from an alert to a parcel that a department opens."""
 
 import subprocess
 import sys

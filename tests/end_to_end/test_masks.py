@@ -36,7 +36,7 @@ def inside(picture: NDArray[Any], polygon: Any = WINDOW) -> NDArray[Any]:
 
 
 def deep_inside(picture: NDArray[Any]) -> NDArray[Any]:
-    """Return what lies so deep that an encoder's ringing from outside the mask does not reach it."""
+    """Return the part of the mask that an encoder's ringing from outside does not reach."""
     cover = filled(WINDOW, picture.shape[1], picture.shape[0])
     return picture[cv2.erode(cover, np.ones((19, 19), np.uint8)) > 0]
 

@@ -1,4 +1,4 @@
-"""A department asks, a town passes it on, and a doorbell decides: told through the real commands and servers."""
+"""A department sends a request, a server distributes it, and a doorbell decides: real commands and servers."""
 
 import json
 import secrets

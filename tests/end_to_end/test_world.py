@@ -1,4 +1,4 @@
-"""Stories of what the world does to a doorbell: brokers, disks, cameras, strangers."""
+"""External faults: brokers, disks, cameras, strangers."""
 
 import json
 import signal

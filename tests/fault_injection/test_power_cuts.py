@@ -88,7 +88,7 @@ def test_every_planted_bug_is_found(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the workload wrote to an ext4."""
+    """The log of the workload's writes to an ext4."""
     log = tmp_path_factory.mktemp("recorded") / "log"
     power.record(None, log)
     return log

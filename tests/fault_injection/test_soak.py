@@ -1,4 +1,4 @@
-"""What `scripts/faults soak` judges by: a leak in the samples is found, and noise is not taken for one."""
+"""The criteria of `scripts/faults soak`: a leak in the samples is detected, and noise is not."""
 
 import random
 import subprocess

@@ -47,7 +47,7 @@ def presses_in_log(door: Doorbell) -> list[bool | None]:
 class Wire:
     """A TCP proxy in front of the broker; when `cut` is set it forwards nothing more, and closes nothing.
 
-    `said` is what came from the doorbell.
+    `received` has the bytes from the doorbell.
     """
 
     def __init__(self, port: int) -> None:

@@ -1,4 +1,4 @@
-"""A button's line that picks up a storm (FAULTS F12). That a stuck one is told: tests/daemon/test_controller.py."""
+"""Interference on a button's line (FAULTS F12). For a stuck button see tests/daemon/test_controller.py."""
 
 import time
 

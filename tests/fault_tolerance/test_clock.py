@@ -1,4 +1,4 @@
-"""A wall clock that lies, jumps and comes right in mid-clip (FAULTS F11): the real storage worker, time handed in."""
+"""A wall clock that is wrong, jumps or is set during a clip (FAULTS F11), with the real storage worker."""
 
 import os
 import time as wall
@@ -76,7 +76,7 @@ def test_a_jump_of_the_clock_in_mid_clip_leaves_order_pre_roll_and_every_clip(
 
 
 def test_a_repeated_moment_of_one_visit_overwrites_nothing(tmp_path: Path) -> None:
-    """The wall stands still for the whole visit: each of its clips wants the same name."""
+    """The wall clock does not move during the visit: each of its clips gets the same name."""
     run = StorageRun(tmp_path)
     run.pass_s(3)
     event_id = run.event_id()

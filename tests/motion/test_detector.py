@@ -1,4 +1,4 @@
-"""What the motion detector tells people from."""
+"""The motion detector distinguishes people from other movement."""
 
 import tracemalloc
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""The pure rules, told the time."""
+"""The pure rules, with time as a parameter."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Processes that tests, proofs and towns start: none is left, and nobody waits for the dead."""
+"""Processes that tests, proofs and servers start: none is left over, and no wait outlasts a dead process."""
 
 import signal
 import subprocess

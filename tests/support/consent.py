@@ -24,7 +24,7 @@ ID = envelopes.REQUEST_PAYLOAD["id"]
 
 
 class Clock:
-    """Stands still unless it is moved."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.wall_s = envelopes.NOW
@@ -105,7 +105,7 @@ class NoMaker:
 
 
 class NeverStopping:
-    """A worker that turns while it is told to."""
+    """A worker that runs until it is stopped."""
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
@@ -114,7 +114,7 @@ class NeverStopping:
 
 
 class ConsentHarness:
-    """A consent service, its spool, and everything that it told anybody."""
+    """A consent service, its spool, and the facts that it sent."""
 
     def __init__(self, folder: Path, release_backend: ReleaseBackend | None = None) -> None:
         self.folder = folder
@@ -172,7 +172,7 @@ class ConsentHarness:
 
 
 def grants(folder: Path) -> list[Grant]:
-    """Return what may leave a doorbell at this moment."""
+    """Return the grants of a doorbell at this moment."""
     out, found = folder / "spool/out", []
     for digest in names_in(out, "grant"):
         with suppress(Unreadable):  # torn by a cut: no courier takes it for one

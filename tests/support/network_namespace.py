@@ -110,7 +110,7 @@ class Island:
 
 
 class Here:
-    """Stands for an island that one is on already."""
+    """Replaces an island when the process is already inside one."""
 
     def command(self, *words: str | Path) -> list[str]:
         """Return the words as they are."""

@@ -61,7 +61,7 @@ class Clip:
 
 
 class LoopFactory(GstRtspServer.RTSPMediaFactory):
-    """One pipeline that all clients share; made anew when the first of them comes."""
+    """One pipeline that all clients share; created again when the first of them connects."""
 
     def __init__(self, video: Clip, sound: Clip | None, pictures: int) -> None:
         super().__init__()

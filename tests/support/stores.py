@@ -34,7 +34,7 @@ def require_node() -> None:
 
 
 class Store:
-    """One store; a context manager. What arrives lies in `files`."""
+    """One store; a context manager. Uploads are in `files`."""
 
     def __init__(self, folder: Path, island: Island | Here, *, host: str = HOST, port: int = PORT) -> None:
         self._folder = folder
@@ -80,7 +80,7 @@ class Store:
         self.stop()
 
     def parcels(self) -> dict[str, Path]:
-        """Return what lies there: the upload's name → its bytes."""
+        """Return the stored uploads: name → path."""
         if not self.files.is_dir():
             return {}
         return {path.name: path for path in self.files.iterdir() if path.suffix != ".json"}

@@ -1,4 +1,4 @@
-"""What our tests call changed is changed, whatever stood there."""
+"""The helpers for tampering change any content."""
 
 import base64
 
