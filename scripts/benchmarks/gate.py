@@ -1,6 +1,4 @@
-"""The time to validate an envelope, beside the bare signature; and to read a ledger of thousands of
-entries at a start.
-"""
+"""The time to validate an envelope, beside the bare signature, and to read a large ledger at a start."""
 
 import json
 import statistics
