@@ -72,7 +72,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--keep-pictures", action="store_true", help="write docs/images/page-*.jpg anew")
+    parser.addoption("--keep-pictures", action="store_true", help="write docs/images/page-*.jpg again")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 from tests.support import needs
 
 OF_COMMANDS = {"units"}
-"""What scripts/check needs and no test."""
+"""Needs of scripts/check that no test has."""
 OF_THE_MACHINE = {"mount"}
 """Rights, which no package brings."""
 

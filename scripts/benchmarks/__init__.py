@@ -1,1 +1,1 @@
-"""What `scripts/bench` measures, one module each; `rig.py` holds what they share."""
+"""The benchmarks of `scripts/bench`, one module each; `rig.py` is their shared code."""

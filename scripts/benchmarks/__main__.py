@@ -1,4 +1,4 @@
-"""Measure what is promised, beside something measured in the same run."""
+"""Measure the figures of docs/performance.md, each beside a baseline in the same run."""
 
 import argparse
 import json
@@ -27,21 +27,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     names = parser.add_subparsers(dest="name", required=True)
     for name, bench in {**BENCHES, "motion": motion}.items():
-        one = names.add_parser(name, help=(bench.__doc__ or "").splitlines()[0])
-        one.add_argument("--json", type=Path, metavar="FILE", help="write the same figures there, too")
+        subparser = names.add_parser(name, help=(bench.__doc__ or "").splitlines()[0])
+        subparser.add_argument(
+            "--json", type=Path, metavar="FILE", help="also write the figures to this file"
+        )
         if name == "motion":
-            motion.options(one)
+            motion.options(subparser)
         else:
-            one.add_argument("--tries", type=int, default=bench.TRIES, help=f"how often ({bench.TRIES})")
-    given = parser.parse_args()
-    result = motion.main(given) if given.name == "motion" else _measured(BENCHES[given.name], given.tries)
-    if given.json:
+            subparser.add_argument(
+                "--tries", type=int, default=bench.TRIES, help=f"number of measurements ({bench.TRIES})"
+            )
+    arguments = parser.parse_args()
+    result = (
+        motion.main(arguments)
+        if arguments.name == "motion"
+        else _measured(BENCHES[arguments.name], arguments.tries)
+    )
+    if arguments.json:
         machine = {
             "machine": platform.machine(),
             "cores": os.cpu_count(),
             "python": platform.python_version(),
         }
-        given.json.write_text(json.dumps({"bench": given.name, **machine, **result}, indent=1) + "\n")
+        arguments.json.write_text(json.dumps({"bench": arguments.name, **machine, **result}, indent=1) + "\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What reaches a disk: a real ext4 on a loop device, and the kernel's count of the sectors written to it."""
+"""Measure the writes that reach a disk: a real ext4 on a loop device, and the kernel's count of written sectors."""
 
 import os
 import subprocess
@@ -25,9 +25,9 @@ class Disk:
 
 
 @contextmanager
-def disk(place: Path, size_bytes: int) -> Iterator[Disk]:
+def disk(folder: Path, size_bytes: int) -> Iterator[Disk]:
     """Make such a disk in a sparse file. Needs root and loop devices; see `why_not`."""
-    image, mountpoint = place / "disk.img", place / "disk"
+    image, mountpoint = folder / "disk.img", folder / "disk"
     mountpoint.mkdir()
     with image.open("wb") as file:
         file.truncate(size_bytes)

@@ -1,4 +1,4 @@
-"""The whole daemon on a 1080p15 H.264 file with a 360p substream, beside the least that could do it."""
+"""The whole daemon on a 1080p15 H.264 file with a 360p substream, beside the minimal program for the same work."""
 
 import statistics
 import subprocess
@@ -46,8 +46,8 @@ look(sys.argv[1], False)
 def measure(tries: int) -> dict[str, Any]:
     """Let both run side by side for `tries` minutes; a visitor comes every 30 s and is recorded."""
     minutes: list[tuple[float, float]] = []
-    with tempfile.TemporaryDirectory() as place, broker(Path(place)) as port:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as directory, broker(Path(directory)) as port:
+        folder = Path(directory)
         main = draw_video(folder / "main.mp4", width_px=1920, seconds=30, keyframe_s=2, kbps=4000)
         sub = draw_video(folder / "sub.mp4", width_px=640, seconds=30, keyframe_s=2, kbps=500)
         floor = subprocess.Popen([sys.executable, "-c", FLOOR, main, sub])

@@ -1,4 +1,4 @@
-"""Room for a gigabyte is made: how long each clip takes, and how long an order waits meanwhile."""
+"""Free space for a gigabyte: the time for each clip, and the delay of an order meanwhile."""
 
 import queue
 import statistics
@@ -22,10 +22,10 @@ CLIP_BYTES, FREED, KEPT = 10_000_000, 100, 10
 PATIENCE_S = 120
 
 
-def measure(place: Path) -> dict[str, Any]:
+def measure(parent: Path) -> dict[str, Any]:
     """Let the real storage worker go from 110 clips to 10; bare unlink(2) and fsync(2) are the baseline."""
-    bare_ms = _bare(place / "bare")
-    layout = Layout(place / "freeing")
+    bare_ms = _bare(parent / "bare")
+    layout = Layout(parent / "freeing")
     layout.make()
     index = Index(layout.index)
     for number in range(FREED + KEPT):

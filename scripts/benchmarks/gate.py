@@ -1,6 +1,4 @@
-"""What an envelope costs at the gate, beside the bare signature; and a ledger of thousands of entries read at
-a start.
-"""
+"""The time to validate an envelope, beside the bare signature, and to read a large ledger at a start."""
 
 import json
 import statistics
@@ -38,11 +36,11 @@ def measure(tries: int) -> dict[str, Any]:
     good = signed_envelope(REQUEST, _request(), key)
     envelope = read(good, types=(REQUEST,), kids=None)
     public = key.public_key().public_bytes_raw()
-    place = HomePosition(longitude=PLACE[0], latitude=PLACE[1])
+    position = HomePosition(longitude=PLACE[0], latitude=PLACE[1])
     worst = _worst(key, kid)
 
     def hear(content: bytes) -> Callable[[], object]:
-        return lambda: heard("request", content, ledger_state=ledger_state, place=place, now=NOW)
+        return lambda: heard("request", content, ledger_state=ledger_state, place=position, now=NOW)
 
     kinds: dict[str, Callable[[], object]] = {
         "bare signature": lambda: keys.check(envelope, public),
@@ -61,8 +59,8 @@ def measure(tries: int) -> dict[str, Any]:
                 call()
             found[name].append((time.thread_time_ns() - began_ns) / 1e3)
     rows = {
-        name: {"p50_us": statistics.median(each), "p99_us": sorted(each)[int(tries * 0.99)]}
-        for name, each in found.items()
+        name: {"p50_us": statistics.median(durations_us), "p99_us": sorted(durations_us)[int(tries * 0.99)]}
+        for name, durations_us in found.items()
     }
     return {"tries": tries, "envelopes": rows, "ledger": _ledger()}
 
@@ -83,7 +81,7 @@ def _ledger_state(key: Ed25519PrivateKey) -> tuple[LedgerState, str]:
     raw = key.public_key().public_bytes_raw()
     kid = keys.fingerprint(raw)
     valid = {"valid_from": time_text(NOW - 1000), "valid_until": time_text(NOW + 1_000_000)}
-    said: dict[str, Any] = {
+    payload: dict[str, Any] = {
         "v": 1,
         "serial": 1,
         "sender": "paris-example",
@@ -97,7 +95,7 @@ def _ledger_state(key: Ed25519PrivateKey) -> tuple[LedgerState, str]:
         "iat": time_text(NOW - 1000),
     }
     ledger_state = LedgerState()
-    draft = pinned(signed_envelope(RECORD, said, key), kid, ledger_state=ledger_state, now=NOW)
+    draft = pinned(signed_envelope(RECORD, payload, key), kid, ledger_state=ledger_state, now=NOW)
     ledger_state.take(draft.kind, draft.data, draft.body, NOW)
     return ledger_state, kid
 
@@ -144,6 +142,6 @@ def _ledger() -> dict[str, Any]:
         ledger.prove()
         count = sum(1 for _ in ledger.entries())
         took_s = time.perf_counter() - began_s
-        size = sum(each.stat().st_size for each in Path(folder).iterdir())
+        size = sum(file.stat().st_size for file in Path(folder).iterdir())
         ledger.close()
         return {"entries": count, "mb": size / 1e6, "s": took_s}

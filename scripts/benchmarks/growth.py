@@ -1,4 +1,4 @@
-"""What the store's steps cost with 1,000, 10,000 and 100,000 clips: real rows, real (sparse) files."""
+"""The time of the store's operations with 1,000, 10,000 and 100,000 clips: real rows, real (sparse) files."""
 
 import queue
 import statistics
@@ -37,8 +37,8 @@ def measure() -> dict[str, dict[str, float]]:
 
 
 def _with(clips: int) -> dict[str, float]:
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as place:
-        layout = Layout(Path(place))
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as directory:
+        layout = Layout(Path(directory))
         layout.make()
         index = Index(layout.index)
         rows = [_row(number, clips) for number in range(clips + TIMES)]

@@ -1,8 +1,8 @@
-"""The real store at work with time handed in: 1080p15 at 4 Mbit/s, one clip after another, as on a busy day.
+"""The real store with time as a parameter: 1080p15 at 4 Mbit/s, one clip after another, as on a busy day.
 
     python -m scripts.benchmarks.hours STATE CLIPS CLIP_S
 
-Prints a line of JSON for each clip. Bytes, fragments and syncs are those of real time; nobody waits.
+Prints a line of JSON for each clip. Bytes, fragments and syncs are those of real time, without the waiting.
 """
 
 import json
@@ -32,7 +32,7 @@ PRE_ROLL_US = 5_000_000
 
 
 def packets(width_px: int = WIDTH_PX) -> Iterator[Packet]:
-    """Yield the porch for ever: some seconds of it, encoded once, with new times in each round."""
+    """Yield packets of the porch without end: some seconds, encoded once, with new timestamps in each round."""
     form = VideoFormat(codec="h264", width_px=width_px, height_px=width_px * 9 // 16, epoch=1)
     encoder = SoftwareEncoder(form, fps=FPS, bitrate_kbps=KBPS, keyframe_every_s=KEYFRAME_S, masks=Masks())
     porch = Porch(width_px=width_px, height_px=form.height_px, light="day", visit_every_s=16, first_visit_s=1)
@@ -50,11 +50,11 @@ def packets(width_px: int = WIDTH_PX) -> Iterator[Packet]:
 
 def record(state: Path, clips: int, clip_s: int) -> Iterator[ClipKept]:
     """Make so many clips; between two of them half a minute passes."""
-    time, orders, told = Time(), queue.SimpleQueue[StorageMessage](), list[Fact]()
+    time, orders, facts = Time(), queue.SimpleQueue[StorageMessage](), list[Fact]()
     ring = RingBuffer(keep_us=PRE_ROLL_US + 1_000_000, limit_bytes=24_000_000)
-    store = storage_worker(state, time, orders, inbox=told.append, ring=ring)
+    store = storage_worker(state, time, orders, inbox=facts.append, ring=ring)
     if not store.open(lambda: None):
-        raise SystemExit(f"bench: the store cannot be opened: {told}")
+        raise SystemExit(f"bench: the store cannot be opened: {facts}")
     source = packets()
     packet = next(source)
 
@@ -85,12 +85,12 @@ def record(state: Path, clips: int, clip_s: int) -> Iterator[ClipKept]:
         pass_s(clip_s - PRE_ROLL_US / 1e6, STEP_S)
         orders.put(CloseClip(event_id=event_id, until_us=time.now_us))
         pass_s(1, CLOSING_STEP_S)
-        yield from (fact for fact in told if isinstance(fact, ClipKept))
-        told.clear()
+        yield from (fact for fact in facts if isinstance(fact, ClipKept))
+        facts.clear()
     store.close()
 
 
 if __name__ == "__main__":
     logging.disable(logging.INFO)
-    for kept in record(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])):
-        print(json.dumps({"bytes": kept.size_bytes, "seconds": kept.duration_us / 1e6}), flush=True)
+    for clip in record(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])):
+        print(json.dumps({"bytes": clip.size_bytes, "seconds": clip.duration_us / 1e6}), flush=True)

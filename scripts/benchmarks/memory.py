@@ -1,4 +1,4 @@
-"""What recording takes of the memory: the ring alone, and the whole daemon at its largest."""
+"""The memory that recording needs: the ring alone, and the peak of the whole daemon."""
 
 import json
 import subprocess
@@ -54,24 +54,24 @@ def ring() -> dict[str, float]:
 
 def daemon() -> dict[str, float]:
     """Record 1080p30 at 8 Mbit/s, 10 s of pre-roll; return the peak (VmHWM) and a bare Python's, MB."""
-    with tempfile.TemporaryDirectory() as place, broker(Path(place)) as port:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as directory, broker(Path(directory)) as port:
+        folder = Path(directory)
         main = draw_video(
             folder / "main.mp4", width_px=1920, seconds=DRAWN_S, keyframe_s=2, kbps=KBPS, fps=FPS
         )
         clips = {"pre_roll_s": PRE_ROLL_S, "post_roll_s": POST_ROLL_S}
         camera = {"kind": "stream", "stream": {"url": str(main)}}
-        house = rig.BenchDoorbell(folder, port, camera, motion={"enabled": False}, clips=clips).live()
+        doorbell = rig.BenchDoorbell(folder, port, camera, motion={"enabled": False}, clips=clips).live()
         try:
             time.sleep(PRE_ROLL_S + 10)  # a full ring
-            house.press()
+            doorbell.press()
             time.sleep(POST_ROLL_S + 3)
-            peak_mb = rig.rss_mb(house.process.pid, "VmHWM")
-            kept = house.json("clips", "list")
+            peak_mb = rig.rss_mb(doorbell.process.pid, "VmHWM")
+            listed = doorbell.json("clips", "list")
         finally:
-            house.stop()
-        if [clip["duration_s"] >= PRE_ROLL_S + POST_ROLL_S - 1 for clip in kept] != [True]:
-            raise SystemExit(f"bench: one whole clip was to be recorded, not {kept}")
+            doorbell.stop()
+        if [clip["duration_s"] >= PRE_ROLL_S + POST_ROLL_S - 1 for clip in listed] != [True]:
+            raise SystemExit(f"bench: one whole clip was to be recorded, not {listed}")
     bare = f"{rig.LIBRARIES}\nfrom pathlib import Path\nprint(Path('/proc/self/status').read_text())"
     done = subprocess.run([sys.executable, "-c", bare], capture_output=True, check=True, text=True)
     bare_mb = int(done.stdout.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6

@@ -1,4 +1,4 @@
-"""Motion: what is found, what is told for nothing, how late and at what cost, beside what others use.
+"""Motion detection: recall, false detections, latency and cost, beside other detectors.
 
     scripts/bench motion [--data FOLDER] [--noise LEVELS] [--fps N] [--only PREFIX,…] [--peers NAME,…]
     scripts/bench motion --data FOLDER --leave-one-out tracks.confirm_s=0.5,0.6,0.8 [scene.floor_levels=4,5,6]
@@ -40,7 +40,7 @@ AIMS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """How the clips are shown to every detector."""
+    """The noise and frame rate of the clips for every detector."""
 
     noise_levels: float = 0.0
     fps: float = 0.0
@@ -70,31 +70,29 @@ class Cost:
 class Run:
     """One detector on one clip."""
 
-    told: list[Span]
+    spans: list[Span]
     full: Cost = field(default_factory=Cost)
     small: Cost = field(default_factory=Cost)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Add this bench's own options."""
+    """Add the options of this benchmark."""
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="truth.json and clips; else a drawn set")
+    parser.add_argument("--draw", type=Path, metavar="FOLDER", help="only write the drawn set to this folder")
+    parser.add_argument("--noise", type=float, default=0.0, metavar="LEVELS", help="add sensor noise")
+    parser.add_argument("--fps", type=float, default=0.0, metavar="N", help="reduce to N pictures a second")
     parser.add_argument(
-        "--draw", type=Path, metavar="FOLDER", help="only draw the drawn set, and keep it there"
+        "--only", default="", metavar="PREFIX,…", help="only clips whose names begin like this"
     )
-    parser.add_argument("--noise", type=float, default=0.0, metavar="LEVELS", help="put back sensor noise")
-    parser.add_argument(
-        "--fps", type=float, default=0.0, metavar="N", help="thin to so many pictures a second"
-    )
-    parser.add_argument("--only", default="", metavar="PREFIX,…", help="clips whose names begin so")
     parser.add_argument(
         "--peers", metavar="NAME,…", help=f"of {', '.join(PEERS)}, {motion_debian.NAME}; 'none' for none"
     )
-    parser.add_argument("--jobs", type=int, default=2, help="clips at a time (2)")
+    parser.add_argument("--jobs", type=int, default=2, help="clips in parallel (2)")
     parser.add_argument(
         "--leave-one-out",
         nargs="+",
         metavar="NAME=A,B,…",
-        help="choose these numbers without the clip judged",
+        help="choose these parameters without the clip that is judged",
     )
 
 
@@ -104,8 +102,8 @@ def main(given: argparse.Namespace) -> dict[str, Any]:
     if given.draw:
         print(f"drawn: {_drawn(given.draw, given.jobs)}")
         return {}
-    with tempfile.TemporaryDirectory() as place:
-        folder = given.data or _drawn(Path(place) / "porch", given.jobs)
+    with tempfile.TemporaryDirectory() as directory:
+        folder = given.data or _drawn(Path(directory) / "porch", given.jobs)
         chosen = clips(folder, tuple(filter(None, given.only.split(","))))
         shown = Shown(noise_levels=given.noise, fps=given.fps)
         hours = sum(clip.truth.seconds for clip in chosen) / 3600
@@ -133,7 +131,7 @@ def _compare(chosen: list[Clip], shown: Shown, peers: str | None, jobs: int) -> 
         why_not = _debian(chosen, shown, runs)
         print(f"{motion_debian.NAME}: {why_not}") if why_not else detectors.append(motion_debian.NAME)
     judged = {
-        name: {clip.name: judge(clip.truth, runs[clip.name][name].told) for clip in chosen}
+        name: {clip.name: judge(clip.truth, runs[clip.name][name].spans) for clip in chosen}
         for name in detectors
     }
     result = {name: _figures(chosen, runs, judged[name], name) for name in detectors}
@@ -149,8 +147,8 @@ def _debian(chosen: list[Clip], shown: Shown, runs: dict[str, dict[str, Run]]) -
         return "is not installed (Debian's package `motion`)"
     if shown.noise_levels or shown.fps:
         return "reads the files itself, without noise or thinning"
-    for name, told in motion_debian.run(chosen).items():
-        runs[name][motion_debian.NAME] = Run(told=told)
+    for name, spans in motion_debian.run(chosen).items():
+        runs[name][motion_debian.NAME] = Run(spans=spans)
     return ""
 
 
@@ -173,7 +171,7 @@ def _run(clip: Clip, *, shown: Shown, makes: dict[str, Make], small: bool) -> tu
 
 def _watch(clip: Clip, frames: list[tuple[int, Luma]], smaller: list[tuple[int, Luma]], create: Make) -> Run:
     says, full = _timed(clip, frames, create)
-    run = Run(told=detections([us / 1e6 for us, _ in frames], says), full=full)
+    run = Run(spans=detections([us / 1e6 for us, _ in frames], says), full=full)
     if smaller:
         _, run.small = _timed(clip, smaller, create)
     return run
@@ -274,8 +272,8 @@ def _lines(
 
 def _row(row: dict[str, Any]) -> str:
     latency = f"{row['latency_median_s']:.2f} / {row['latency_p90_s']:.2f}"
-    told = f"{row['precision']:6.2f}{row['recall']:7.3f}{row['f1']:6.3f}{row['false_per_h']:8.0f}"
-    return f"{told}{latency:>12}{row['covered']:8.2f}"
+    scores = f"{row['precision']:6.2f}{row['recall']:7.3f}{row['f1']:6.3f}{row['false_per_h']:8.0f}"
+    return f"{scores}{latency:>12}{row['covered']:8.2f}"
 
 
 def _costs(figures: dict[str, Any]) -> str:
@@ -292,7 +290,7 @@ def _leave_one_out(chosen: list[Clip], shown: Shown, asked: list[str], jobs: int
         for number, values in enumerate(combinations)
     }
     runs = _runs(chosen, shown, makes, jobs, small=False)
-    outcomes = {key: {c.name: judge(c.truth, runs[c.name][key].told) for c in chosen} for key in makes}
+    outcomes = {key: {c.name: judge(c.truth, runs[c.name][key].spans) for c in chosen} for key in makes}
     picked, left_out = Counter[str](), []
     for clip in chosen:
         others = {

@@ -1,7 +1,7 @@
 """Motion, the program that Debian calls `motion`, on the same clips: a real process that plays each file.
 
-It plays in real time, so several run at once. Nothing but its own words on standard error is used: when it
-begins to play, when an event starts and ends, and when the file has ended. It opens no port.
+It plays in real time, so several run at once. Only its messages on standard error are used: start of
+playback, start and end of an event, and end of the file. It opens no port.
 """
 
 import shutil
@@ -38,8 +38,8 @@ def run(clips: list[Clip]) -> dict[str, list[Span]]:
 
 
 def _play(clip: Clip) -> list[Span]:
-    with tempfile.TemporaryDirectory() as place:
-        config = _config(clip, Path(place))
+    with tempfile.TemporaryDirectory() as directory:
+        config = _config(clip, Path(directory))
         # It would play the file again and again; timeout(1) ends it even if nobody is left to.
         patience_s = str(round(clip.truth.seconds + PATIENCE_S))
         command = ["timeout", "-k", "5", patience_s, "motion", "-n", "-c", str(config)]

@@ -1,4 +1,4 @@
-"""What others use: the detectors that ours is measured beside, as people set them up."""
+"""Other detectors for comparison, with common settings."""
 
 from collections import deque
 from collections.abc import Callable

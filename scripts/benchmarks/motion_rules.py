@@ -1,7 +1,7 @@
-"""What counts as found, late and false: the rules by which motion detectors are compared.
+"""The rules that compare motion detectors: when a detection is found, late or false.
 
-A detector says for each picture whether it sees somebody. Pictures that say so make detections; pauses of up
-to two seconds belong to them. Truth are intervals in which somebody is in view.
+A detector decides for each picture whether somebody is in view. Positive pictures form detections; pauses of up
+to two seconds belong to a detection. The truth is the intervals in which somebody is in view.
 """
 
 import math
@@ -23,7 +23,7 @@ ANOTHER_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """What is known of a clip. `ignored` spans hold the warm-up, which is not judged if nobody is in it."""
+    """The truth about a clip. `ignored` spans hold the warm-up, which is not judged if nobody is in it."""
 
     seconds: float
     events: tuple[Span, ...]
@@ -32,7 +32,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a detector did on one clip, or on several together."""
+    """The result of a detector on one clip, or on several together."""
 
     clips: int = 1
     events: int = 0
@@ -51,14 +51,14 @@ class Outcome:
     @property
     def precision(self) -> float:
         """Found, as a share of found and false."""
-        told = self.found + self.false
-        return self.found / told if told else 1.0
+        detected = self.found + self.false
+        return self.found / detected if detected else 1.0
 
     @property
     def f1(self) -> float:
         """The harmonic mean of precision and recall."""
-        told = self.events + self.found + self.false
-        return 2 * self.found / told if told else 1.0
+        total = self.events + self.found + self.false
+        return 2 * self.found / total if total else 1.0
 
     @property
     def false_per_h(self) -> float:
@@ -90,7 +90,7 @@ def joined(spans: Iterable[Span], pause_s: float = JOIN_S) -> list[Span]:
 
 
 def outside(spans: Iterable[Span], holes: Iterable[Span]) -> list[Span]:
-    """Return what of `spans` lies in none of `holes`."""
+    """Return the parts of `spans` outside all `holes`."""
     left = list(spans)
     for start, end in holes:
         left = [
@@ -108,15 +108,15 @@ def meet(one: Span, other: Span) -> bool:
 
 
 def detections(times_s: Sequence[float], says: Sequence[bool]) -> list[Span]:
-    """Return the detections of a detector that said `says` of the pictures shown at `times_s`."""
+    """Return the detections of a detector whose answers to the pictures at `times_s` were `says`."""
     ends = [*times_s[1:], times_s[-1] + 0.066] if times_s else []
     spans = ((round(a, 3), round(b, 3)) for a, b, yes in zip(times_s, ends, says, strict=True) if yes)
     return joined(spans)
 
 
-def judge(truth: Truth, told: Sequence[Span]) -> Outcome:
-    """Hold what a detector told against the truth of one clip."""
-    shown = [(max(0.0, a), min(truth.seconds, max(b, a + 1e-3))) for a, b in told if a < truth.seconds]
+def judge(truth: Truth, detections: Sequence[Span]) -> Outcome:
+    """Compare the detections with the truth of one clip."""
+    shown = [(max(0.0, a), min(truth.seconds, max(b, a + 1e-3))) for a, b in detections if a < truth.seconds]
     unjudged = [span for span in truth.ignored if not any(meet(span, event) for event in truth.events)]
     shown = joined(outside(joined(shown), unjudged))
     latencies, covered_s = [], 0.0

@@ -1,7 +1,7 @@
-"""The owner's page: how late pictures and presses are, how soon it is there, and what its viewers cost.
+"""The owner's page: latency of pictures and presses, load time, and the cost of its viewers.
 
-Debian's Chromium, on the same machine as the daemon: both take from the same cores, so a figure here is worse
-than on a doorbell that somebody else's telephone looks at.
+Debian's Chromium, on the same machine as the daemon: both use the same cores, so the figures are
+worse than on a doorbell whose page is open on another device.
 """
 
 import http.client
@@ -115,32 +115,32 @@ class Owner:
 def measure(tries: int) -> dict[str, Any]:
     """Measure everything; `tries`: of presses."""
     with (
-        tempfile.TemporaryDirectory() as place,
-        broker(Path(place)) as port,
+        tempfile.TemporaryDirectory() as directory,
+        broker(Path(directory)) as port,
         sync_playwright() as playwright,
     ):
         found: dict[str, Any] = {"tries": tries}
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        with _porch(Path(place), port) as (daemon, owner):
+        with _porch(Path(directory), port) as (daemon, owner):
             found["delay_ms"] = {way: _delays(owner, browser, way) for way in ("mse", "webrtc")}
             found["press_to_page_ms"] = _presses(owner, browser, daemon, tries)
             found["first_paint_ms"] = _paints(owner, browser, "/#/")
             browser.close()
-        with _stream(Path(place), port) as (daemon, owner):
+        with _stream(Path(directory), port) as (daemon, owner):
             found["viewers"] = _viewers(daemon, owner)
             found["press_to_mqtt_ms"] = _mqtt(daemon, owner, port, tries)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        found["days"] = {f"{events:,}": _day(Path(place), port, browser, events) for events in EVENTS}
+        found["days"] = {f"{events:,}": _day(Path(directory), port, browser, events) for events in EVENTS}
         browser.close()
     return found
 
 
 @contextmanager
 def _doorbell(
-    place: Path, broker: int, name: str, camera: dict[str, Any]
+    parent: Path, broker: int, name: str, camera: dict[str, Any]
 ) -> Iterator[tuple[rig.BenchDoorbell, Owner]]:
     port = free_port()
-    folder = place / name
+    folder = parent / name
     folder.mkdir(exist_ok=True)
     page = {"enabled": True, "port": 0, "loopback_port": port}
     storage = {"reserve_bytes": 0, "log_rows": 1_000_000}
@@ -152,19 +152,19 @@ def _doorbell(
 
 
 @contextmanager
-def _porch(place: Path, broker: int, name: str = "live") -> Iterator[tuple[rig.BenchDoorbell, Owner]]:
+def _porch(parent: Path, broker: int, name: str = "live") -> Iterator[tuple[rig.BenchDoorbell, Owner]]:
     scene = {"light": "day", "visitor_presses": False, "time_code": True}
-    with _doorbell(place, broker, name, {"kind": "scene", "scene": scene}) as found:
+    with _doorbell(parent, broker, name, {"kind": "scene", "scene": scene}) as found:
         yield found
 
 
 @contextmanager
-def _stream(place: Path, broker: int) -> Iterator[tuple[rig.BenchDoorbell, Owner]]:
+def _stream(parent: Path, broker: int) -> Iterator[tuple[rig.BenchDoorbell, Owner]]:
     """A camera that sends 1080p15 and a small stream beside it: what a viewer costs shows better."""
-    main = draw_video(place / "main.mp4", width_px=1920, seconds=20, keyframe_s=2, kbps=4000)
-    small = draw_video(place / "sub.mp4", width_px=640, seconds=20, keyframe_s=2, kbps=500)
+    main = draw_video(parent / "main.mp4", width_px=1920, seconds=20, keyframe_s=2, kbps=4000)
+    small = draw_video(parent / "sub.mp4", width_px=640, seconds=20, keyframe_s=2, kbps=500)
     stream = {"url": str(main), "substream_url": str(small)}
-    with _doorbell(place, broker, "stream", {"kind": "stream", "stream": stream}) as found:
+    with _doorbell(parent, broker, "stream", {"kind": "stream", "stream": stream}) as found:
         yield found
 
 
@@ -212,7 +212,7 @@ def _presses(owner: Owner, browser: Browser, daemon: rig.BenchDoorbell, tries: i
         at = daemon.ask("POST", "/ring")["occurred_at"]
         pressed.append(datetime.fromisoformat(at).timestamp() * 1000)
         time.sleep(0.15)
-    shown = sorted(float(each) for each in page.evaluate("() => Object.keys(self.shown)"))
+    shown = sorted(float(at_ms) for at_ms in page.evaluate("() => Object.keys(self.shown)"))
     context.close()
     if len(shown) != tries:
         raise SystemExit(f"bench: {len(shown)} of {tries} presses were shown")
@@ -277,16 +277,16 @@ def _mqtt(daemon: rig.BenchDoorbell, owner: Owner, broker: int, tries: int) -> d
                     edge_us = daemon.press()
                     latencies[name].append(arrivals.get(timeout=10) - edge_us)
                     time.sleep(SPACING_S)
-    rows: dict[str, Any] = {name: rig.percentiles(each) for name, each in latencies.items()}
+    rows: dict[str, Any] = {name: rig.percentiles(values) for name, values in latencies.items()}
     rows["p99_ratio"] = round(rows["four"]["p99_ms"] / rows["none"]["p99_ms"], 2)
     rows["p50_ratio"] = round(rows["four"]["p50_ms"] / rows["none"]["p50_ms"], 2)
     return rows
 
 
-def _day(place: Path, broker: int, browser: Browser, events: int) -> dict[str, float]:
+def _day(parent: Path, broker: int, browser: Browser, events: int) -> dict[str, float]:
     """List a day of 10,000 visits, each with a clip, in a store of `events`; all of one visit a row."""
     name = f"day{events}"
-    layout = Layout(place / name / "doorbell" / "state")
+    layout = Layout(parent / name / "doorbell" / "state")
     layout.make()
     midnight_us = int(datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1e6)
     days = events // 10_000
@@ -307,7 +307,7 @@ def _day(place: Path, broker: int, browser: Browser, events: int) -> dict[str, f
         event_log.write(facts, [], None)
     index.close()
     event_log.close()
-    with _porch(place, broker, name) as (_, owner):
+    with _porch(parent, broker, name) as (_, owner):
         listed = f"/api/visits?from_wall_us={midnight_us - DAY_US}&until_wall_us={midnight_us}"
         owner.seconds(listed)
         taken = [owner.seconds(listed) for _ in range(20)]

@@ -20,8 +20,8 @@ def measure(tries: int) -> dict[str, Any]:
     """Press at `tries` places in the groups of pictures, for each keyframe spacing."""
     rows = {}
     for spacing_s in SPACINGS_S:
-        with tempfile.TemporaryDirectory() as place, broker(Path(place)) as port:
-            folder = Path(place)
+        with tempfile.TemporaryDirectory() as directory, broker(Path(directory)) as port:
+            folder = Path(directory)
             video = draw_video(folder / "v.mp4", width_px=640, seconds=16, keyframe_s=spacing_s, kbps=500)
             daemon = rig.BenchDoorbell(
                 folder,

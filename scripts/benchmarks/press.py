@@ -76,8 +76,8 @@ def _sync_loop(path: Path, done: threading.Event) -> None:
 
 def measure(tries: int) -> dict[str, Any]:
     """Press both in turn; each press also opens or prolongs a clip, so the daemon records throughout."""
-    with tempfile.TemporaryDirectory() as place, broker(Path(place)) as port:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as directory, broker(Path(directory)) as port:
+        folder = Path(directory)
         main = draw_video(folder / "main.mp4", width_px=1920, seconds=20, keyframe_s=2, kbps=4000)
         sub = draw_video(folder / "sub.mp4", width_px=640, seconds=20, keyframe_s=2, kbps=500)
         ours, bares = subscriber(port, "doorbelld/bench/press"), subscriber(port, "bare/press")

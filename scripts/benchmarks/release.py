@@ -1,8 +1,8 @@
-"""What it costs to release a minute of 1080p, what of it the recorder feels, and how fast it is carried.
+"""The cost of releasing a minute of 1080p, its effect on the recorder, and the upload speed.
 
 The process is the daemon's own (`python -m device.release`); seconds, seconds of processor and the largest
-resident memory are the kernel's figures of it. The recorder is a whole doorbelld that films while it encodes.
-The carrying is the courier's, beside curl doing the same to the same tus server, in turn, on an island.
+resident memory are the kernel's figures of it. The recorder is a complete doorbelld that records while a
+release is encoded. The upload is the courier's, alternating with curl to the same tus server, in a network namespace.
 """
 
 import hashlib
@@ -65,8 +65,8 @@ def a_minute(path: Path) -> str:
 
 def measure(tries: int) -> dict[str, Any]:
     """Measure all of it."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory)
         clip = folder / "minute.mp4"
         digest = a_minute(clip)
         rows: dict[str, list[tuple[float, float, float]]] = {"copied": [], "exact": [], "blurred": []}
@@ -78,9 +78,9 @@ def measure(tries: int) -> dict[str, Any]:
             "clip_mb": clip.stat().st_size / 1e6,
             "rows": {
                 kind: {
-                    "seconds": statistics.median(each[0] for each in found),
-                    "processor_s": statistics.median(each[1] for each in found),
-                    "rss_mb": max(each[2] for each in found),
+                    "seconds": statistics.median(run[0] for run in found),
+                    "processor_s": statistics.median(run[1] for run in found),
+                    "rss_mb": max(run[2] for run in found),
                 }
                 for kind, found in rows.items()
             },
@@ -134,13 +134,13 @@ def released(folder: Path, clip: Path, digest: str, kind: str) -> tuple[float, f
     assert process.stdout  # noqa: S101
     process.stdin.write(job.text())
     process.stdin.close()
-    said, most_mb = "", 0.0
+    last_line, most_mb = "", 0.0
     for line in process.stdout:  # several a second
-        said, most_mb = line, max(most_mb, _resident_mb(process.pid))
+        last_line, most_mb = line, max(most_mb, _resident_mb(process.pid))
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = status
     if status or not (work / PARCEL).exists():
-        raise SystemExit(f"bench release: {said[-300:]}")
+        raise SystemExit(f"bench release: {last_line[-300:]}")
     return time.monotonic() - began_s, used.ru_utime + used.ru_stime, most_mb
 
 
@@ -154,23 +154,23 @@ def _resident_mb(pid: int) -> float:
 
 def recorder(folder: Path) -> dict[str, Any]:
     """Film while a release encodes; return how many pictures the recorder lost of how many."""
-    house = NeighbourhoodDoorbell(
-        folder / "house", 18_830, camera=SCENE, mqtt={"enabled": False}, clips={"post_roll_s": FILMED_S}
+    doorbell = NeighbourhoodDoorbell(
+        folder / "bell", 18_830, camera=SCENE, mqtt={"enabled": False}, clips={"post_roll_s": FILMED_S}
     )
-    house.start()
+    doorbell.start()
     try:
-        house.run("record")
+        doorbell.run("record")
         time.sleep(4)
-        with tempfile.TemporaryDirectory() as place:
-            clip = Path(place) / "minute.mp4"
+        with tempfile.TemporaryDirectory() as directory:
+            clip = Path(directory) / "minute.mp4"
             digest = a_minute(clip)
             began_s = time.monotonic()
             encodes = 0
             while time.monotonic() - began_s < FILMED_S - 8:
-                released(Path(place), clip, digest, "blurred")
+                released(Path(directory), clip, digest, "blurred")
                 encodes += 1
-        clips = house.clips(1)
-        status = house.status()
+        clips = doorbell.clips(1)
+        status = doorbell.status()
         with av.open(clips[0]["file"]) as file:
             timed = [packet for packet in file.demux(video=0) if packet.pts is not None]
             times = sorted(float((packet.pts or 0) * packet.time_base) for packet in timed)
@@ -183,7 +183,7 @@ def recorder(folder: Path) -> dict[str, Any]:
             "motion_drops": status.get("camera_drops", 0),
         }
     finally:
-        house.stop_both()
+        doorbell.stop_both()
 
 
 def carried(folder: Path, pairs: int) -> dict[str, Any]:
@@ -203,9 +203,9 @@ def carried(folder: Path, pairs: int) -> dict[str, Any]:
         return {"missing": str(error)}
     return {
         "pairs": pairs,
-        "courier_mb_s": statistics.median(PARCEL_BYTES / 1e6 / each[0] for each in found),
-        "curl_mb_s": statistics.median(PARCEL_BYTES / 1e6 / each[1] for each in found),
-        "ratio": statistics.median(each[1] / each[0] for each in found),
+        "courier_mb_s": statistics.median(PARCEL_BYTES / 1e6 / pair[0] for pair in found),
+        "curl_mb_s": statistics.median(PARCEL_BYTES / 1e6 / pair[1] for pair in found),
+        "ratio": statistics.median(pair[1] / pair[0] for pair in found),
     }
 
 
@@ -242,18 +242,18 @@ def by_curl(folder: Path, island: Island, store: Store) -> float:
         f"Upload-Length: {PARCEL_BYTES}",
         f"{store.origin}/parcels",
     )
-    place = re.search(r"(?im)^location: *(\S+)", created.stdout)
-    if place is None:
+    location = re.search(r"(?im)^location: *(\S+)", created.stdout)
+    if location is None:
         raise SystemExit(f"bench release: curl: {created.stdout}{created.stderr}")
     kind = ("-H", "Content-Type: application/offset+octet-stream", "-H", "Upload-Offset: 0")
     began_s = time.monotonic()
     done = island.run(
-        "curl", "-sS", "-f", "-X", "PATCH", *tus, *kind, "-T", content, f"{store.origin}{place[1]}"
+        "curl", "-sS", "-f", "-X", "PATCH", *tus, *kind, "-T", content, f"{store.origin}{location[1]}"
     )
     took_s = time.monotonic() - began_s
     if done.returncode:
         raise SystemExit(f"bench release: curl: {done.stderr}")
-    (store.files / place[1].rsplit("/", 1)[1]).unlink()
+    (store.files / location[1].rsplit("/", 1)[1]).unlink()
     content.unlink()
     return took_s
 
@@ -265,16 +265,16 @@ def table(result: dict[str, Any]) -> list[str]:
         lines.append(
             f"{kind:<10}{row['seconds']:>7.1f} s{row['processor_s']:>9.1f} s{row['rss_mb']:>6.0f} MB"
         )
-    told = result["recorder"]
+    row = result["recorder"]
     lines.append(
-        f"the recorder, beside {told['encodes']} encodings: {told['missing']} of {told['pictures']} pictures "
-        f"missing, {told['lost_packets']} packets lost (aim 0)"
+        f"the recorder, beside {row['encodes']} encodings: {row['missing']} of {row['pictures']} pictures "
+        f"missing, {row['lost_packets']} packets lost (aim 0)"
     )
-    told = result["carried"]
-    if "missing" in told:
-        return [*lines, f"not carried: {told['missing']}"]
+    row = result["carried"]
+    if "missing" in row:
+        return [*lines, f"not carried: {row['missing']}"]
     lines.append(
-        f"carried: courier {told['courier_mb_s']:.0f} MB/s, curl {told['curl_mb_s']:.0f} MB/s, "
-        f"{told['ratio']:.2f} times curl in {told['pairs']} pairs (aim 0.8)"
+        f"carried: courier {row['courier_mb_s']:.0f} MB/s, curl {row['curl_mb_s']:.0f} MB/s, "
+        f"{row['ratio']:.2f} times curl in {row['pairs']} pairs (aim 0.8)"
     )
     return lines

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the real daemon on one connection, and figures of processes."""
+"""Shared by the benchmarks: the real daemon on one connection, and figures of processes."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.support.doorbell import Doorbell
 
 KEEP_ALIVE_S = 15
 LIBRARIES = "import av, cv2, numpy, paho.mqtt.client, pydantic, sqlite3"
-"""What a Python has to import that could do the daemon's work."""
+"""The imports that any Python program needs for the daemon's work."""
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -51,7 +51,7 @@ class BenchDoorbell(Doorbell):
     def ask(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         """Ask over the command socket, on one connection."""
         if time.monotonic() - self._asked_s > KEEP_ALIVE_S:
-            self._client.close()  # the daemon has let go of it; the next request connects anew
+            self._client.close()  # the daemon closed it; the next request reconnects
         self._asked_s = time.monotonic()
         return json.loads(self._client.ask(method, path, body, **query))
 

@@ -23,13 +23,13 @@ def measure(tries: int) -> dict[str, Any]:
     """Start the daemon again and again, each time in a new place, and press as soon as the button is live."""
     found: dict[str, list[int]] = {"doorbelld": [], "bare": []}
     clip_lags_us: list[int] = []
-    with tempfile.TemporaryDirectory() as place:
-        video = draw_video(Path(place) / "main.mp4", width_px=1280, seconds=10, keyframe_s=2, kbps=2000)
+    with tempfile.TemporaryDirectory() as directory:
+        video = draw_video(Path(directory) / "main.mp4", width_px=1280, seconds=10, keyframe_s=2, kbps=2000)
         for number in range(tries):
             began_us = _now_us()
             subprocess.run([sys.executable, "-c", rig.LIBRARIES], check=True)
             found["bare"].append(_now_us() - began_us)
-            folder = Path(place) / str(number)
+            folder = Path(directory) / str(number)
             folder.mkdir()
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
                 ear.bind(str(folder / "notify"))

@@ -1,4 +1,4 @@
-"""What the store costs: bytes on the disk per byte of clip, syncs, deletions, memory, and how it grows."""
+"""The cost of the store: bytes on the disk per byte of clip, syncs, deletions, memory, and growth."""
 
 import json
 import os
@@ -29,8 +29,8 @@ SPACING_S = 14  # a clip is 5 s before the press and 8 after; the next is anothe
 
 def measure(tries: int) -> dict[str, Any]:
     """Make `tries` clips with the daemon, as many on a disk that is watched; then all the rest."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as place, broker(Path(place)) as port:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as directory, broker(Path(directory)) as port:
+        folder = Path(directory)
         main = draw_video(folder / "main.mp4", width_px=1920, seconds=20, keyframe_s=2, kbps=4000)
         daemon = rig.BenchDoorbell(
             folder,
@@ -48,12 +48,12 @@ def measure(tries: int) -> dict[str, Any]:
             after = _write_bytes(daemon.process.pid)
             text = daemon.log_path.read_text()
             lines = LINE.findall(text)
-            kept = [KEPT.findall(rest)[0] for _, kind, rest in lines if kind == "clip_kept"]
+            sizes = [KEPT.findall(rest)[0] for _, kind, rest in lines if kind == "clip_kept"]
         finally:
             daemon.stop()
-    clip_bytes, written_bytes = sum(int(k[0]) for k in kept), sum(int(k[1]) for k in kept)
+    clip_bytes, written_bytes = sum(int(k[0]) for k in sizes), sum(int(k[1]) for k in sizes)
     return {
-        "tries": len(kept),
+        "tries": len(sizes),
         "bare": {"bytes": clip_bytes},
         "doorbelld": {"clip_writer_bytes": written_bytes, "process_bytes": after - before},
         "closed_ms": _closed_ms([(when, kind) for when, kind, _ in lines]),
@@ -71,8 +71,11 @@ def _disk(tries: int) -> dict[str, Any]:
     """Return what reaches a real ext4 for `tries` clips of a minute, and what freeing a gigabyte takes."""
     if why := block.why_not():
         return {"why_not": why}
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as place, block.disk(Path(place), DISK_BYTES) as disk:
-        traced = Path(place) / "syncs"
+    with (
+        tempfile.TemporaryDirectory(dir=Path.cwd()) as directory,
+        block.disk(Path(directory), DISK_BYTES) as disk,
+    ):
+        traced = Path(directory) / "syncs"
         _record(disk.mountpoint / "warm", 0, traced)
         opening = _syncs(traced)
         before = disk.written_bytes()

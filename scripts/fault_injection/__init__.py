@@ -1,1 +1,1 @@
-"""What `scripts/faults` runs: power cuts by the thousand, and the long run."""
+"""The trials of `scripts/faults`: power cuts by the thousand, and the long run."""

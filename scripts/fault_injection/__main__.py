@@ -1,4 +1,4 @@
-"""Cut the power, wear it out: what is promised, tried until it breaks."""
+"""Test the promises about faults with power cuts and long runs."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from scripts.fault_injection import power, simulate, soak
 
 
 def main() -> int:
-    """Run one kind of trial."""
+    """Run one trial."""
     parser = argparse.ArgumentParser(prog="scripts/faults", description=__doc__)
     subparsers = parser.add_subparsers(required=True, metavar="TRIAL")
     for trial in (simulate, power, soak):

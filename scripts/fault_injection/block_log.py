@@ -1,4 +1,4 @@
-"""A log of what reached a disk, in the format of the kernel's dm-log-writes (drivers/md/dm-log-writes.c).
+"""A log of the writes to a disk, in the format of the kernel's dm-log-writes (drivers/md/dm-log-writes.c).
 
 `LoggedDisk` makes such a log without device-mapper: a file in a FUSE file system of one process, with a loop
 device on it. What the kernel writes to the loop device is written down, and a flush is an fsync of the file.
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from scripts.fault_injection.fresh_disk import attached
-from tests.support.processes import anew
+from tests.support.processes import spawn_context
 
 MAGIC, VERSION, SECTOR_BYTES = 0x6A736677736872, 1, 512
 FLUSH, FUA, DISCARD, MARK = 1, 2, 4, 8
@@ -25,13 +25,13 @@ PATIENCE_S = 60
 LEAVE_S = 2
 """How long to wait for the file system to end once its log is complete."""
 END = "end of the log"
-"""Written to `marks`, it is no mark: the log is whole, whatever still holds the file system."""
+"""Written to `marks`, this line ends the log, even if something still holds the file system."""
 _SUPER, _ENTRY = struct.Struct("<QQQI"), struct.Struct("<QQQQ")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One request. Bytes; `at` is where the payload lies in the log."""
+    """One request. Bytes; `at` is the offset of the payload in the log."""
 
     flags: int
     offset: int
@@ -41,11 +41,11 @@ class Entry:
 
 
 def entries(path: Path) -> Iterator[Entry]:
-    """Read a log. Raises ValueError if it is none."""
+    """Read a log. Raises ValueError if the file is not one."""
     with path.open("rb") as file:
         magic, version, count, sector = _SUPER.unpack(file.read(_SUPER.size))
         if (magic, version) != (MAGIC, VERSION):
-            raise ValueError(f"{path} is no log of dm-log-writes")
+            raise ValueError(f"{path} is not a log of dm-log-writes")
         at = sector
         for _ in range(count):
             file.seek(at)
@@ -84,7 +84,7 @@ class _Log:
 
 
 def _serve(mountpoint: Path, log_path: Path, size_bytes: int) -> None:
-    """Be the file system until it is unmounted: `disk`, and `marks`, whose lines go into the log."""
+    """Serve the file system until it is unmounted: `disk`, and `marks`, whose lines go into the log."""
     import mfusepy  # needs libfuse at import
 
     content, line, log = bytearray(size_bytes), bytearray(), _Log(log_path.open("wb"))
@@ -110,12 +110,12 @@ def _serve(mountpoint: Path, log_path: Path, size_bytes: int) -> None:
             if path == "/marks":
                 line.extend(data)  # the kernel may hand over a line in two parts
                 if line.endswith(b"\n"):
-                    said = line.decode().strip()
+                    text = line.decode().strip()
                     line.clear()
-                    if said == END:
+                    if text == END:
                         log.close()
                     else:
-                        log.add(MARK, text=said)
+                        log.add(MARK, text=text)
             else:
                 content[offset : offset + len(data)] = data
                 log.add(0, offset=offset, data=data)
@@ -133,18 +133,18 @@ def _serve(mountpoint: Path, log_path: Path, size_bytes: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LoggedDisk:
-    """A loop device whose writes and flushes are logged, and where to leave marks."""
+    """A loop device whose writes and flushes are logged, and the file for marks."""
 
     device: str
     marks: Path
 
 
 @contextmanager
-def logged_disk(place: Path, log_path: Path, size_bytes: int) -> Iterator[LoggedDisk]:
-    """Make such a disk; the log is whole when this ends. Needs root, libfuse and loop devices."""
-    mountpoint = place / "fuse"
+def logged_disk(folder: Path, log_path: Path, size_bytes: int) -> Iterator[LoggedDisk]:
+    """Make such a disk; the log is complete at exit. Needs root, libfuse and loop devices."""
+    mountpoint = folder / "fuse"
     mountpoint.mkdir()
-    server = anew().Process(target=_serve, args=(mountpoint, log_path, size_bytes), daemon=True)
+    server = spawn_context().Process(target=_serve, args=(mountpoint, log_path, size_bytes), daemon=True)
     server.start()
     try:
         until_s = time.monotonic() + PATIENCE_S

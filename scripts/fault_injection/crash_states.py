@@ -1,11 +1,11 @@
-"""What a power cut may leave of a folder: a model of a disk that keeps no more than it has to.
+"""Model the states of a folder after a power cut, on a disk that stores no more than it must.
 
-The rules, weaker than those of any file system that a Pi boots from:
+The guarantees are weaker than those of any file system that a Pi boots from:
 
-- What was written to a file since its last fsync may be there or not, each write for itself, in any order,
+- What was written to a file since its last fsync may be there or not, each write independently, in any order,
   and a write may be torn at a sector. A lost write that made the file longer may leave zeros, or nothing.
 - A name (made, moved, removed) is safe once its folder was synced, and not when the file was. What was done
-  in one folder since then survives up to some point, in order; each folder for itself. A move is one step.
+  in one folder since then survives up to some point, in order; each folder independently. A move is one step.
 - A folder and a file do not wait for each other: a name may survive whose bytes did not, and the other way
   round.
 """
@@ -34,7 +34,7 @@ EVERY_SUBSET_OF = 4
 
 Change = Write | Truncate
 Fate = tuple[int, int]
-"""What becomes of a change: one of the three below, or (1, n): only the first n bytes of a write kept."""
+"""The fate of a change: one of the three below, or (1, n): only the first n bytes of a write survive."""
 LOST, KEPT, ZEROS = (0, 0), (1, 0), (2, 0)
 
 
@@ -42,7 +42,7 @@ LOST, KEPT, ZEROS = (0, 0), (1, 0), (2, 0)
 class _File:
     durable: bytes = b""
     version: int = 0
-    """How many times it was synced."""
+    """The number of syncs."""
     pending: list[Change] = field(default_factory=list)
 
 
@@ -68,7 +68,7 @@ class CrashState:
 
 
 class Disk:
-    """Follows the operations; says what a cut at this moment may leave."""
+    """Follow the operations; give the possible states after a cut at this moment."""
 
     def __init__(self) -> None:
         self._files: dict[int, _File] = {}
@@ -142,7 +142,7 @@ class Disk:
     # --- outcomes ---------------------------------------------------------------------------------
 
     def as_it_is(self) -> CrashState:
-        """Return what a kill -9 leaves: everything that was asked for, for the kernel lives on."""
+        """Return the state after a kill -9: everything that was written, because the kernel keeps running."""
         counts = {path: len(folder.pending) for path, folder in self._folders.items()}
         return self._state(counts, lambda changes: [KEPT] * len(changes))
 
@@ -210,8 +210,8 @@ def _one_fate(change: Change, kept_in_ten: int, dice: random.Random) -> Fate:
 
 
 def _torn(change: Change, dice: random.Random) -> Fate:
-    places = _tears(change)
-    return (1, dice.choice(places)) if places else KEPT
+    offsets = _tears(change)
+    return (1, dice.choice(offsets)) if offsets else KEPT
 
 
 def _tears(change: Change) -> list[int]:
@@ -232,8 +232,8 @@ def _all_fates(changes: list[Change]) -> list[tuple[Fate, ...]]:
         fates = {tuple([KEPT] * n + [LOST] * (count - n)) for n in range(count + 1)} | {*one_lost, *one_kept}
     for n, change in enumerate(changes):
         tears = _tears(change)
-        for place in {tears[0], tears[len(tears) // 2], tears[-1]} if tears else ():
-            fates.add(tuple([KEPT] * n + [(1, place)] + [LOST] * (count - n - 1)))
+        for offset in {tears[0], tears[len(tears) // 2], tears[-1]} if tears else ():
+            fates.add(tuple([KEPT] * n + [(1, offset)] + [LOST] * (count - n - 1)))
     return sorted(fates)
 
 

@@ -1,9 +1,9 @@
-"""A disk image that is attached, mounted and looked at once, and is seen to be the one that is mounted.
+"""Attach and mount a disk image once, and verify that the kernel mounted this image.
 
 The kernel keeps a file system alive while anything holds it, and a mount that another process copied into a
-namespace of its own (`unshare --mount`) is enough. Whoever then mounts the same device, or lets mount(8) find
-it by its file, is given what was there before, not what the file says now. So each image is a new file, on a
-loop device that was free, and a mount that did not read this image is an error and no verdict.
+namespace of its own (`unshare --mount`) is enough. A later mount of the same device, or of its file
+with mount(8), then shows the old content, not that of the file. So each image is a new file on a free loop
+device, and a mount that did not read this image is an error, not a result.
 """
 
 import fcntl
@@ -26,7 +26,7 @@ _CONFIG = struct.Struct("=II5Q4I160s2Q8Q")
 
 
 class NotThisDisk(Exception):
-    """What is mounted is not what was to be looked at."""
+    """The kernel mounted another disk than this image."""
 
 
 class CannotMount(Exception):
@@ -79,7 +79,7 @@ def _configured(backing: int) -> tuple[str, int]:
 
 @contextmanager
 def mounted(image: Path, device: str, mountpoint: Path) -> Iterator[None]:
-    """Mount the ext4 of a device on which `image` lies. Raises CannotMount, NotThisDisk."""
+    """Mount the ext4 of a device that is backed by `image`. Raises CannotMount, NotThisDisk."""
     before = _mount_count(image)
     done = subprocess.run(
         ["mount", *MOUNT, device, mountpoint],

@@ -1,4 +1,4 @@
-"""doorbelld with a leak planted, to prove that `soak` finds one.
+"""doorbelld with a planted leak, to prove that `soak` detects one.
 
 python -m scripts.fault_injection.leaky leak --config FILE
 """
@@ -23,7 +23,7 @@ def _descriptor() -> None:
 
 
 LEAKS: dict[str, Callable[[], None]] = {"leak": _megabyte, "descriptors": _descriptor}
-"""Each is lost once a second."""
+"""Leaked once a second."""
 
 
 def _drip(lose: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""Bugs to plant: each breaks one step of docs/storage.md. A trial that does not find it is worthless."""
+"""Bugs to plant: each breaks one step of docs/storage.md. A trial must detect each of them."""
 
 import os
 from collections.abc import Callable
@@ -17,17 +17,17 @@ class Plant:
     what: str
     plant: Callable[[], None]
     hidden_by_ext4: str = ""
-    """Why no cut of a real ext4 can show it; the simulated disk does."""
+    """The reason why no cut on real ext4 shows it; the simulated disk does."""
 
 
 def _replace(owner: Any, name: str, step: Callable[..., Any]) -> None:
-    """Put a step in another's place, also where it was imported by name; it must have been there."""
+    """Replace a function, also where it was imported by name; it must exist."""
     getattr(owner, name)
     setattr(owner, name, step)
 
 
 def _no_sync(*_args: Any) -> None:
-    """What a store does that forgot to sync."""
+    """Do nothing, like a store that forgot to sync."""
 
 
 def _clips_unsynced() -> None:

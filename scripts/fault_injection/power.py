@@ -1,7 +1,7 @@
-"""Power cuts on real ext4: each block write of a run is logged, and the disk rebuilt as a cut may leave it.
+"""Power cuts on real ext4: log each block write of a run, and rebuild the disks that a cut may leave.
 
-Each flush is a cut: what the disk had promised to keep by then. Between two flushes more are drawn: all that
-was flushed, and some of what lay in the disk's cache, one write of it torn. The kernel mounts each such disk,
+There is a cut at each flush, with everything that was flushed. More cuts are drawn between two flushes, with
+everything that was flushed and some writes of the disk's cache, one of them torn. The kernel mounts each such disk,
 which repairs it as at boot, and the real storage worker starts on it.
 """
 
@@ -37,8 +37,11 @@ def record(plant: str | None, log_path: Path) -> None:
     """Run the workload on an empty ext4 whose writes are logged to `log_path`."""
     if os.geteuid():
         raise SystemExit("faults: power needs root, to mount: sudo scripts/faults power")
-    with tempfile.TemporaryDirectory() as place, logged_disk(Path(place), log_path, DISK_BYTES) as disk:
-        mountpoint = Path(place, "mnt")
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        logged_disk(Path(directory), log_path, DISK_BYTES) as disk,
+    ):
+        mountpoint = Path(directory, "mnt")
         mountpoint.mkdir()
         command("mkfs.ext4", "-q", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", disk.device)
         command("mount", *MOUNT, disk.device, str(mountpoint))
@@ -46,7 +49,7 @@ def record(plant: str | None, log_path: Path) -> None:
             os.sync()
             with disk.marks.open("ab", buffering=0) as marks:
                 marks.write(f"{START}\n".encode())
-            lives = [
+            command_line = [
                 sys.executable,
                 "-m",
                 "scripts.fault_injection.process_runs",
@@ -54,7 +57,7 @@ def record(plant: str | None, log_path: Path) -> None:
                 str(disk.marks),
             ]
             done = subprocess.run(
-                [*lives, *([plant] if plant else [])], stderr=subprocess.PIPE, text=True, check=False
+                [*command_line, *([plant] if plant else [])], stderr=subprocess.PIPE, text=True, check=False
             )
             if done.returncode:
                 raise SystemExit(f"faults: the workload failed: {done.stderr[-2000:]}")
@@ -72,13 +75,13 @@ def replay(log_path: Path, *, between: int, every: int, seed: int, jobs: int) ->
 
 
 def _quiet() -> None:
-    logging.disable(logging.CRITICAL)  # what is mended is the storage worker's daily work here
+    logging.disable(logging.CRITICAL)  # repairs are routine here
 
 
 def replay_part(log_path: Path, between: int, every: int, seed: int, part: int, parts: int) -> Tally:
     """Cut at each `parts`-th of these flushes."""
-    with tempfile.TemporaryDirectory(dir=ram()) as place, log_path.open("rb") as log:
-        disk = _Disk(Path(place), log.fileno())
+    with tempfile.TemporaryDirectory(dir=ram()) as directory, log_path.open("rb") as log:
+        disk = _Disk(Path(directory), log.fileno())
         cached: list[Entry] = []
         flushes, begun = 0, False
         for number, entry in enumerate(entries(log_path)):
@@ -103,14 +106,14 @@ def replay_part(log_path: Path, between: int, every: int, seed: int, part: int, 
 
 
 class _Disk:
-    """The image up to the last flush, and what is made of it."""
+    """The image up to the last flush, and the disks after a cut."""
 
-    def __init__(self, place: Path, log_fd: int) -> None:
+    def __init__(self, folder: Path, log_fd: int) -> None:
         self.promises = Promises()
         self.tally = Tally()
-        self._place = place
+        self._folder = folder
         self._log_fd = log_fd
-        self._image = place / "disk"
+        self._image = folder / "disk"
         with self._image.open("wb") as file:
             file.truncate(DISK_BYTES)
 
@@ -124,12 +127,12 @@ class _Disk:
     def cut(self, where: str, cached: Sequence[Entry], dice: random.Random) -> None:
         """Cut the power now, with some of the disk's cache written; start on what is left."""
         self.tally.drawn += 1
-        image = self._place / f"cut-{self.tally.drawn}"
+        image = self._folder / f"cut-{self.tally.drawn}"
         shutil.copyfile(self._image, image)
-        kept = [entry for entry in cached if dice.random() < 0.5]  # a coin
-        for entry in kept[:-1]:
+        written = [entry for entry in cached if dice.random() < 0.5]  # a coin
+        for entry in written[:-1]:
             self.lay(entry, image)
-        for entry in kept[-1:]:
+        for entry in written[-1:]:
             self.lay(entry, image, TORN_BYTES * dice.randint(0, entry.length // TORN_BYTES))
         self.tally.count(where, self._start_on(image))
         image.unlink()
@@ -155,20 +158,24 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--between", type=int, default=BETWEEN, help="cuts drawn before each flush (%(default)s)"
     )
     parser.add_argument("--every", type=int, default=1, help="only each Nth flush (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=None, help="to draw the same again (default: a new one)")
+    parser.add_argument("--seed", type=int, default=None, help="seed of the draw (default: random)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--plants", action="store_true", help="also plant each known bug: each must be found")
-    parser.add_argument("--plant", choices=PLANTS, help="plant this bug alone")
-    parser.add_argument("--log", type=Path, help="cut this log of dm-log-writes instead of recording one")
-    parser.add_argument("--repeat", type=int, default=0, metavar="N", help="so often, each recorded anew")
     parser.add_argument(
-        "--at-once", type=int, default=1, metavar="M", help="of --repeat, so many side by side"
+        "--plants", action="store_true", help="also plant each known bug; each must be detected"
+    )
+    parser.add_argument("--plant", choices=PLANTS, help="plant only this bug")
+    parser.add_argument("--log", type=Path, help="cut this log of dm-log-writes instead of recording one")
+    parser.add_argument(
+        "--repeat", type=int, default=0, metavar="N", help="repeat N times, each with a new recording"
+    )
+    parser.add_argument(
+        "--at-once", type=int, default=1, metavar="M", help="with --repeat: M runs in parallel"
     )
     parser.set_defaults(run=run)
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print what was found; 1 if a promise was broken, or a planted bug was not found."""
+    """Print the results; return 1 if a promise was broken, or a planted bug was not detected."""
     seed = random.SystemRandom().randrange(1 << 20) if given.seed is None else given.seed
     print(f"seed {seed}")
     if given.repeat:
@@ -200,7 +207,7 @@ def _repeat(given: argparse.Namespace, seed: int) -> bool:
                 seed=seed + number,
                 jobs=given.jobs,
             )
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (the other runs go on; it is said)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (the other runs continue; it is printed)
             return f"{type(error).__name__}: {error}"
 
     began_s, states, broken, failed, loads = time.monotonic(), 0, 0, 0, list[float]()
@@ -210,7 +217,7 @@ def _repeat(given: argparse.Namespace, seed: int) -> bool:
             where = f"run {number + 1} of {given.repeat}, seed {seed + number}, load {loads[-1]:.0f}"
             if isinstance(found, str):
                 failed += 1
-                print(f"{where}: could not be judged: {found}", flush=True)
+                print(f"{where}: could not be checked: {found}", flush=True)
                 continue
             states, broken = states + found.states, broken + (found.broken > 0)
             print(
@@ -219,22 +226,22 @@ def _repeat(given: argparse.Namespace, seed: int) -> bool:
             )  # fmt: skip
     print(
         f"{given.repeat} runs, {states:,} states in {time.monotonic() - began_s:.0f} s at a load of"
-        f" {min(loads):.0f} to {max(loads):.0f}: {broken} broke a promise, {failed} could not be judged"
+        f" {min(loads):.0f} to {max(loads):.0f}: {broken} broke a promise, {failed} could not be checked"
     )
     return broken + failed > 0
 
 
 def trial(plant: str | None, log: Path | None, *, between: int, every: int, seed: int, jobs: int) -> Tally:
-    """Record, unless there is a log, and replay. A log on which a promise was broken is kept and named."""
+    """Record, unless there is a log, and replay. Keep a log on which a promise was broken, and print its path."""
     began_s = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=ram()) as place:
-        recorded = log or Path(place, "log")
+    with tempfile.TemporaryDirectory(dir=ram()) as directory:
+        recorded = log or Path(directory, "log")
         if log is None:
             record(plant, recorded)
         tally = replay(recorded, between=between, every=every, seed=seed, jobs=jobs)
         if tally.broken and log is None and plant is None:  # the seed alone does not bring it back
-            kept = Path(tempfile.mkdtemp(prefix="doorbelld-power-"), "log")
-            shutil.copyfile(recorded, kept)
-            tally.examples.append(f"to see it again: scripts/faults power --log {kept} --seed {seed}")
+            copy = Path(tempfile.mkdtemp(prefix="doorbelld-power-"), "log")
+            shutil.copyfile(recorded, copy)
+            tally.examples.append(f"to reproduce: scripts/faults power --log {copy} --seed {seed}")
     tally.seconds = time.monotonic() - began_s
     return tally

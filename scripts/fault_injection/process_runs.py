@@ -1,25 +1,25 @@
-"""The workload's lives, one process after the other: one that is killed, one that mends, one more.
+"""Run the workload as three processes, one after the other: one is killed, one repairs, one continues.
 
     python -m scripts.fault_injection.process_runs STATE MARKS [PLANT]
 
-Imports nothing of the store: what it would load is loaded in each life.
+Imports nothing of the store, so that each process loads its own modules.
 """
 
 import os
 import sys
 
-LIVES = ("killed", "mended", "again")
+RUNS = ("killed", "repaired", "continued")
 
 
 def main() -> int:
-    """Live them; 1 if one failed."""
+    """Run them; exit status 1 if one failed."""
     state_dir, marks, *plant = sys.argv[1:]
-    for name in LIVES:
+    for name in RUNS:
         words = [sys.executable, "-m", "scripts.fault_injection.workload", state_dir, marks, name, *plant]
-        # Not subprocess: strace would see its pipe beside the descriptors of the life.
+        # Not subprocess: strace would see its pipe beside the descriptors of the run.
         _, status = os.waitpid(os.posix_spawn(sys.executable, words, os.environ), 0)
         if status:
-            print(f"workload: the life {name!r} ended with {status}", file=sys.stderr)
+            print(f"workload: the run {name!r} ended with status {status}", file=sys.stderr)
             return 1
     return 0
 

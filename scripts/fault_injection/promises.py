@@ -1,7 +1,7 @@
-"""What the store has told the world so far, and whether a disk that a power cut left still keeps it.
+"""Collect the store's promises so far, and check a disk after a power cut against them.
 
-The workload writes a mark, one JSON object a line, at the moment that something becomes a promise; a mark
-whose name begins with `may_` says that a change is under way, so that both outcomes are right.
+The workload writes a mark, one JSON object a line, when the store makes a promise. A mark whose name begins with
+`may_` means that a change is in progress, so that both outcomes are correct.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from tests.support.storage import Time
 from tests.support.storage import storage_worker as storage_worker_at
 
 PATCHED_BYTES = 64
-"""What closing a clip overwrites lies within so many bytes of its beginning: the box header behind `ftyp`."""
+"""Closing a clip overwrites only bytes before this offset: the box header behind `ftyp`."""
 NEVER_FULL = 1 << 50
 
 
@@ -35,20 +35,20 @@ def grown_sha256(content: bytes) -> str:
 
 @dataclass(slots=True)
 class Promises:
-    """What has been told up to a moment."""
+    """The promises up to one moment."""
 
     kept: dict[str, str] = field(default_factory=dict)
-    """Clip id → SHA-256, as `clip_kept` told it."""
+    """Clip id → SHA-256, as in the `clip_kept` event."""
     may_go: set[str] = field(default_factory=set)
     doomed: set[str] = field(default_factory=set)
     stars: dict[str, bool | None] = field(default_factory=dict)
-    """None: being changed."""
+    """None while a change is in progress."""
     grown: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Clip id → bytes of whole fragments that were synced, and their SHA-256."""
     facts: int = 0
     """Every row of the log up to here may have been published."""
     settings: set[int] = field(default_factory=lambda: {0})
-    """What `quiet_until_us` may be."""
+    """Permitted values of `quiet_until_us`."""
 
     def hear(self, line: str) -> None:
         """Take one mark."""
@@ -78,23 +78,23 @@ class Promises:
 
 
 def verdict(state_dir: Path, promises: Promises) -> list[str]:
-    """Start and stop the real storage worker on what a power cut left; return a sentence for each broken promise."""
+    """Run the real storage worker on the disk after a power cut; return a sentence for each broken promise."""
     layout = Layout(state_dir)
     state_dir.mkdir(exist_ok=True)
-    told: list[Fact] = []
+    facts: list[Fact] = []
     settings, trouble = layout.load_settings()
     wrong = [trouble] if trouble else []
     if settings.quiet_until_us not in promises.settings:
         wrong.append(f"the settings say {settings.quiet_until_us}, not {sorted(promises.settings)}")
     orders: queue.SimpleQueue[StorageMessage] = queue.SimpleQueue()
-    # Power cuts do not depend on time. Room for all: what is told as kept has to be there afterwards.
+    # Power cuts do not depend on time. No limit: a clip that was reported must be there afterwards.
     storage_worker = storage_worker_at(
-        state_dir, Time(), orders, inbox=told.append, limit_bytes=NEVER_FULL, log_rows=NEVER_FULL
+        state_dir, Time(), orders, inbox=facts.append, limit_bytes=NEVER_FULL, log_rows=NEVER_FULL
     )
     try:
         if storage_worker.open(lambda: None):
             storage_worker.close()
-        wrong += [f"fault {fact.code}: {fact.text}" for fact in told if isinstance(fact, Fault)]
+        wrong += [f"fault {fact.code}: {fact.text}" for fact in facts if isinstance(fact, Fault)]
         if not wrong:
             wrong += _clips(layout, promises) + _facts(layout.event_log, promises.facts)
     except (OSError, sqlite3.Error, StopIteration) as error:
@@ -113,8 +113,8 @@ def _clips(layout: Layout, promises: Promises) -> list[str]:
     for row in rows.values():
         # What has its final name is finished, or was cut to its last whole fragment.
         if [end for _, end in whole_fragments(layout.clips / row.file_name)][-1:] != [row.size_bytes]:
-            wrong.append(f"{row.clip_id} has its name and is not whole")
-    # An index that lost an acknowledged clip is built anew, but it must not have been broken by the cut.
+            wrong.append(f"{row.clip_id} has its final name and is incomplete")
+    # An index that lost an acknowledged clip is rebuilt, but the cut must not have damaged it.
     wrong += [f"{path.name} was put aside" for path in layout.state_dir.glob("*.corrupt-*")]
     for clip_id, sha256 in promises.kept.items():
         if clip_id in promises.doomed:
@@ -122,9 +122,9 @@ def _clips(layout: Layout, promises: Promises) -> list[str]:
                 wrong.append(f"{clip_id} was deleted and is back")
         elif clip_id not in promises.may_go:
             if clip_id not in rows:
-                wrong.append(f"{clip_id} was told as kept and is gone")
+                wrong.append(f"{clip_id} was reported as stored and is missing")
             elif rows[clip_id].sha256 != sha256:
-                wrong.append(f"{clip_id} is not what was told as kept")
+                wrong.append(f"{clip_id} differs from the clip that was reported")
     for clip_id, on in promises.stars.items():
         if on is not None and clip_id in rows and bool(rows[clip_id].protected) != on:
             wrong.append(f"{clip_id}: its star was {'set' if on else 'taken'}, and that is lost")
@@ -135,7 +135,7 @@ def _clips(layout: Layout, promises: Promises) -> list[str]:
 
 def _grown(folder: Path, clip_id: str, row: ClipRow | None, size_bytes: int, sha256: str) -> list[str]:
     if row is None:
-        return [f"{clip_id}: {size_bytes} bytes of it were synced, and it is gone"]
+        return [f"{clip_id}: {size_bytes} bytes of it were synced, and it is missing"]
     if grown_sha256((folder / row.file_name).read_bytes()[:size_bytes]) != sha256:
         return [f"{clip_id}: the first {size_bytes} bytes of it were synced, and are not the same now"]
     return []
@@ -152,9 +152,11 @@ def _facts(path: Path, last_seq: int) -> list[str]:
     newest = rows[-1].seq if rows else 0
     wrong = []
     if newest < last_seq:
-        wrong.append(f"the log was told up to {last_seq} and ends at {newest}: numbers will be used twice")
+        wrong.append(
+            f"the log was published up to {last_seq} and ends at {newest}: numbers will be used twice"
+        )
     # The workload numbers its facts by itself.
-    wrong += [f"row {row.seq} of the log is another" for row in rows if row.payload["n"] != row.seq]
+    wrong += [f"row {row.seq} of the log has changed" for row in rows if row.payload["n"] != row.seq]
     wrong += [f"row {seq} of the log is missing" for seq in _gaps([row.seq for row in rows])]
     return wrong
 

@@ -1,4 +1,4 @@
-"""Power cuts by the hundred thousand, simulated: every moment of a recorded run, many outcomes of each."""
+"""Power cuts by the hundred thousand, simulated: many outcomes at every moment of a recorded run."""
 
 import argparse
 import logging
@@ -24,12 +24,12 @@ STATES = 166_000
 PLANT_STATES = 4_000
 SAY_EVERY_S = 15
 SAID = 3
-"""Of the broken promises so many are printed in full."""
+"""Broken promises that are printed in full."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What a run found."""
+    """The results of a run."""
 
     operations: int = 0
     drawn: int = 0
@@ -50,7 +50,7 @@ class Tally:
                 self.examples.append(f"{where}: {'; '.join(wrong[:3])}")
 
     def add(self, other: "Tally") -> None:
-        """Count what another process found."""
+        """Add the results of another process."""
         self.drawn += other.drawn
         self.states += other.states
         self.broken += other.broken
@@ -65,8 +65,8 @@ def ram() -> str | None:
 
 def record_workload(plant: str | None) -> list[Operation]:
     """Run the workload once and return what it did."""
-    with tempfile.TemporaryDirectory(dir=ram()) as place:
-        state_dir, marks = Path(place, "state"), Path(place, "marks")
+    with tempfile.TemporaryDirectory(dir=ram()) as directory:
+        state_dir, marks = Path(directory, "state"), Path(directory, "marks")
         state_dir.mkdir()
         command = [sys.executable, "-m", "scripts.fault_injection.process_runs", str(state_dir), str(marks)]
         return record([*command, *([plant] if plant else [])], state_dir, marks)
@@ -89,11 +89,11 @@ def simulate(plant: str | None, *, states: int | None, seed: int, jobs: int) -> 
 
 def _check_part(operations: list[Operation], draws: float | None, seed: int, part: int, parts: int) -> Tally:
     """Check the cuts behind every `parts`-th operation."""
-    logging.disable(logging.CRITICAL)  # what is mended is the storage worker's daily work here
+    logging.disable(logging.CRITICAL)  # repairs are routine here
     tally, disk, promises, seen = Tally(), Disk(), Promises(), set[int]()
     said_s = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=ram()) as place:
-        scratch = Path(place)
+    with tempfile.TemporaryDirectory(dir=ram()) as directory:
+        scratch = Path(directory)
         for number, operation in enumerate(operations):
             disk.apply(operation)
             if part == 0 and time.monotonic() - said_s > SAY_EVERY_S:
@@ -104,7 +104,7 @@ def _check_part(operations: list[Operation], draws: float | None, seed: int, par
             elif number % parts == part:
                 for state in _outcomes(disk, draws, random.Random(seed * 1_000_003 + number)):  # noqa: S311
                     tally.drawn += 1
-                    # The same disk may be told other things than before.
+                    # The promises may have changed while the disk has not.
                     key = hash((state, len(promises.kept), len(promises.doomed), promises.facts))
                     if key not in seen:
                         seen.add(key)
@@ -163,16 +163,20 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--states", type=int, default=STATES, help="how many outcomes to draw (default %(default)s)"
     )
-    parser.add_argument("--all", action="store_true", help="every outcome of the model instead (hours)")
-    parser.add_argument("--seed", type=int, default=None, help="to draw the same again (default: a new one)")
+    parser.add_argument(
+        "--all", action="store_true", help="check every outcome of the model instead (takes hours)"
+    )
+    parser.add_argument("--seed", type=int, default=None, help="seed of the draw (default: random)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--plants", action="store_true", help="also plant each known bug: each must be found")
-    parser.add_argument("--plant", choices=PLANTS, help="plant this bug alone")
+    parser.add_argument(
+        "--plants", action="store_true", help="also plant each known bug; each must be detected"
+    )
+    parser.add_argument("--plant", choices=PLANTS, help="plant only this bug")
     parser.set_defaults(run=run)
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print what was found; 1 if a promise was broken, or a planted bug was not found."""
+    """Print the results; return 1 if a promise was broken, or a planted bug was not detected."""
     seed = random.SystemRandom().randrange(1 << 20) if given.seed is None else given.seed
     print(f"seed {seed}")
     status = 0

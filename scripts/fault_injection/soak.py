@@ -1,10 +1,10 @@
-"""The long run: the real daemon for hours of presses and visits, ten times as many an hour as a busy day has.
+"""Run the real daemon for hours, with ten times as many presses and visits an hour as on a busy day.
 
-Time itself is not compressed, only what happens in it: a camera, a clip's post-roll and a broker's PUBACK
-take as long as ever. `--hours 24` is 2,000 presses and 5,000 visits in 2.4 hours of wall time. The storage
-is so small that clips go all the time, and the broker is restarted now and then. Sampled throughout: what
-the daemon holds of memory, threads, descriptors and disk. At the end: does anything grow, and was anything
-that was acknowledged lost?
+The clock runs at normal speed; only the events are closer together. A camera, a clip's post-roll and a broker's
+PUBACK take their normal time. `--hours 24` is 2,000 presses and 5,000 visits in 2.4 hours of real time. The
+storage limit is small, so that retention deletes clips all the time, and the broker restarts now and then. The
+daemon's memory, threads, descriptors and disk use are sampled throughout. At the end the run fails if one of
+them grows, or if acknowledged data is lost.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from device.cli.client import ask
 from device.errors import DoorbellError
 from device.store.layout import Layout
 from scripts.benchmarks import rig
-from scripts.fault_injection import soak_world
+from scripts.fault_injection import soak_environment
 from scripts.fault_injection.leaky import LEAKS
 from scripts.fault_injection.soak_verdict import (
     Finding,
@@ -80,7 +80,7 @@ MEASURES = (
 
 @dataclass(slots=True)
 class Seen:
-    """What was noted on the way."""
+    """The samples and counts of the run."""
 
     times_s: list[float] = field(default_factory=list)
     cpu_s: float = 0.0
@@ -90,30 +90,30 @@ class Seen:
     acknowledged: int = 0
     restarts_s: list[float] = field(default_factory=list)
     span_us: tuple[int, int] = (0, 0)
-    """Wall time in which everything was done."""
+    """Real time that the actions took."""
     troubles: list[str] = field(default_factory=list)
 
 
 def plan(hours: float) -> list[tuple[float, str]]:
-    """Return what is done when, in order: (wall seconds from the start; press, sample, down or up)."""
-    wall_s = hours * 3600 / FASTER
+    """Return the actions in order: (real seconds from the start; press, sample, down or up)."""
+    real_s = hours * 3600 / FASTER
     presses = max(1, round(hours * PRESSES_A_DAY / 24))
     restarts = max(FEWEST_RESTARTS, round(hours / HOURS_A_RESTART))
-    deeds = [((number + 0.5) * wall_s / presses, "press") for number in range(presses)]
-    samples = int(wall_s / SAMPLE_EVERY_S)
+    deeds = [((number + 0.5) * real_s / presses, "press") for number in range(presses)]
+    samples = int(real_s / SAMPLE_EVERY_S)
     deeds += [((number + 1) * SAMPLE_EVERY_S, "sample") for number in range(samples)]
     for number in range(1, restarts + 1):
-        at_s = number * wall_s / (restarts + 1)
+        at_s = number * real_s / (restarts + 1)
         deeds += [(at_s, "down"), (at_s + BROKER_AWAY_S, "up")]
     return sorted(deeds)
 
 
 @dataclass(slots=True)
-class World:
+class Environment:
     """A broker, a dashboard and the daemon, which looks at a looped video."""
 
     broker: Broker
-    dashboard: soak_world.Dashboard
+    dashboard: soak_environment.Dashboard
     daemon: rig.BenchDoorbell
 
     @property
@@ -123,20 +123,20 @@ class World:
 
 
 @contextmanager
-def started(folder: Path, plant: str | None) -> Iterator[World]:
+def started(folder: Path, plant: str | None) -> Iterator[Environment]:
     """Start it; end whatever still runs of it."""
-    main = soak_world.draw_visits(folder / "main.mp4", width_px=1280, kbps=1500)
-    small = soak_world.draw_visits(folder / "small.mp4", width_px=320, kbps=200)
+    main = soak_environment.draw_visits(folder / "main.mp4", width_px=1280, kbps=1500)
+    small = soak_environment.draw_visits(folder / "small.mp4", width_px=320, kbps=200)
     program = [sys.executable, "-m", "scripts.fault_injection.leaky", plant] if plant else [BIN / "doorbelld"]
     camera = {"kind": "stream", "stream": {"url": str(main), "substream_url": str(small)}}
     with ExitStack() as stack:
         broker = Broker(folder)
         stack.callback(broker.stop)
-        dashboard = soak_world.Dashboard(broker.port, ROOT)
+        dashboard = soak_environment.Dashboard(broker.port, ROOT)
         stack.callback(dashboard.close)
         daemon = rig.BenchDoorbell(folder, broker.port, camera, program=program, **TABLES)
         stack.callback(_end, daemon)
-        yield World(broker, dashboard, daemon)
+        yield Environment(broker, dashboard, daemon)
 
 
 def _end(daemon: rig.BenchDoorbell) -> None:
@@ -145,58 +145,60 @@ def _end(daemon: rig.BenchDoorbell) -> None:
         daemon.process.wait(10)
 
 
-def drive(world: World, deeds: list[tuple[float, str]], seen: Seen) -> None:
+def drive(environment: Environment, deeds: list[tuple[float, str]], seen: Seen) -> None:
     """Carry out the plan; stop early if the daemon ends."""
     began_s = said_s = time.monotonic()
-    seen.cpu_s = sum(map(rig.cpu_s, soak_world.family(world.daemon.process.pid)))
+    seen.cpu_s = sum(map(rig.cpu_s, soak_environment.family(environment.daemon.process.pid)))
     for at_s, deed in deeds:
         time.sleep(max(0.0, began_s + at_s - time.monotonic()))
-        if world.daemon.process.poll() is not None:
-            seen.troubles.append(f"the daemon ended by itself, status {world.daemon.process.returncode}")
+        if environment.daemon.process.poll() is not None:
+            seen.troubles.append(
+                f"the daemon ended by itself, status {environment.daemon.process.returncode}"
+            )
             return
         match deed:
             case "press":
-                _press(world, seen)
+                _press(environment, seen)
             case "sample":
-                _sample(world, seen, time.monotonic() - began_s)
+                _sample(environment, seen, time.monotonic() - began_s)
             case "down":
-                world.broker.stop()
+                environment.broker.stop()
                 seen.restarts_s.append(time.monotonic() - began_s)
             case "up":
-                world.broker.start()
+                environment.broker.start()
         if time.monotonic() - said_s > SAY_EVERY_S:
             said_s = time.monotonic()
             memory_mb = "".join(f", {mb:.0f} MB" for mb in seen.series["memory_mb"][-1:])
             print(f"  … {at_s / 60:.0f} of {deeds[-1][0] / 60:.0f} min{memory_mb}", file=sys.stderr)
 
 
-def _press(world: World, seen: Seen) -> None:
+def _press(environment: Environment, seen: Seen) -> None:
     seen.sent += 1
     try:
-        world.daemon.press()
+        environment.daemon.press()
         seen.acknowledged += 1
     except (OSError, ValueError, KeyError) as error:  # no answer, half a one, or a refusal
         seen.troubles.append(f"press {seen.sent} was not acknowledged: {error!r}")
 
 
-def _sample(world: World, seen: Seen, at_s: float) -> None:
+def _sample(environment: Environment, seen: Seen, at_s: float) -> None:
     """Look at the daemon from outside, and ask it as its owner would, each time over a new connection."""
-    pids = soak_world.family(world.daemon.process.pid)
+    pids = soak_environment.family(environment.daemon.process.pid)
     try:
-        status = ask(world.daemon.state, "GET", "/status")
-        ask(world.daemon.state, "GET", "/clips")
-        ask(world.daemon.state, "GET", "/log")
+        status = ask(environment.daemon.state, "GET", "/status")
+        ask(environment.daemon.state, "GET", "/clips")
+        ask(environment.daemon.state, "GET", "/log")
         cpu_s = sum(map(rig.cpu_s, pids))
         found = {
             "memory_mb": sum(map(rig.rss_mb, pids)),
-            "threads": sum(map(soak_world.threads, pids)),
-            "descriptors": sum(map(soak_world.descriptors, pids)),
+            "threads": sum(map(soak_environment.threads, pids)),
+            "descriptors": sum(map(soak_environment.descriptors, pids)),
         }
     except (DoorbellError, OSError, ValueError, IndexError) as error:  # it may end while it is looked at
         seen.troubles.append(f"no sample at {at_s:.0f} s: {error!r}")
         return
-    sizes = soak_world.sizes(world.layout.state_dir)
-    clips_folder = world.layout.clips.relative_to(world.layout.state_dir)
+    sizes = soak_environment.sizes(environment.layout.state_dir)
+    clips_folder = environment.layout.clips.relative_to(environment.layout.state_dir)
     clips = {name: size for name, size in sizes.items() if Path(name).parent == clips_folder}
     seen.largest_clip_bytes = max([seen.largest_clip_bytes, *clips.values()])
     whole = sum(name.endswith(".mp4") for name in clips)
@@ -218,31 +220,33 @@ def _sample(world: World, seen: Seen, at_s: float) -> None:
         seen.series[key].append(value)
 
 
-def settle(world: World, seen: Seen) -> list[Finding]:
+def settle(environment: Environment, seen: Seen) -> list[Finding]:
     """Stop in order, and judge what was counted."""
-    by_itself = world.daemon.process.poll() is not None
+    by_itself = environment.daemon.process.poll() is not None
     if not by_itself:
-        _stop(world, seen)
-    acked_seq = _acked_seq(world.layout.event_log)
+        _stop(environment, seen)
+    acked_seq = _acked_seq(environment.layout.event_log)
     until_s = time.monotonic() + HEARD_S
-    while time.monotonic() < until_s and all(row["seq"] != acked_seq for _, row in world.dashboard.log()):
+    while time.monotonic() < until_s and all(
+        row["seq"] != acked_seq for _, row in environment.dashboard.log()
+    ):
         time.sleep(0.2)
-    heard = world.dashboard.log()
+    heard = environment.dashboard.log()
     rows = list({row["seq"]: row for _, row in heard}.values())
     kinds = Counter(row["kind"] for row in rows)
     starts_us = sorted(_wall_us(row["occurred_at"]) for row in rows if row["kind"] == "motion_started")
     faults = Counter(row["code"] for row in rows if row["kind"] == "fault_raised")
     others = sum(faults.values()) - faults["mqtt_down"]
-    tracebacks = world.daemon.log_path.read_text(errors="replace").count("Traceback")
+    tracebacks = environment.daemon.log_path.read_text(errors="replace").count("Traceback")
     return [
         judge_presses(
             sent=seen.sent,
             acknowledged=seen.acknowledged,
             rows=[row for row in rows if row["kind"] == "press"],
-            live=world.dashboard.live_presses(),
+            live=environment.dashboard.live_presses(),
         ),
         judge_episodes(
-            starts_us, kinds["motion_ended"], span_us=seen.span_us, every_us=soak_world.EPISODE_US
+            starts_us, kinds["motion_ended"], span_us=seen.span_us, every_us=soak_environment.EPISODE_US
         ),
         judge_log(heard, acked_seq=acked_seq, restarts=len(seen.restarts_s)),
         Finding(
@@ -254,26 +258,26 @@ def settle(world: World, seen: Seen) -> list[Finding]:
             wrong=others > 0,
         ),
         Finding(
-            text=f"the daemon ended with status {world.daemon.process.returncode}",
-            wrong=by_itself or world.daemon.process.returncode != 0,
+            text=f"the daemon ended with status {environment.daemon.process.returncode}",
+            wrong=by_itself or environment.daemon.process.returncode != 0,
         ),
         Finding(text=f"tracebacks in its log: {tracebacks}", wrong=tracebacks > 0),
-        _check(world.daemon.state),
+        _check(environment.daemon.state),
         *(Finding(text=text, wrong=True) for text in seen.troubles),
     ]
 
 
-def _stop(world: World, seen: Seen) -> None:
+def _stop(environment: Environment, seen: Seen) -> None:
     try:
-        standing = [fault["code"] for fault in ask(world.daemon.state, "GET", "/status")["faults"]]
+        standing = [fault["code"] for fault in ask(environment.daemon.state, "GET", "/status")["faults"]]
         seen.troubles += [f"the fault {code} stands at the end" for code in standing]
     except DoorbellError as error:
         seen.troubles.append(f"no status at the end: {error}")
     try:
-        world.daemon.stop()
+        environment.daemon.stop()
     except subprocess.TimeoutExpired as error:
         seen.troubles.append(f"the daemon did not stop: {error}")
-        _end(world.daemon)
+        _end(environment.daemon)
 
 
 def _acked_seq(path: Path) -> int:
@@ -289,15 +293,15 @@ def _check(state: Path) -> Finding:
     """Run `doorbell check --deep` on what the daemon left."""
     command: list[str | Path] = [BIN / "doorbell", "--state", state, "check", "--deep"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    said = (done.stdout + done.stderr).strip().replace("\n", "; ")
-    return Finding(text=f"doorbell check --deep: {said}", wrong=done.returncode != 0)
+    output = (done.stdout + done.stderr).strip().replace("\n", "; ")
+    return Finding(text=f"doorbell check --deep: {output}", wrong=done.returncode != 0)
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `soak`."""
     parser = subparsers.add_parser(
         "soak",
-        help="a day at ten times the daily rate: does anything grow?",
+        help="a day at ten times the daily rate: fails if memory, disk use or a queue grows",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -305,18 +309,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--hours",
         type=_hours,
         default=24.0,
-        help="hours of the day that is simulated: the run takes a tenth of them, and has as many presses and "
-        "visits as they would have, 83 and 208 for each (default %(default)g)",
+        help="hours to simulate, each with 83 presses and 208 visits; the run takes a tenth of that time "
+        "(default %(default)g)",
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("build/soak"),
         metavar="DIR",
-        help="gets soak.csv, soak.png and the daemon's log (default %(default)s)",
+        help="folder for soak.csv, soak.png and the daemon's log (default %(default)s)",
     )
     parser.add_argument(
-        "--plant", choices=LEAKS, help="lose a megabyte or a descriptor a second: it has to be found"
+        "--plant", choices=LEAKS, help="leak a megabyte or a descriptor a second; the run must detect it"
     )
     parser.set_defaults(run=run)
 
@@ -336,18 +340,18 @@ def run(given: argparse.Namespace) -> int:
 
     given.out.mkdir(parents=True, exist_ok=True)
     deeds, seen = plan(given.hours), Seen()
-    with tempfile.TemporaryDirectory() as place, started(Path(place), given.plant) as world:
+    with tempfile.TemporaryDirectory() as directory, started(Path(directory), given.plant) as environment:
         try:
-            world.daemon.live()
+            environment.daemon.live()
             began_us = time.time_ns() // 1000
-            drive(world, deeds, seen)
+            drive(environment, deeds, seen)
             seen.span_us = began_us, time.time_ns() // 1000
-            findings = settle(world, seen)
+            findings = settle(environment, seen)
         finally:
-            shutil.copyfile(world.daemon.log_path, given.out / "doorbelld.log")
+            shutil.copyfile(environment.daemon.log_path, given.out / "doorbelld.log")
     rows = judged(seen)
     title = (
-        f"{given.hours:g} h at ten times the daily rate: {deeds[-1][0] / 60:.0f} minutes of wall time, "
+        f"{given.hours:g} h at ten times the daily rate: {deeds[-1][0] / 60:.0f} minutes of real time, "
         f"{len(seen.times_s)} samples{f'; planted: {given.plant}' if given.plant else ''}"
     )
     print(title)

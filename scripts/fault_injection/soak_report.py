@@ -22,7 +22,7 @@ COLUMNS = 3
 WINDOW = 15
 """Samples in the running median that is drawn over the single ones."""
 FLAT = 0.75
-"""What never falls below this share of its axis is drawn without its zero, or a slope could not be seen."""
+"""Series that stay above this share of their axis are drawn without zero, so that a slope is visible."""
 
 
 def table(rows: Sequence[Row]) -> list[str]:
@@ -54,7 +54,7 @@ def write_csv(path: Path, times_s: Sequence[float], series: Mapping[str, Sequenc
     """Write one line a sample; `series` by the keys of the measures, which name their units."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["wall_s", *series])
+        writer.writerow(["real_s", *series])
         for number, at_s in enumerate(times_s):
             writer.writerow([round(at_s, 2), *(round(values[number], 4) for values in series.values())])
 
@@ -67,7 +67,7 @@ def plot(
     series: Mapping[str, Sequence[float]],
     restarts_s: Sequence[float],
 ) -> None:
-    """Draw each measure over wall minutes, with its limit and the broker's restarts."""
+    """Draw each measure over minutes of real time, with its limit and the broker's restarts."""
     minutes = np.asarray(times_s) / 60
     lines = -(-len(rows) // COLUMNS)
     figure, cells = plt.subplots(
@@ -97,7 +97,7 @@ def plot(
         cell.set_visible(False)
     for cell in cells.flat[max(0, len(rows) - COLUMNS) : len(rows)]:
         cell.tick_params(labelbottom=True)
-        cell.set_xlabel("minutes of wall time", fontsize=9)
+        cell.set_xlabel("minutes of real time", fontsize=9)
     figure.suptitle(
         f"{title}\nblue: each sample and its running median; red dashes: limit (a ceiling, or the steepest "
         "slope allowed over the second half); red title: beyond it; grey: broker restarts",

@@ -1,4 +1,4 @@
-"""Did anything grow, was anything lost? Pure: told the samples and what was heard; asks nothing."""
+"""Decide from the samples and the received messages whether anything grew or was lost. Pure functions."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 REPEATED_A_RESTART = 10
-"""So many log rows may be on their way, without PUBACK, when a broker goes (docs/mqtt.md: at least once)."""
+"""Maximum log rows in flight, without PUBACK, when a broker stops (docs/mqtt.md: at least once)."""
 MAX_POINTS = 1500
 FEWEST_EPISODES = 0.95
 """Of those that the video shows; with fewer the run did not do the work that it is to be judged by."""
@@ -27,7 +27,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What became of one measure. It grew by the slope of the second half, in wall time."""
+    """The result of one measure. Growth is the slope of the second half, in real time."""
 
     measure: Measure
     first: float
@@ -86,29 +86,31 @@ def judge_log(heard: Sequence[tuple[int, Mapping[str, object]]], *, acked_seq: i
     """Judge the log as a dashboard heard it: (over which connection, row with its `seq`), as they came.
 
     Every seq up to `acked_seq` must have come, in order. What the broker had not acknowledged when it went
-    is sent again, word for word; nothing else may come twice.
+    is sent again unchanged; nothing else may come twice.
     """
-    kept: dict[int, tuple[int, Mapping[str, object]]] = {}
+    first_rows: dict[int, tuple[int, Mapping[str, object]]] = {}
     doubled = repeated = changed = disordered = newest = 0
     for connection, row in heard:
         seq = int(str(row["seq"]))
-        if seq in kept:
-            last, first = kept[seq]
+        if seq in first_rows:
+            last, first = first_rows[seq]
             doubled += last == connection
             repeated += last != connection
             changed += first != row
         else:
             disordered += seq < newest
-        kept[seq] = (connection, row)
+        first_rows[seq] = (connection, row)
         newest = max(newest, seq)
-    missing = len(set(range(1, max(newest, acked_seq) + 1)) - set(kept))
+    missing = len(set(range(1, max(newest, acked_seq) + 1)) - set(first_rows))
     text = (
-        f"log: {len(kept)} rows heard up to number {newest}; {missing} missing, {disordered} out of order, "
+        f"log: {len(first_rows)} rows heard up to number {newest}; {missing} missing, {disordered} out of order, "
         f"{doubled} doubled, {changed} changed; {repeated} sent again over {restarts} restarts of the broker "
         f"(at most {REPEATED_A_RESTART} each)"
     )
     too_many = repeated > REPEATED_A_RESTART * restarts
-    return Finding(text=text, wrong=bool(missing or disordered or doubled or changed or too_many or not kept))
+    return Finding(
+        text=text, wrong=bool(missing or disordered or doubled or changed or too_many or not first_rows)
+    )
 
 
 def judge_presses(

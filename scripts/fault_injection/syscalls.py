@@ -1,4 +1,4 @@
-"""What a workload asked of its files, in order: its system calls, SQLite's too, recorded by strace(1)."""
+"""Record the system calls on files of a workload, SQLite's included, in order, with strace(1)."""
 
 import re
 import shutil
@@ -13,9 +13,9 @@ CALLS = (
     "rename,renameat,renameat2,unlink,unlinkat,link,linkat,symlink,mkdir,mkdirat,rmdir,"
     "truncate,writev,pwritev,pwritev2,sendfile,copy_file_range,io_uring_enter,dup,dup2,dup3"
 )
-"""All that changes files and folders, also what is not understood below: it must be told, not missed."""
+"""All calls that change files and folders, also those not handled below, so that they raise an error."""
 REBUILT = "-shm"
-"""SQLite's shared memory is made anew after a crash, and mapped: no call tells of it."""
+"""SQLite's shared memory is mapped, so no call shows its writes; SQLite rebuilds it after a crash."""
 _LINE = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\d+|\?)")
 _BEGUN = re.compile(r"(\d+) +(\w+)\((.*?),? <unfinished \.\.\.>$")
 _RESUMED = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>,? ?(.*)$")
@@ -77,7 +77,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A line that the workload wrote of itself."""
+    """A line that the workload wrote to its marks."""
 
     line: str
 
@@ -86,7 +86,7 @@ Operation = Write | Truncate | Sync | SyncFolder | Enter | Leave | Move | Mark
 
 
 def record(command: list[str], state_dir: Path, marks: Path) -> list[Operation]:
-    """Run a command that works in `state_dir` and writes its marks to `marks`; return what it did."""
+    """Run a command that works in `state_dir` and writes its marks to `marks`; return its operations."""
     strace = shutil.which("strace")
     if strace is None:
         raise SystemExit("faults: strace is needed to record system calls: sudo apt install strace")
@@ -136,7 +136,7 @@ def _text(quoted: str) -> bytes:
 
 
 class _Reader:
-    """Follows names and descriptors. The processes live one after the other, so one table will do."""
+    """Follows names and descriptors. The processes run one after another, so one table is enough."""
 
     def __init__(self, state_dir: Path, marks: Path) -> None:
         self._root = str(state_dir)
@@ -171,11 +171,11 @@ class _Reader:
             case "ftruncate" if isinstance(file := self._open.get(int(words[0])), int):
                 yield Truncate(file, int(words[1]))
             case "fsync" | "fdatasync":
-                thing = self._open.get(int(words[0]))
-                if isinstance(thing, int):
-                    yield Sync(thing)
-                elif thing is not None and thing != self._marks:
-                    yield SyncFolder(thing)
+                descriptor = self._open.get(int(words[0]))
+                if isinstance(descriptor, int):
+                    yield Sync(descriptor)
+                elif descriptor is not None and descriptor != self._marks:
+                    yield SyncFolder(descriptor)
             case "mkdir" if (path := self._inside(words[0])) is not None:
                 if path:  # the state directory itself is there before
                     yield Enter(path, None)
@@ -199,9 +199,9 @@ class _Reader:
             case "ftruncate" | "mkdir" | "rmdir" | "link" | "unlink" | "rename":
                 return
             case _ if any(word.startswith('"') and self._inside(word) is not None for word in words):
-                raise ValueError(f"{call} is not understood: {words[:3]}")
+                raise ValueError(f"{call} is not handled: {words[:3]}")
             case _ if words[0].isdecimal() and int(words[0]) in self._open:
-                raise ValueError(f"{call} is not understood: {words[:3]}")
+                raise ValueError(f"{call} is not handled: {words[:3]}")
 
     def _opened(self, quoted: str, flags: str, fd: int) -> Iterator[Operation]:
         self._open.pop(fd, None)
@@ -219,7 +219,7 @@ class _Reader:
         elif "O_TRUNC" in flags:
             yield Truncate(self._names[path], 0)
         if "O_APPEND" in flags:
-            raise ValueError(f"O_APPEND is not understood: {path}")
+            raise ValueError(f"O_APPEND is not handled: {path}")
         self._open[fd] = self._names.get(path, path)
 
     def _written(self, call: str, words: list[str], count: int) -> Iterator[Operation]:

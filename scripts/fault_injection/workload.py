@@ -1,9 +1,9 @@
-"""The real store, worked hard for some simulated minutes: clips, stars, deletions, log, settings, kills.
+"""Keep the real store busy for some simulated minutes: clips, stars, deletions, log, settings, kills.
 
-    python -m scripts.fault_injection.workload STATE MARKS LIFE [PLANT]
+    python -m scripts.fault_injection.workload STATE MARKS RUN [PLANT]
 
-Lives one of its lives; process_runs.py lives them all. Writes what the store has promised to MARKS (promises.py).
-Time is handed in, so nothing waits. PLANT breaks one rule of docs/storage.md, to show that a cut finds it
+Does one of the runs; process_runs.py does all of them. Writes each promise of the store to MARKS (promises.py).
+Time is a parameter, so nothing waits. PLANT breaks one rule of docs/storage.md, to show that a cut detects it
 (planted_bugs.py).
 """
 
@@ -23,17 +23,17 @@ from scripts.fault_injection.promises import grown_sha256
 from tests.support.storage import STEP_US, StorageRun, Time
 
 CHECKPOINT_PAGES = 30
-"""SQLite's own 1000 would come once in this short life; the order of its writes is the same."""
+"""SQLite's own 1000 would be reached once in such a short run; the order of its writes is the same."""
 LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
-def tell_promises(mark: Callable[..., None]) -> None:
-    """Make the store's own steps leave marks: before a change, and behind what is promised."""
+def mark_promises(mark: Callable[..., None]) -> None:
+    """Make the store's own steps write marks: before a change, and after a step that makes a promise."""
 
     def around(owner: Any, name: str, before: Callable[..., Any], after: Callable[..., Any]) -> None:
         step = getattr(owner, name)
 
-        def told(*args: Any, **named: Any) -> Any:
+        def wrapper(*args: Any, **named: Any) -> Any:
             if marks := before(*args, **named):
                 mark(**marks)
             result = step(*args, **named)
@@ -41,7 +41,7 @@ def tell_promises(mark: Callable[..., None]) -> None:
                 mark(**marks)
             return result
 
-        setattr(owner, name, told)
+        setattr(owner, name, wrapper)
 
     def nothing(*_args: Any, **_named: Any) -> None:
         return None
@@ -82,54 +82,54 @@ def _grown(part_path: Path) -> dict[str, Any] | None:
 
 
 def killed(state_dir: Path, mark: Callable[..., None]) -> None:
-    """The first life: it is killed in mid-clip."""
-    life = StorageRun(state_dir, mark, Time(100_000_000), event=0)
-    life.skip_to_now()
-    life.pass_s(4)
+    """The first run: it is killed in the middle of a clip."""
+    store_run = StorageRun(state_dir, mark, Time(100_000_000), event=0)
+    store_run.skip_to_now()
+    store_run.pass_s(4)
     for number in range(3):
-        life.visit(5, raised=True)
-        life.settle(number + 1)
-    life.star(life.clips[1])
-    life.delete(life.clips[0])
+        store_run.visit(5, raised=True)
+        store_run.settle(number + 1)
+    store_run.star(store_run.clips[1])
+    store_run.delete(store_run.clips[0])
     for number in range(40):
-        life.visit(1, raised=number % 3 == 0)
+        store_run.visit(1, raised=number % 3 == 0)
         for _ in range(2):
-            life.order(life.fact())
-            life.pass_s(STEP_US / 1e6)
-    life.star(life.clips[1], on=False)
-    life.star(life.clips[-1])
-    life.settle(4)
-    event_id = life.event_id()
-    life.order(OpenClip(event_id=event_id, cause="motion", from_us=life.time.now_us - 1_000_000))
-    life.pass_s(6)
+            store_run.order(store_run.fact())
+            store_run.pass_s(STEP_US / 1e6)
+    store_run.star(store_run.clips[1], on=False)
+    store_run.star(store_run.clips[-1])
+    store_run.settle(4)
+    event_id = store_run.event_id()
+    store_run.order(OpenClip(event_id=event_id, cause="motion", from_us=store_run.time.now_us - 1_000_000))
+    store_run.pass_s(6)
 
 
-def mended(state_dir: Path, mark: Callable[..., None]) -> None:
-    """The second: it mends, and stops in order."""
-    life = StorageRun(state_dir, mark, Time(400_000_000), event=1000)
-    life.skip_to_now()
-    life.pass_s(2)
-    life.visit(4, raised=True)
-    life.settle(5)
-    life.delete(life.clips[-1])
-    life.visit(2)
-    life.order(OpenClip(event_id=life.event_id(), cause="press", from_us=life.time.now_us))
-    life.pass_s(3)
-    life.storage_worker.close()
+def repaired(state_dir: Path, mark: Callable[..., None]) -> None:
+    """The second run: it repairs the store, records, and stops in order."""
+    store_run = StorageRun(state_dir, mark, Time(400_000_000), event=1000)
+    store_run.skip_to_now()
+    store_run.pass_s(2)
+    store_run.visit(4, raised=True)
+    store_run.settle(5)
+    store_run.delete(store_run.clips[-1])
+    store_run.visit(2)
+    store_run.order(OpenClip(event_id=store_run.event_id(), cause="press", from_us=store_run.time.now_us))
+    store_run.pass_s(3)
+    store_run.storage_worker.close()
 
 
-def again(state_dir: Path, mark: Callable[..., None]) -> None:
-    """The third: one more."""
-    life = StorageRun(state_dir, mark, Time(500_000_000), event=2000)
-    life.skip_to_now()
-    life.pass_s(2)
+def continued(state_dir: Path, mark: Callable[..., None]) -> None:
+    """The third run: it continues with a store that was stopped in order."""
+    store_run = StorageRun(state_dir, mark, Time(500_000_000), event=2000)
+    store_run.skip_to_now()
+    store_run.pass_s(2)
     for _ in range(6):
-        life.visit(3, raised=True)
-    life.storage_worker.close()
+        store_run.visit(3, raised=True)
+    store_run.storage_worker.close()
 
 
 def main() -> None:
-    """Live one life, and end without cleaning up, like a killed daemon; the end closes its files."""
+    """Do one run and exit without cleaning up, like a killed daemon; the kernel closes its files."""
     state_dir, marks_path, name, *plants = sys.argv[1:]
     marks_fd = os.open(marks_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
@@ -138,10 +138,10 @@ def main() -> None:
 
     for plant in plants:
         PLANTS[plant].plant()
-    tell_promises(mark)
-    life = {life.__name__: life for life in (killed, mended, again)}[name]
+    mark_promises(mark)
+    run = {run.__name__: run for run in (killed, repaired, continued)}[name]
     try:
-        life(Path(state_dir), mark)
+        run(Path(state_dir), mark)
     except BaseException:  # noqa: BLE001  (whatever it is, nothing may be cleaned up)
         traceback.print_exc()
         os._exit(1)

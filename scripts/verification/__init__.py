@@ -1,1 +1,1 @@
-"""Proofs of what is promised about consent, on real servers and real packets; and the demonstration."""
+"""Tests of the promises about consent, on real servers and real packets; and the demonstration."""

@@ -1,4 +1,4 @@
-"""scripts/prove: print the proof of a promise, from real servers and real packets."""
+"""scripts/prove: test a promise on real servers and real packets, and print the evidence."""
 
 import argparse
 import sys
@@ -9,18 +9,18 @@ PROOFS = {"silence": silence, "flood": flood, "release": release}
 
 
 def main() -> int:
-    """Run one proof; exit status 0 it holds, 1 it does not."""
+    """Run one proof; exit status 0 if the promise holds, 1 if it does not."""
     parser = argparse.ArgumentParser(prog="scripts/prove", description=__doc__)
     commands = parser.add_subparsers(metavar="PROOF", required=True)
     for name, module in PROOFS.items():
-        one = commands.add_parser(
+        subparser = commands.add_parser(
             name,
             help=(module.__doc__ or "").splitlines()[0].partition(": ")[2],
             description=module.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        module.add_arguments(one)
-        one.set_defaults(run=module.main)
+        module.add_arguments(subparser)
+        subparser.set_defaults(run=module.main)
     arguments = parser.parse_args()
     status: int = arguments.run(arguments)
     return status

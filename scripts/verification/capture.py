@@ -1,4 +1,4 @@
-"""Packets as they pass the loopback interface: when, how many bytes, from which port to which. Needs root."""
+"""Capture TCP segments on the loopback interface: time, size, source and target port. Needs root."""
 
 import socket
 import struct
@@ -12,13 +12,13 @@ ETH_P_ALL = 3
 SO_RCVBUFFORCE = 33
 BUFFER_BYTES = 64 << 20
 MAX_BYTES = 256
-"""Of each packet: its heads are all we look at."""
+"""Bytes captured of each packet: only the headers are used."""
 IPV4, IPV6, TCP = 0x0800, 0x86DD, 6
 
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One TCP segment; `size` is its payload, `ns` CLOCK_MONOTONIC when it was seen."""
+    """One TCP segment; `size` is its payload, `ns` CLOCK_MONOTONIC when it was captured."""
 
     ns: int
     source: int
@@ -28,7 +28,7 @@ class Packet:
 
 
 class Capture:
-    """Keeps every segment from or to some ports, while it is entered."""
+    """Context manager that captures every segment from or to some ports."""
 
     def __init__(self, ports: set[int]) -> None:
         self._ports = ports
@@ -37,7 +37,7 @@ class Capture:
         try:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
         except PermissionError:
-            raise SystemExit("packets can be captured by root alone: sudo scripts/prove silence") from None
+            raise SystemExit("capturing packets needs root: sudo scripts/prove silence") from None
         self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
         self._socket.bind(("lo", 0))
         self._socket.settimeout(0.2)
@@ -59,11 +59,11 @@ class Capture:
                 data, address = self._socket.recvfrom(MAX_BYTES)
             except TimeoutError:
                 continue
-            if address[2] != socket.PACKET_OUTGOING:  # on loopback each is seen twice
+            if address[2] != socket.PACKET_OUTGOING:  # loopback shows each packet twice
                 continue
-            found = _segment(data, time.monotonic_ns())
-            if found and (found.source in self._ports or found.target in self._ports):
-                self.packets.append(found)
+            segment = _segment(data, time.monotonic_ns())
+            if segment and (segment.source in self._ports or segment.target in self._ports):
+                self.packets.append(segment)
 
 
 def _segment(data: bytes, ns: int) -> Packet | None:

@@ -1,11 +1,10 @@
-"""`scripts/prove flood`: a thousand hostile requests a second do not slow the bell, and lose nothing that is
-valid.
+"""`scripts/prove flood`: a thousand hostile requests a second neither delay presses nor lose valid messages.
 
-A hostile broker: the community server's own, without the publisher. It delivers a thousand different hostile
-envelopes a second for a minute, of many kinds; between them, every two seconds, a
-valid request and a valid notice. Two doorbells with a dashboard each are pressed in turn: one hears it all,
-one has no courier. Printed are the presses' delays side by side, the processor and memory that it cost, what
-lies on the disk after it, and whether what was valid has arrived.
+The broker is the community server's own, without the publisher. It delivers a thousand different hostile
+envelopes of many kinds a second for a minute, and every two seconds a valid request and a valid notice. Two
+doorbells, each with a dashboard, are pressed in turn: one receives everything, one has no courier. Prints the
+delays of the presses side by side, the processor time and memory, the size of the spool and the ledger, and
+whether the valid messages arrived.
 """
 
 import argparse
@@ -44,24 +43,24 @@ MEGABYTE = 1e6
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Print the figures; exit status 1 if something valid was lost or a bound was broken."""
-    with tempfile.TemporaryDirectory(prefix="f") as place:
-        folder = Path(place)
+    """Print the figures; exit status 1 if a valid message was lost or a limit was exceeded."""
+    with tempfile.TemporaryDirectory(prefix="f") as directory:
+        folder = Path(directory)
         senders = [Sender(folder / f"d{n}", f"department-{n}") for n in range(4)]
         with DevServer(folder / "t", quiet=True) as dev_server:
             dev_server.stop("publisher")
             broker = Broker(folder)
             try:
-                told = run(folder, dev_server, broker.port, senders, arguments)
+                result = run(folder, dev_server, broker.port, senders, arguments)
             finally:
                 broker.stop()
-    return report(told, arguments)
+    return report(result, arguments)
 
 
 def run(
     folder: Path, dev_server: DevServer, port: int, senders: Sequence[Sender], arguments: argparse.Namespace
 ) -> dict[str, Any]:
-    """Flood one of two houses; return what was measured."""
+    """Flood one of two doorbells; return the measurements."""
     flooded, calm = (
         NeighbourhoodDoorbell(
             folder / name, port, dev_server=dev_server, camera=SLOW_SCENE, device={"id": name}
@@ -76,8 +75,8 @@ def run(
             flooded.pin(sender)
         wait_for("a clip", lambda: flooded.ask("GET", "/clips"))
         heard = {
-            house.state.name: subscriber(port, f"doorbelld/{house.state.name}/press")
-            for house in (flooded, calm)
+            doorbell.state.name: subscriber(port, f"doorbelld/{doorbell.state.name}/press")
+            for doorbell in (flooded, calm)
         }
         begin = usage(flooded)
         stopping = threading.Event()
@@ -88,8 +87,8 @@ def run(
         peak_bytes = 0
         began_s = time.monotonic()
         while flooder.is_alive():
-            for house in (flooded, calm):
-                delays[house.state.name].append(press(house, heard[house.state.name]))
+            for doorbell in (flooded, calm):
+                delays[doorbell.state.name].append(press(doorbell, heard[doorbell.state.name]))
                 time.sleep(PRESS_EVERY_S / 2)
             peak_bytes = max(peak_bytes, spool_bytes(flooded))
         seconds = time.monotonic() - began_s
@@ -123,8 +122,8 @@ def flood(
     stopping: threading.Event,
     sent: dict[str, Any],
 ) -> None:
-    """Publish hostile things at a rate, and valid ones between them; over the broker's own socket, as the
-    publisher does.
+    """Publish hostile messages at a rate, and valid ones between them, over the broker's own socket like the
+    publisher.
     """
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, transport="unix")
     client.connect(str(dev_server.socket))
@@ -158,8 +157,8 @@ def flood(
 
 
 def hostile(pinned: Sender) -> Any:
-    """Yield (kind, bytes) for ever: junk, other keys, broken signatures, and what a pinned key signed out of
-    bounds.
+    """Yield (kind, bytes) without end: junk, other keys, broken signatures, and envelopes of a pinned key that
+    break a limit.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -182,22 +181,22 @@ def hostile(pinned: Sender) -> Any:
 
 def name_in(content: bytes) -> str:
     """Return the id in an envelope of our own."""
-    payload = content.split(b".")[1]
-    told = json.loads(base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
-    name: str = told["id"]
+    coded = content.split(b".")[1]
+    payload = json.loads(base64.urlsafe_b64decode(coded + b"=" * (-len(coded) % 4)))
+    name: str = payload["id"]
     return name
 
 
-def press(house: NeighbourhoodDoorbell, arrivals: "queue.SimpleQueue[int]") -> float:
+def press(doorbell: NeighbourhoodDoorbell, arrivals: "queue.SimpleQueue[int]") -> float:
     """Press the button; return the milliseconds from the edge to the dashboard."""
-    edge_us: int = house.ask("POST", "/ring")["mono_us"]
+    edge_us: int = doorbell.ask("POST", "/ring")["mono_us"]
     return (arrivals.get(timeout=PATIENCE_S) - edge_us) / 1e3
 
 
-def usage(house: NeighbourhoodDoorbell) -> dict[str, tuple[float, float]]:
+def usage(doorbell: NeighbourhoodDoorbell) -> dict[str, tuple[float, float]]:
     """Return processor seconds and resident megabytes of both processes."""
     found = {}
-    for name, process in (("doorbelld", house.process), ("courier", house.courier)):
+    for name, process in (("doorbelld", doorbell.process), ("courier", doorbell.courier)):
         if process:
             fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
             ticks = int(fields[11]) + int(fields[12])
@@ -206,10 +205,10 @@ def usage(house: NeighbourhoodDoorbell) -> dict[str, tuple[float, float]]:
     return found
 
 
-def spool_bytes(house: NeighbourhoodDoorbell) -> int:
-    """Return how much lies in the spool."""
+def spool_bytes(doorbell: NeighbourhoodDoorbell) -> int:
+    """Return the bytes in the spool."""
     total = 0
-    for path in (house.spool / "in").iterdir():
+    for path in (doorbell.spool / "in").iterdir():
         try:
             total += path.stat().st_size
         except FileNotFoundError:
@@ -217,39 +216,39 @@ def spool_bytes(house: NeighbourhoodDoorbell) -> int:
     return total
 
 
-def spool_waits(house: NeighbourhoodDoorbell) -> int:
-    """Return how many bundles were not read yet."""
-    told = house.spool / "out/read"
-    read = int(told.read_text()) if told.exists() else 0
+def spool_waits(doorbell: NeighbourhoodDoorbell) -> int:
+    """Return the number of unread bundles."""
+    position = doorbell.spool / "out/read"
+    read = int(position.read_text()) if position.exists() else 0
     return sum(
-        path.name.endswith(".in") and int(path.name[:12]) > read for path in (house.spool / "in").iterdir()
+        path.name.endswith(".in") and int(path.name[:12]) > read for path in (doorbell.spool / "in").iterdir()
     )
 
 
-def report(told: dict[str, Any], arguments: argparse.Namespace) -> int:
-    """Print the figures; return 1 if something valid was lost."""
-    rate = told["hostile"] / told["seconds"]
-    print(f"{told['hostile']} hostile envelopes in {told['seconds']:.0f} s ({rate:.0f} a second)")
-    print(f"refused, by reason: {told['refused']}")
+def report(result: dict[str, Any], arguments: argparse.Namespace) -> int:
+    """Print the figures; return 1 if a valid message was lost."""
+    rate = result["hostile"] / result["seconds"]
+    print(f"{result['hostile']} hostile envelopes in {result['seconds']:.0f} s ({rate:.0f} a second)")
+    print(f"refused, by reason: {result['refused']}")
     ratio = {}
-    for name, values in told["delays"].items():
+    for name, values in result["delays"].items():
         p50, p99 = statistics.median(values), float(np.quantile(values, 0.99))
         ratio[name] = p99
         print(f"  press to dashboard, {name:<8} {len(values)} tries, p50 {p50:.2f} ms, p99 {p99:.2f} ms")
     print(f"  p99, flooded beside calm: {ratio['flooded'] / ratio['calm']:.2f} (aim 2)")
-    for name in told["cpu_s"]:
-        before, after = told["rss_mb"][name]
-        print(f"  {name}: {told['cpu_s'][name]:.1f} s of processor, {before:.0f} → {after:.0f} MB")
-    peak, ledger = told["spool_peak_mb"], told["ledger_mb"]
-    print(f"  spool at most {peak:.1f} MB (bound 33.6), ledger {ledger:.2f} MB")
-    print(f"  valid: {told['valid']} sent, {len(told['lost'])} lost")
+    for name in result["cpu_s"]:
+        before, after = result["rss_mb"][name]
+        print(f"  {name}: {result['cpu_s'][name]:.1f} s of processor time, {before:.0f} → {after:.0f} MB")
+    peak, ledger = result["spool_peak_mb"], result["ledger_mb"]
+    print(f"  spool at most {peak:.1f} MB (limit 33.6), ledger {ledger:.2f} MB")
+    print(f"  valid: {result['valid']} sent, {len(result['lost'])} lost")
     if arguments.json:
-        arguments.json.write_text(json.dumps(told, indent=1))
-    return 1 if told["lost"] else 0
+        arguments.json.write_text(json.dumps(result, indent=1))
+    return 1 if result["lost"] else 0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add this proof's own."""
+    """Add this proof's options."""
     parser.add_argument("--seconds", type=float, default=60, help="default: %(default)s")
     parser.add_argument(
         "--rate", type=float, default=1000, help="hostile envelopes a second (default: %(default)s)"

@@ -1,4 +1,4 @@
-"""`scripts/fuzz`: coverage-guided attacks on everything that reads bytes from outside."""
+"""`scripts/fuzz`: coverage-guided fuzzing of everything that reads bytes from outside."""
 
 import argparse
 import os
@@ -34,13 +34,13 @@ KID = keys.fingerprint(KEY.public_key().public_bytes_raw())
 PLACE = HomePosition(longitude=2.2945, latitude=48.8584)
 HANG_S, MAX_MB = 1, 512
 GATE_S = 0.5
-"""Disaster's bound for one envelope; what is promised is 0.5 ms, and scripts/bench gate prints it."""
+"""Limit for one envelope. The promise is 0.5 ms, which scripts/bench gate measures."""
 
 
 def record() -> bytes:
     """Return the record that is pinned."""
     raw = KEY.public_key().public_bytes_raw()
-    said = {
+    payload = {
         "v": 1,
         "serial": 1,
         "sender": "paris-example",
@@ -60,7 +60,7 @@ def record() -> bytes:
         "jurisdiction": circle(2.2945, 48.8584, 5000),
         "iat": time_text(NOW - 1000),
     }
-    return signed_envelope(RECORD, said, KEY)
+    return signed_envelope(RECORD, payload, KEY)
 
 
 BOOK = LedgerState()
@@ -71,12 +71,12 @@ BOOK.take(FEED.kind, FEED.data, None, NOW)
 
 
 def gate(data: bytes) -> None:
-    """Take bytes as they come."""
+    """Read the bytes as an envelope."""
     _heard("request" if data[:1] < b"\x80" else "notice", data[1:])
 
 
 def signed(data: bytes) -> None:
-    """Take bytes as the payload of a pinned sender."""
+    """Read the bytes as the payload of a pinned sender."""
     typ = REQUEST if data[:1] < b"\x80" else NOTICE
     head = f'{{"alg":"EdDSA","typ":"{typ}","kid":"{KID}"}}'.encode()
     what = encoded(head) + b"." + encoded(data[1:])
@@ -84,12 +84,12 @@ def signed(data: bytes) -> None:
 
 
 def feed(data: bytes) -> None:
-    """Take bytes as a feed's document."""
+    """Read the bytes as a feed's document."""
     _heard("feed:weather", data)
 
 
 def a_record(data: bytes) -> None:
-    """Take bytes as the payload of a record that somebody wants pinned."""
+    """Read the bytes as the payload of a record that is to be pinned."""
     head = f'{{"alg":"EdDSA","typ":"{RECORD}","kid":"{KID}"}}'.encode()
     what = encoded(head) + b"." + encoded(data)
     try:
@@ -99,7 +99,7 @@ def a_record(data: bytes) -> None:
 
 
 def spool(data: bytes) -> None:
-    """Take bytes as a bundle."""
+    """Read the bytes as a bundle."""
     with suppress(Unreadable):
         items_of(data, "1")
 
@@ -118,7 +118,7 @@ def _heard(source: str, content: bytes) -> None:
 
 
 def _look(error: Refused) -> None:
-    """Hold a refusal to what the owner is shown: one printable line of some length."""
+    """Check that a refusal is one printable line of limited length."""
     text = str(error)
     if not text.isprintable() or len(text) > 400:
         raise RuntimeError(f"a refusal that cannot be shown: {text!r}")
@@ -134,12 +134,12 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 
 
 def seeds(target: str) -> Iterator[bytes]:
-    """Yield inputs to begin with: the test vectors."""
+    """Yield the initial inputs: the test vectors."""
     import base64
     import json
 
-    told = json.loads((Path(__file__).parents[2] / "tests/protocol_vectors/envelopes.json").read_text())
-    for vector in told["vectors"]:
+    vectors = json.loads((Path(__file__).parents[2] / "tests/protocol_vectors/envelopes.json").read_text())
+    for vector in vectors["vectors"]:
         content = (
             vector["envelope"].encode()
             if "envelope" in vector
@@ -161,7 +161,9 @@ def seeds(target: str) -> Iterator[bytes]:
 def main() -> int:
     """Run the targets, each in a process of its own."""
     parser = argparse.ArgumentParser(prog="scripts/fuzz", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10, help="each (default: %(default)s)")
+    parser.add_argument(
+        "--minutes", type=float, default=10, help="minutes for each target (default: %(default)s)"
+    )
     parser.add_argument("--target", choices=TARGETS, action="append", help="default: all of them")
     parser.add_argument("--inside", choices=TARGETS, help=argparse.SUPPRESS)
     parser.add_argument("corpus", nargs="?", help=argparse.SUPPRESS)

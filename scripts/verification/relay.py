@@ -1,7 +1,7 @@
-"""Lets a browser out here look at pages in there: `python -m scripts.verification.relay FD=PORT ...`, on an island.
+"""Relay connections into a network namespace: `python -m scripts.verification.relay FD=PORT ...`, run inside it.
 
-Each FD is a socket that listens out here (a socket belongs to the namespace in which it was made); each PORT
-is one of the island's loopback.
+With it a browser outside reaches pages inside. Each FD is a listening socket of the outer namespace (a socket
+belongs to the namespace that created it); each PORT is a port on loopback inside.
 """
 
 import socket
@@ -12,19 +12,19 @@ BLOCK_BYTES = 65_536
 
 
 def pump(source: socket.socket, sink: socket.socket) -> None:
-    """Copy until the end."""
+    """Copy until the end of the stream."""
     try:
         while block := source.recv(BLOCK_BYTES):
             sink.sendall(block)
     except OSError:
         pass
     finally:
-        for each in (source, sink):
-            each.close()
+        for connection in (source, sink):
+            connection.close()
 
 
 def serve(listener: socket.socket, port: int) -> None:
-    """Connect whoever comes."""
+    """Relay each client that connects."""
     while True:
         outside, _ = listener.accept()
         try:
@@ -37,7 +37,7 @@ def serve(listener: socket.socket, port: int) -> None:
 
 
 def main() -> None:
-    """Serve every pair for ever."""
+    """Serve every pair until killed."""
     threads = []
     for pair in sys.argv[1:]:
         fd, port = map(int, pair.split("="))

@@ -1,15 +1,15 @@
-"""`scripts/prove release`: what the owner said yes to, and not one frame more.
+"""`scripts/prove release`: exactly what the owner approved leaves, and not one frame more.
 
-Each of these promises (docs/consent.md, docs/decisions/0012) is attacked; a line says how often, and what got
-through.
+Attacks each of these promises (docs/consent.md, docs/decisions/0012), and prints the number of attacks and those
+that succeeded.
 
     1   no byte without its entry in the ledger: kills and power cuts at every call of a release that changes
         the disk, on three paths (delivered, withdrawn, failed)
-    2   an approval covers exactly what was shown: approvals of one offer with the hash of another
-    6   only the pinned agency can open a parcel: other keys, and parcels that were changed
+    2   an approval covers exactly the offer that was shown: approvals of one offer with the hash of another
+    6   only the pinned agency can open a parcel: other keys, and changed parcels
     7   nothing outside the window leaves: planted violations, spans, whole cuts whose pictures are counted
-    9   a withdrawal is honoured within a chunk: real uploads to a real tus server, withdrawn at any moment
-    10  whoever tampers is found out: ledgers and manifests that were changed
+    9   a withdrawal takes effect within a chunk: real uploads to a real tus server, withdrawn at any moment
+    10  tampering is detected: changed ledgers and manifests
 """
 
 import argparse
@@ -48,12 +48,12 @@ from tests.support.stores import HOST, Store
 from tests.support.violations import VIOLATIONS
 
 CHUNK_BYTES = 65_536
-SAID = 5
+MAX_PRINTED = 5
 
 
 @dataclass(slots=True)
 class Tally:
-    """How often a promise was attacked, and what got through."""
+    """The number of attacks on a promise, and those that succeeded."""
 
     tried: int = 0
     through: list[str] = field(default_factory=list)
@@ -94,10 +94,10 @@ def all_calls(folder: Path) -> int:
 def exactly_what_was_shown(folder: Path, scale: float, seed: int) -> Tally:
     """Promise 2."""
     tally, dice = Tally(), random.Random(seed)  # noqa: S311
-    house = ConsentHarness(folder / "two")
-    house.pin()
-    house.hear(("request", envelopes.ask()))
-    kept, start_us = list(house.clips.kept), house.clips.kept[0].start_us
+    doorbell = ConsentHarness(folder / "two")
+    doorbell.pin()
+    doorbell.hear(("request", envelopes.request()))
+    cuts, start_us = list(doorbell.clips.stored), doorbell.clips.stored[0].start_us
     shapes = [[(0.0, 0.0), (0.5, 0.0), (0.5, 0.5)], [(0.1, 0.1), (0.9, 0.1), (0.9, 0.9)]]
 
     def span(from_s: int, until_s: int) -> tuple[int, int]:
@@ -121,23 +121,23 @@ def exactly_what_was_shown(folder: Path, scale: float, seed: int) -> Tally:
             blurs=blurs,
         )
 
-    def world() -> None:
-        house.clips.kept = [
+    def change_clips() -> None:
+        doorbell.clips.stored = [
             replace(cut, frames=dice.choice((300, 301)), sha256=dice.choice(("1", "2", "3")) * 64)
-            for cut in kept
+            for cut in cuts
         ]
-        house.clips.covered = dice.sample(shapes, dice.choice((0, 1)))
+        doorbell.clips.covered = dice.sample(shapes, dice.choice((0, 1)))
 
     while tally.tried < 10_000 * scale:
-        world()
+        change_clips()
         first = choice()
-        shown = house.consent_service.request(ID, first)
-        world()
+        shown = doorbell.consent_service.request(ID, first)
+        change_clips()
         second = choice()
-        if house.consent_service.request(ID, second)["offer_hash"] == shown["offer_hash"]:
+        if doorbell.consent_service.request(ID, second)["offer_hash"] == shown["offer_hash"]:
             continue
         try:
-            house.consent_service.approve(ID, shown["offer_hash"], second)
+            doorbell.consent_service.approve(ID, shown["offer_hash"], second)
         except CommandError:
             tally.count("", held=True)
         else:
@@ -170,19 +170,19 @@ def only_the_agency(folder: Path, scale: float, seed: int) -> Tally:
     for number in range(round(500 * scale)):
         tally.count(f"key {number} opens it", held=not opens(parcel, pyrage.x25519.Identity.generate()))
     while tally.tried < 10_000 * scale:
-        place = dice.randrange(len(parcel))
+        offset = dice.randrange(len(parcel))
         match dice.randrange(4):
             case 0:
                 changed = (
-                    parcel[:place] + bytes([parcel[place] ^ 1 << dice.randrange(8)]) + parcel[place + 1 :]
+                    parcel[:offset] + bytes([parcel[offset] ^ 1 << dice.randrange(8)]) + parcel[offset + 1 :]
                 )
             case 1:
-                changed = parcel[:place]
+                changed = parcel[:offset]
             case 2:
                 changed = parcel + dice.randbytes(1 + dice.randrange(40))
             case _:
-                changed = parcel[:place] + dice.randbytes(1 + dice.randrange(9)) + parcel[place:]
-        tally.count(f"changed at {place}, it opens", held=not opens(changed, ours))
+                changed = parcel[:offset] + dice.randbytes(1 + dice.randrange(9)) + parcel[offset:]
+        tally.count(f"changed at {offset}, it opens", held=not opens(changed, ours))
     return tally
 
 
@@ -204,8 +204,8 @@ def nothing_outside(folder: Path, scale: float, seed: int) -> Tally:
     for _ in range(round(10_000 * scale)):
         path, exact = dice.choice(films), dice.choice((False, True))
         start, end = sorted(dice.randrange(6 * US) for _ in range(2))
-        chosen = [pictures[path][place] for place in inside(pictures[path], start, end, exact=exact)]
-        held = all(each.from_us >= start and each.until_us <= end for each in chosen)
+        chosen = [pictures[path][index] for index in inside(pictures[path], start, end, exact=exact)]
+        held = all(picture.from_us >= start and picture.until_us <= end for picture in chosen)
         tally.count(f"{path.name} {start} to {end}", held=held)
     cuts = round(300 * scale)
     for _ in range(cuts):
@@ -260,14 +260,14 @@ def within_a_chunk(folder: Path, scale: float, seed: int) -> Tally:
     return tally
 
 
-def in_store(store: Store, place: str) -> int:
-    """Return how many bytes of an upload lie in the store."""
-    path = store.files / place.rsplit("/", 1)[1]
+def in_store(store: Store, location: str) -> int:
+    """Return the number of bytes of an upload in the store."""
+    path = store.files / location.rsplit("/", 1)[1]
     return path.stat().st_size if path.exists() else 0
 
 
 def stored(box: CourierHarness, digest: str) -> bool:
-    """Return whether a parcel had arrived whole before it was withdrawn."""
+    """Return whether a parcel had arrived completely before it was withdrawn."""
     time.sleep(0.05)
     report = box.report(digest)
     return report is not None and report.state == "stored"
@@ -276,24 +276,24 @@ def stored(box: CourierHarness, digest: str) -> bool:
 def found_out(folder: Path, scale: float, seed: int) -> Tally:
     """Promise 10."""
     tally, dice = Tally(), random.Random(seed)  # noqa: S311
-    house = ConsentHarness(folder / "ten")
-    house.pin()
-    house.hear(("request", envelopes.ask()))
-    house.consent_service.approve(ID, house.consent_service.request(ID)["offer_hash"])
-    house.consent_service.withdraw(ID)
-    house.consent_service.ledger_store.close()
+    doorbell = ConsentHarness(folder / "ten")
+    doorbell.pin()
+    doorbell.hear(("request", envelopes.request()))
+    doorbell.consent_service.approve(ID, doorbell.consent_service.request(ID)["offer_hash"])
+    doorbell.consent_service.withdraw(ID)
+    doorbell.consent_service.ledger_store.close()
     path = folder / "ten/ledger.db"
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
     good, honest = path.read_bytes(), entries_of(path)
     while tally.tried < 5_000 * scale:
-        place = dice.randrange(len(good))
+        offset = dice.randrange(len(good))
         other = folder / "ledger.db"
-        other.write_bytes(good[:place] + bytes([good[place] ^ 1 << dice.randrange(8)]) + good[place + 1 :])
+        other.write_bytes(good[:offset] + bytes([good[offset] ^ 1 << dice.randrange(8)]) + good[offset + 1 :])
         # What a changed byte does not change (free space) is no tampering.
         held = bool(faults_of(other)) or entries_of(other) == honest
-        tally.count(f"ledger, byte {place}", held=held)
+        tally.count(f"ledger, byte {offset}", held=held)
     manifest = signed(
         cast("Manifest", {"v": 1, "request": ID, "clips": [{"file": "clip-1.mp4", "frames": 30}]}), bytes(32)
     )
@@ -303,7 +303,7 @@ def found_out(folder: Path, scale: float, seed: int) -> Tally:
 
 
 def entries_of(path: Path) -> list[Any] | None:
-    """Return what a ledger says, None if it cannot be read."""
+    """Return the entries of a ledger, None if it cannot be read."""
     try:
         ledger = Ledger(path, read_only=True)
         try:
@@ -315,7 +315,7 @@ def entries_of(path: Path) -> list[Any] | None:
 
 
 def faults_of(path: Path) -> list[str]:
-    """Return what `doorbell ledger verify` would say."""
+    """Return the faults that `doorbell ledger verify` would print."""
     try:
         ledger = Ledger(path, read_only=True)
     except LedgerBroken as error:
@@ -329,17 +329,17 @@ def faults_of(path: Path) -> list[str]:
 def tampered(manifest: bytes, dice: random.Random) -> bytes:
     """Return a manifest that was changed: a bit, or a word of it with everything else as it was."""
     if dice.choice((False, True)):
-        place = dice.randrange(len(manifest))
-        return manifest[:place] + bytes([manifest[place] ^ 1 << dice.randrange(7)]) + manifest[place + 1 :]
+        offset = dice.randrange(len(manifest))
+        return manifest[:offset] + bytes([manifest[offset] ^ 1 << dice.randrange(7)]) + manifest[offset + 1 :]
     head, body, signature = manifest.split(b".")
-    told = json.loads(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))
-    told["clips"][0]["frames"] = 31 + dice.randrange(1000)
-    coded_body = base64.urlsafe_b64encode(json.dumps(told, separators=(",", ":"), sort_keys=True).encode())
+    payload = json.loads(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))
+    payload["clips"][0]["frames"] = 31 + dice.randrange(1000)
+    coded_body = base64.urlsafe_b64encode(json.dumps(payload, separators=(",", ":"), sort_keys=True).encode())
     return b".".join((head, coded_body.rstrip(b"="), signature))
 
 
 def believed(changed: bytes, manifest: bytes) -> bool:
-    """Return whether a changed manifest is taken."""
+    """Return whether a changed manifest is accepted."""
     if changed == manifest:
         return False
     try:
@@ -354,20 +354,20 @@ PROMISES: dict[int, tuple[str, Callable[[Path, float, int], Tally]]] = {
     2: ("exactly what was shown", exactly_what_was_shown),
     6: ("only the pinned agency opens it", only_the_agency),
     7: ("nothing outside the window", nothing_outside),
-    9: ("a withdrawal is honoured within a chunk", within_a_chunk),
+    9: ("a withdrawal takes effect within a chunk", within_a_chunk),
     10: ("whoever tampers is found out", found_out),
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this proof's arguments."""
-    parser.add_argument("--only", type=int, choices=PROMISES, action="append", help="these promises alone")
-    parser.add_argument("--scale", type=float, default=1.0, help="so many times as many attacks")
+    parser.add_argument("--only", type=int, choices=PROMISES, action="append", help="only these promises")
+    parser.add_argument("--scale", type=float, default=1.0, help="multiply the number of attacks by this")
     parser.add_argument("--seed", type=int, default=1)
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Attack the promises; exit status 1 if something got through."""
+    """Attack the promises; exit status 1 if an attack succeeded."""
     status = 0
     for number in arguments.only or PROMISES:
         title, attack = PROMISES[number]
@@ -380,10 +380,10 @@ def main(arguments: argparse.Namespace) -> int:
             shutil.rmtree(folder, ignore_errors=True)
         status = status or bool(tally.through) or not tally.tried
         print(
-            f"      attacked {tally.tried} times, {len(tally.through)} got through "
+            f"      attacked {tally.tried} times, {len(tally.through)} succeeded "
             f"({time.monotonic() - began_s:.0f} s)",
             flush=True,
         )
-        for what in tally.through[:SAID]:
-            print(f"      GOT THROUGH: {what[:300]}")
+        for attack_text in tally.through[:MAX_PRINTED]:
+            print(f"      SUCCEEDED: {attack_text[:300]}")
     return int(status)

@@ -1,9 +1,9 @@
 """Kills and power cuts at every step of a release: never a byte without its entry, never an approval twice.
 
-The path is recorded once, call by call. A kill -9 leaves what the calls before it did; what lies between two
-calls that change nothing is the same disk, so each call that changes something is killed behind once. A power
-cut leaves less, and more than one thing (scripts/fault_injection/crash_states.py): of each moment some are drawn. On
-each such disk the house is started, looked at, and let run to the end.
+The path is recorded once, call by call. A kill -9 leaves the effect of all calls before it. Calls that change
+nothing leave the same disk, so there is one kill after each call that changes something. A power cut may leave
+less, in many variants (scripts/fault_injection/crash_states.py); some are drawn for each moment. A doorbell
+starts on each such disk, is checked, and runs to the end.
 """
 
 import logging
@@ -32,7 +32,7 @@ SAID = 5
 
 @dataclass(slots=True)
 class Found:
-    """What the crashes of one path found."""
+    """The results of the crashes of one path."""
 
     way: str
     calls: int = 0
@@ -42,7 +42,7 @@ class Found:
     wrong: list[str] = field(default_factory=list)
 
     def add(self, other: "Found") -> None:
-        """Count what another process found."""
+        """Add the results of another process."""
         self.kills += other.kills
         self.cuts += other.cuts
         self.wrong += other.wrong
@@ -50,19 +50,21 @@ class Found:
 
 def crash(way: str, *, cuts_a_call: int, seed: int, jobs: int, every: int = 1, plant: str = "") -> Found:
     """Crash one path at every call (or every so many); `plant` breaks a rule on it."""
-    with tempfile.TemporaryDirectory(dir=ram()) as place:
-        folder, marks = Path(place, "state"), Path(place, "marks")
+    with tempfile.TemporaryDirectory(dir=ram()) as directory:
+        folder, marks = Path(directory, "state"), Path(directory, "marks")
         folder.mkdir()
         command = [sys.executable, "-m", "scripts.verification.release_path", str(folder), str(marks), way]
         command += [plant] if plant else []
         operations = record(command, folder, marks)
     begin = next(
-        n for n, each in enumerate(operations) if isinstance(each, Mark) and each.line == "offered\n"
+        n
+        for n, operation in enumerate(operations)
+        if isinstance(operation, Mark) and operation.line == "offered\n"
     )
-    found = Found(way, calls=sum(not isinstance(each, Mark) for each in operations[begin:]))
-    told = [(way, operations, begin, cuts_a_call, seed, (part, jobs, every)) for part in range(jobs)]
-    for each in shared(_part, told, jobs):
-        found.add(each)
+    found = Found(way, calls=sum(not isinstance(operation, Mark) for operation in operations[begin:]))
+    shares = [(way, operations, begin, cuts_a_call, seed, (part, jobs, every)) for part in range(jobs)]
+    for result in shared(_part, shares, jobs):
+        found.add(result)
     return found
 
 
@@ -77,7 +79,7 @@ def _part(
     logging.disable(logging.CRITICAL)
     part, parts, every = share
     found, disk, seen, marks = Found(way), Disk(), set[CrashState](), set[str]()
-    with tempfile.TemporaryDirectory(dir=ram()) as place:
+    with tempfile.TemporaryDirectory(dir=ram()) as directory:
         for number, operation in enumerate(operations):
             disk.apply(operation)
             if isinstance(operation, Mark):
@@ -94,81 +96,81 @@ def _part(
                     else:
                         found.cuts += 1
                     seen.add(state)
-                    write_state(disk, state, Path(place, "state"), Path(place))
-                    wrong = verdict(Path(place, "state"), marks, way)
-                    shutil.rmtree(Path(place, "state"))
-                    found.wrong += [f"{where}, {kind}: {each}" for each in wrong]
+                    write_state(disk, state, Path(directory, "state"), Path(directory))
+                    wrong = verdict(Path(directory, "state"), marks, way)
+                    shutil.rmtree(Path(directory, "state"))
+                    found.wrong += [f"{where}, {kind}: {fault}" for fault in wrong]
     return found
 
 
 def verdict(folder: Path, marks: set[str], way: str) -> list[str]:
-    """Start a house on what a crash left, let it run, and return what is wrong, in sentences."""
+    """Start a doorbell on the disk after a crash, let it run, and return a sentence for each error."""
     release_backend = FakeReleaseBackend()
     try:
-        house = ConsentHarness(folder, release_backend)
+        doorbell = ConsentHarness(folder, release_backend)
     except OSError as error:
         return [f"it cannot be started: {error}"]
-    if not house.consent_service.ledger_store.is_open:
+    if not doorbell.consent_service.ledger_store.is_open:
         return ["the ledger is broken"]
-    wrong = unproved(house, folder)
-    if wrong or not house.states():
-        return [*wrong, *([] if house.states() else ["the request is gone"])]
-    if "approved" in marks and house.states() == ["offered"]:
+    wrong = unproved(doorbell, folder)
+    if wrong or not doorbell.states():
+        return [*wrong, *([] if doorbell.states() else ["the request is gone"])]
+    if "approved" in marks and doorbell.states() == ["offered"]:
         wrong.append("an approval that was given is gone")
     gone = "withdrawn" in marks
     given = {grant.sha256 for grant in grants(folder)}
     for turn in range(MAX_STEPS):
-        house.consent_service.release_worker.step()
-        wrong += unproved(house, folder)
+        doorbell.consent_service.release_worker.step()
+        wrong += unproved(doorbell, folder)
         for grant in grants(folder):
             if gone:
                 wrong.append(f"a grant stands at turn {turn} after the withdrawal")
             given.add(grant.sha256)
             carried(folder, grant)
-        if not TABLE[State(house.states()[0])]:
-            house.consent_service.release_worker.step()
+        if not TABLE[State(doorbell.states()[0])]:
+            doorbell.consent_service.release_worker.step()
             break
-    entries = house.ledger()
+    entries = doorbell.ledger()
     handed = [entry["data"] for entry in entries if entry["data"].get("to") == "handed over"]
     if len(given) > 1 or len(handed) > 1:
         wrong.append(f"one approval let {len(given)} parcels go, handed over {len(handed)} times")
-    state = house.states()[0]
+    state = doorbell.states()[0]
     if state != "offered" and TABLE[State(state)]:
         wrong.append(f"it stays {state}")
     if way == "delivered" and state not in ("offered", "delivered"):
-        wrong.append(f"an approval came to nothing: {state}, {house.consent_service.request(ID)['why']}")
+        wrong.append(f"an approval came to nothing: {state}, {doorbell.consent_service.request(ID)['why']}")
     if (f"ended {state}" not in marks) and any(mark.startswith("ended") for mark in marks):
         wrong.append(f"it had ended, and is {state}")
     wrong += left_over(folder)
-    house.consent_service.ledger_store.close()
+    doorbell.consent_service.ledger_store.close()
     return wrong
 
 
-def unproved(house: ConsentHarness, folder: Path) -> list[str]:
-    """Return which grants stand without an entry that names approval, offer and destination."""
-    entries = [entry["data"] for entry in house.ledger() if entry["kind"] == "request"]
-    approved = {each["offer_hash"]: each for each in entries if each["to"] == "approved"}
+def unproved(doorbell: ConsentHarness, folder: Path) -> list[str]:
+    """Return the grants without an entry that names approval, offer and destination."""
+    entries = [entry["data"] for entry in doorbell.ledger() if entry["kind"] == "request"]
+    approved = {step["offer_hash"]: step for step in entries if step["to"] == "approved"}
     wrong = []
     for grant in grants(folder):
-        named = [each for each in entries if each["to"] == "handed over" and each["sha256"] == grant.sha256]
+        named = [step for step in entries if step["to"] == "handed over" and step["sha256"] == grant.sha256]
         if not named:
-            wrong.append("a grant stands without an entry")
+            wrong.append("a grant has no entry")
             continue
         yes = approved.get(named[0]["offer_hash"])
         if yes is None or offer_hash(yes["offer"]) != named[0]["offer_hash"]:
-            wrong.append("a grant stands for an offer that was not approved")
+            wrong.append("a grant is for an offer that was not approved")
         elif named[0]["destination"] != {"kind": grant.kind, "origin": grant.origin}:
-            wrong.append("a grant goes to another place than its entry says")
+            wrong.append("a grant has another destination than its entry")
     return wrong
 
 
 def left_over(folder: Path) -> list[str]:
-    """Return what of a parcel is left when all has ended."""
+    """Return the files of a parcel that are left at the end."""
     out = folder / "spool/out"
-    kept = [path for path in out.iterdir() if path.suffix in (".parcel", ".grant")]
+    paths = [path for path in out.iterdir() if path.suffix in (".parcel", ".grant")]
     releases = folder / "releases"
-    kept += list(releases.iterdir()) if releases.exists() else []
-    wrong = [f"{path.name} is left" for path in kept]
+    paths += list(releases.iterdir()) if releases.exists() else []
+    wrong = [f"{path.name} is left" for path in paths]
     for path in folder.rglob("*"):
         if path.is_file() and path.name != FILM and "ledger" not in path.name:
             with path.open("rb") as file:

@@ -1,8 +1,8 @@
-"""One release from the offer to its end, in one process, to be recorded: FOLDER MARKS HOW [PLANT]
+"""Run one release from the offer to its end, in one process, for recording: FOLDER MARKS HOW [PLANT]
 
 HOW is `delivered`, `withdrawn` (once it is handed over) or `fails` (the clip was changed). Everything is real
-but the courier, who is a line that writes reports, and the process that makes parcels, which is called here.
-PLANT breaks one rule of docs/decisions/0012, to show that a crash finds it.
+except the courier (a function that writes reports) and the process that makes parcels (called directly).
+PLANT breaks one rule of docs/decisions/0012, to show that a crash detects it.
 """
 
 import os
@@ -41,7 +41,7 @@ SEED = bytes(range(32))
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """A parcel that was made before anybody looked."""
+    """A parcel that is already complete."""
 
     found: Made | Failed
 
@@ -54,7 +54,7 @@ class _Done:
 
 
 class ScriptedBackend:
-    """Makes the parcel as the process does, here and at once."""
+    """Makes the parcel like the process, but synchronously in this one."""
 
     def __init__(self, clip: Path) -> None:
         self._clip = clip
@@ -77,12 +77,12 @@ class ScriptedBackend:
             return _Done(Failed(why=str(error)))
 
     def sealed(self, folder: Path) -> Path:
-        """Return where the parcel lies."""
+        """Return the parcel's path."""
         return folder / PARCEL
 
 
 def a_cut(clip: Path) -> Cut:
-    """Return what an offer holds of the film."""
+    """Return the part of the film that an offer contains."""
     row = ClipRow(
         clip_id="one",
         event_id="one",
@@ -104,12 +104,12 @@ def a_cut(clip: Path) -> Cut:
 
 
 def carried(folder: Path, grant: Grant) -> None:
-    """Be the courier of a parcel: say that all of it has arrived."""
+    """Act as the courier of a parcel: report that all of it has arrived."""
     write_report(folder / "spool/in", delivery_report(grant))
 
 
 def grant_before_the_entry() -> None:
-    """Let a parcel go, and write it down afterwards."""
+    """Release a parcel, and write its entry afterwards."""
     honest = ReleaseWorker._hand_over
 
     def hasty(self: ReleaseWorker, case: Case) -> None:
@@ -126,15 +126,15 @@ def grant_before_the_entry() -> None:
 
 
 def erase_before_the_grant() -> None:
-    """Give the working copy up before the parcel lies in the spool."""
+    """Delete the working copy before the parcel is in the spool."""
 
     def hasty(self: ReleaseWorker, case: Case) -> None:
         content = self._sealed(case).read_bytes()
         self._erase(self._folder / case.request.id)
-        kept = self._folder.parent / "kept"
-        kept.write_bytes(content)
+        parcel = self._folder.parent / "kept"
+        parcel.write_bytes(content)
         upload = case.approved_offer()["upload"]
-        stage_parcel(self._spool / "out", kept, case.sealed_parcel()["sha256"])
+        stage_parcel(self._spool / "out", parcel, case.sealed_parcel()["sha256"])
         grant = Grant(
             sha256=case.sealed_parcel()["sha256"],
             size_bytes=case.sealed_parcel()["bytes"],
@@ -143,13 +143,13 @@ def erase_before_the_grant() -> None:
             expires_s=case.ends_at,
         )
         write_grant(self._spool / "out", grant)
-        kept.unlink()
+        parcel.unlink()
 
     ReleaseWorker._stage_parcel = hasty  # type: ignore[method-assign]
 
 
 def never_sync() -> None:
-    """Believe that what was written is there."""
+    """Skip every fsync."""
     os.fsync = lambda _fd: None  # type: ignore[assignment]
 
 
@@ -157,7 +157,7 @@ PLANTS = {plant.__name__: plant for plant in (grant_before_the_entry, erase_befo
 
 
 def main() -> int:
-    """Walk the path."""
+    """Run the path."""
     folder, marks, how = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     for plant in sys.argv[4:]:
         PLANTS[plant]()
@@ -165,34 +165,34 @@ def main() -> int:
     clip = folder / "clips" / FILM
     # FFmpeg writes elsewhere, and the bytes are copied: the disk's model knows no other way.
     clip.write_bytes(film(marks.with_suffix(".mp4"), seconds=2).read_bytes())
-    house = ConsentHarness(folder, ScriptedBackend(clip))
-    house.clips.kept = [a_cut(clip)]
-    for place in ("", "clips", "spool", "spool/in", "spool/out"):
-        sync_folder(folder / place)  # made when it was installed, long ago
-    house.pin()
-    house.hear(("request", envelopes.ask()))
+    doorbell = ConsentHarness(folder, ScriptedBackend(clip))
+    doorbell.clips.stored = [a_cut(clip)]
+    for name in ("", "clips", "spool", "spool/in", "spool/out"):
+        sync_folder(folder / name)  # made when it was installed, long ago
+    doorbell.pin()
+    doorbell.hear(("request", envelopes.request()))
 
     def mark(line: str) -> None:
         with marks.open("a") as file:
             file.write(line + "\n")
 
     mark("offered")
-    house.consent_service.approve(ID, house.consent_service.request(ID)["offer_hash"])
+    doorbell.consent_service.approve(ID, doorbell.consent_service.request(ID)["offer_hash"])
     mark("approved")
     if how == "fails":
         clip.write_bytes(changed(clip.read_bytes()))
     for _ in range(MAX_STEPS):
-        house.consent_service.release_worker.step()
+        doorbell.consent_service.release_worker.step()
         for grant in grants(folder):
             if how == "withdrawn":
-                house.consent_service.withdraw(ID)
+                doorbell.consent_service.withdraw(ID)
                 mark("withdrawn")
             else:
                 carried(folder, grant)
-        if house.states()[0] in ("delivered", "withdrawn", "failed"):
-            house.consent_service.release_worker.step()
+        if doorbell.states()[0] in ("delivered", "withdrawn", "failed"):
+            doorbell.consent_service.release_worker.step()
             break
-    mark(f"ended {house.states()[0]}")
+    mark(f"ended {doorbell.states()[0]}")
     return 0
 
 

@@ -1,21 +1,22 @@
-"""`scripts/prove silence`: before an approval, nobody outside can tell one house from another.
+"""`scripts/prove silence`: before an approval, nobody outside can tell one doorbell from another.
 
-Five houses stand around one place, with some departments pinned and one town:
+Five doorbells around one position have pinned some departments and use one community server:
 
-    A, B    match in turn: A every other request, B the ones between C, D    match what A matches; C's owner
-    declines the first of them, D's the second, and so on: the other one ignores it bare    has no camera and
-    no clip
+    A, B    match in turn: A matches every second request, B the others
+    C, D    match the same requests as A; C's owner declines the first of them, D's the second, and so on,
+            and the other owner ignores it
+    bare    has no camera and no clip
 
-Every packet between them and the town is captured on loopback. Compared are, for each house, what its courier
-sends: how many segments with content, how large, in which order; and when it acknowledges what it heard.
+Every packet between the doorbells and the server is captured on loopback. The proof compares what each courier
+sends: how many segments with content, their sizes and their order; and when it acknowledges a request.
 
-The test of the timing. The requests come in blocks; before each, all couriers connect anew, in an order drawn
-by lot, for a broker serves its readers in turn and the first one waits longest. Of a block counts one figure:
-the median of the differences between the two houses, from the broker's first segment of a request to the
-courier's acknowledgement, each taken as "does something" less "does nothing" (which changes sides within the
-block). If what a house does made no difference, the sign of each such figure would be a coin's toss: all
-tosses are counted, and p is the share of them whose mean lies at least as far from zero. The smallest
-difference that would have been found (two-sided 0.01, power 0.9) is printed beside it.
+The test of the timing: requests come in blocks. Before each block all couriers reconnect, in random order,
+because a broker serves its readers in turn and the first one waits longest. Each block gives one figure: the
+median of the differences between two doorbells. The time runs from the broker's first segment of a request to
+the courier's acknowledgement, and a difference is "does something" less "does nothing" (the two sides swap
+within the block). If a doorbell's action made no difference, the sign of each figure would be random. p is the
+share of all possible sign assignments whose mean is at least as far from zero. The smallest difference that the
+test could detect (two-sided 0.01, power 0.9) is printed beside it.
 """
 
 import argparse
@@ -47,7 +48,7 @@ QUIET_S = 65.0
 REQUESTS_A_DEPARTMENT = 10
 REQUESTS_A_BLOCK = 20
 ALONE = 5
-"""Requests that are published before there is any house; every house hears them when it comes."""
+"""Requests that are published before any doorbell runs; each doorbell receives them when it connects."""
 ALPHA = 0.01
 DETECTABLE = 2.576 + 1.282
 """Standard errors: two-sided 0.01, power 0.9 (normal approximation)."""
@@ -67,8 +68,8 @@ class Block:
 
 def main(arguments: argparse.Namespace) -> int:
     """Print the proof; exit status 1 if a difference was found."""
-    with tempfile.TemporaryDirectory(prefix="s") as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory(prefix="s") as directory:
+        folder = Path(directory)
         departments = [
             Sender(folder / f"department-{number}", f"department-{number}")
             for number in range(-(-arguments.requests // REQUESTS_A_DEPARTMENT))
@@ -79,9 +80,9 @@ def main(arguments: argparse.Namespace) -> int:
             dev_server.enrol(department.record)
         with dev_server:
             alone = publisher_sees(dev_server, departments[0])
-            told = run(folder, dev_server, departments, arguments.requests)
-        told["publisher, no house there"] = alone
-    return report(told, arguments.json)
+            result = run(folder, dev_server, departments, arguments.requests)
+        result["publisher, no doorbell running"] = alone
+    return report(result, arguments.json)
 
 
 def publisher_sees(dev_server: DevServer, department: Sender) -> list[tuple[int, int]]:
@@ -91,25 +92,25 @@ def publisher_sees(dev_server: DevServer, department: Sender) -> list[tuple[int,
 
 
 def run(folder: Path, dev_server: DevServer, departments: Sequence[Sender], count: int) -> dict[str, Any]:
-    """Run the five houses; return what was seen outside."""
+    """Run the five doorbells; return what an outside observer sees."""
     a, b = TOWER, north_of(TOWER, 1.5)
-    houses = {
+    doorbells = {
         name: NeighbourhoodDoorbell(
             folder / name.lower(),
             None,
             dev_server=dev_server,
-            place=b if name == "B" else a,
+            position=b if name == "B" else a,
             camera=SLOW_SCENE,
         )
         for name in "ABCD"
     }
-    houses["bare"] = NeighbourhoodDoorbell(
-        folder / "bare", None, dev_server=dev_server, place=a, camera=BARE_CAMERA
+    doorbells["bare"] = NeighbourhoodDoorbell(
+        folder / "bare", None, dev_server=dev_server, position=a, camera=BARE_CAMERA
     )
-    with_camera = [house for name, house in houses.items() if name != "bare"]
+    with_camera = [doorbell for name, doorbell in doorbells.items() if name != "bare"]
     stopping = threading.Event()
     decliners = [
-        threading.Thread(target=decline, args=(houses[name], turn, stopping))
+        threading.Thread(target=decline, args=(doorbells[name], turn, stopping))
         for turn, name in enumerate("CD")
     ]
     blocks: list[Block] = []
@@ -117,20 +118,25 @@ def run(folder: Path, dev_server: DevServer, departments: Sequence[Sender], coun
     by_lot = random.Random(1)  # noqa: S311  (so that a run can be repeated)
     try:
         with Capture({dev_server.mqtts, dev_server.https}) as capture:
-            for name, house in houses.items():
-                house.start_both(camera=name != "bare")
+            for name, doorbell in doorbells.items():
+                doorbell.start_both(camera=name != "bare")
                 for department in departments:
-                    house.pin(department)
-            wait_for("a clip in each house", lambda: all(house.ask("GET", "/clips") for house in with_camera))
-            doorbells = set().union(
-                *(ports_of(house.process.pid) for house in houses.values() if house.process)
+                    doorbell.pin(department)
+            wait_for(
+                "a clip in each doorbell",
+                lambda: all(doorbell.ask("GET", "/clips") for doorbell in with_camera),
+            )
+            daemon_ports = set().union(
+                *(ports_of(doorbell.process.pid) for doorbell in doorbells.values() if doorbell.process)
             )
             for thread in decliners:
                 thread.start()
             for number in range(count):
                 if number % REQUESTS_A_BLOCK == 0:
                     blocks.append(
-                        connect_anew(houses, by_lot, dev_server.mqtts, min(REQUESTS_A_BLOCK, count - number))
+                        reconnect_all(
+                            doorbells, by_lot, dev_server.mqtts, min(REQUESTS_A_BLOCK, count - number)
+                        )
                     )
                 department = departments[number // REQUESTS_A_DEPARTMENT]
                 where = (a, b)[number % 2]
@@ -140,25 +146,27 @@ def run(folder: Path, dev_server: DevServer, departments: Sequence[Sender], coun
                 time.sleep(SPACING_S)
             awaited = count + ALONE
             wait_for(
-                lambda: f"{awaited} requests: {[len(house.requests()) for house in houses.values()]}",
-                lambda: all(len(house.requests()) == awaited for house in houses.values()),
+                lambda: (
+                    f"{awaited} requests: {[len(doorbell.requests()) for doorbell in doorbells.values()]}"
+                ),
+                lambda: all(len(doorbell.requests()) == awaited for doorbell in doorbells.values()),
             )
             time.sleep(QUIET_S)
             stopping.set()
             for thread in decliners:
                 thread.join()
-            states = {name: _states(house) for name, house in houses.items()}
+            states = {name: _states(doorbell) for name, doorbell in doorbells.items()}
     finally:
         stopping.set()
-        for house in houses.values():
-            house.stop_both()
+        for doorbell in doorbells.values():
+            doorbell.stop_both()
     return {
         "requests": count,
         "states": states,
-        "publisher, five houses there": answers,
+        "publisher, five doorbells running": answers,
         "packets": capture.packets,
         "blocks": blocks,
-        "doorbells": doorbells,
+        "daemon_ports": daemon_ports,
         "broker": dev_server.mqtts,
     }
 
@@ -168,36 +176,36 @@ def case_of(number: int) -> str:
     return f"case {number // 2}"
 
 
-def connect_anew(
-    houses: dict[str, NeighbourhoodDoorbell], by_lot: random.Random, broker: int, requests: int
+def reconnect_all(
+    doorbells: dict[str, NeighbourhoodDoorbell], by_lot: random.Random, broker: int, requests: int
 ) -> Block:
     """End all couriers, and start them in an order drawn by lot."""
-    for house in houses.values():
-        if house.courier:
-            house.stop_courier()
-    names = by_lot.sample(list(houses), len(houses))
+    for doorbell in doorbells.values():
+        if doorbell.courier:
+            doorbell.stop_courier()
+    names = by_lot.sample(list(doorbells), len(doorbells))
     for name in names:
-        houses[name].start_courier()
+        doorbells[name].start_courier()
     time.sleep(SETTLE_S)
     ports = {
-        name: next(iter(ports_of(house.courier.pid, broker)))
-        for name, house in houses.items()
-        if house.courier
+        name: next(iter(ports_of(doorbell.courier.pid, broker)))
+        for name, doorbell in doorbells.items()
+        if doorbell.courier
     }
     return Block(time.monotonic_ns(), ports, requests)
 
 
-def decline(house: NeighbourhoodDoorbell, turn: int, stopping: threading.Event) -> None:
+def decline(doorbell: NeighbourhoodDoorbell, turn: int, stopping: threading.Event) -> None:
     """Be an owner who declines every other case, and ignores the ones between."""
     while not stopping.is_set():
-        for row in house.requests("offered"):
+        for row in doorbell.requests("offered"):
             if int(row["case"].split()[1]) % 2 == turn:
-                house.ask("POST", f"/requests/{row['id']}/decline")
+                doorbell.ask("POST", f"/requests/{row['id']}/decline")
         stopping.wait(0.3)
 
 
-def _states(house: NeighbourhoodDoorbell) -> dict[str, int]:
-    rows = house.requests()
+def _states(doorbell: NeighbourhoodDoorbell) -> dict[str, int]:
+    rows = doorbell.requests()
     return {
         state: sum(row["state"] == state for row in rows) for state in sorted({row["state"] for row in rows})
     }
@@ -233,11 +241,13 @@ def p_of(figures: Sequence[float]) -> float:
     return float((np.abs((signs * values).mean(axis=1)) >= abs(values.mean()) - 1e-12).mean())
 
 
-def report(told: dict[str, Any], file: Path | None) -> int:
+def report(result: dict[str, Any], file: Path | None) -> int:
     """Print what was seen; return 1 if something differs."""
-    packets, blocks, broker = told["packets"], told["blocks"], told["broker"]
-    print(f"{told['requests']} requests in {len(blocks)} blocks; what the houses made of them, unseen:")
-    for name, states in told["states"].items():
+    packets, blocks, broker = result["packets"], result["blocks"], result["broker"]
+    print(
+        f"{result['requests']} requests in {len(blocks)} blocks; the states on each doorbell (not visible outside):"
+    )
+    for name, states in result["states"].items():
         print(f"  {name:<5} {', '.join(f'{number} {state}' for state, number in states.items())}")
     faults = []
 
@@ -251,10 +261,10 @@ def report(told: dict[str, Any], file: Path | None) -> int:
                 f"  block {number + 1:>2}, all five: {' or '.join(str(list(kind)) for kind in sorted(kinds))}"
             )
     begin_ns = blocks[0].begin_ns
-    inside = told["doorbells"] & {packet.source for packet in packets}
-    print(f"connections of a doorbelld to the town: {len(inside)}")
+    inside = result["daemon_ports"] & {packet.source for packet in packets}
+    print(f"connections of a doorbelld to the server: {len(inside)}")
     if inside:
-        faults.append("a doorbelld spoke to the town")
+        faults.append("a doorbelld connected to the server")
 
     times: dict[str, list[list[float]]] = {
         name: [
@@ -264,11 +274,11 @@ def report(told: dict[str, Any], file: Path | None) -> int:
     }
     print("\nfrom a request's first segment to the courier's acknowledgement, ms:")
     for name, of_blocks in times.items():
-        flat = [each for block in of_blocks for each in block]
+        flat = [delay_ms for block in of_blocks for delay_ms in block]
         print(
             f"  {name:<5} {len(flat)}, p50 {statistics.median(flat):.4f}, p99 {np.quantile(flat, 0.99):.4f}"
         )
-        if len(flat) != told["requests"]:
+        if len(flat) != result["requests"]:
             faults.append(f"{name} did not acknowledge each request once")
     figures = {
         "matches - does not (A, B)": in_turn(times["A"], times["B"], lambda number: number % 2),
@@ -281,16 +291,16 @@ def report(told: dict[str, Any], file: Path | None) -> int:
         mean = statistics.mean(values)
         print(
             f"  {name}: mean {mean * 1e3:+.2f} µs over {len(values)} blocks, p = {p:.3f}; "
-            f"{least * 1e3:.2f} µs would have been found"
+            f"{least * 1e3:.2f} µs could have been detected"
         )
         if p < ALPHA:
             faults.append(f"{name}: the timing differs (p = {p:.4f})")
 
-    print("\nwhat the publisher was answered (status, bytes):")
-    for name in ("publisher, no house there", "publisher, five houses there"):
-        print(f"  {name}: {sorted(set(told[name]))}")
-    if set(told["publisher, no house there"]) != set(told["publisher, five houses there"]):
-        faults.append("the publisher was answered differently")
+    print("\nanswers to the publisher (status, bytes):")
+    for name in ("publisher, no doorbell running", "publisher, five doorbells running"):
+        print(f"  {name}: {sorted(set(result[name]))}")
+    if set(result["publisher, no doorbell running"]) != set(result["publisher, five doorbells running"]):
+        faults.append("the publisher received different answers")
 
     print("\n" + ("no difference was found" if not faults else "; ".join(faults)))
     if file:
@@ -312,8 +322,8 @@ def in_turn(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add this proof's own."""
-    parser.add_argument("--requests", type=int, default=200, help="so many (default: %(default)s)")
+    """Add this proof's options."""
+    parser.add_argument("--requests", type=int, default=200, help="number of requests (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE")
 
 

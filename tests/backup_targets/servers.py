@@ -18,7 +18,7 @@ PASSWORD = "correct horse"  # noqa: S105  (of a server that lives for a test)
 
 
 class Server:
-    """A process, and the folder in which what it stores lies."""
+    """A process and the folder of its files."""
 
     def __init__(self, folder: Path, island: Island | Here, address: str = "127.0.0.1") -> None:
         self.folder, self.island, self.address = folder, island, address

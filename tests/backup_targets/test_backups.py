@@ -26,8 +26,8 @@ AGE = str(OURS.to_public())
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> ConsentHarness:
-    made = ConsentHarness(tmp_path / "house")
+def doorbell(tmp_path: Path) -> ConsentHarness:
+    made = ConsentHarness(tmp_path / "bell")
     for name in ("one", "two"):
         made.backups.files[name] = tmp_path / f"{name}.mp4"
         made.backups.files[name].write_bytes(name.encode() * 1000)
@@ -36,126 +36,132 @@ def house(tmp_path: Path) -> ConsentHarness:
 
 def webdav(folder: Path) -> tuple[WebDav, dict[str, Any], str]:
     server = WebDav(folder / "dav", Here()).start()
-    said = {"kind": "webdav", "url": f"http://127.0.0.1:{server.port}/door/bell", "user": "anna"}
-    return server, said, PASSWORD
+    target = {"kind": "webdav", "url": f"http://127.0.0.1:{server.port}/door/bell", "user": "anna"}
+    return server, target, PASSWORD
 
 
 def sftp(folder: Path) -> tuple[Sftp, dict[str, Any], str]:
     server = Sftp(folder / "ssh", Here()).start()
-    said = {"kind": "sftp", "url": f"sftp://127.0.0.1:{server.port}{server.files}/bell", "user": server.user}
-    return server, said, server.key
+    target = {
+        "kind": "sftp",
+        "url": f"sftp://127.0.0.1:{server.port}{server.files}/bell",
+        "user": server.user,
+    }
+    return server, target, server.key
 
 
 def bucket(folder: Path) -> tuple[Bucket, dict[str, Any], str]:
     server = Bucket(folder / "s3", Here()).start()
-    said = {"kind": "s3", "url": f"http://127.0.0.1:{server.port}/clips/bell", "user": "S3RVER"}
-    return server, said, "S3RVER"
+    target = {"kind": "s3", "url": f"http://127.0.0.1:{server.port}/clips/bell", "user": "S3RVER"}
+    return server, target, "S3RVER"
 
 
-def added(house: ConsentHarness, said: dict[str, Any], secret: str, **more: Any) -> Any:
-    return house.consent_service.add_destination({"name": "own", "age": AGE, **said, **more}, secret)
+def added(doorbell: ConsentHarness, target: dict[str, Any], secret: str, **more: Any) -> Any:
+    return doorbell.consent_service.add_destination({"name": "own", "age": AGE, **target, **more}, secret)
 
 
-def turn(house: ConsentHarness, times: int = 1) -> None:
+def turn(doorbell: ConsentHarness, times: int = 1) -> None:
     for _ in range(times):
-        house.consent_service.backup_worker.step()
+        doorbell.consent_service.backup_worker.step()
 
 
-def kinds(house: ConsentHarness) -> list[str]:
-    return [entry["kind"] for entry in house.ledger()]
+def kinds(doorbell: ConsentHarness) -> list[str]:
+    return [entry["kind"] for entry in doorbell.ledger()]
 
 
-def fault(house: ConsentHarness) -> str:
-    found = [fact for fact in house.facts if isinstance(fact, Fault) and fact.code == "backup"]
+def fault(doorbell: ConsentHarness) -> str:
+    found = [fact for fact in doorbell.facts if isinstance(fact, Fault) and fact.code == "backup"]
     return found[-1].text if found and found[-1].active else ""
 
 
 @pytest.mark.parametrize("make_server", [webdav, sftp, bucket])
-def test_clips_go_home_sealed_each_after_its_entry(
-    house: ConsentHarness, tmp_path: Path, make_server: Callable[[Path], tuple[Any, dict[str, Any], str]]
+def test_clips_are_backed_up_sealed_each_after_its_entry(
+    doorbell: ConsentHarness, tmp_path: Path, make_server: Callable[[Path], tuple[Any, dict[str, Any], str]]
 ) -> None:
-    server, said, secret = make_server(tmp_path)
+    server, target, secret = make_server(tmp_path)
     try:
-        turn(house)
+        turn(doorbell)
         assert server.stored() == []  # off until it is consented to
-        told = added(house, said, secret)
-        assert told["outside"] is False
-        turn(house, 3)
-        assert fault(house) == ""
-        assert kinds(house)[-5:] == ["destination_added", "backup", "backed_up", "backup", "backed_up"]
+        row = added(doorbell, target, secret)
+        assert row["outside"] is False
+        turn(doorbell, 3)
+        assert fault(doorbell) == ""
+        assert kinds(doorbell)[-5:] == ["destination_added", "backup", "backed_up", "backup", "backed_up"]
         objects = [path for path in server.stored() if "metadata" not in path.name and "md5" not in path.name]
         assert len(objects) == 2
         contents = {opened(path, tmp_path, OURS) for path in objects}
         assert contents == {b"one" * 1000, b"two" * 1000}
         assert all(b"oneone" not in path.read_bytes() for path in objects)
-        told = house.consent_service.destinations()[0]
-        assert (told["stored"], told["waiting"]) == (2, 0)
-        assert list((house.folder / "backups").iterdir()) == []
-        # Nothing secret is told or written down (s3rver knows one account, whose two words are the same).
-        told_of_it = json.dumps(house.consent_service.destinations()) + json.dumps(house.ledger())
-        assert secret == said["user"] or secret not in told_of_it
-        assert (house.folder / SECRETS_FILE).stat().st_mode & 0o77 == 0
+        row = doorbell.consent_service.destinations()[0]
+        assert (row["stored"], row["waiting"]) == (2, 0)
+        assert list((doorbell.folder / "backups").iterdir()) == []
+        # No secret is shown or recorded (s3rver has one account, whose user and password are the same).
+        shown = json.dumps(doorbell.consent_service.destinations()) + json.dumps(doorbell.ledger())
+        assert secret == target["user"] or secret not in shown
+        assert (doorbell.folder / SECRETS_FILE).stat().st_mode & 0o77 == 0
         # And no more once it is revoked.
-        house.consent_service.remove_destination("own")
-        house.backups.files["three"] = house.backups.files["one"]
-        turn(house, 2)
+        doorbell.consent_service.remove_destination("own")
+        doorbell.backups.files["three"] = doorbell.backups.files["one"]
+        turn(doorbell, 2)
         assert len([p for p in server.stored() if "metadata" not in p.name and "md5" not in p.name]) == 2
-        assert secret not in (house.folder / SECRETS_FILE).read_text()
+        assert secret not in (doorbell.folder / SECRETS_FILE).read_text()
     finally:
         server.stop()
 
 
 def test_a_wrong_password_is_a_fault_and_asked_again_more_seldom(
-    house: ConsentHarness, tmp_path: Path
+    doorbell: ConsentHarness, tmp_path: Path
 ) -> None:
     for make_server in (webdav, sftp, bucket):
-        server, said, _ = make_server(tmp_path)
+        server, target, _ = make_server(tmp_path)
         try:
-            if said["kind"] == "s3":
-                said["user"] = "somebody"  # s3rver looks at the name alone
-            house.consent_service.add_destination({"name": said["kind"], "age": AGE, **said}, "wrong")
-            turn(house)
-            assert "refuses" in fault(house) or "InvalidAccessKeyId" in fault(house)
-            entries = len(house.ledger())
-            turn(house, 3)
-            assert len(house.ledger()) == entries
-            house.consent_service.remove_destination(said["kind"])
+            if target["kind"] == "s3":
+                target["user"] = "somebody"  # s3rver looks at the name alone
+            doorbell.consent_service.add_destination({"name": target["kind"], "age": AGE, **target}, "wrong")
+            turn(doorbell)
+            assert "refuses" in fault(doorbell) or "InvalidAccessKeyId" in fault(doorbell)
+            entries = len(doorbell.ledger())
+            turn(doorbell, 3)
+            assert len(doorbell.ledger()) == entries
+            doorbell.consent_service.remove_destination(target["kind"])
         finally:
             server.stop()
 
 
-def test_a_server_whose_key_changed_gets_nothing(house: ConsentHarness, tmp_path: Path) -> None:
-    server, said, secret = sftp(tmp_path)
+def test_a_server_whose_key_changed_gets_nothing(doorbell: ConsentHarness, tmp_path: Path) -> None:
+    server, target, secret = sftp(tmp_path)
     try:
-        added(house, said, secret, host_key="SHA256:" + "A" * 43)
-        turn(house)
-        assert "another host key" in fault(house)
+        added(doorbell, target, secret, host_key="SHA256:" + "A" * 43)
+        turn(doorbell)
+        assert "another host key" in fault(doorbell)
         assert server.stored() == []
     finally:
         server.stop()
 
 
-def test_no_more_is_stored_than_was_given(house: ConsentHarness, tmp_path: Path) -> None:
-    server, said, secret = webdav(tmp_path)
+def test_no_more_is_stored_than_was_given(doorbell: ConsentHarness, tmp_path: Path) -> None:
+    server, target, secret = webdav(tmp_path)
     try:
-        added(house, said, secret, limit_bytes=1_500_000)  # one of a MiB fits
-        turn(house, 3)
+        added(doorbell, target, secret, limit_bytes=1_500_000)  # one of a MiB fits
+        turn(doorbell, 3)
         assert len(server.stored()) == 1
-        assert "is full" in fault(house)
+        assert "is full" in fault(doorbell)
     finally:
         server.stop()
 
 
 def test_the_limit_of_the_line_holds_for_backups_at_home(
-    house: ConsentHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    doorbell: ConsentHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server, said, secret = webdav(tmp_path)
+    server, target, secret = webdav(tmp_path)
     waited: list[float] = []
     try:
-        house.consent_service.backup_worker.configure(house.config.model_copy(update={"upload_kbps": 4000}))
-        monkeypatch.setattr(house.consent_service.backup_worker, "_rest", waited.append)
-        added(house, said, secret)
-        turn(house)
+        doorbell.consent_service.backup_worker.configure(
+            doorbell.config.model_copy(update={"upload_kbps": 4000})
+        )
+        monkeypatch.setattr(doorbell.consent_service.backup_worker, "_rest", waited.append)
+        added(doorbell, target, secret)
+        turn(doorbell)
         assert len(server.stored()) == 1
         # A little more than a MiB at half a MB a second, the last wait said from the beginning on.
         assert 1.5 < max(waited) < 2.2
@@ -163,22 +169,22 @@ def test_the_limit_of_the_line_holds_for_backups_at_home(
         server.stop()
 
 
-def test_a_place_that_is_away_is_waited_for_and_what_was_sealed_is_sent(
-    house: ConsentHarness, tmp_path: Path
+def test_an_unreachable_target_is_retried_with_the_sealed_file(
+    doorbell: ConsentHarness, tmp_path: Path
 ) -> None:
-    server, said, secret = webdav(tmp_path)
+    server, target, secret = webdav(tmp_path)
     server.stop()
-    added(house, said, secret)
-    turn(house)
-    assert "cannot be used" in fault(house)
-    assert kinds(house)[-1] == "backup"
-    (sealed,) = (house.folder / "backups").iterdir()
+    added(doorbell, target, secret)
+    turn(doorbell)
+    assert "cannot be used" in fault(doorbell)
+    assert kinds(doorbell)[-1] == "backup"
+    (sealed,) = (doorbell.folder / "backups").iterdir()
     server.start()
     try:
-        house.consent_service.backup_worker._due_s.clear()  # noqa: SLF001  (time passes)
-        turn(house)
+        doorbell.consent_service.backup_worker._due_s.clear()  # noqa: SLF001  (time passes)
+        turn(doorbell)
         assert [path.name for path in server.stored()] == [sealed.name]
-        assert fault(house) == ""
+        assert fault(doorbell) == ""
     finally:
         server.stop()
 
@@ -199,38 +205,38 @@ def test_a_place_that_is_away_is_waited_for_and_what_was_sealed_is_sent(
     ],
     ids=str,
 )
-def test_what_is_no_place_is_refused_in_plain_words(
-    house: ConsentHarness, changes: dict[str, Any], text: str
+def test_an_invalid_target_is_refused_with_a_clear_message(
+    doorbell: ConsentHarness, changes: dict[str, Any], text: str
 ) -> None:
     with pytest.raises(CommandError, match=text):
-        house.consent_service.add_destination({"name": "own", "age": AGE, **changes}, "x")
-    assert house.consent_service.destinations() == []
+        doorbell.consent_service.add_destination({"name": "own", "age": AGE, **changes}, "x")
+    assert doorbell.consent_service.destinations() == []
 
 
-def test_outside_the_home_the_courier_carries_it_under_a_grant(house: ConsentHarness) -> None:
-    added(house, {"kind": "webdav", "url": "https://5.45.45.45/bell", "user": "anna"}, PASSWORD)
-    assert house.consent_service.destinations()[0]["outside"] is True
-    turn(house, 2)
-    out = house.folder / "spool/out"
+def test_outside_the_home_the_courier_carries_it_under_a_grant(doorbell: ConsentHarness) -> None:
+    added(doorbell, {"kind": "webdav", "url": "https://5.45.45.45/bell", "user": "anna"}, PASSWORD)
+    assert doorbell.consent_service.destinations()[0]["outside"] is True
+    turn(doorbell, 2)
+    out = doorbell.folder / "spool/out"
     (digest,) = names_in(out, "grant")
-    told = json.loads((out / f"{digest}.grant").read_text())
-    assert told["account"]["secret"] == PASSWORD
-    house.consent_service.release_worker.step()  # which erases what no approval needs
+    grant = json.loads((out / f"{digest}.grant").read_text())
+    assert grant["account"]["secret"] == PASSWORD
+    doorbell.consent_service.release_worker.step()  # which erases what no approval needs
     assert list(names_in(out, "grant")) == [digest]
     report = UploadReport(
         sha256=digest,
         kind="webdav",
-        origin=told["origin"],
-        size_bytes=told["size_bytes"],
+        origin=grant["origin"],
+        size_bytes=grant["size_bytes"],
         state="stored",
         receipt=cast("Any", {}),
     )
-    write_report(house.folder / "spool/in", report)
-    turn(house)
-    assert kinds(house)[-1] in ("backed_up", "backup")
-    assert house.consent_service.destinations()[0]["stored"] == 1
-    turn(house)
-    house.consent_service.remove_destination("own")
+    write_report(doorbell.folder / "spool/in", report)
+    turn(doorbell)
+    assert kinds(doorbell)[-1] in ("backed_up", "backup")
+    assert doorbell.consent_service.destinations()[0]["stored"] == 1
+    turn(doorbell)
+    doorbell.consent_service.remove_destination("own")
     assert list(names_in(out, "grant")) == []
     assert list(names_in(out, "parcel")) == []
 
@@ -283,9 +289,7 @@ def test_the_courier_carries_backups_to_all_three_outside(tmp_path: Path, island
         ssh.stop()
 
 
-def test_a_place_that_is_on_somebodys_home_network_is_not_the_couriers(
-    tmp_path: Path, island: Island
-) -> None:
+def test_the_courier_refuses_a_target_on_a_home_network(tmp_path: Path, island: Island) -> None:
     box = CourierHarness(tmp_path / "box", island, Path("/etc/ssl/certs/ca-certificates.crt"))
     box.start()
     origin = "https://home.example"

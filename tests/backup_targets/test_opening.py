@@ -78,10 +78,10 @@ def test_a_hostile_archive_writes_nothing_at_all(
     with pytest.raises(CommandError, match="nothing was written"):
         opened(path, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
-    assert {each.name for each in tmp_path.iterdir()} == {"key", "out", "sealed.age"}
+    assert {path.name for path in tmp_path.iterdir()} == {"key", "out", "sealed.age"}
 
 
-def test_it_writes_through_no_link_that_lies_there(tmp_path: Path) -> None:
+def test_it_does_not_write_through_an_existing_link(tmp_path: Path) -> None:
     path = sealed(tmp_path, member(CLIP))
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "out").mkdir()
@@ -91,7 +91,7 @@ def test_it_writes_through_no_link_that_lies_there(tmp_path: Path) -> None:
     assert (tmp_path / "mine").read_text() == "mine"
 
 
-def test_what_was_cut_off_is_told(tmp_path: Path) -> None:
+def test_a_truncated_backup_is_reported(tmp_path: Path) -> None:
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w") as tar:
         info, content = member(CLIP, os.urandom(4096))

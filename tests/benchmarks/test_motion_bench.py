@@ -21,7 +21,7 @@ def test_pauses_up_to_two_seconds_belong_to_a_detection() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "found", "false", "latency_s"),
+    ("detections", "found", "false", "latency_s"),
     [
         ([], 0, 0, None),
         ([(10.2, 12)], 1, 0, 0.2),
@@ -36,11 +36,11 @@ def test_pauses_up_to_two_seconds_belong_to_a_detection() -> None:
         ([(0.5, 1.5)], 0, 0, None),  # warm-up
     ],
 )
-def test_what_is_found_false_and_late(
-    told: list[tuple[float, float]], found: int, false: int, latency_s: float | None
+def test_detections_are_counted_as_found_false_or_late(
+    detections: list[tuple[float, float]], found: int, false: int, latency_s: float | None
 ) -> None:
     truth = Truth(seconds=60, events=((10, 20),), ignored=((0, 2),))
-    outcome = judge(truth, told)
+    outcome = judge(truth, detections)
     assert (outcome.found, outcome.false) == (found, false)
     assert outcome.latencies_s == (() if latency_s is None else (pytest.approx(latency_s),))
 
@@ -70,7 +70,7 @@ def test_the_drawn_truth_is_where_the_picture_changes(drawn: Path) -> None:
     assert differs[-1] == pytest.approx(end, abs=0.3)
 
 
-def test_what_lies_outside_the_zone_is_black_and_noise_is_the_same_each_time(drawn: Path) -> None:
+def test_pixels_outside_the_zone_are_black_and_noise_is_reproducible(drawn: Path) -> None:
     clip = clips(drawn, ("calm",))[0]
     one = [picture for _, picture in pictures(clip, noise_levels=6, fps=5)]
     other = [picture for _, picture in pictures(clip, noise_levels=6, fps=5)]
@@ -118,23 +118,23 @@ def test_leave_one_out_judges_a_clip_by_what_the_others_chose(
 
 @pytest.mark.long
 @pytest.mark.skipif(not motion_debian.installed(), reason="Debian's motion is not installed")
-def test_the_real_motion_tells_of_the_crosser(drawn: Path) -> None:
-    told = motion_debian.run(clips(drawn))
+def test_the_real_motion_detects_the_crosser(drawn: Path) -> None:
+    detections = motion_debian.run(clips(drawn))
     ((start, end),) = next(clip.truth.events for clip in clips(drawn) if clip.name == "near_crosser")
-    assert told["calm_nobody"] == []
-    assert any(a < end + 1 and b > start - 1 for a, b in told["near_crosser"])
+    assert detections["calm_nobody"] == []
+    assert any(a < end + 1 and b > start - 1 for a, b in detections["near_crosser"])
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--data", "/nowhere"], "/nowhere/truth.json is not there"),
         (["--leave-one-out", "tracks.confirm=1"], "tracks.confirm is no number of the detector"),
     ],
 )
-def test_a_wrong_word_is_told(
-    words: list[str], said: str, drawn: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_wrong_argument_is_reported(
+    words: list[str], message: str, drawn: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["bench", "motion", "--data", str(drawn), *words])
-    with pytest.raises(SystemExit, match=said):
+    with pytest.raises(SystemExit, match=message):
         main()

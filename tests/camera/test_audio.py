@@ -206,20 +206,20 @@ def test_aac_and_opus_are_copied_bit_for_bit(
         source = [data[7:] for data in source]  # MP4 holds raw AAC
     (clip,) = heard[kind].clips(tmp_path / "clips")
     with av.open(str(clip)) as file:
-        kept = [bytes(p) for p in file.demux(file.streams.audio[0]) if p.size]
+        packets = [bytes(p) for p in file.demux(file.streams.audio[0]) if p.size]
     silence = heard[kind].sounds()[0].format.silence
-    kept = [data for data in kept if data != silence]  # may stand where the sound began late
-    assert len(kept) > 100
-    assert set(kept) <= set(source)
+    packets = [data for data in packets if data != silence]  # may stand where the sound began late
+    assert len(packets) > 100
+    assert set(packets) <= set(source)
     # In the source's order, and none missing in between: what follows a packet there follows it here.
     follows = set(pairwise(source))
-    turns = [step for step in pairwise(kept) if step not in follows]
+    turns = [step for step in pairwise(packets) if step not in follows]
     # A busy machine records longer, and the source begins again more often.
-    assert len(turns) <= len(kept) // len(source) + 2, "only where the source begins again"
+    assert len(turns) <= len(packets) // len(source) + 2, "only where the source begins again"
 
 
 @pytest.mark.parametrize("kind", ["off", "off, rtsp"])
-def test_without_the_owners_word_there_is_no_sound(
+def test_there_is_no_sound_unless_the_owner_enables_it(
     kind: str, heard: dict[str, Heard], tmp_path: Path
 ) -> None:
     assert heard[kind].error is None
@@ -229,14 +229,14 @@ def test_without_the_owners_word_there_is_no_sound(
         assert [stream.type for stream in file.streams] == ["video"]
 
 
-def test_what_is_done_with_the_sound_and_what_it_costs_is_said(heard: dict[str, Heard]) -> None:
+def test_the_handling_of_sound_and_its_cost_are_logged(heard: dict[str, Heard]) -> None:
     assert "sound is on: aac is recorded as it comes" in heard["aac"].notes
     assert "sound is on: pcm_alaw is decoded, and recorded as AAC" in heard["rtsp G.711"].notes
     costs = [note for note in heard["mp2"].notes if "is decoded and encoded as AAC:" in note]
     assert len(costs) == 1
 
 
-def test_a_camera_that_is_only_heard_is_down(heard: dict[str, Heard]) -> None:
+def test_a_camera_with_sound_but_no_picture_is_down(heard: dict[str, Heard]) -> None:
     assert "sound comes, but no picture" in str(heard["dies"].error)
     pictures, sounds = heard["dies"].pictures(), heard["dies"].sounds()
     # The server's last pictures may wait in FFmpeg for their successor.

@@ -1,4 +1,4 @@
-"""What every kind of camera promises, whatever is behind it. `pi` runs on a declared fake of picamera2."""
+"""The contract of every kind of camera. `pi` runs on a fake of picamera2."""
 
 import io
 import os
@@ -73,7 +73,7 @@ def _no_camera_outlives_its_test() -> Iterator[None]:
 
 
 class Running:
-    """A camera in a thread, as the house runs it."""
+    """A camera in a thread, as the doorbell runs it."""
 
     def __init__(self, camera: Camera) -> None:
         self.seen = Seen()
@@ -313,14 +313,14 @@ def test_the_pi_camera_tells_motion_nothing_until_the_exposure_has_settled() -> 
 
 
 def test_without_picamera2_the_message_says_how_to_get_it() -> None:
-    said = Running(pi()).failed()
-    assert said.startswith("camera.kind pi needs picamera2")
-    assert "sudo apt install python3-picamera2" in said
-    assert "DOORBELLD_SYSTEM_SITE=1 scripts/setup" in said
+    message = Running(pi()).failed()
+    assert message.startswith("camera.kind pi needs picamera2")
+    assert "sudo apt install python3-picamera2" in message
+    assert "DOORBELLD_SYSTEM_SITE=1 scripts/setup" in message
 
 
 @pytest.mark.parametrize(("mode", "words"), [("none", "see the ribbon cable"), ("busy", "another program")])
-def test_a_pi_camera_that_is_not_to_be_had(
+def test_a_pi_camera_that_cannot_be_opened(
     fake_picamera2: Callable[[str], None], mode: str, words: str
 ) -> None:
     fake_picamera2(mode)
@@ -328,30 +328,30 @@ def test_a_pi_camera_that_is_not_to_be_had(
 
 
 def test_a_file_that_is_not_there() -> None:
-    said = Running(stream("/nowhere/door.mp4")).failed()
-    assert said == "camera /nowhere/door.mp4: No such file or directory; is the address right?"
+    message = Running(stream("/nowhere/door.mp4")).failed()
+    assert message == "camera /nowhere/door.mp4: No such file or directory; is the address right?"
 
 
 def test_a_server_that_is_not_there_and_no_password_in_the_message() -> None:
-    said = Running(stream(f"rtsp://owner:secret@127.0.0.1:{free_port()}/door?key=abc")).failed()
-    assert "refused" in said
-    assert "is the address right?" in said
-    assert "secret" not in said
-    assert "owner" not in said
-    assert "abc" not in said
+    message = Running(stream(f"rtsp://owner:secret@127.0.0.1:{free_port()}/door?key=abc")).failed()
+    assert "refused" in message
+    assert "is the address right?" in message
+    assert "secret" not in message
+    assert "owner" not in message
+    assert "abc" not in message
 
 
 def test_a_password_with_a_slash_is_explained_and_not_shown() -> None:
-    said = Running(stream(f"rtsp://owner:se/cr@t@127.0.0.1:{free_port()}/door")).failed()
-    assert "write / as %2F" in said
-    assert "cr@t" not in said
-    assert "owner" not in said
+    message = Running(stream(f"rtsp://owner:se/cr@t@127.0.0.1:{free_port()}/door")).failed()
+    assert "write / as %2F" in message
+    assert "cr@t" not in message
+    assert "owner" not in message
 
 
 def test_a_server_that_accepts_and_says_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        said = Running(stream(f"rtsp://127.0.0.1:{server.getsockname()[1]}/door")).failed()
-    assert "is it switched on" in said
+        message = Running(stream(f"rtsp://127.0.0.1:{server.getsockname()[1]}/door")).failed()
+    assert "is it switched on" in message
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
@@ -412,8 +412,8 @@ def test_a_pipe_that_nobody_writes_to_is_refused(tmp_path: Path) -> None:
 def test_damaged_pictures_do_not_end_a_camera(kind: str, videos: dict[str, Path], tmp_path: Path) -> None:
     whole = bytearray(videos[kind].read_bytes())
     start = whole.index(b"mdat" if kind == "h264" else b"movi") + 400
-    for place in range(start, len(whole) - 4000, 701):
-        whole[place] ^= 0x5A
+    for offset in range(start, len(whole) - 4000, 701):
+        whole[offset] ^= 0x5A
     path = tmp_path / videos[kind].name
     path.write_bytes(whole)
     running = Running(stream(path))
@@ -481,7 +481,7 @@ def test_a_capture_process_that_freezes_is_killed() -> None:
     assert not captures()
 
 
-def test_a_camera_that_hangs_without_a_word_is_killed(fake_picamera2: Callable[[str], None]) -> None:
+def test_a_camera_that_hangs_silently_is_killed(fake_picamera2: Callable[[str], None]) -> None:
     fake_picamera2("hang:20")
     running = Running(pi())
     assert "camera.kind pi gave no picture for" in running.failed()
@@ -491,7 +491,7 @@ def test_a_camera_that_hangs_without_a_word_is_killed(fake_picamera2: Callable[[
 @pytest.mark.parametrize(
     "mess", [b"\x0a\0\0\x000123456789", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\3\0\0\0cx\n"]
 )
-def test_rubbish_in_the_pipe_is_an_error_of_the_camera(mess: bytes) -> None:
+def test_garbage_in_the_pipe_is_a_camera_error(mess: bytes) -> None:
     reading, writing = os.pipe()
     os.write(writing, mess)
     os.close(writing)
@@ -500,7 +500,7 @@ def test_rubbish_in_the_pipe_is_an_error_of_the_camera(mess: bytes) -> None:
     os.close(reading)
 
 
-def test_a_capture_process_that_crashes_is_told() -> None:
+def test_a_capture_process_that_crashes_is_reported() -> None:
     running = Running(ChildCamera(CameraConfig.model_validate(SCENE), clock=CLOCK)).until(packets=5)
     os.kill(captures()[0], signal.SIGSEGV)
     assert "ended by signal 11" in running.failed()

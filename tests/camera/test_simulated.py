@@ -1,4 +1,4 @@
-"""What someone who watches the drawn porch would notice."""
+"""The properties of the drawn porch that a viewer would notice."""
 
 from __future__ import annotations
 

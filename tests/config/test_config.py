@@ -1,4 +1,4 @@
-"""The reference and the models agree, and a mistake is told so that it can be mended."""
+"""The reference and the models agree, and each mistake is reported with a remedy."""
 
 import os
 import re
@@ -54,8 +54,8 @@ def ordinary_user() -> Iterator[int]:
         os.seteuid(euid)
 
 
-def said_of(file: Path, text: str) -> str:
-    """Return what is said of a file with this text, with FILE for its name."""
+def message_of(file: Path, text: str) -> str:
+    """Return the error of a file with this text, with FILE for its name."""
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         load_config(file)
@@ -102,7 +102,7 @@ def test_the_reference_changes_nothing(file: Path) -> None:
     assert load_config(REFERENCE) == load_config(file) == Config()
 
 
-def test_every_key_stands_in_the_reference_with_a_comment_of_its_own() -> None:
+def test_every_key_is_in_the_reference_with_its_own_comment() -> None:
     assert set(comments()) == set(fields())
     assert [key for key, comment in comments().items() if len(comment) < len("Allowed: 1 to 2.")] == []
 
@@ -133,7 +133,7 @@ def test_no_folder_of_a_generated_configuration_is_the_system_s(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("key", sorted(fields()))
-def test_the_reference_says_what_is_allowed(key: str) -> None:
+def test_the_reference_gives_the_allowed_values(key: str) -> None:
     field, comment = fields()[key], comments()[key]
     bounds, choices = allowed_range(field), get_args(field.annotation)
     if bounds:
@@ -195,7 +195,7 @@ ZONE = '[[zones]]\nname = "a"\nkind = "include"\npoints = '
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         # An unknown key.
         (
@@ -494,11 +494,11 @@ ZONE = '[[zones]]\nname = "a"\nkind = "include"\npoints = '
         ),
     ],
 )
-def test_a_mistake_is_told_with_its_key_line_and_mend(file: Path, text: str, said: str) -> None:
-    assert said_of(file, text) == said
+def test_a_mistake_is_reported_with_key_line_and_remedy(file: Path, text: str, message: str) -> None:
+    assert message_of(file, text) == message
 
 
-def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(file: Path) -> None:
+def test_all_mistakes_are_reported_at_once_in_file_order(file: Path) -> None:
     text = """
 [storage]
 log_rows = 1
@@ -519,7 +519,7 @@ points = [[0, 0]]
 [device]
 nam = "x"
 """
-    keys = [line.partition(":")[0] for line in said_of(file, text).splitlines()]
+    keys = [line.partition(":")[0] for line in message_of(file, text).splitlines()]
     assert keys == [
         "storage.log_rows in FILE, line 3",
         "button.bounce_ms in FILE, line 6",
@@ -531,23 +531,23 @@ nam = "x"
 
 def test_a_key_inside_a_long_text_is_not_taken_for_the_key(file: Path) -> None:
     text = '[device]\nname = """\nid = 5\n"""\nid = 5'
-    assert "device.id in FILE, line 5: must be a text" in said_of(file, text)
+    assert "device.id in FILE, line 5: must be a text" in message_of(file, text)
 
 
 def test_quoted_and_dotted_names_have_a_line_too(file: Path) -> None:
     text = '"button" . \'gpio\'.pin = 40\r\n["clips"] # how long\r\n"pre_roll_s" = 31\r\n'
-    assert [line.partition(":")[0] for line in said_of(file, text).splitlines()] == [
+    assert [line.partition(":")[0] for line in message_of(file, text).splitlines()] == [
         "button.gpio.pin in FILE, line 1",
         "clips.pre_roll_s in FILE, line 3",
     ]
 
 
-def test_a_whole_number_will_do_for_a_duration(file: Path) -> None:
+def test_a_duration_may_be_an_integer(file: Path) -> None:
     file.write_text("[clips]\npre_roll_s = 3")
     assert load_config(file).clips.pre_roll_s == 3.0
 
 
-def test_files_of_a_link_that_is_switched_off_are_not_looked_for(file: Path) -> None:
+def test_files_of_a_disabled_connection_are_not_read(file: Path) -> None:
     file.write_text('[mqtt]\nenabled = false\nca_file = "/nowhere/ca.pem"')
     assert load_config(file).mqtt.ca_file == "/nowhere/ca.pem"
 
@@ -561,7 +561,7 @@ def test_hosts_that_are_names_or_addresses(file: Path, host: str) -> None:
 # --- mistakes of the file -----------------------------------------------------------------------
 
 
-def test_a_missing_file_is_told_with_the_command_that_makes_it(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_the_command_that_creates_it(tmp_path: Path) -> None:
     file = tmp_path / "not here.toml"
     with pytest.raises(ConfigError) as caught:
         load_config(file)
@@ -578,13 +578,13 @@ def test_a_directory_is_not_a_configuration(tmp_path: Path) -> None:
     )
 
 
-def test_a_path_through_a_file_is_told(file: Path) -> None:
+def test_a_path_through_a_file_is_reported(file: Path) -> None:
     file.write_text("")
     with pytest.raises(ConfigError, match=r"cannot be read \(Not a directory\); name a readable"):
         load_config(file / "more")
 
 
-def test_a_file_that_may_not_be_read_is_told_with_the_mend(open_folder: Path) -> None:
+def test_a_file_without_read_permission_is_reported_with_the_remedy(open_folder: Path) -> None:
     file = open_folder / "doorbelld.toml"
     file.write_text("")
     file.chmod(0)
@@ -596,7 +596,7 @@ def test_a_file_that_may_not_be_read_is_told_with_the_mend(open_folder: Path) ->
     )
 
 
-def test_a_password_file_that_may_not_be_read_is_told_with_the_mend(open_folder: Path) -> None:
+def test_a_password_file_without_read_permission_is_reported_with_the_remedy(open_folder: Path) -> None:
     file, secret = open_folder / "doorbelld.toml", open_folder / "mqtt-password"
     secret.write_text("hunter2")
     secret.chmod(0)
@@ -609,7 +609,7 @@ def test_a_password_file_that_may_not_be_read_is_told_with_the_mend(open_folder:
     )
 
 
-def test_bytes_that_are_not_utf_8_are_told_with_their_line(file: Path) -> None:
+def test_bytes_that_are_not_utf_8_are_reported_with_their_line(file: Path) -> None:
     file.write_bytes('[device]\nname = "Tür"'.encode("latin-1"))
     with pytest.raises(ConfigError) as caught:
         load_config(file)
@@ -622,7 +622,7 @@ def test_a_byte_order_mark_does_no_harm(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "mend"),
+    ("text", "location", "remedy"),
     [
         ("[device]\nname = Front\n", "FILE, line 2, column 8", "put text in double quotes"),
         ('[device]\nid = "a"\nid = "b"\n', "FILE, line 3, column 9", "this key stands twice"),
@@ -640,11 +640,13 @@ def test_a_byte_order_mark_does_no_harm(file: Path) -> None:
         (f"x = {'[' * 9999}\n", "FILE", "too deep to read; take some away"),
     ],
 )
-def test_what_is_not_toml_is_told_with_its_place(file: Path, text: str, place: str, mend: str) -> None:
-    said = said_of(file, text)
-    assert said.startswith(f"{place}: ")
-    assert mend in said
-    assert "\n" not in said
+def test_invalid_toml_is_reported_with_its_location(
+    file: Path, text: str, location: str, remedy: str
+) -> None:
+    message = message_of(file, text)
+    assert message.startswith(f"{location}: ")
+    assert remedy in message
+    assert "\n" not in message
 
 
 CHARACTERS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -681,12 +683,12 @@ def load_or_refuse(content: bytes) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])) | st.lists(WORDS).map("".join))
-def test_garbage_is_refused_and_nothing_else_happens(text: str) -> None:
+def test_garbage_is_refused_without_a_crash(text: str) -> None:
     load_or_refuse(text.encode())
 
 
 @given(st.binary())
-def test_bytes_are_refused_and_nothing_else_happens(content: bytes) -> None:
+def test_random_bytes_are_refused_without_a_crash(content: bytes) -> None:
     load_or_refuse(content)
 
 

@@ -1,4 +1,4 @@
-"""What may come in: the vectors of tests/protocol_vectors/, and what a machine thinks up."""
+"""Accepted and refused envelopes: the vectors of tests/protocol_vectors/, and generated ones."""
 
 import base64
 import json
@@ -24,14 +24,14 @@ from tests.protocol_vectors import make
 from tests.support import envelopes
 from tests.support.tampering import forged
 
-TOLD: dict[str, Any] = json.loads(make.FILE.read_text())
+VECTORS: dict[str, Any] = json.loads(make.FILE.read_text())
 PLACE = HomePosition(longitude=envelopes.PLACE[0], latitude=envelopes.PLACE[1])
 
 
 def a_ledger_state() -> LedgerState:
     """Return what a doorbell knows that pinned the two senders of the vectors."""
     ledger_state = LedgerState()
-    for envelope in TOLD["pinned"]:
+    for envelope in VECTORS["pinned"]:
         content = envelope.encode()
         name = record_in(content)[0].kid
         draft = pinned(content, keys.spoken(name), ledger_state=ledger_state, now=envelopes.NOW)
@@ -56,25 +56,25 @@ def content_of(vector: dict[str, str]) -> bytes:
     return base64.b64decode(vector["envelope_base64"])
 
 
-@pytest.mark.parametrize("vector", TOLD["vectors"], ids=lambda vector: vector["name"])
+@pytest.mark.parametrize("vector", VECTORS["vectors"], ids=lambda vector: vector["name"])
 def test_a_vector_ends_as_the_protocol_says(vector: dict[str, str]) -> None:
     assert outcome(vector["source"], content_of(vector)) == vector["expect"]
 
 
 def test_the_vectors_are_those_that_are_described() -> None:
-    assert make.vectors() == TOLD
-    hostile = [vector for vector in TOLD["vectors"] if vector["expect"] != "kept"]
+    assert make.vectors() == VECTORS
+    hostile = [vector for vector in VECTORS["vectors"] if vector["expect"] != "kept"]
     assert len(hostile) >= 100
-    assert len({vector["name"] for vector in TOLD["vectors"]}) == len(TOLD["vectors"])
+    assert len({vector["name"] for vector in VECTORS["vectors"]}) == len(VECTORS["vectors"])
 
 
 def test_every_reason_of_form_has_a_vector() -> None:
-    shown = {vector["expect"].removeprefix("rejected: ") for vector in TOLD["vectors"]}
+    shown = {vector["expect"].removeprefix("rejected: ") for vector in VECTORS["vectors"]}
     formal = list(Reason)[: list(Reason).index(Reason.ID_REUSED)]
     assert {str(reason) for reason in formal} - shown == set()
 
 
-def test_every_reason_is_told_on_the_page_in_its_languages() -> None:
+def test_every_reason_has_a_text_in_each_language_of_the_page() -> None:
     folder = Path(device.web.__file__).parent / "static/strings"
     english, german = (json.loads((folder / f"{name}.json").read_text()) for name in ("en", "de"))
     for reason in Reason:
@@ -96,30 +96,30 @@ def test_another_jose_library_reads_what_we_sign_and_we_what_it_signs() -> None:
     )
     theirs = jws.serialize_compact(
         {"alg": "EdDSA", "typ": envelopes.REQUEST, "kid": envelopes.kid(envelopes.AGENCY)},
-        envelopes.text(envelopes.REQUEST_SAID),
+        envelopes.text(envelopes.REQUEST_PAYLOAD),
         key,
         algorithms=["EdDSA"],
     )
     assert outcome("request", theirs.encode()) == "kept"
-    ours = jws.deserialize_compact(envelopes.ask().decode(), key, algorithms=["EdDSA"])
-    assert json.loads(ours.payload) == envelopes.REQUEST_SAID
+    ours = jws.deserialize_compact(envelopes.request().decode(), key, algorithms=["EdDSA"])
+    assert json.loads(ours.payload) == envelopes.REQUEST_PAYLOAD
 
 
 @settings(max_examples=150)
 @given(st.binary(max_size=400), st.sampled_from(["request", "notice"]))
-def test_bytes_are_refused_and_nothing_else_happens(content: bytes, source: str) -> None:
+def test_random_bytes_are_refused_without_a_crash(content: bytes, source: str) -> None:
     assert outcome(source, content) in {str(reason) for reason in Reason}
 
 
 @settings(max_examples=150)
 @given(st.data())
 def test_a_changed_envelope_is_never_kept(data: st.DataObject) -> None:
-    whole = bytearray(envelopes.ask())
-    place = data.draw(st.integers(0, len(whole) - 1))
+    whole = bytearray(envelopes.request())
+    index = data.draw(st.integers(0, len(whole) - 1))
     byte = data.draw(st.integers(0, 255))
-    if whole[place] == byte:
+    if whole[index] == byte:
         return
-    whole[place] = byte
+    whole[index] = byte
     assert outcome("request", bytes(whole)) != "kept"
 
 
@@ -131,16 +131,16 @@ JSON = st.recursive(
 
 
 @settings(max_examples=150)
-@given(st.sampled_from([*envelopes.REQUEST_SAID, "more"]), JSON)
+@given(st.sampled_from([*envelopes.REQUEST_PAYLOAD, "more"]), JSON)
 def test_a_pinned_agency_can_say_anything_and_breaks_nothing(name: str, value: Any) -> None:
-    content = envelopes.raw(json.dumps({**envelopes.REQUEST_SAID, name: value}).encode())
-    told = outcome("request", content)
-    assert told == "kept" or told.removeprefix("rejected: ") in {str(reason) for reason in Reason}
+    content = envelopes.raw(json.dumps({**envelopes.REQUEST_PAYLOAD, name: value}).encode())
+    result = outcome("request", content)
+    assert result == "kept" or result.removeprefix("rejected: ") in {str(reason) for reason in Reason}
 
 
 @settings(max_examples=150)
 @given(JSON)
-def test_what_the_gate_lets_through_is_what_every_json_reader_reads(value: Any) -> None:
+def test_accepted_json_means_the_same_to_every_json_parser(value: Any) -> None:
     payload = json.dumps({"a": value}).encode()
     content = envelopes.raw(payload)
     try:
@@ -164,8 +164,8 @@ def depth(value: Any) -> int:
 
 
 def a_record(key: Any = envelopes.AGENCY, **changes: Any) -> bytes:
-    payload = envelopes.text(envelopes.changed(envelopes.RECORD_SAID, changes))
-    return envelopes.signed(envelopes.head(envelopes.RECORD, envelopes.kid(key)), payload, key)
+    payload = envelopes.text(envelopes.changed(envelopes.RECORD_PAYLOAD, changes))
+    return envelopes.signed(envelopes.header(envelopes.RECORD, envelopes.kid(key)), payload, key)
 
 
 def pin_outcome(content: bytes, typed: str | None = None) -> str:
@@ -222,7 +222,7 @@ def test_a_key_that_anybody_can_sign_for_is_refused(x: bytes) -> None:
         {"uploads": [{"name": "store", "kind": "tus", "origin": "https://evidence.example/path"}]},
         {"uploads": [{"name": "store", "kind": "tus", "origin": "https://user@evidence.example"}]},
         {"uploads": [{"name": "store", "kind": "ftp", "origin": "https://evidence.example"}]},
-        {"uploads": [envelopes.RECORD_SAID["uploads"][0]] * 2},
+        {"uploads": [envelopes.RECORD_PAYLOAD["uploads"][0]] * 2},
         {"recipients": [{"name": "evidence", "age": "age1pq"}]},
         {"keys": []},
         {"serial": 0},
@@ -234,6 +234,6 @@ def test_a_record_of_another_form_is_refused(changes: dict[str, Any]) -> None:
     assert pin_outcome(a_record(**changes)) == "bad_member"
 
 
-def test_a_record_of_another_form_has_no_room_for_orders() -> None:
+def test_a_record_has_no_member_for_commands() -> None:
     with pytest.raises(Refused):
-        record_of({**envelopes.RECORD_SAID, "auto_approve": True})
+        record_of({**envelopes.RECORD_PAYLOAD, "auto_approve": True})

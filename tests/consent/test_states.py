@@ -25,7 +25,7 @@ handed over: delivered withdrawn failed expired
 """
 
 
-def test_every_cell_of_the_table_does_what_was_promised() -> None:
+def test_every_cell_of_the_table_does_its_step() -> None:
     promised: dict[str, set[str]] = {}
     for line in AS_PROMISED.strip().splitlines():
         state, _, rest = line.partition(": ")
@@ -34,14 +34,14 @@ def test_every_cell_of_the_table_does_what_was_promised() -> None:
         if step in TABLE[state]:
             assert str(after(state, step)).replace(" ", "_") in promised[str(state)]
         else:
-            with pytest.raises(NoSuchStep) as told:
+            with pytest.raises(NoSuchStep) as error:
                 after(state, step)
-            assert str(state) in str(told.value)
+            assert str(state) in str(error.value)
     reached = {state: {str(to).replace(" ", "_") for to in steps.values()} for state, steps in TABLE.items()}
     assert {str(state): to for state, to in reached.items() if to} == promised
 
 
-def test_what_has_ended_has_no_way_back() -> None:
+def test_final_states_have_no_next_state() -> None:
     assert {state for state in State if not TABLE[state]} == ENDS
     assert set(State) - ENDS == OPEN
 

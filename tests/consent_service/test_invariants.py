@@ -39,57 +39,57 @@ SOURCE = Path(device.__file__).parent
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> ConsentHarness:
+def doorbell(tmp_path: Path) -> ConsentHarness:
     made = ConsentHarness(tmp_path)
     made.pin()
     return made
 
 
 @pytest.fixture
-def asked(house: ConsentHarness) -> ConsentHarness:
-    house.hear(("request", envelopes.ask()))
-    assert house.states() == ["offered"]
-    return house
+def asked(doorbell: ConsentHarness) -> ConsentHarness:
+    doorbell.hear(("request", envelopes.request()))
+    assert doorbell.states() == ["offered"]
+    return doorbell
 
 
-def shown(house: ConsentHarness, choice: Choice = Choice()) -> str:  # noqa: B008
-    told: str = house.consent_service.request(ID, choice)["offer_hash"]
-    return told
+def shown(doorbell: ConsentHarness, choice: Choice = Choice()) -> str:  # noqa: B008
+    offered: str = doorbell.consent_service.request(ID, choice)["offer_hash"]
+    return offered
 
 
 # --- 2: an approval covers exactly what the owner was shown ---------------------------------------
 
 
-def delete_a_clip(house: ConsentHarness) -> None:
-    house.clips.kept.pop()
+def delete_a_clip(doorbell: ConsentHarness) -> None:
+    doorbell.clips.stored.pop()
 
 
-def swap_a_clip(house: ConsentHarness) -> None:
-    house.clips.kept[0] = replace(house.clips.kept[0], sha256="3" * 64)
+def swap_a_clip(doorbell: ConsentHarness) -> None:
+    doorbell.clips.stored[0] = replace(doorbell.clips.stored[0], sha256="3" * 64)
 
 
-def grow_a_clip(house: ConsentHarness) -> None:
-    house.clips.kept[0] = replace(house.clips.kept[0], frames=301)
+def grow_a_clip(doorbell: ConsentHarness) -> None:
+    doorbell.clips.stored[0] = replace(doorbell.clips.stored[0], frames=301)
 
 
-def drop_the_masks(house: ConsentHarness) -> None:
-    house.clips.covered = []
+def drop_the_masks(doorbell: ConsentHarness) -> None:
+    doorbell.clips.covered = []
 
 
-def move_the_destination(house: ConsentHarness) -> None:
+def move_the_destination(doorbell: ConsentHarness) -> None:
     uploads = [{"name": "store", "kind": "tus", "origin": "https://elsewhere.example"}]
-    house.consent_service.rotate(a_record(serial=4, uploads=uploads))
+    doorbell.consent_service.rotate(a_record(serial=4, uploads=uploads))
 
 
-def change_the_recipient(house: ConsentHarness) -> None:
+def change_the_recipient(doorbell: ConsentHarness) -> None:
     other = "age145q6qv38ggd9dc5wkcc7uj2x0wy6c2da0kmyhfhydt4et436jajq7smksc"
-    house.consent_service.rotate(a_record(serial=4, recipients=[{"name": "evidence", "age": other}]))
+    doorbell.consent_service.rotate(a_record(serial=4, recipients=[{"name": "evidence", "age": other}]))
 
 
 def a_record(**changes: Any) -> bytes:
     return envelopes.signed(
-        envelopes.head(envelopes.RECORD, envelopes.kid(envelopes.AGENCY)),
-        envelopes.text(envelopes.changed(envelopes.RECORD_SAID, changes)),
+        envelopes.header(envelopes.RECORD, envelopes.kid(envelopes.AGENCY)),
+        envelopes.text(envelopes.changed(envelopes.RECORD_PAYLOAD, changes)),
     )
 
 
@@ -97,7 +97,7 @@ def a_record(**changes: Any) -> bytes:
     "meanwhile",
     [delete_a_clip, swap_a_clip, grow_a_clip, drop_the_masks, move_the_destination, change_the_recipient],
 )
-def test_what_changed_since_it_was_shown_is_not_approved(
+def test_an_offer_that_changed_after_it_was_shown_is_not_approved(
     asked: ConsentHarness, meanwhile: Callable[[ConsentHarness], None]
 ) -> None:
     asked.clips.covered = [[(0.0, 0.0), (0.5, 0.0), (0.5, 0.5)]]
@@ -122,9 +122,9 @@ def test_a_yes_to_less_is_no_yes_to_all_and_the_other_way_round(asked: ConsentHa
     assert offer_hash(approved["offer"]) == approved["offer_hash"] == shown_hash(asked)
 
 
-def shown_hash(house: ConsentHarness) -> str:
-    told: str = house.consent_service.request(ID)["approved_hash"]
-    return told
+def shown_hash(doorbell: ConsentHarness) -> str:
+    approved: str = doorbell.consent_service.request(ID)["approved_hash"]
+    return approved
 
 
 def test_a_choice_reaches_no_further_than_the_window(asked: ConsentHarness) -> None:
@@ -163,15 +163,15 @@ LEAVES = [
 ]
 
 
-@pytest.mark.parametrize("place", LEAVES, ids=str)
-def test_the_hash_covers_every_part_of_the_offer(asked: ConsentHarness, place: tuple[Any, ...]) -> None:
-    told = asked.consent_service.request(ID)
-    changed = json.loads(json.dumps(told["offer"]))
+@pytest.mark.parametrize("path", LEAVES, ids=str)
+def test_the_hash_covers_every_part_of_the_offer(asked: ConsentHarness, path: tuple[Any, ...]) -> None:
+    request = asked.consent_service.request(ID)
+    changed = json.loads(json.dumps(request["offer"]))
     inner = changed
-    for step in place[:-1]:
+    for step in path[:-1]:
         inner = inner[step]
-    inner[place[-1]] = "changed"
-    assert offer_hash(told["offer"]) == told["offer_hash"] != offer_hash(changed)
+    inner[path[-1]] = "changed"
+    assert offer_hash(request["offer"]) == request["offer_hash"] != offer_hash(changed)
 
 
 @given(st.dictionaries(st.text(max_size=5), st.integers(-(2**50), 2**50) | st.text(max_size=5), max_size=5))
@@ -183,20 +183,20 @@ def test_the_hash_does_not_depend_on_the_order_of_members(what: dict[str, Any]) 
 
 
 def outside(folder: Path) -> dict[str, bytes]:
-    """Return everything that the courier, and so the world, could ever see of a house."""
+    """Return everything that the courier, and so the world, could ever see of a doorbell."""
     return {path.name: path.read_bytes() for path in sorted((folder / "spool/out").iterdir())}
 
 
-def test_what_the_outside_sees_is_the_same_whatever_the_house_is_and_does(tmp_path: Path) -> None:
-    def far(house: ConsentHarness) -> None:
+def test_what_the_outside_sees_is_the_same_whatever_the_doorbell_is_and_does(tmp_path: Path) -> None:
+    def far(doorbell: ConsentHarness) -> None:
         # Half a kilometre: outside the area, in the same cell.
-        house.config = house.config.model_copy(update={"latitude": house.config.latitude + 0.005})
-        house.consent_service.inbox_worker.configure(house.config)
+        doorbell.config = doorbell.config.model_copy(update={"latitude": doorbell.config.latitude + 0.005})
+        doorbell.consent_service.inbox_worker.configure(doorbell.config)
 
-    def no_camera(house: ConsentHarness) -> None:
-        house.clips.kept = []
+    def no_camera(doorbell: ConsentHarness) -> None:
+        doorbell.clips.stored = []
 
-    def nothing(house: ConsentHarness) -> None: ...
+    def nothing(doorbell: ConsentHarness) -> None: ...
 
     seen = []
     for number, (before, after) in enumerate(
@@ -204,50 +204,50 @@ def test_what_the_outside_sees_is_the_same_whatever_the_house_is_and_does(tmp_pa
             (nothing, nothing),
             (far, nothing),
             (no_camera, nothing),
-            (nothing, lambda house: house.consent_service.decline(ID)),
-            (nothing, lambda house: house.consent_service.approve(ID, shown(house))),
-            (nothing, lambda house: house.consent_service.unpin("paris-example")),
+            (nothing, lambda doorbell: doorbell.consent_service.decline(ID)),
+            (nothing, lambda doorbell: doorbell.consent_service.approve(ID, shown(doorbell))),
+            (nothing, lambda doorbell: doorbell.consent_service.unpin("paris-example")),
         ]
     ):
-        house = ConsentHarness(tmp_path / str(number))
-        before(house)
-        house.pin()
-        house.hear(("request", envelopes.ask()), ("notice", envelopes.tell()), ("request", b"junk"))
-        after(house)
-        house.step()
-        told = outside(house.folder)
-        told["settings.json"] = told["settings.json"].replace(str(house.folder).encode(), b"")
-        seen.append(told)
+        doorbell = ConsentHarness(tmp_path / str(number))
+        before(doorbell)
+        doorbell.pin()
+        doorbell.hear(("request", envelopes.request()), ("notice", envelopes.notice()), ("request", b"junk"))
+        after(doorbell)
+        doorbell.step()
+        files = outside(doorbell.folder)
+        files["settings.json"] = files["settings.json"].replace(str(doorbell.folder).encode(), b"")
+        seen.append(files)
     assert len(seen) > 3
-    assert all(told == seen[0] for told in seen)
+    assert all(files == seen[0] for files in seen)
     assert sorted(seen[0]) == ["read", "settings.json"]
 
 
 def test_the_position_is_nowhere_but_in_the_configuration(asked: ConsentHarness) -> None:
-    asked.hear(("notice", envelopes.tell()))
+    asked.hear(("notice", envelopes.notice()))
     asked.consent_service.approve(ID, shown(asked))
     asked.step()
     for digits in (str(envelopes.PLACE[0]), str(envelopes.PLACE[1])):
         for path in asked.folder.rglob("*"):
             if path.is_file() and path.suffix != ".in":
-                # What others sent may name the place that they ask about; what the house wrote itself may
+                # What others sent may name the place that they ask about; what the doorbell wrote itself may
                 # not.
                 own = path.read_bytes() if "ledger" not in path.name else own_words(asked)
                 assert digits.encode() not in own, path
         assert digits not in repr([fact for fact in asked.facts if isinstance(fact, LedgerReport)])
 
 
-def own_words(house: ConsentHarness) -> bytes:
-    return json.dumps(house.ledger()).encode()
+def own_words(doorbell: ConsentHarness) -> bytes:
+    return json.dumps(doorbell.ledger()).encode()
 
 
 # --- 5: a request can only choose among what was pinned --------------------------------------------
 
 
 def test_the_destination_is_the_pinned_record_s_and_never_the_request_s(asked: ConsentHarness) -> None:
-    told = asked.consent_service.request(ID)["offer"]
-    assert told["upload"] == envelopes.RECORD_SAID["uploads"][0]
-    assert told["recipient"] == envelopes.RECORD_SAID["recipients"][0]
+    offer = asked.consent_service.request(ID)["offer"]
+    assert offer["upload"] == envelopes.RECORD_PAYLOAD["uploads"][0]
+    assert offer["recipient"] == envelopes.RECORD_PAYLOAD["recipients"][0]
     asked.consent_service.rotate(a_record(serial=4, uploads=[]))
     with pytest.raises(CommandError, match="no longer has"):
         asked.consent_service.request(ID)
@@ -256,14 +256,14 @@ def test_the_destination_is_the_pinned_record_s_and_never_the_request_s(asked: C
 
 
 def test_a_recipient_that_nothing_can_be_sealed_for_is_not_pinned(tmp_path: Path) -> None:
-    house = ConsentHarness(tmp_path)
+    doorbell = ConsentHarness(tmp_path)
     low_order = "age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z"
     broken = "age1" + "q" * 58
     for age in (low_order, broken):
         content = a_record(recipients=[{"name": "evidence", "age": age}])
         with pytest.raises(CommandError, match="sealed"):
-            house.consent_service.pin(content, keys.spoken(envelopes.kid(envelopes.AGENCY)))
-    assert house.consent_service.senders() == []
+            doorbell.consent_service.pin(content, keys.spoken(envelopes.kid(envelopes.AGENCY)))
+    assert doorbell.consent_service.senders() == []
 
 
 # --- 8: nothing approves but the owner ------------------------------------------------------------
@@ -284,10 +284,13 @@ def test_one_place_in_the_code_approves_and_who_calls_it_has_asked_the_owner() -
     assert "approve" not in sources[SOURCE / "daemon/controller.py"]
 
 
-def test_whatever_is_heard_and_however_long_nothing_is_approved(asked: ConsentHarness) -> None:
+def test_no_message_ever_approves_anything(asked: ConsentHarness) -> None:
     for name in ("auto_approve", "emergency", "approved", "priority"):
         asked.hear(
-            ("request", envelopes.ask(id=f"01KA{name.upper():0>22}".replace("_", "0")[:26], **{name: True}))
+            (
+                "request",
+                envelopes.request(id=f"01KA{name.upper():0>22}".replace("_", "0")[:26], **{name: True}),
+            )
         )
     for _ in range(20):
         asked.clock.wall_s += 12 * 3600
@@ -306,21 +309,23 @@ def test_the_page_s_protocol_has_no_other_way_to_a_yes() -> None:
 
 def test_the_export_holds_what_passed_the_gate_as_it_came_and_what_was_refused(asked: ConsentHarness) -> None:
     junk = [b"junk %d" % number for number in range(150)]
-    alert = envelopes.tell()
+    alert = envelopes.notice()
     asked.hear(
-        ("notice", alert), *(("request", each) for each in junk), ("request", envelopes.ask(agency="x-y-z"))
+        ("notice", alert),
+        *(("request", content) for content in junk),
+        ("request", envelopes.request(agency="x-y-z")),
     )
     asked.consent_service.decline(ID)
     ledger = Ledger(asked.folder / "ledger.db", read_only=True)
     lines = [json.loads(line) for line in export_text(ledger)]
     bodies = {base64_of(line["body_base64"]) for line in lines if line.get("body_base64") and "entry" in line}
-    assert {envelopes.ask(), alert} <= bodies
+    assert {envelopes.request(), alert} <= bodies
     steps = [line["entry"]["data"]["to"] for line in lines if line.get("entry", {}).get("kind") == "request"]
     assert steps == ["received", "offered", "declined"]
     counted = {line["refused"]["reason"]: line["refused"]["count"] for line in lines if "refused" in line}
     assert counted == {"not_compact": 150, "wrong_sender": 1}
-    kept = [base64_of(line["body_base64"]) for line in lines if "refused_body" in line]
-    assert kept == junk[:100]
+    refused_bodies = [base64_of(line["body_base64"]) for line in lines if "refused_body" in line]
+    assert refused_bodies == junk[:100]
 
 
 def base64_of(text: str) -> bytes:
@@ -346,7 +351,7 @@ def everything(consent_service: ConsentService) -> tuple[Any, ...]:
 
 
 def test_everything_is_known_again_after_a_restart(asked: ConsentHarness) -> None:
-    asked.hear(("notice", envelopes.tell()))
+    asked.hear(("notice", envelopes.notice()))
     asked.consent_service.add_feed("weather", "https://weather.example/cap")
     asked.consent_service.approve(ID, shown(asked))
     before = everything(asked.consent_service)
@@ -354,7 +359,7 @@ def test_everything_is_known_again_after_a_restart(asked: ConsentHarness) -> Non
     asked.open()
     assert everything(asked.consent_service) == before
     assert asked.consent_service.ledger(1)["head"] == head
-    asked.hear(("request", envelopes.ask()))
+    asked.hear(("request", envelopes.request()))
     assert asked.states() == ["approved"]
 
 
@@ -368,7 +373,7 @@ def test_a_broken_ledger_hears_and_decides_nothing_and_says_so(asked: ConsentHar
     asked.open()
     faults = [fact for fact in asked.facts if isinstance(fact, Fault) and fact.code == "ledger_broken"]
     assert [fault.active for fault in faults] == [True]
-    asked.hear(("request", envelopes.ask(id="01KA0000000000000000000099")))
+    asked.hear(("request", envelopes.request(id="01KA0000000000000000000099")))
     for call in (
         asked.consent_service.requests,
         lambda: asked.consent_service.decline(ID),
@@ -381,7 +386,7 @@ def test_a_broken_ledger_hears_and_decides_nothing_and_says_so(asked: ConsentHar
 
 def test_a_clock_that_lags_behind_the_ledger_makes_everything_wait(asked: ConsentHarness) -> None:
     asked.clock.wall_s = 1_000
-    asked.hear(("request", envelopes.ask(id="01KA0000000000000000000099", case="later")))
+    asked.hear(("request", envelopes.request(id="01KA0000000000000000000099", case="later")))
     assert asked.states() == ["offered"]
     raised = [fact for fact in asked.facts if isinstance(fact, Fault) and fact.code == "clock_behind"]
     assert raised[-1].active
@@ -391,42 +396,44 @@ def test_a_clock_that_lags_behind_the_ledger_makes_everything_wait(asked: Consen
 
 
 def test_a_match_waits_until_the_index_can_be_read(
-    house: ConsentHarness, monkeypatch: pytest.MonkeyPatch
+    doorbell: ConsentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def not_yet(_start_us: int, _end_us: int) -> bool:
         raise CommandError("the index cannot be read yet")
 
     with monkeypatch.context() as context:
-        context.setattr(house.clips, "has", not_yet)
-        house.hear(("request", envelopes.ask()))
-        assert house.states() == ["received"]
-    house.step()
-    assert house.states() == ["offered"]
+        context.setattr(doorbell.clips, "has", not_yet)
+        doorbell.hear(("request", envelopes.request()))
+        assert doorbell.states() == ["received"]
+    doorbell.step()
+    assert doorbell.states() == ["offered"]
 
 
-def test_every_request_costs_the_same_look_whether_the_house_is_in_its_area_or_not(
-    house: ConsentHarness,
+def test_every_request_costs_the_same_look_whether_the_doorbell_is_in_its_area_or_not(
+    doorbell: ConsentHarness,
 ) -> None:
-    house.hear(("request", envelopes.ask()))
-    inside = house.clips.asked
+    doorbell.hear(("request", envelopes.request()))
+    inside = doorbell.clips.asked
     far = circle(2.2945, 48.8784, 250, 16)
-    house.hear(("request", envelopes.ask(id="01KA0000000000000000000098", area=far, case="far")))
-    assert house.clips.asked == 2 * inside
+    doorbell.hear(("request", envelopes.request(id="01KA0000000000000000000098", area=far, case="far")))
+    assert doorbell.clips.asked == 2 * inside
 
 
 def test_a_gate_that_fails_refuses_and_does_not_end_the_bell(
-    house: ConsentHarness, monkeypatch: pytest.MonkeyPatch
+    doorbell: ConsentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> list[Any]:
         raise ZeroDivisionError
 
     with monkeypatch.context() as context:
         context.setattr("device.consent_service.inbox_worker.validation.heard", fail)
-        house.hear(("request", envelopes.ask()))
-    assert [row["reason"] for row in house.consent_service.ledger(1)["refused"]] == ["gate_failed"]
-    assert [fact.code for fact in house.facts if isinstance(fact, Fault) and fact.active] == ["gate_failed"]
-    house.hear(("request", envelopes.ask()))
-    assert house.states() == ["offered"]
+        doorbell.hear(("request", envelopes.request()))
+    assert [row["reason"] for row in doorbell.consent_service.ledger(1)["refused"]] == ["gate_failed"]
+    assert [fact.code for fact in doorbell.facts if isinstance(fact, Fault) and fact.active] == [
+        "gate_failed"
+    ]
+    doorbell.hear(("request", envelopes.request()))
+    assert doorbell.states() == ["offered"]
 
 
 def test_nothing_is_approved_while_the_clock_is_not_set(asked: ConsentHarness) -> None:
@@ -439,7 +446,7 @@ def test_nothing_is_approved_while_the_clock_is_not_set(asked: ConsentHarness) -
 
 
 def test_a_notice_still_says_who_signed_it_when_he_is_unpinned(asked: ConsentHarness) -> None:
-    asked.hear(("notice", envelopes.tell()))
+    asked.hear(("notice", envelopes.notice()))
     asked.consent_service.unpin("paris-example")
     assert [row["signed_by"] for row in asked.consent_service.notices()] == ["paris-example"]
 
@@ -454,27 +461,27 @@ def test_a_ca_file_that_is_gone_is_a_fault_and_no_crash(asked: ConsentHarness) -
     assert "/nowhere/ca.pem" in raised[0].text
 
 
-def standing(house: ConsentHarness) -> set[str]:
+def standing(doorbell: ConsentHarness) -> set[str]:
     """Return the faults that stand."""
-    last = {fact.code: fact.active for fact in house.facts if isinstance(fact, Fault)}
+    last = {fact.code: fact.active for fact in doorbell.facts if isinstance(fact, Fault)}
     return {code for code, active in last.items() if active}
 
 
-def says(house: ConsentHarness, how: dict[str, str]) -> None:
-    path = house.folder / "spool/in/status.json"
+def says(doorbell: ConsentHarness, how: dict[str, str]) -> None:
+    path = doorbell.folder / "spool/in/status.json"
     path.write_text(json.dumps({"v": 1, "how": how, "dropped": 0}))
-    os.utime(path, (house.clock.wall_s, house.clock.wall_s))
+    os.utime(path, (doorbell.clock.wall_s, doorbell.clock.wall_s))
 
 
-def test_the_owner_is_told_when_nobody_hears_the_neighbourhood_for_him(house: ConsentHarness) -> None:
+def test_the_owner_is_notified_when_no_courier_is_connected(doorbell: ConsentHarness) -> None:
     def after(seconds: int, how: dict[str, str] | None) -> set[str]:
-        house.clock.wall_s += seconds
+        doorbell.clock.wall_s += seconds
         if how is not None:
-            says(house, how)
-        house.step()
-        return standing(house)
+            says(doorbell, how)
+        doorbell.step()
+        return standing(doorbell)
 
-    house.step()
+    doorbell.step()
     assert after(60, None) == set()  # it may be starting
     assert after(1000, None) == {"courier_silent"}
     assert after(10, {"server": "up"}) == set()
@@ -484,13 +491,13 @@ def test_the_owner_is_told_when_nobody_hears_the_neighbourhood_for_him(house: Co
     assert after(1000, {"server": "town.example:8883: refused"}) == {"server_down"}
     assert after(10, {"server": "up"}) == set()
     for hostile in ("[]", "{", '{"how": 1}', '{"how": {"server": "\\u0007"}}'):
-        (house.folder / "spool/in/status.json").write_text(hostile)
-        house.step()
-    house.consent_service.inbox_worker.configure(NeighbourhoodConfig())
+        (doorbell.folder / "spool/in/status.json").write_text(hostile)
+        doorbell.step()
+    doorbell.consent_service.inbox_worker.configure(NeighbourhoodConfig())
     assert after(10_000, None) == set()
 
 
-def test_of_many_who_say_yes_at_once_one_has_said_it(asked: ConsentHarness) -> None:
+def test_of_many_approvals_at_once_one_succeeds(asked: ConsentHarness) -> None:
     yes = shown(asked)
     together = threading.Barrier(8)
     outcomes: list[str] = []

@@ -1,4 +1,4 @@
-"""Whoever tampers with the ledger is found out (invariant 10, the ledger's part)."""
+"""Tampering with the ledger is detected (invariant 10, the ledger's part)."""
 
 import hashlib
 import json
@@ -90,7 +90,7 @@ def tampered(path: Path, *statements: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "said"),
+    ("statement", "message"),
     [
         (
             "UPDATE entry SET text = replace(text, '\"number\":2', '\"number\":3') WHERE seq = 3",
@@ -105,22 +105,22 @@ def tampered(path: Path, *statements: str) -> None:
         ("UPDATE body SET bytes = x'00'", "what entry 2 (request) is about was changed"),
     ],
 )
-def test_whoever_changes_the_file_is_found_out(path: Path, statement: str, said: str) -> None:
+def test_a_changed_ledger_file_is_detected(path: Path, statement: str, message: str) -> None:
     tampered(path, statement)
-    assert any(said in fault for fault in faults(path)), faults(path)
+    assert any(message in fault for fault in faults(path)), faults(path)
     with pytest.raises(LedgerBroken):
         Ledger(path).prove()
 
 
-def test_missing_triggers_are_told(path: Path) -> None:
+def test_missing_triggers_are_reported(path: Path) -> None:
     db = sqlite3.connect(path)
     db.execute("DROP TRIGGER entry_stays")
     db.close()
     assert any("entry_stays" in fault for fault in faults(path))
 
 
-def test_a_past_that_was_written_anew_has_another_head(path: Path) -> None:
-    """The chain alone cannot tell: who can write the file can write all of it. The head that was told can."""
+def test_a_rewritten_history_has_another_head(path: Path) -> None:
+    """The chain alone does not show it, because a writer can rewrite the whole file. The published head does."""
     head = Ledger(path, read_only=True).head
     db = sqlite3.connect(path)
     rows = db.execute("SELECT seq, text FROM entry ORDER BY seq").fetchall()
@@ -141,7 +141,7 @@ def test_a_past_that_was_written_anew_has_another_head(path: Path) -> None:
     assert any("rolled back" in fault for fault in faults(path, head))
 
 
-def test_a_rollback_is_seen_by_the_head_that_was_told(tmp_path: Path) -> None:
+def test_a_rollback_is_detected_by_the_published_head(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     ledger = a_ledger(path, 5)
     ledger.close()
@@ -154,7 +154,7 @@ def test_a_rollback_is_seen_by_the_head_that_was_told(tmp_path: Path) -> None:
     assert any("rolled back" in fault for fault in faults(path, head))
 
 
-def test_what_could_not_be_written_did_not_happen(path: Path) -> None:
+def test_a_step_that_could_not_be_written_did_not_happen(path: Path) -> None:
     ledger = Ledger(path)
     before = ledger.head, ledger.length
     other = sqlite3.connect(path, isolation_level=None)
@@ -167,15 +167,15 @@ def test_what_could_not_be_written_did_not_happen(path: Path) -> None:
     assert faults(path) == []
 
 
-def test_what_was_refused_is_counted_and_the_first_hundred_are_kept(path: Path) -> None:
+def test_refusals_are_counted_and_the_first_hundred_are_kept(path: Path) -> None:
     ledger = Ledger(path)
     for number in range(30):
-        bodies = [("not_json", "", f"{number} {each}".encode()) for each in range(10)]
+        bodies = [("not_json", "", f"{number} {index}".encode()) for index in range(10)]
         ledger.count_refused({"not_json": 10, "expired": 1}, bodies, WALL_US + number)
     assert {row["reason"]: row["count"] for row in ledger.refused()} == {"not_json": 300, "expired": 30}
-    kept = ledger.refused_bodies()
-    assert len(kept) == 100
-    assert kept[0]["bytes"] == b"0 0"
+    bodies_kept = ledger.refused_bodies()
+    assert len(bodies_kept) == 100
+    assert bodies_kept[0]["bytes"] == b"0 0"
     assert faults(path) == []
 
 
@@ -194,7 +194,7 @@ def test_a_ledger_that_cannot_be_read_says_so(path: Path, spoil: Callable[[Path]
         Ledger(path)
 
 
-def test_whatever_byte_is_damaged_it_is_told_and_never_a_crash(tmp_path: Path) -> None:
+def test_any_damaged_byte_is_reported_without_a_crash(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     ledger = Ledger(path)
     for number in range(20):
@@ -203,12 +203,12 @@ def test_whatever_byte_is_damaged_it_is_told_and_never_a_crash(tmp_path: Path) -
     good, dice = path.read_bytes(), random.Random(1)  # noqa: S311
     other = tmp_path / "other.db"
     for _ in range(400):
-        place = dice.randrange(len(good))
-        other.write_bytes(good[:place] + bytes([good[place] ^ 1 << dice.randrange(8)]) + good[place + 1 :])
+        offset = dice.randrange(len(good))
+        other.write_bytes(good[:offset] + bytes([good[offset] ^ 1 << dice.randrange(8)]) + good[offset + 1 :])
         try:
             damaged = Ledger(other, read_only=True)
-            told: list[Any] = list(damaged.faults()) or [entry.data for entry in damaged.entries()]
+            result: list[Any] = list(damaged.faults()) or [entry.data for entry in damaged.entries()]
             damaged.close()
         except LedgerBroken as error:
-            told = [str(error)]
-        assert told
+            result = [str(error)]
+        assert result

@@ -1,4 +1,4 @@
-"""A store that lies: a real HTTPS server, in a process of its own, that does one wrong thing.
+"""A dishonest store: a real HTTPS server, in its own process, that does one wrong thing.
 
     python -m tests.courier.hostile_store WHAT PORT CERT KEY LOG
 
@@ -32,8 +32,8 @@ class Liar(http.server.BaseHTTPRequestHandler):
 
     def note(self, size: int) -> None:
         with self.log.open("a") as file:
-            told = {"method": self.command, "path": self.path, "bytes": size, "host": self.headers["host"]}
-            file.write(json.dumps(told) + "\n")
+            request = {"method": self.command, "path": self.path, "bytes": size, "host": self.headers["host"]}
+            file.write(json.dumps(request) + "\n")
 
     def body(self) -> int:
         left = int(self.headers.get("content-length") or 0)
@@ -58,16 +58,16 @@ class Liar(http.server.BaseHTTPRequestHandler):
     def plan(self) -> None:
         """Answer as an S3 signer whose parts lie elsewhere, or do not fit."""
         length = int(self.headers.get("content-length") or 0)
-        told = json.loads(self.rfile.read(length))
+        offer = json.loads(self.rfile.read(length))
         self.note(0)
         here = f"https://{self.headers['host']}"
         part = {"s3-elsewhere": "https://elsewhere.example", "s3-prefix": f"{here}.elsewhere.example"}
-        place = part.get(self.what, here)
-        count = -(-told["size"] // (8 << 20))
+        origin = part.get(self.what, here)
+        count = -(-offer["size"] // (8 << 20))
         plan = {
             "upload": "1",
             "part_bytes": 100 if self.what == "s3-tiny" else 8 << 20,
-            "parts": [f"{place}/bucket/1?part={number}" for number in range(count)],
+            "parts": [f"{origin}/bucket/1?part={number}" for number in range(count)],
             "complete": f"{here}/complete",
             "abort": f"{here}/bucket/1",
         }

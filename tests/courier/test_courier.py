@@ -1,4 +1,4 @@
-"""The courier: what it is told, what it fetches, and that it can read nothing of the house."""
+"""The courier: its settings, its downloads, and its isolation from the doorbell's files."""
 
 import http.server
 import json
@@ -29,10 +29,10 @@ from tests.support.neighbourhood import TOWER, NeighbourhoodDoorbell, Sender
 ROOT = Path(__file__).parents[2]
 
 
-# --- what it is told ------------------------------------------------------------------------------
+# --- its settings ----------------------------------------------------------------------------------
 
 
-def test_it_is_told_nine_whole_cells_and_no_position(tmp_path: Path) -> None:
+def test_the_courier_gets_nine_whole_cells_and_no_position(tmp_path: Path) -> None:
     longitude, latitude = TOWER
     config = NeighbourhoodConfig(
         enabled=True,
@@ -42,10 +42,10 @@ def test_it_is_told_nine_whole_cells_and_no_position(tmp_path: Path) -> None:
         spool_dir=tmp_path,
     )
     content = courier_settings(config, {"weather": "https://weather.example/cap"})
-    told = json.loads(content)
-    assert told["cells"] == sorted(told["cells"])  # the middle one does not stand out
-    assert told["cells"] == around("u09t")
-    # Whoever stands anywhere in the middle cell tells its courier the very same.
+    settings = json.loads(content)
+    assert settings["cells"] == sorted(settings["cells"])  # the middle one does not stand out
+    assert settings["cells"] == around("u09t")
+    # Every position in the middle cell gives the courier the same settings.
     west, south, east, north = bounds("u09t")
     for x, y in ((west + 1e-6, south + 1e-6), (east - 1e-6, north - 1e-6)):
         moved = config.model_copy(update={"longitude": x, "latitude": y})
@@ -58,7 +58,7 @@ def test_it_is_told_nine_whole_cells_and_no_position(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "cell"),
+    ("position", "cell"),
     [
         ((-5.6, 42.6), "ezs42"),
         ((2.2945, 48.8584), "u09tu"),
@@ -67,11 +67,11 @@ def test_it_is_told_nine_whole_cells_and_no_position(tmp_path: Path) -> None:
         ((13.3777, 52.5163), "u33db"),
     ],
 )
-def test_geohashes_are_the_field_s(place: tuple[float, float], cell: str) -> None:
-    assert geohash(*place, 5) == cell
+def test_geohashes_are_the_field_s(position: tuple[float, float], cell: str) -> None:
+    assert geohash(*position, 5) == cell
     west, south, east, north = bounds(cell)
-    assert west <= place[0] <= east
-    assert south <= place[1] <= north
+    assert west <= position[0] <= east
+    assert south <= position[1] <= north
 
 
 def test_cells_meet_around_the_date_line_and_end_at_a_pole() -> None:
@@ -80,10 +80,10 @@ def test_cells_meet_around_the_date_line_and_end_at_a_pole() -> None:
     assert len(around(geohash(10, 89.99, 4))) == 6
 
 
-def test_it_is_told_nothing_while_the_neighbourhood_is_off() -> None:
-    told = json.loads(courier_settings(NeighbourhoodConfig(), {"weather": "https://weather.example/cap"}))
+def test_the_courier_gets_no_broker_while_the_neighbourhood_is_off() -> None:
+    settings = json.loads(courier_settings(NeighbourhoodConfig(), {"weather": "https://weather.example/cap"}))
     limits = {"kbps": 0, "hours": ""}
-    assert told == {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": limits}
+    assert settings == {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": limits}
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_it_is_told_nothing_while_the_neighbourhood_is_off() -> None:
     ],
     ids=repr,
 )
-def test_settings_that_do_not_fit_are_told_and_change_nothing(tmp_path: Path, content: bytes) -> None:
+def test_invalid_settings_are_reported_and_change_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "settings.json").write_bytes(content)
     settings, trouble = settings_in(tmp_path)
     assert settings.broker is None
@@ -149,7 +149,7 @@ def feed_at(url: str) -> Feed:
     return Feed("weather", url, allow_loopback=True)
 
 
-def test_a_feed_is_asked_politely_and_handed_on_once(site: tuple[type[Site], str]) -> None:
+def test_a_feed_is_fetched_politely_and_delivered_once(site: tuple[type[Site], str]) -> None:
     handler, url = site
     feed = feed_at(f"{url}/cap")
     handler.answer = (200, {"ETag": '"1"'}, b"one")
@@ -202,7 +202,7 @@ def test_a_feed_that_fails_is_asked_ever_less_often(site: tuple[type[Site], str]
 # --- what it writes -------------------------------------------------------------------------------
 
 
-def test_what_is_heard_in_a_burst_lies_in_few_bundles_and_nothing_twice(tmp_path: Path) -> None:
+def test_a_burst_of_messages_makes_few_bundles_and_no_duplicates(tmp_path: Path) -> None:
     for name in ("in", "out"):
         (tmp_path / name).mkdir()
     writer = Writer(SpoolWriter(tmp_path / "in", tmp_path / "out"))
@@ -222,7 +222,7 @@ def test_what_is_heard_in_a_burst_lies_in_few_bundles_and_nothing_twice(tmp_path
     assert len(inbox.waiting()) <= 4
 
 
-def test_a_house_that_does_not_read_costs_the_newest_and_no_memory(
+def test_a_doorbell_that_does_not_read_costs_the_newest_and_no_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("device.spool.folders.MAX_IN_BYTES", 100_000)
@@ -233,8 +233,8 @@ def test_a_house_that_does_not_read_costs_the_newest_and_no_memory(
     stopping = threading.Event()
     stopping.set()
     for number in range(50):
-        for each in range(10):
-            writer.put("request", b"%d %d " % (number, each) + b"x" * 1000)
+        for part in range(10):
+            writer.put("request", b"%d %d " % (number, part) + b"x" * 1000)
         writer.run(stopping, lambda: None)
     size = sum(path.stat().st_size for path in (tmp_path / "in").iterdir())
     assert 50_000 < size <= 100_000
@@ -254,7 +254,7 @@ def test_a_flood_that_goes_on_for_days_does_not_wear_the_card_out(
     assert 75 < writer.dropped < 85
 
 
-# --- its walls ------------------------------------------------------------------------------------
+# --- its isolation ---------------------------------------------------------------------------------
 
 AS_NOBODY = """
 import encodings.idna, os, sys, json
@@ -285,75 +285,73 @@ sys.exit(courier.main())
 @pytest.mark.server
 @pytest.mark.broker
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_as_a_user_of_its_own_it_hears_everything_and_can_read_nothing(
-    tmp_path: Path, broker: Broker
-) -> None:
+def test_with_its_own_user_it_receives_everything_and_reads_no_secret(tmp_path: Path, broker: Broker) -> None:
     dev_server = DevServer(tmp_path / "t", quiet=True).__enter__()
-    house = NeighbourhoodDoorbell(tmp_path / "house", broker.port, dev_server=dev_server).start()
+    doorbell = NeighbourhoodDoorbell(tmp_path / "bell", broker.port, dev_server=dev_server).start()
     try:
         department = Sender(tmp_path / "department")
         dev_server.enrol(department.record)
-        house.pin(department)
-        house.run("record")
-        clip = house.clips(1)[0]["file"]
-        # As systemd/doorbelld.tmpfiles makes it, with numbers for names; the house is root here.
+        doorbell.pin(department)
+        doorbell.run("record")
+        clip = doorbell.clips(1)[0]["file"]
+        # As systemd/doorbelld.tmpfiles makes it, with numbers for names; the doorbell is root here.
         tmp_path.chmod(0o711)
         for folder in tmp_path.parents:
             if "pytest-of-" in str(folder):
                 folder.chmod(folder.stat().st_mode | 0o011)
-        (house.state).chmod(0o711)
-        house.config.chmod(0o640)
-        house.spool.chmod(0o755)
-        os.chown(house.spool / "in", 61234, 61235)
-        os.chown(house.spool / "out", 0, 61235)
-        (house.spool / "in").chmod(0o2750)
-        (house.spool / "out").chmod(0o2750)
-        os.chown(house.spool / "out/settings.json", 0, 61235)
-        inside = [str(house.state / name) for name in ("state", "state/ledger.db", "run")]
-        secrets = [clip, str(house.config), *inside]
-        with (tmp_path / "said").open("wb") as said:
-            words = [sys.executable, "-c", AS_NOBODY, house.spool, *secrets]
-            courier = Process(words, cwd=ROOT, stdout=said, log=tmp_path / "courier.log")
+        (doorbell.state).chmod(0o711)
+        doorbell.config.chmod(0o640)
+        doorbell.spool.chmod(0o755)
+        os.chown(doorbell.spool / "in", 61234, 61235)
+        os.chown(doorbell.spool / "out", 0, 61235)
+        (doorbell.spool / "in").chmod(0o2750)
+        (doorbell.spool / "out").chmod(0o2750)
+        os.chown(doorbell.spool / "out/settings.json", 0, 61235)
+        inside = [str(doorbell.state / name) for name in ("state", "state/ledger.db", "run")]
+        secrets = [clip, str(doorbell.config), *inside]
+        with (tmp_path / "output").open("wb") as output:
+            words = [sys.executable, "-c", AS_NOBODY, doorbell.spool, *secrets]
+            courier = Process(words, cwd=ROOT, stdout=output, log=tmp_path / "courier.log")
         try:
             wait_for("the courier", lambda: b"server up" in (tmp_path / "courier.log").read_bytes())
-            found = json.loads((tmp_path / "said").read_text())
+            found = json.loads((tmp_path / "output").read_text())
             assert found == {**dict.fromkeys(secrets, "Permission denied"), "out": "Permission denied"}
-            place = dev_server.folder / "spool/in" / ("0" * 32)
-            place.write_bytes(department.notice())
-            wait_for("the notice", lambda: [row["headline"] for row in house.notices()])
-            written = list((house.spool / "in").iterdir())
+            path = dev_server.folder / "spool/in" / ("0" * 32)
+            path.write_bytes(department.notice())
+            wait_for("the notice", lambda: [row["headline"] for row in doorbell.notices()])
+            written = list((doorbell.spool / "in").iterdir())
             assert written
             assert {path.stat().st_uid for path in written} == {61234}
         finally:
             assert courier.end() == 0
     finally:
-        house.stop_both()
+        doorbell.stop_both()
         dev_server.__exit__()
 
 
 @pytest.mark.strace
 @pytest.mark.server
 @pytest.mark.broker
-def test_it_opens_no_file_of_the_house_but_the_spool(tmp_path: Path, broker: Broker) -> None:
+def test_it_opens_no_file_of_the_doorbell_but_the_spool(tmp_path: Path, broker: Broker) -> None:
     dev_server = DevServer(tmp_path / "t", quiet=True).__enter__()
-    house = NeighbourhoodDoorbell(tmp_path / "house", broker.port, dev_server=dev_server).start()
+    doorbell = NeighbourhoodDoorbell(tmp_path / "bell", broker.port, dev_server=dev_server).start()
     calls = tmp_path / "calls"
     try:
         command = ["strace", "-f", "-qq", "-e", "trace=file,connect,bind", "-o", calls]
-        words = [*command, BIN / "doorbelld-courier", "--spool", house.spool, "--allow-loopback"]
+        words = [*command, BIN / "doorbelld-courier", "--spool", doorbell.spool, "--allow-loopback"]
         courier = Process(words, log=tmp_path / "courier.log")
         wait_for("the courier", lambda: b"server up" in (tmp_path / "courier.log").read_bytes())
-        wait_for("its word of itself", (house.spool / "in/status.json").exists)
+        wait_for("its word of itself", (doorbell.spool / "in/status.json").exists)
         children = Path(f"/proc/{courier.pid}/task/{courier.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGTERM)
         courier.wait()
     finally:
-        house.stop_both()
+        doorbell.stop_both()
         dev_server.__exit__()
     lines = calls.read_text().splitlines()
-    of_daemon = [line for line in lines if f'"{house.state}' in line]
+    of_daemon = [line for line in lines if f'"{doorbell.state}' in line]
     assert of_daemon
-    assert [line for line in of_daemon if f'"{house.spool}' not in line] == []
+    assert [line for line in of_daemon if f'"{doorbell.spool}' not in line] == []
     ports = {
         line.split("htons(")[1].split(")")[0] for line in lines if "htons(" in line and "connect(" in line
     }

@@ -64,22 +64,22 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
 
 
 def ask_a_feed(_folder: Path, **options: bool) -> str:
-    stopping, said = threading.Event(), []
+    stopping, messages = threading.Event(), []
 
     def tell(_name: str, text: str) -> None:
-        said.append(text)
+        messages.append(text)
         stopping.set()
 
     feeds = {"weather": f"https://{HOST}/cap"}
     fetch_all(feeds, put=lambda *_: None, tell=tell, stopping=stopping, beat=lambda: None, **options)
-    return said[0]
+    return messages[0]
 
 
 def ask_the_broker(_folder: Path, **options: bool) -> str:
-    stopping, said = threading.Event(), []
+    stopping, messages = threading.Event(), []
 
     def tell(text: str) -> None:
-        said.append(text)
+        messages.append(text)
         stopping.set()
 
     listen(
@@ -92,7 +92,7 @@ def ask_the_broker(_folder: Path, **options: bool) -> str:
         beat=lambda: None,
         **options,
     )
-    return said[0]
+    return messages[0]
 
 
 def ask_a_store(folder: Path) -> str:
@@ -177,7 +177,7 @@ def test_an_address_instead_of_a_name_is_checked_too() -> None:
         "64:ff9b::808:808", "::ffff:8.8.8.8", "2002:808:808::1",
     ],
 )  # fmt: skip
-def test_what_is_out_there(address: str) -> None:
+def test_public_addresses_are_public(address: str) -> None:
     assert is_public(address)
 
 
@@ -192,5 +192,5 @@ def test_what_is_out_there(address: str) -> None:
         "fec0::1", "ff02::1", "::ffff:192.168.1.1", "2001:0:a00:1::1",
     ],
 )  # fmt: skip
-def test_what_is_not(address: str) -> None:
+def test_private_and_reserved_addresses_are_not_public(address: str) -> None:
     assert not is_public(address)

@@ -1,4 +1,4 @@
-"""A parcel on its way to its store: real courier, real tus server, real lies, on an island of its own.
+"""Upload a parcel to its store: real courier, real tus server, dishonest stores, in a network namespace.
 
 Nothing here switches the courier's address check off: the namespace makes the addresses real.
 """
@@ -82,11 +82,11 @@ def test_a_parcel_arrives_whole_and_the_receipt_is_bound_to_it(box: CourierHarne
         "kind": "tus",
         "origin": store.origin,
     }
-    said = report.receipt["said"]
-    assert said["upload-offset"] == "20000001"
+    answer = report.receipt["said"]
+    assert answer["upload-offset"] == "20000001"
 
 
-def test_a_withdrawal_is_honoured_within_a_chunk_and_the_store_is_told_to_forget(
+def test_a_withdrawal_takes_effect_within_a_chunk_and_the_upload_is_deleted(
     box: CourierHarness, store: Store
 ) -> None:
     box.limits(kbps=16_000)
@@ -108,7 +108,7 @@ def sent(box: CourierHarness, store: Store, digest: str) -> int:
     return (in_store(store, report) or 0) if report and report.place else 0
 
 
-def test_a_killed_courier_goes_on_where_the_store_stands(box: CourierHarness, store: Store) -> None:
+def test_a_killed_courier_resumes_at_the_store_s_offset(box: CourierHarness, store: Store) -> None:
     box.limits(kbps=40_000)
     box.start()
     digest = box.parcel(store.origin, 20_000_000)
@@ -119,7 +119,7 @@ def test_a_killed_courier_goes_on_where_the_store_stands(box: CourierHarness, st
         box.start()
     report = box.ends(digest, "stored")
     assert arrived(store, report) == digest
-    assert len([each for each in store.parcels() if each == report.place.rsplit("/", 1)[1]]) == 1
+    assert len([parcel for parcel in store.parcels() if parcel == report.place.rsplit("/", 1)[1]]) == 1
 
 
 def test_a_courier_killed_at_a_withdrawal_has_the_store_forget_when_it_is_back(
@@ -149,9 +149,7 @@ def test_an_outage_is_waited_out(box: CourierHarness, store: Store) -> None:
     assert arrived(store, box.ends(digest, "stored")) == digest
 
 
-def test_what_is_not_delivered_when_the_approval_ends_goes_no_further(
-    box: CourierHarness, store: Store
-) -> None:
+def test_an_upload_stops_when_its_approval_ends(box: CourierHarness, store: Store) -> None:
     box.limits(kbps=16_000)
     box.start()
     digest = box.parcel(store.origin, 60_000_000, lasts_s=10)
@@ -171,7 +169,7 @@ def test_outside_the_hours_that_were_set_nothing_is_sent(box: CourierHarness, st
     box.ends(digest, "stored")
 
 
-def test_a_parcel_that_is_not_what_its_grant_says_goes_nowhere(box: CourierHarness, store: Store) -> None:
+def test_a_parcel_that_does_not_match_its_grant_is_not_sent(box: CourierHarness, store: Store) -> None:
     digest = box.parcel(store.origin)
     path = box.folder / f"out/{digest}.parcel"
     path.write_bytes(changed(path.read_bytes()))
@@ -221,8 +219,8 @@ def test_a_parcel_arrives_in_an_s3_store_by_signed_addresses(s3_box: CourierHarn
     s3_box.start()
     digest = s3_box.parcel(bucket.origin, 20_000_001, kind="s3")
     report = s3_box.ends(digest, "stored")
-    (kept,) = [path for path in bucket.objects() if digest in path.name]
-    assert hashlib.sha256(kept.read_bytes()).hexdigest() == digest
+    (stored,) = [path for path in bucket.objects() if digest in path.name]
+    assert hashlib.sha256(stored.read_bytes()).hexdigest() == digest
     assert report.receipt is not None
     assert report.receipt["kind"] == "s3"
     assert report.receipt["said"]["parts"] == "3"
@@ -246,15 +244,15 @@ def test_a_killed_courier_goes_on_with_the_next_part(s3_box: CourierHarness, buc
     report = s3_box.ends(digest, "stored")
     assert report.place == before.place
     assert report.parts[: len(before.parts)] == before.parts
-    (kept,) = [path for path in bucket.objects() if digest in path.name]
-    assert hashlib.sha256(kept.read_bytes()).hexdigest() == digest
+    (stored,) = [path for path in bucket.objects() if digest in path.name]
+    assert hashlib.sha256(stored.read_bytes()).hexdigest() == digest
 
 
 def test_a_withdrawn_part_of_a_parcel_is_aborted(lie: "StartLiar") -> None:
-    told, box = lie("s3-honest", kbps=MIDWAY_KBPS)
-    report = withdrawn_midway(box, told.origin)
+    liar, box = lie("s3-honest", kbps=MIDWAY_KBPS)
+    report = withdrawn_midway(box, liar.origin)
     assert "deleted" in report.why
-    assert told.requests()[-1]["method"] == "DELETE"
+    assert liar.requests()[-1]["method"] == "DELETE"
 
 
 def test_a_store_that_cannot_abort_is_quoted(s3_box: CourierHarness, bucket: S3Store) -> None:
@@ -289,20 +287,20 @@ def withdrawn_midway(box: CourierHarness, origin: str) -> UploadReport:
     [("s3-elsewhere", "another place"), ("s3-prefix", "another place"), ("s3-tiny", "do not fit")],
 )
 def test_signed_addresses_of_another_origin_are_not_followed(what: str, why: str, lie: "StartLiar") -> None:
-    told, box = lie(what)
-    digest = box.parcel(told.origin, kind="s3")
+    liar, box = lie(what)
+    digest = box.parcel(liar.origin, kind="s3")
     report = box.ends(digest, "refused")
     assert why in report.why
     assert (report.left_bytes, report.receipt) == (0, None)
-    assert {request["method"] for request in told.requests()} == {"POST"}
+    assert {request["method"] for request in liar.requests()} == {"POST"}
 
 
-def test_an_s3_store_that_fails_after_it_said_yes_is_not_believed(
+def test_an_s3_store_that_fails_after_status_200_is_retried(
     lie: "StartLiar",
 ) -> None:
-    told, box = lie("s3-late-error")
-    digest = box.parcel(told.origin, kind="s3")
-    wait_for("a second try", lambda: len([r for r in told.requests() if r["path"] == "/complete"]) >= 2)
+    liar, box = lie("s3-late-error")
+    digest = box.parcel(liar.origin, kind="s3")
+    wait_for("a second try", lambda: len([r for r in liar.requests() if r["path"] == "/complete"]) >= 2)
     report = box.report(digest)
     assert report
     assert (report.state, report.receipt) == ("sending", None)
@@ -328,7 +326,7 @@ MENDS = ("honest", "no-offset", "half-answer", "conflict")
 
 
 class StartLiar(Protocol):
-    """Start a store that lies in one way, and a courier that is to upload to it."""
+    """Start a store that is dishonest in one way, and a courier to upload to it."""
 
     def __call__(self, what: str, *, kbps: int = 0) -> tuple["Liar", CourierHarness]: ...
 
@@ -372,62 +370,62 @@ def lie(
 
     def start(what: str, *, kbps: int = 0) -> tuple[Liar, CourierHarness]:
         assert what in hostile_store.LIES
-        told = Liar(tmp_path, island, what, certificates, 8400 + hostile_store.LIES.index(what))
+        liar = Liar(tmp_path, island, what, certificates, 8400 + hostile_store.LIES.index(what))
         box = CourierHarness(tmp_path / "box", island, certificates / "ca.pem")
-        made.extend((told, box))
+        made.extend((liar, box))
         if kbps:
             box.limits(kbps=kbps)
         box.start()
-        return told, box
+        return liar, box
 
     yield start
-    for each in made:
-        each.stop()
+    for process in made:
+        process.stop()
 
 
 @pytest.mark.parametrize("what", list(REFUSED))
-def test_a_store_that_does_what_no_honest_one_does_is_given_up(
+def test_a_dishonest_store_ends_the_upload(
     what: str, lie: Callable[[str], tuple[Liar, CourierHarness]]
 ) -> None:
-    told, box = lie(what)
-    digest = box.parcel(told.origin)
+    liar, box = lie(what)
+    digest = box.parcel(liar.origin)
     report = box.ends(digest, "refused")
     assert REFUSED[what] in report.why
     assert report.receipt is None
     # Not a byte elsewhere, and none that was not written down before.
-    assert {request["host"] for request in told.requests()} == {told.origin.removeprefix("https://")}
-    seen = sum(int(str(request["bytes"])) for request in told.requests())
+    assert {request["host"] for request in liar.requests()} == {liar.origin.removeprefix("https://")}
+    seen = sum(int(str(request["bytes"])) for request in liar.requests())
     assert seen <= 3 * 300_000
     if what in ("redirects-create", "elsewhere", "elsewhere-path", "traversal"):
         assert (seen, report.left_bytes) == (0, 0)
 
 
 @pytest.mark.parametrize("what", WAITS)
-def test_a_store_that_stumbles_is_asked_again_later(
+def test_a_temporary_error_of_the_store_is_retried(
     what: str, lie: Callable[[str], tuple[Liar, CourierHarness]]
 ) -> None:
-    told, box = lie(what)
-    digest = box.parcel(told.origin)
-    wait_for("a second try", lambda: len(told.requests()) >= 2)
+    liar, box = lie(what)
+    digest = box.parcel(liar.origin)
+    wait_for("a second try", lambda: len(liar.requests()) >= 2)
     report = box.report(digest)
     assert report is None or (report.state == "sending" and report.left_bytes == 0)
     assert LYING in box.status()
 
 
 @pytest.mark.parametrize("what", MENDS)
-def test_a_store_that_has_it_after_all_is_believed_once_it_says_so(
+def test_a_store_that_has_the_parcel_after_all_completes_the_upload(
     what: str, lie: Callable[[str], tuple[Liar, CourierHarness]]
 ) -> None:
-    told, box = lie(what)
-    digest = box.parcel(told.origin)
+    liar, box = lie(what)
+    digest = box.parcel(liar.origin)
     assert box.ends(digest, "stored").left_bytes == 300_000
-    assert sum(int(str(request["bytes"])) for request in told.requests()) == 300_000
+    assert sum(int(str(request["bytes"])) for request in liar.requests()) == 300_000
 
 
 @pytest.mark.long
 def test_a_store_that_stalls_is_left_after_a_while(lie: Callable[[str], tuple[Liar, CourierHarness]]) -> None:
-    told, box = lie("stalls")
-    box.parcel(told.origin, 20_000_000)
+    liar, box = lie("stalls")
+    box.parcel(liar.origin, 20_000_000)
     wait_for("the courier's word", lambda: LYING in box.status())
 
 
@@ -467,22 +465,22 @@ def folder_made(folder: Path) -> Path:
 def test_a_store_with_another_certificate_gets_nothing(
     lie: Callable[[str], tuple[Liar, CourierHarness]], tmp_path: Path
 ) -> None:
-    told, box = lie("honest")
+    liar, box = lie("honest")
     box.stop()
     make_certificates(folder_made(tmp_path / "other"), LYING)
     box.ca = tmp_path / "other/ca.pem"
     box.start()
-    digest = box.parcel(told.origin)
+    digest = box.parcel(liar.origin)
     wait_for("the courier's word", lambda: "certificate" in box.status().lower())
     assert box.report(digest) is None
-    assert told.requests() == []
+    assert liar.requests() == []
 
 
 def test_a_store_under_another_name_gets_nothing(
     lie: Callable[[str], tuple[Liar, CourierHarness]], island: Island
 ) -> None:
-    told, box = lie("honest")
-    digest = box.parcel(told.origin.replace(LYING, HOST))
+    liar, box = lie("honest")
+    digest = box.parcel(liar.origin.replace(LYING, HOST))
     wait_for("the courier's word", lambda: "certificate" in box.status().lower())
     assert box.report(digest) is None
-    assert told.requests() == []
+    assert liar.requests() == []

@@ -1,4 +1,4 @@
-"""The controller with time handed in: what stands as a fault, and when."""
+"""The controller with time as a parameter: its faults and their timing."""
 
 import json
 import queue
@@ -35,7 +35,7 @@ HOUR_US = 3_600_000_000
 
 
 class Time:
-    """A clock that stands until it is moved."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.now_us = 1_000_000_000
@@ -51,7 +51,7 @@ class Time:
         return "synchronised"
 
 
-class Told:
+class RecordingSink:
     """A sink that remembers."""
 
     def __init__(self) -> None:
@@ -104,194 +104,198 @@ class HeldButton:
 
 
 class ControllerHarness:
-    """A controller, its time, and what it told."""
+    """A controller, its clock, and the sink that records its output."""
 
     def __init__(self) -> None:
-        self.time, self.told, self.button = Time(), Told(), HeldButton()
+        self.time, self.sink, self.button = Time(), RecordingSink(), HeldButton()
         inbox: queue.SimpleQueue[Fact] = queue.SimpleQueue()
         self.controller = Controller(
             config=Config(),
             clock=self.time,
-            sink=self.told,
+            sink=self.sink,
             settings=Settings(),
             inbox=inbox,
         )
         self.controller.button = self.button
 
     def after(self, seconds: float) -> list[str]:
-        """Let time pass; return the codes of the faults that stand then."""
+        """Let time pass; return the codes of the current faults."""
         self.time.now_us += int(seconds * 1e6)
         self.controller.tick()
         return [fault["code"] for fault in self.controller.status()["faults"]]
 
 
 @pytest.fixture
-def house() -> ControllerHarness:
+def doorbell() -> ControllerHarness:
     return ControllerHarness()
 
 
-def live(house: ControllerHarness) -> CameraReport:
-    now_us = house.time.now_us
+def live(doorbell: ControllerHarness) -> CameraReport:
+    now_us = doorbell.time.now_us
     return CameraReport(mono_us=now_us, kind="scene", state="live", fps=15, last_frame_us=now_us)
 
 
-def test_a_camera_that_falls_silent_is_a_fault_within_five_seconds(house: ControllerHarness) -> None:
-    house.controller.take(live(house))
-    assert house.after(3.9) == []
-    assert house.after(0.3) == ["camera_stalled"]
-    house.controller.take(live(house))
-    assert house.after(0.25) == []
-    assert [kind for kind, _ in house.told.facts] == ["fault_raised", "fault_cleared"]
+def test_a_camera_that_falls_silent_is_a_fault_within_five_seconds(doorbell: ControllerHarness) -> None:
+    doorbell.controller.take(live(doorbell))
+    assert doorbell.after(3.9) == []
+    assert doorbell.after(0.3) == ["camera_stalled"]
+    doorbell.controller.take(live(doorbell))
+    assert doorbell.after(0.25) == []
+    assert [kind for kind, _ in doorbell.sink.facts] == ["fault_raised", "fault_cleared"]
 
 
-def test_a_camera_that_opens_for_ever_is_a_fault(house: ControllerHarness) -> None:
-    house.controller.take(CameraReport(mono_us=house.time.now_us, kind="stream", state="opening"))
-    assert house.after(44) == []
-    assert house.after(2) == ["camera_stalled"]
+def test_a_camera_that_opens_for_ever_is_a_fault(doorbell: ControllerHarness) -> None:
+    doorbell.controller.take(CameraReport(mono_us=doorbell.time.now_us, kind="stream", state="opening"))
+    assert doorbell.after(44) == []
+    assert doorbell.after(2) == ["camera_stalled"]
 
 
-def test_a_camera_that_is_opened_again_is_down_and_no_longer_stalled(house: ControllerHarness) -> None:
-    house.controller.take(live(house))
-    house.after(5)
+def test_a_camera_that_is_opened_again_is_down_and_no_longer_stalled(doorbell: ControllerHarness) -> None:
+    doorbell.controller.take(live(doorbell))
+    doorbell.after(5)
     report = CameraReport(mono_us=0, kind="scene", state="down", text="gave no picture for 5 s")
-    house.controller.take(report)
-    assert house.after(0.25) == ["camera_down"]
+    doorbell.controller.take(report)
+    assert doorbell.after(0.25) == ["camera_down"]
 
 
-def test_the_first_frame_rate_is_told_at_once(house: ControllerHarness) -> None:
-    house.controller.take(
-        CameraReport(mono_us=0, kind="scene", state="live", last_frame_us=house.time.now_us)
+def test_the_first_frame_rate_is_published_at_once(doorbell: ControllerHarness) -> None:
+    doorbell.controller.take(
+        CameraReport(mono_us=0, kind="scene", state="live", last_frame_us=doorbell.time.now_us)
     )
-    house.after(0.25)
-    assert house.told.state["camera_fps"] == 0
-    house.controller.take(live(house))
-    house.after(0.25)
-    assert house.told.state["camera_fps"] == 15
+    doorbell.after(0.25)
+    assert doorbell.sink.state["camera_fps"] == 0
+    doorbell.controller.take(live(doorbell))
+    doorbell.after(0.25)
+    assert doorbell.sink.state["camera_fps"] == 15
 
 
-def clips_opened(house: ControllerHarness) -> int:
-    return sum(isinstance(order, OpenClip) for order in house.told.clips)
+def clips_opened(doorbell: ControllerHarness) -> int:
+    return sum(isinstance(order, OpenClip) for order in doorbell.sink.clips)
 
 
-def set_privacy(house: ControllerHarness, value: str) -> None:
-    now_us = house.time.now_us
-    house.controller.take(SettingAsked(mono_us=now_us, name="privacy", payload=value, origin="mqtt"))
+def set_privacy(doorbell: ControllerHarness, value: str) -> None:
+    now_us = doorbell.time.now_us
+    doorbell.controller.take(SettingAsked(mono_us=now_us, name="privacy", payload=value, origin="mqtt"))
 
 
-def ring(house: ControllerHarness) -> None:
-    house.controller.take(Pressed(at=stamp(house.time), button="front", source="button"))
+def ring(doorbell: ControllerHarness) -> None:
+    doorbell.controller.take(Pressed(at=stamp(doorbell.time), button="front", source="button"))
 
 
-def test_a_press_in_privacy_does_not_keep_the_next_one_from_being_recorded(house: ControllerHarness) -> None:
-    set_privacy(house, "ON")
-    ring(house)
-    assert clips_opened(house) == 0
-    set_privacy(house, "OFF")
-    house.after(1)
-    ring(house)
-    assert clips_opened(house) == 1
+def test_a_press_in_privacy_does_not_keep_the_next_one_from_being_recorded(
+    doorbell: ControllerHarness,
+) -> None:
+    set_privacy(doorbell, "ON")
+    ring(doorbell)
+    assert clips_opened(doorbell) == 0
+    set_privacy(doorbell, "OFF")
+    doorbell.after(1)
+    ring(doorbell)
+    assert clips_opened(doorbell) == 1
 
 
 @pytest.mark.parametrize("step_us", [HOUR_US, -HOUR_US])
 def test_a_press_has_one_time_wherever_it_is_shown_though_the_clock_is_stepped_meanwhile(
-    house: ControllerHarness, step_us: int
+    doorbell: ControllerHarness, step_us: int
 ) -> None:
     def step() -> None:
-        house.time.zero_us += step_us
+        doorbell.time.zero_us += step_us
 
     answers: list[dict[str, Any]] = []
-    edge = stamp(house.time)
+    edge = stamp(doorbell.time)
     step()  # while the fact waits in the inbox
-    house.told.on_press = step  # and between MQTT and the log
-    house.controller.take(Pressed(at=edge, button="front", source="button", reply=answers.append))
-    (press,) = house.told.presses
-    assert press.at == house.told.stamps["press"] == edge
+    doorbell.sink.on_press = step  # and between MQTT and the log
+    doorbell.controller.take(Pressed(at=edge, button="front", source="button", reply=answers.append))
+    (press,) = doorbell.sink.presses
+    assert press.at == doorbell.sink.stamps["press"] == edge
     assert json.loads(press_payload(press))["occurred_at"] == rfc3339(edge.wall_us)
     assert answers[0]["occurred_at"] == rfc3339(edge.wall_us)
-    assert house.controller.status()["press"]["last_at"] == rfc3339(edge.wall_us)
+    assert doorbell.controller.status()["press"]["last_at"] == rfc3339(edge.wall_us)
 
 
-def test_a_clip_that_is_asked_for_is_made_or_refused_with_a_reason(house: ControllerHarness) -> None:
+def test_a_clip_that_is_asked_for_is_made_or_refused_with_a_reason(doorbell: ControllerHarness) -> None:
     answers: list[dict[str, Any]] = []
 
     def ask() -> dict[str, Any]:
-        house.controller.take(ClipAsked(mono_us=house.time.now_us, reply=answers.append))
+        doorbell.controller.take(ClipAsked(mono_us=doorbell.time.now_us, reply=answers.append))
         return answers[-1]
 
     assert ask()["refused"] == "the camera is opening: nothing can be recorded"
-    house.controller.take(CameraReport(mono_us=0, kind="scene", state="down", text="unplugged"))
+    doorbell.controller.take(CameraReport(mono_us=0, kind="scene", state="down", text="unplugged"))
     assert ask()["refused"] == "the camera is down: nothing can be recorded (unplugged)"
-    house.controller.take(live(house))
-    set_privacy(house, "ON")
+    doorbell.controller.take(live(doorbell))
+    set_privacy(doorbell, "ON")
     assert "privacy is on" in ask()["refused"]
-    assert [fields["clip_id"] for kind, fields in house.told.facts if kind == "clip_dropped"] == [None] * 3
-    set_privacy(house, "OFF")
+    assert [fields["clip_id"] for kind, fields in doorbell.sink.facts if kind == "clip_dropped"] == [None] * 3
+    set_privacy(doorbell, "OFF")
     assert (ask()["refused"], answers[-1]["joined"]) == ("", False)
     assert (ask()["refused"], answers[-1]["joined"]) == ("", True)
-    assert clips_opened(house) == 1
+    assert clips_opened(doorbell) == 1
 
 
-def test_a_new_connection_begins_with_the_state_as_it_is_now(house: ControllerHarness) -> None:
-    house.after(0.25)
-    ring(house)
-    assert house.told.state["presses"] == 0
-    house.controller.take(LinkReport(mono_us=0, state="up"))
-    house.after(0.25)
-    assert house.told.state["presses"] == 1
+def test_a_new_connection_begins_with_the_state_as_it_is_now(doorbell: ControllerHarness) -> None:
+    doorbell.after(0.25)
+    ring(doorbell)
+    assert doorbell.sink.state["presses"] == 0
+    doorbell.controller.take(LinkReport(mono_us=0, state="up"))
+    doorbell.after(0.25)
+    assert doorbell.sink.state["presses"] == 1
 
 
-def test_quiet_hours_let_only_what_is_severe_through(house: ControllerHarness) -> None:
+def test_quiet_hours_let_only_what_is_severe_through(doorbell: ControllerHarness) -> None:
     def hear(severity: str) -> None:
         notice: Any = {"source": "s", "id": "1", "kind": "alert", "severity": severity, "state": "current"}
-        house.controller.take(NoticeHeard(mono_us=house.time.now_us, notice=notice))
+        doorbell.controller.take(NoticeHeard(mono_us=doorbell.time.now_us, notice=notice))
 
     severities = ("extreme", "severe", "moderate", "minor", "unknown")
     for severity in severities:
         hear(severity)
-    assert house.told.notices == [(severity, True) for severity in severities]
-    house.told.notices.clear()
-    house.controller.config = Config(chime=ChimeConfig(quiet_hours="00:00-00:00"))
+    assert doorbell.sink.notices == [(severity, True) for severity in severities]
+    doorbell.sink.notices.clear()
+    doorbell.controller.config = Config(chime=ChimeConfig(quiet_hours="00:00-00:00"))
     for severity in severities:
         hear(severity)
-    assert [severity for severity, announced in house.told.notices if announced] == ["extreme", "severe"]
-    house.told.notices.clear()
-    house.controller.config = Config()
-    house.controller.settings = replace(Settings(), quiet_until_us=house.time.wall_us() + 1)
+    assert [severity for severity, announced in doorbell.sink.notices if announced] == ["extreme", "severe"]
+    doorbell.sink.notices.clear()
+    doorbell.controller.config = Config()
+    doorbell.controller.settings = replace(Settings(), quiet_until_us=doorbell.time.wall_us() + 1)
     hear("moderate")
-    assert house.told.notices == [("moderate", False)]
+    assert doorbell.sink.notices == [("moderate", False)]
 
 
-def test_how_many_requests_wait_is_told_and_what_is_asked_is_not(house: ControllerHarness) -> None:
-    house.controller.take(LedgerReport(head="0" * 64, length=3, pending=2))
-    house.controller.take(ConsentStep(mono_us=0, fields={"request": "01KA", "state": "offered"}))
-    assert house.told.pending_requests == 2
-    house.after(1)
-    state = house.told.state
+def test_the_number_of_pending_requests_is_published_without_their_content(
+    doorbell: ControllerHarness,
+) -> None:
+    doorbell.controller.take(LedgerReport(head="0" * 64, length=3, pending=2))
+    doorbell.controller.take(ConsentStep(mono_us=0, fields={"request": "01KA", "state": "offered"}))
+    assert doorbell.sink.pending_requests == 2
+    doorbell.after(1)
+    state = doorbell.sink.state
     assert (state["ledger_head"], state["ledger_entries"]) == ("0" * 64, 3)
-    assert ("consent", {"request": "01KA", "state": "offered"}) in house.told.facts
+    assert ("consent", {"request": "01KA", "state": "offered"}) in doorbell.sink.facts
 
 
-def test_a_button_that_is_held_down_is_a_fault_until_it_is_free(house: ControllerHarness) -> None:
-    house.controller.take(ButtonState(kind="gpio", state="live"))
-    house.button.held = 29_000_000
-    assert house.after(2) == []
-    house.button.held = 31_000_000
-    assert house.after(2) == ["button_stuck"]
-    status = house.controller.status()
+def test_a_button_that_is_held_down_is_a_fault_until_it_is_free(doorbell: ControllerHarness) -> None:
+    doorbell.controller.take(ButtonState(kind="gpio", state="live"))
+    doorbell.button.held = 29_000_000
+    assert doorbell.after(2) == []
+    doorbell.button.held = 31_000_000
+    assert doorbell.after(2) == ["button_stuck"]
+    status = doorbell.controller.status()
     assert status["button"]["state"] == "stuck"
     assert "more than 30 s" in status["faults"][0]["text"]
-    house.button.held = 0
-    assert house.after(2) == []
-    assert house.controller.status()["button"]["state"] == "live"
+    doorbell.button.held = 0
+    assert doorbell.after(2) == []
+    assert doorbell.controller.status()["button"]["state"] == "live"
 
 
 def store(**more: Any) -> StoreReport:
     return StoreReport(used_bytes=0, limit_bytes=1, clips=0, oldest_wall_us=None, log_pending=0, **more)
 
 
-def test_a_weak_supply_is_a_fault_and_throttling_is_told(house: ControllerHarness) -> None:
-    house.controller.take(store(throttling=("under_voltage", "throttled")))
-    assert house.after(0.25) == ["power_weak"]
-    house.controller.take(store(throttling=("throttled",)))
-    assert house.after(60) == []
-    assert house.told.state["throttling"] == ["throttled"]
+def test_a_weak_power_supply_is_a_fault_and_throttling_is_published(doorbell: ControllerHarness) -> None:
+    doorbell.controller.take(store(throttling=("under_voltage", "throttled")))
+    assert doorbell.after(0.25) == ["power_weak"]
+    doorbell.controller.take(store(throttling=("throttled",)))
+    assert doorbell.after(60) == []
+    assert doorbell.sink.state["throttling"] == ["throttled"]

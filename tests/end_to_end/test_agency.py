@@ -1,4 +1,4 @@
-"""What a department does with `scripts/agency`, from its keys to a request that every doorbell would take."""
+"""A department uses `scripts/agency`, from its keys to a request that every doorbell would accept."""
 
 import json
 import subprocess
@@ -74,8 +74,8 @@ def test_an_area_comes_from_a_geojson_file(agency: AgencyTool) -> None:
     polygon = {"type": "Polygon", "coordinates": [ring]}
     feature = {"type": "Feature", "properties": {"name": "the square"}, "geometry": polygon}
     collection = {"type": "FeatureCollection", "features": [feature]}
-    for name, told in (("polygon", polygon), ("feature", feature), ("all", collection)):
-        (agency.folder / f"{name}.geojson").write_text(json.dumps(told))
+    for name, geojson in (("polygon", polygon), ("feature", feature), ("all", collection)):
+        (agency.folder / f"{name}.geojson").write_text(json.dumps(geojson))
         assert agency.ask("--area", f"{name}.geojson", out=f"{name}.jws").returncode == 0
     (agency.folder / "line.geojson").write_text('{"type": "LineString", "coordinates": [[1, 2], [3, 4]]}')
     refused = agency.ask("--area", "line.geojson", out="line.jws")
@@ -83,7 +83,7 @@ def test_an_area_comes_from_a_geojson_file(agency: AgencyTool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "hours", "said"),
+    ("more", "hours", "message"),
     [
         (["--around", "45.7640,4.8357"], 2, "outside_jurisdiction"),
         (["--around", PLACE, "--radius-m", "1000"], 2, "area_size"),
@@ -92,13 +92,13 @@ def test_an_area_comes_from_a_geojson_file(agency: AgencyTool) -> None:
         (["--around", "here"], 2, "LATITUDE,LONGITUDE"),
     ],
 )
-def test_what_every_doorbell_would_refuse_is_not_even_written(
-    agency: AgencyTool, more: list[str], hours: float, said: str
+def test_a_request_that_every_doorbell_would_refuse_is_not_written(
+    agency: AgencyTool, more: list[str], hours: float, message: str
 ) -> None:
     agency.begin()
     done = agency.ask(*more, hours=hours)
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert not (agency.folder / "request.jws").exists()
 
 
@@ -123,7 +123,7 @@ def test_validate_explains_a_refusal(agency: AgencyTool) -> None:
     assert "refused: " in agency.run("validate", "forged.jws").stdout
 
 
-def test_notices_are_written_and_mistakes_are_told(agency: AgencyTool) -> None:
+def test_notices_are_written_and_mistakes_are_reported(agency: AgencyTool) -> None:
     assert (
         "keygen"
         in agency.run("record", "--id", "x-y", "--name", "X", "--contact", "c", "--around", PLACE, "r").stderr

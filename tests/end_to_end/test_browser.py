@@ -1,4 +1,4 @@
-"""What was kept plays in a browser: Debian's Chromium, on a page that a small web server serves."""
+"""Recorded clips play in a browser: Debian's Chromium, on a page from a small web server."""
 
 import base64
 import re
@@ -137,9 +137,9 @@ def plays_from_the_first_picture_to_the_last(page: Any, clip: dict[str, Any], ro
     assert page.evaluate("video.seekable.start(0)") == 0
     assert page.evaluate("video.seekable.end(0)") == pytest.approx(loaded["duration"], abs=0.01)
     for share in (0.5, 0.95, 0.1):
-        place = bisect_right(times_s, times_s[-1] * share) - 1
-        page.evaluate(f"seek({times_s[place] + frame_s / 2})")
-        assert abs(bar_px(drawn(page)) - bar_px(pictures[place])) <= 1, f"at {times_s[place]} s"
+        index = bisect_right(times_s, times_s[-1] * share) - 1
+        page.evaluate(f"seek({times_s[index] + frame_s / 2})")
+        assert abs(bar_px(drawn(page)) - bar_px(pictures[index])) <= 1, f"at {times_s[index]} s"
     page.evaluate("seek(0)")
     assert page.evaluate("play()") == pytest.approx(loaded["duration"], abs=0.1)
     assert abs(bar_px(drawn(page)) - bar_px(pictures[-1])) <= 1, "the last picture stays"

@@ -22,58 +22,58 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def house(tmp_path: Path, broker: Broker) -> Iterator[NeighbourhoodDoorbell]:
-    made = NeighbourhoodDoorbell(tmp_path / "house", broker.port)
+def doorbell(tmp_path: Path, broker: Broker) -> Iterator[NeighbourhoodDoorbell]:
+    made = NeighbourhoodDoorbell(tmp_path / "bell", broker.port)
     made.start()
     yield made
     made.stop_both()
 
 
-def courier(house: NeighbourhoodDoorbell, uid: int) -> Process:
+def courier(doorbell: NeighbourhoodDoorbell, uid: int) -> Process:
     """Start a courier that becomes another user once it has loaded what it is made of."""
     drop = f"os.setgroups([]); os.setgid({uid}); os.setuid({uid})"
     program = f"import os; from device.courier.main import main; {drop}; main()"
-    words = [sys.executable, "-c", program, "--spool", house.spool]
-    made = Process(words, log=house.state / "courier.log", cwd=ROOT)
-    wait_for("the courier", (house.spool / "in/status.json").exists)
+    words = [sys.executable, "-c", program, "--spool", doorbell.spool]
+    made = Process(words, log=doorbell.state / "courier.log", cwd=ROOT)
+    wait_for("the courier", (doorbell.spool / "in/status.json").exists)
     return made
 
 
-def rows(house: NeighbourhoodDoorbell) -> list[dict[str, object]]:
-    done = house.run("doctor", "isolation", "--json")
-    told: list[dict[str, object]] = json.loads(done.stdout)["tried"]
-    return told
+def rows(doorbell: NeighbourhoodDoorbell) -> list[dict[str, object]]:
+    done = doorbell.run("doctor", "isolation", "--json")
+    result: list[dict[str, object]] = json.loads(done.stdout)["tried"]
+    return result
 
 
-def test_walls_that_stand_hold_and_a_courier_of_the_same_user_is_told(
-    house: NeighbourhoodDoorbell, tmp_path: Path
+def test_isolation_holds_and_a_courier_with_the_same_user_is_reported(
+    doorbell: NeighbourhoodDoorbell, tmp_path: Path
 ) -> None:
     if os.geteuid():
         pytest.skip("changing the user needs root")
-    for folder in (house.state, *house.state.parents):
+    for folder in (doorbell.state, *doorbell.state.parents):
         if str(folder).startswith("/tmp/"):  # noqa: S108  (pytest's own, closed to others)
             folder.chmod(0o755)
-    (house.state / "state").chmod(0o750)
-    (house.state / "run").chmod(0o750)
-    house.config.chmod(0o640)
-    shutil.chown(house.spool / "in", NOBODY)
-    shutil.chown(house.spool / "out", group=NOBODY)  # as systemd/doorbelld.tmpfiles makes them
-    (house.spool / "out").chmod(0o2750)
+    (doorbell.state / "state").chmod(0o750)
+    (doorbell.state / "run").chmod(0o750)
+    doorbell.config.chmod(0o640)
+    shutil.chown(doorbell.spool / "in", NOBODY)
+    shutil.chown(doorbell.spool / "out", group=NOBODY)  # as systemd/doorbelld.tmpfiles makes them
+    (doorbell.spool / "out").chmod(0o2750)
 
-    apart = courier(house, NOBODY)
+    apart = courier(doorbell, NOBODY)
     try:
-        told = [row for row in rows(house) if row["who"] == "courier"]
-        assert len(told) >= 5
-        assert all(row["holds"] for row in told), told
-        assert {row["said"] for row in told} == {"Permission denied"}
+        result = [row for row in rows(doorbell) if row["who"] == "courier"]
+        assert len(result) >= 5
+        assert all(row["holds"] for row in result), result
+        assert {row["said"] for row in result} == {"Permission denied"}
     finally:
         apart.end()
-    for path in (house.spool / "in").iterdir():
+    for path in (doorbell.spool / "in").iterdir():
         path.unlink()
-    shutil.chown(house.spool / "in", os.geteuid())
-    same = courier(house, os.geteuid())
+    shutil.chown(doorbell.spool / "in", os.geteuid())
+    same = courier(doorbell, os.geteuid())
     try:
-        done = house.run("doctor", "isolation")
+        done = doorbell.run("doctor", "isolation")
         assert done.returncode == 1
         assert "OPEN" in done.stdout
         assert "are both units installed?" in done.stdout
@@ -84,7 +84,7 @@ def test_walls_that_stand_hold_and_a_courier_of_the_same_user_is_told(
 def test_a_doorbell_that_reaches_the_internet_is_told_and_one_that_cannot_is_believed(
     tmp_path: Path, broker: Broker
 ) -> None:
-    told: dict[str, list[dict[str, object]]] = {}
+    result: dict[str, list[dict[str, object]]] = {}
     with (
         Island(tmp_path / "island", {"store.example": STORE_ADDRESS}) as island,
         Island(tmp_path / "walled", {}) as walled,
@@ -100,10 +100,10 @@ def test_a_doorbell_that_reaches_the_internet_is_told_and_one_that_cannot_is_bel
             origin = f"https://{STORE_ADDRESS}:8443"
             sender.write_record(uploads=[{"name": "store", "kind": "tus", "origin": origin}])
             made.pin(sender)
-            told[name] = [row for row in rows(made) if row["who"] == "doorbelld"]
+            result[name] = [row for row in rows(made) if row["who"] == "doorbelld"]
             made.stop_both()
         listener.end(signal.SIGKILL)
-    assert [row["said"] for row in told["inside"]] == ["connected: not isolated"]
-    assert not told["inside"][0]["holds"]
-    assert told["outside"]
-    assert all(row["holds"] for row in told["outside"])
+    assert [row["said"] for row in result["inside"]] == ["connected: not isolated"]
+    assert not result["inside"][0]["holds"]
+    assert result["outside"]
+    assert all(row["holds"] for row in result["outside"])

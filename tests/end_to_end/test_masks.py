@@ -36,7 +36,7 @@ def inside(picture: NDArray[Any], polygon: Any = WINDOW) -> NDArray[Any]:
 
 
 def deep_inside(picture: NDArray[Any]) -> NDArray[Any]:
-    """Return what lies so deep that an encoder's ringing from outside the mask does not reach it."""
+    """Return the part of the mask that an encoder's ringing from outside does not reach."""
     cover = filled(WINDOW, picture.shape[1], picture.shape[0])
     return picture[cv2.erode(cover, np.ones((19, 19), np.uint8)) > 0]
 
@@ -117,7 +117,7 @@ def test_motion_never_sees_what_is_covered(kind: str, video: Path) -> None:
         assert frame.luma.std() > 1
 
 
-def test_what_the_house_encodes_itself_is_covered_in_the_recording(doorbell: Make, tmp_path: Path) -> None:
+def test_what_the_doorbell_encodes_itself_is_covered_in_the_recording(doorbell: Make, tmp_path: Path) -> None:
     scene = {"kind": "scene", "scene": {"width_px": 320, "height_px": 180, "visitors": False, "light": "day"}}
     door = doorbell(scene, masks=[MASK]).start()
     door.ring()
@@ -164,7 +164,7 @@ def test_a_camera_that_covers_them_itself_has_its_clips_copied(doorbell: Make, t
     assert door.json("clips", "export", clip["id"], str(tmp_path / "copy.mp4"))["sha256"] == clip["sha256"]
 
 
-def test_nobody_is_told_who_moves_behind_a_mask(doorbell: Make, listener: Listener) -> None:
+def test_motion_behind_a_mask_is_not_reported(doorbell: Make, listener: Listener) -> None:
     scene = {"width_px": 320, "height_px": 180, "light": "day", "first_visit_s": 3, "visit_every_s": 60}
     everything = {"name": "all", "points": [[0, 0], [1, 0], [1, 1], [0, 1]]}
     camera = {"kind": "scene", "scene": scene}

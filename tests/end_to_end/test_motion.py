@@ -67,7 +67,7 @@ def test_tune_takes_zones_and_settings_from_a_configuration(recording: Path, tmp
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--set", "confirm=1"], "'confirm' is no number of the detector; did you mean confirm_s?"),
         (["--set", "confirm_s=soon"], "--set confirm_s=soon: 'soon' is no number"),
@@ -75,13 +75,13 @@ def test_tune_takes_zones_and_settings_from_a_configuration(recording: Path, tmp
         (["--sensitivity", "2"], "'2' is not a number from 0 to 1"),
     ],
 )
-def test_a_wrong_word_to_tune_is_told(recording: Path, words: list[str], said: str) -> None:
+def test_a_wrong_argument_of_tune_is_reported(recording: Path, words: list[str], message: str) -> None:
     done = tune(recording, *words)
     assert done.returncode in (1, 2)
-    assert said in done.stderr
+    assert message in done.stderr
 
 
-def test_what_is_no_recording_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_recording_is_reported(tmp_path: Path) -> None:
     text = tmp_path / "text.mp4"
     text.write_text("this is no video")
     assert "text.mp4: Invalid data found" in tune(text).stderr
@@ -97,10 +97,10 @@ def test_why_says_where_somebody_was(doorbell: Make, listener: Listener, tmp_pat
     clip = door.clips(1)[0]
     ended = wait_for("the end", lambda: listener.log("motion_ended"))[0]
     assert ended["event_id"] == clip["event_id"]
-    told = door.run("motion", "why", "last")
-    assert told.returncode == 0
-    assert "somebody moved in path for" in told.stdout
-    assert "0.50 is just enough" in told.stdout
+    done = door.run("motion", "why", "last")
+    assert done.returncode == 0
+    assert "somebody moved in path for" in done.stdout
+    assert "0.50 is just enough" in done.stdout
     picture = tmp_path / "why.png"
     short = door.run("motion", "why", ended["event_id"][-6:], "--json", "--png", str(picture))
     assert json.loads(short.stdout)[0]["why"] == ended["why"]
@@ -122,8 +122,8 @@ def test_the_state_says_what_motion_does(doorbell: Make, listener: Listener) -> 
     door = doorbell(camera, motion={"enabled": True, "quiet_s": 1}).start()
     wait_for("a visit", lambda: "ON" in listener.of("motion"))
     wait_for("its end", lambda: listener.of("motion")[-1] == "OFF")
-    told = [json.loads(state)["motion"] for state in listener.of("state")]
-    assert "settling" in told
+    states = [json.loads(state)["motion"] for state in listener.of("state")]
+    assert "settling" in states
     assert door.status()["motion"] in ("still", "moving")
 
 

@@ -1,4 +1,4 @@
-"""A department asks, a town passes it on, and a house decides: told through the real commands and servers."""
+"""A department sends a request, a server distributes it, and a doorbell decides: real commands and servers."""
 
 import json
 import secrets
@@ -42,8 +42,8 @@ def broker_port(broker: Broker) -> int:
 
 
 @pytest.fixture
-def house(tmp_path: Path, dev_server: DevServer, broker_port: int) -> Iterator[NeighbourhoodDoorbell]:
-    made = NeighbourhoodDoorbell(tmp_path / "house", broker_port, dev_server=dev_server)
+def doorbell(tmp_path: Path, dev_server: DevServer, broker_port: int) -> Iterator[NeighbourhoodDoorbell]:
+    made = NeighbourhoodDoorbell(tmp_path / "bell", broker_port, dev_server=dev_server)
     made.start()
     made.start_courier()
     yield made
@@ -55,44 +55,44 @@ def put(dev_server: DevServer, content: bytes) -> int:
 
 
 def test_a_request_goes_from_the_department_to_the_owner_who_shares_exactly_what_he_was_shown(
-    house: NeighbourhoodDoorbell, department: Sender, dev_server: DevServer, broker_port: int
+    doorbell: NeighbourhoodDoorbell, department: Sender, dev_server: DevServer, broker_port: int
 ) -> None:
     dashboard = Listener(broker_port)
-    house.pin(department)
-    house.run("record")
-    house.clips(1)
+    doorbell.pin(department)
+    doorbell.run("record")
+    doorbell.clips(1)
     assert put(dev_server, department.request(case="2026/4711")) == 201
-    row = house.request_in("offered")
+    row = doorbell.request_in("offered")
     assert row["case"] == "2026/4711"
     wait_for("the number", lambda: dashboard.of("requests/pending")[-1:] == ["1"])
 
-    shown = house.run("requests", "show", row["id"])
+    shown = doorbell.run("requests", "show", row["id"])
     assert "Exactly this would leave" in shown.stdout
     assert "without sound" in shown.stdout
     assert "not a replacement for calling the emergency number" in shown.stdout
-    offer = house.json("requests", "show", row["id"])
+    offer = doorbell.json("requests", "show", row["id"])
     clip = offer["offer"]["clips"][0]
     assert clip["frames"] > 10
 
     # Not what was shown: nothing happens.
-    wrong = house.run("requests", "approve", row["id"], "--offer-hash", "0" * 64)
-    assert (wrong.returncode, house.requests()[0]["state"]) == (1, "offered")
-    no = house.run("requests", "approve", row["id"], typed="y\n")
-    assert (no.returncode, house.requests()[0]["state"]) == (1, "offered")
+    wrong = doorbell.run("requests", "approve", row["id"], "--offer-hash", "0" * 64)
+    assert (wrong.returncode, doorbell.requests()[0]["state"]) == (1, "offered")
+    no = doorbell.run("requests", "approve", row["id"], typed="y\n")
+    assert (no.returncode, doorbell.requests()[0]["state"]) == (1, "offered")
 
     # A shorter piece is another offer.
     span = f"{clip['id']}={clip['start']}/{clip['end'][:-8]}.000000Z"
-    shorter = house.json("requests", "show", row["id"], "--clip", span)
+    shorter = doorbell.json("requests", "show", row["id"], "--clip", span)
     assert shorter["offer_hash"] != offer["offer_hash"]
     assert shorter["offer"]["clips"][0]["frames"] < clip["frames"]
 
-    yes = house.run("requests", "approve", row["id"], typed="yes\n")
+    yes = doorbell.run("requests", "approve", row["id"], typed="yes\n")
     assert yes.returncode == 0, yes.stderr
-    entry = next(entry for entry in house.ledger() if entry["data"].get("to") == "approved")
+    entry = next(entry for entry in doorbell.ledger() if entry["data"].get("to") == "approved")
     assert entry["data"]["offer_hash"] == offer["offer_hash"]
     assert entry["data"]["offer"] == offer["offer"]
     assert entry["data"]["destination"]["origin"] == "https://evidence.example"
-    assert house.run("ledger", "verify").returncode == 0
+    assert doorbell.run("ledger", "verify").returncode == 0
     wait_for("the number", lambda: dashboard.of("requests/pending")[-1:] == ["0"])
 
     # Over MQTT there is a number, and not what was asked.
@@ -105,27 +105,27 @@ def test_a_request_goes_from_the_department_to_the_owner_who_shares_exactly_what
 
 
 def test_an_alert_is_shown_at_once_updated_and_taken_back(
-    house: NeighbourhoodDoorbell, department: Sender, dev_server: DevServer, broker_port: int
+    doorbell: NeighbourhoodDoorbell, department: Sender, dev_server: DevServer, broker_port: int
 ) -> None:
     dashboard = Listener(broker_port)
-    house.pin(department)
+    doorbell.pin(department)
     first = department.notice()
     put(dev_server, first)
-    told = json.loads(wait_for("the alert", lambda: dashboard.of("notices"))[0])
+    notice = json.loads(wait_for("the alert", lambda: dashboard.of("notices"))[0])
     schema = Draft202012Validator(json.loads(SCHEMA.read_text()))
-    assert told["event_type"] == "alert"
-    assert told["headline"] == "Gas leak near the tower"
-    assert told["signed_by"] == f"Example Police of {department.name}"
-    assert "emergency number" in told["reminder"]
+    assert notice["event_type"] == "alert"
+    assert notice["headline"] == "Gas leak near the tower"
+    assert notice["signed_by"] == f"Example Police of {department.name}"
+    assert "emergency number" in notice["reminder"]
 
     put(
         dev_server,
         department.notice(
-            kind="update", headline="Gas leak mended", severity="minor", supersedes=[told["id"]]
+            kind="update", headline="Gas leak mended", severity="minor", supersedes=[notice["id"]]
         ),
     )
     wait_for("the update", lambda: len(dashboard.of("notices")) > 1)
-    states = {row["headline"]: row["state"] for row in house.notices()}
+    states = {row["headline"]: row["state"] for row in doorbell.notices()}
     assert states == {"Gas leak near the tower": "superseded", "Gas leak mended": "current"}
 
     newest = json.loads(dashboard.of("notices")[1])["id"]
@@ -134,13 +134,13 @@ def test_an_alert_is_shown_at_once_updated_and_taken_back(
     assert json.loads(dashboard.of("notices")[2])["event_type"] == "withdrawn"
     for message in dashboard.of("notices"):
         assert list(schema.iter_errors(json.loads(message))) == [], message
-    shown = house.run("notices")
+    shown = doorbell.run("notices")
     assert "cancelled" in shown.stdout
     assert "not a replacement for calling the emergency number" in shown.stdout
     dashboard.close()
 
 
-def test_a_house_that_starts_later_hears_what_still_holds(
+def test_a_doorbell_that_starts_later_hears_what_still_holds(
     tmp_path: Path, department: Sender, dev_server: DevServer, broker_port: int
 ) -> None:
     withdrawn = department.request(case="withdrawn")
@@ -158,16 +158,18 @@ def test_a_house_that_starts_later_hears_what_still_holds(
         late.stop_both()
 
 
-def test_what_was_said_before_its_sender_was_pinned_is_heard_when_it_is(
-    house: NeighbourhoodDoorbell, department: Sender, dev_server: DevServer
+def test_messages_before_a_pin_are_read_after_it(
+    doorbell: NeighbourhoodDoorbell, department: Sender, dev_server: DevServer
 ) -> None:
     put(dev_server, department.request(case="before"))
     put(dev_server, department.notice())
-    wait_for("both", lambda: sum(row["count"] for row in house.json("ledger", "show")["refused"]) >= 2)
-    assert (house.requests(), house.notices()) == ([], [])
-    house.pin(department)
-    wait_for("the request", lambda: [row["case"] for row in house.requests()] == ["before"])
-    wait_for("the alert", lambda: [row["headline"] for row in house.notices()] == ["Gas leak near the tower"])
+    wait_for("both", lambda: sum(row["count"] for row in doorbell.json("ledger", "show")["refused"]) >= 2)
+    assert (doorbell.requests(), doorbell.notices()) == ([], [])
+    doorbell.pin(department)
+    wait_for("the request", lambda: [row["case"] for row in doorbell.requests()] == ["before"])
+    wait_for(
+        "the alert", lambda: [row["headline"] for row in doorbell.notices()] == ["Gas leak near the tower"]
+    )
 
 
 def id_of(envelope: bytes) -> str:
@@ -178,45 +180,45 @@ def id_of(envelope: bytes) -> str:
 
 
 def test_a_cancelled_request_leaves_the_inbox(
-    house: NeighbourhoodDoorbell, department: Sender, dev_server: DevServer
+    doorbell: NeighbourhoodDoorbell, department: Sender, dev_server: DevServer
 ) -> None:
-    house.pin(department)
-    house.run("record")
-    house.clips(1)
+    doorbell.pin(department)
+    doorbell.run("record")
+    doorbell.clips(1)
     asked = department.request()
     put(dev_server, asked)
-    row = house.request_in("offered")
+    row = doorbell.request_in("offered")
     put(dev_server, department.folder.cancellation("footage-request+jws", row["id"], int(time.time())))
-    assert house.request_in("cancelled")["why"] == "the agency cancelled it"
-    refused = house.run("requests", "approve", row["id"], typed="yes\n")
+    assert doorbell.request_in("cancelled")["why"] == "the agency cancelled it"
+    refused = doorbell.run("requests", "approve", row["id"], typed="yes\n")
     assert refused.returncode == 1
     assert "cancelled" in refused.stderr
 
 
 def test_unpinning_ends_every_open_offer(
-    house: NeighbourhoodDoorbell, department: Sender, dev_server: DevServer
+    doorbell: NeighbourhoodDoorbell, department: Sender, dev_server: DevServer
 ) -> None:
-    house.pin(department)
-    house.run("record")
-    house.clips(1)
+    doorbell.pin(department)
+    doorbell.run("record")
+    doorbell.clips(1)
     put(dev_server, department.request())
-    house.request_in("offered")
-    assert house.run("agency", "unpin", department.name).returncode == 0
-    assert house.request_in("cancelled")["why"] == "you unpinned the agency"
+    doorbell.request_in("offered")
+    assert doorbell.run("agency", "unpin", department.name).returncode == 0
+    assert doorbell.request_in("cancelled")["why"] == "you unpinned the agency"
     put(dev_server, department.request(case="after"))
     wait_for(
         "the refusal",
-        lambda: any(row["reason"] == "unknown_key" for row in house.json("ledger", "show")["refused"]),
+        lambda: any(row["reason"] == "unknown_key" for row in doorbell.json("ledger", "show")["refused"]),
     )
-    assert len(house.requests()) == 1
+    assert len(doorbell.requests()) == 1
 
 
-def test_the_broker_the_clerk_and_nginx_may_die_and_nothing_accepted_is_lost(
+def test_the_broker_the_publisher_and_nginx_may_die_and_nothing_accepted_is_lost(
     tmp_path: Path, department: Sender, dev_server: DevServer, broker_port: int
 ) -> None:
-    house = NeighbourhoodDoorbell(tmp_path / "h", broker_port, dev_server=dev_server)
-    house.start()
-    house.pin(department)
+    doorbell = NeighbourhoodDoorbell(tmp_path / "h", broker_port, dev_server=dev_server)
+    doorbell.start()
+    doorbell.pin(department)
     put(dev_server, department.notice(headline="One"))
     wait_for("it", lambda: any(item.name for item in (dev_server.folder / "publisher").iterdir()))
     dev_server.stop("publisher", 9)
@@ -226,14 +228,14 @@ def test_the_broker_the_clerk_and_nginx_may_die_and_nothing_accepted_is_lost(
         left.unlink()  # a broker that has lost everything
     dev_server.watch()
     wait_for("the broker", lambda: dev_server.processes["mosquitto"].poll() is None)
-    house.start_courier()
+    doorbell.start_courier()
     try:
-        wait_for("both", lambda: {row["headline"] for row in house.notices()} == {"One", "Two"})
+        wait_for("both", lambda: {row["headline"] for row in doorbell.notices()} == {"One", "Two"})
     finally:
-        house.stop_both()
+        doorbell.stop_both()
 
 
-def test_the_spool_takes_and_gives_nothing(dev_server: DevServer) -> None:
+def test_the_upload_folder_serves_and_accepts_no_other_path(dev_server: DevServer) -> None:
     context = ssl.create_default_context(cafile=str(dev_server.ca))
     name = secrets.token_hex(16)
     for method, path, data in (
@@ -253,10 +255,10 @@ def test_the_spool_takes_and_gives_nothing(dev_server: DevServer) -> None:
         assert 400 <= refused.value.code < 500, (method, path)
 
 
-def test_a_house_far_away_has_the_request_on_record_and_nothing_to_decide(
+def test_a_doorbell_far_away_has_the_request_on_record_and_nothing_to_decide(
     tmp_path: Path, department: Sender, dev_server: DevServer, broker_port: int
 ) -> None:
-    far = NeighbourhoodDoorbell(tmp_path / "far", broker_port, dev_server=dev_server, place=FAR)
+    far = NeighbourhoodDoorbell(tmp_path / "far", broker_port, dev_server=dev_server, position=FAR)
     far.start()
     far.start_courier()
     try:

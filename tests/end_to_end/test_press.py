@@ -35,8 +35,8 @@ def test_a_press_rings_once_and_makes_a_clip_that_starts_before_it(
     assert frames_of(clip["file"]) >= clip["duration_s"] * 15 - 2.1
     assert hashlib.sha256(Path(clip["file"]).read_bytes()).hexdigest() == clip["sha256"]
     assert [m for m in listener.messages if m[0] == "press" and m[2]] == [], "never retained"
-    kept = wait_for("clip_kept in log", lambda: listener.log("clip_kept"))[0]
-    assert (kept["clip_id"], kept["sha256"]) == (clip["id"], clip["sha256"])
+    row = wait_for("clip_kept in log", lambda: listener.log("clip_kept"))[0]
+    assert (row["clip_id"], row["sha256"]) == (clip["id"], clip["sha256"])
     assert door.run("check").returncode == 0
     assert door.json("status").keys() == door.status().keys()
     assert "live" in door.run("status").stdout
@@ -86,7 +86,7 @@ def test_twenty_presses_of_one_visitor_are_one_event_and_one_clip(doorbell: Make
     wait_for("the last row", lambda: listener.log("stopped"))
     rows, (clip,) = listener.log("press"), listener.log("clip_kept")
     assert [row["press_number"] for row in rows] == list(range(1, 21))
-    assert {row["event_id"] for row in rows} == {clip["event_id"]} == {each["event_id"] for each in rung}
+    assert {row["event_id"] for row in rows} == {clip["event_id"]} == {press["event_id"] for press in rung}
     numbers = [json.loads(press)["press_number"] for press in listener.of("press")]
     assert numbers == list(range(1, 21)), "each rings, in order"
 
@@ -226,10 +226,10 @@ def test_check_repairs_what_a_start_would_and_only_without_a_daemon(doorbell: Ma
     assert "another doorbelld" in refused.stderr
     door.stop(signal.SIGKILL)
     assert door.run("check").returncode == 1
-    mended = door.run("check", "--repair", "--deep")
-    assert mended.returncode == 0
-    assert "was cut off, and saved" in mended.stderr
-    assert mended.stdout.startswith("1 clip, ")
+    repaired = door.run("check", "--repair", "--deep")
+    assert repaired.returncode == 0
+    assert "was cut off, and saved" in repaired.stderr
+    assert repaired.stdout.startswith("1 clip, ")
 
 
 def test_an_orderly_stop_closes_the_open_clip(doorbell: Make, listener: Listener) -> None:

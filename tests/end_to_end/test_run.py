@@ -45,8 +45,8 @@ def written(trace: Path) -> set[Path]:
         call = WRITES.match(line)
         if not call or ("openat(" in line and not re.search("O_WRONLY|O_RDWR|O_CREAT|O_TRUNC", line)):
             continue
-        for place in PATH.finditer(call["arguments"]):
-            found.add(Path(place["folder"] or "/", place["path"]))
+        for match in PATH.finditer(call["arguments"]):
+            found.add(Path(match["folder"] or "/", match["path"]))
     return found
 
 
@@ -82,7 +82,7 @@ def test_its_page_answers_and_its_commands_exist_when_it_says_ready(tmp_path: Pa
     assert process.end(signal.SIGINT) == 0
 
 
-def test_a_broker_that_does_not_answer_is_not_said_to_be_connected(tmp_path: Path) -> None:
+def test_a_broker_that_does_not_answer_is_not_shown_as_connected(tmp_path: Path) -> None:
     process, log = demo(tmp_path, "--broker", f"127.0.0.1:{free_port()}")
     wait_for("the summary", lambda: "Ctrl-C ends it." in log.read_text())
     assert "not connected yet" in log.read_text()

@@ -1,4 +1,4 @@
-"""What goes over MQTT is what docs/schemas/ says, message by message, in a visit with everything in it."""
+"""Every MQTT message matches docs/schemas/, in a visit that produces all of them."""
 
 import json
 from collections.abc import Callable

@@ -9,7 +9,7 @@ from tests.support.doorbell import Doorbell
 from tests.support.videos import flashes_and_beeps, make_flashing
 
 
-def test_killed_in_mid_clip_the_visit_is_seen_and_heard(
+def test_a_clip_of_a_killed_daemon_has_picture_and_sound(
     doorbell: Callable[..., Doorbell], tmp_path: Path
 ) -> None:
     video = make_flashing(tmp_path / "door.mp4", sound="aac", seconds=6)

@@ -23,11 +23,11 @@ pytestmark = pytest.mark.mount
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount 12 MB where the doorbell of the name `d` keeps its clips."""
-    place = tmp_path / "d" / "state"
-    place.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "doorbelld", place], check=True)
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
+    mountpoint = tmp_path / "d" / "state"
+    mountpoint.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "doorbelld", mountpoint], check=True)
+    yield mountpoint
+    subprocess.run(["umount", "-l", mountpoint], check=True)
 
 
 def faults(door: Doorbell) -> set[str]:

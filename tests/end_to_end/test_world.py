@@ -1,4 +1,4 @@
-"""Stories of what the world does to a doorbell: brokers, disks, cameras, strangers."""
+"""External faults: brokers, disks, cameras, strangers."""
 
 import json
 import signal
@@ -73,7 +73,7 @@ def test_hostile_mqtt_changes_nothing(doorbell: Make, listener: Listener) -> Non
     assert door.ring()["event_type"] == "ring"
 
 
-def test_two_doorbells_of_one_name_are_told_and_do_not_fight_without_pause(doorbell: Make) -> None:
+def test_two_doorbells_with_one_name_are_reported_and_do_not_reconnect_in_a_loop(doorbell: Make) -> None:
     one, two = doorbell().start(), doorbell(name="e").start()
     wait_for("the hint", lambda: "Each needs a device.id of its own" in one.log_path.read_text())
     time.sleep(4)  # what must not happen is a matter of time: without a pause it would be some hundred
@@ -119,7 +119,7 @@ def test_privacy_closes_the_camera_and_the_bell_still_rings(doorbell: Make, list
     wait_for("the camera", lambda: door.status()["camera"]["state"] == "live")
 
 
-def test_a_file_that_ends_is_said_and_the_bell_rings_on(doorbell: Make, video: Path) -> None:
+def test_the_end_of_a_video_file_is_a_fault_and_the_bell_still_rings(doorbell: Make, video: Path) -> None:
     door = doorbell({"kind": "stream", "stream": {"url": str(video), "loop": False}}).start()
     fault = wait_for("the fault", lambda: door.status()["faults"])[0]
     assert fault["code"] == "camera_down"

@@ -38,7 +38,7 @@ def after(*operations: Operation) -> Disk:
     return disk
 
 
-def test_what_was_not_synced_may_be_there_or_not_and_a_name_without_its_bytes(tmp_path: Path) -> None:
+def test_unsynced_bytes_may_be_lost_while_their_name_survives(tmp_path: Path) -> None:
     disk = after(Enter("a", 1), Write(1, 0, b"x" * 1024))
     assert outcomes(disk, tmp_path) == {
         frozenset(),
@@ -49,7 +49,7 @@ def test_what_was_not_synced_may_be_there_or_not_and_a_name_without_its_bytes(tm
     }
 
 
-def test_what_was_synced_with_its_folder_stays(tmp_path: Path) -> None:
+def test_a_file_that_was_synced_with_its_folder_survives(tmp_path: Path) -> None:
     disk = after(Enter("a", 1), Write(1, 0, b"x"), Sync(1), SyncFolder(""))
     assert outcomes(disk, tmp_path) == {frozenset({("a", b"x")})}
 
@@ -88,7 +88,7 @@ def test_every_planted_bug_is_found(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the workload wrote to an ext4."""
+    """The log of the workload's writes to an ext4."""
     log = tmp_path_factory.mktemp("recorded") / "log"
     power.record(None, log)
     return log
@@ -119,7 +119,7 @@ def test_the_store_keeps_its_promises_on_ext4(recorded: Path) -> None:
 @pytest.mark.fuse
 @pytest.mark.mount
 @pytest.mark.timeout(BUSY_S)
-def test_a_disk_that_somebody_still_holds_is_not_taken_for_the_next(
+def test_a_disk_that_is_still_mounted_is_not_used_for_the_next_cut(
     recorded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Each mount is copied while it is looked at, and the copy lives until the next one is looked at.
@@ -141,7 +141,7 @@ def test_a_disk_that_somebody_still_holds_is_not_taken_for_the_next(
 
 
 @pytest.mark.mount
-def test_a_mount_that_did_not_read_the_disk_is_an_error_and_no_verdict(tmp_path: Path) -> None:
+def test_a_mount_that_did_not_read_the_disk_is_an_error(tmp_path: Path) -> None:
     image, first, second = (tmp_path / name for name in ("image", "first", "second"))
     image.write_bytes(bytes(power.DISK_BYTES))
     subprocess.run(["mkfs.ext4", "-q", image], check=True)
@@ -155,7 +155,7 @@ def test_a_mount_that_did_not_read_the_disk_is_an_error_and_no_verdict(tmp_path:
 
 @pytest.mark.fuse
 @pytest.mark.mount
-def test_a_log_is_whole_though_somebody_still_holds_the_disk(tmp_path: Path) -> None:
+def test_a_log_is_complete_although_the_disk_is_still_mounted(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with ExitStack() as copies, logged_disk(tmp_path, log, 1 << 20) as disk:
         copies.enter_context(mounts_copied())

@@ -1,4 +1,4 @@
-"""What `scripts/faults soak` judges by: a leak in the samples is found, and noise is not taken for one."""
+"""The criteria of `scripts/faults soak`: a leak in the samples is detected, and noise is not."""
 
 import random
 import subprocess
@@ -23,12 +23,12 @@ DISK = Measure(key="disk_mb", title="clips on disk", unit="MB", ceiling=10.5)
 DICE = random.Random(3)  # noqa: S311  (noise)
 
 
-def test_a_slope_is_that_of_most_samples_whatever_some_of_them_say() -> None:
+def test_a_slope_ignores_outliers() -> None:
     values = [at_s * 0.5 + (1000 if number % 5 == 0 else 0) for number, at_s in enumerate(TIMES_S)]
     assert slope(TIMES_S, values) == pytest.approx(0.5, abs=0.05)
 
 
-def test_memory_that_warms_up_and_then_only_breathes_does_not_grow() -> None:
+def test_memory_that_only_fluctuates_after_warm_up_does_not_grow() -> None:
     values = [min(100.0, 60 + at_s) + DICE.uniform(-2, 2) for at_s in TIMES_S]
     assert not judge(MEMORY, TIMES_S, values).wrong
 
@@ -83,7 +83,7 @@ def test_every_row_of_the_log_must_come_once_and_in_order(
     assert judge_log(heard, acked_seq=5, restarts=0).wrong == wrong
 
 
-def test_what_a_broker_had_not_acknowledged_may_come_again_after_its_restart() -> None:
+def test_unacknowledged_rows_may_come_again_after_a_broker_restart() -> None:
     before, after = rows(0, *range(1, 50)), rows(1, *range(45, 60))
     assert not judge_log([*before, *after], acked_seq=59, restarts=1).wrong
     assert judge_log([*before, *after, *rows(1, 50)], acked_seq=59, restarts=1).wrong
@@ -92,12 +92,12 @@ def test_what_a_broker_had_not_acknowledged_may_come_again_after_its_restart() -
     assert judge_log([*before, *after], acked_seq=59, restarts=1).wrong
 
 
-def test_a_press_is_acknowledged_logged_and_told_live_unless_it_is_marked_late() -> None:
+def test_a_press_is_acknowledged_logged_and_live_unless_marked_late() -> None:
     rows = [{"late": event == "C", "event_id": event, "press_number": 1} for event in "ABC"]
-    told = {("A", 1), ("B", 1)}
-    assert not judge_presses(sent=3, acknowledged=3, rows=rows, live=told).wrong
-    assert judge_presses(sent=4, acknowledged=3, rows=rows, live=told).wrong
-    assert judge_presses(sent=3, acknowledged=3, rows=rows[:2], live=told).wrong
+    live = {("A", 1), ("B", 1)}
+    assert not judge_presses(sent=3, acknowledged=3, rows=rows, live=live).wrong
+    assert judge_presses(sent=4, acknowledged=3, rows=rows, live=live).wrong
+    assert judge_presses(sent=3, acknowledged=3, rows=rows[:2], live=live).wrong
     assert judge_presses(sent=3, acknowledged=3, rows=rows, live={("A", 1), ("C", 1)}).wrong
 
 

@@ -1,4 +1,4 @@
-"""The real storage worker with time handed in, as the power trials run it; it remembers what it told."""
+"""The real storage worker with time as a parameter, like in the power trials; it records its facts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ LIMIT_BYTES = 400_000
 
 
 class Time(storage.Time):
-    """A clock whose wall may be set."""
+    """A clock whose wall time can be set."""
 
     def __init__(self, mono_us: int = 100_000_000) -> None:
         super().__init__(mono_us)
@@ -23,7 +23,7 @@ class Time(storage.Time):
         self.state: ClockFlag = "synchronised"
 
     def set(self, *, by_us: int) -> None:
-        """Let the wall jump."""
+        """Step the wall clock."""
         self.zero_us += by_us
 
     def wall_us(self) -> int:
@@ -48,7 +48,7 @@ class StorageRun(storage.StorageRun):
         super()._hear(fact)
 
     def faults(self) -> dict[str, str]:
-        """Return the text of each fault that stands."""
+        """Return the text of each current fault."""
         standing: dict[str, str] = {}
         for fact in self.facts:
             if isinstance(fact, Fault):

@@ -47,12 +47,12 @@ def presses_in_log(door: Doorbell) -> list[bool | None]:
 class Wire:
     """A TCP proxy in front of the broker; when `cut` is set it forwards nothing more, and closes nothing.
 
-    `said` is what came from the doorbell.
+    `received` has the bytes from the doorbell.
     """
 
     def __init__(self, port: int) -> None:
         self.cut = threading.Event()
-        self.said = bytearray()
+        self.received = bytearray()
         self._broker_port = port
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
@@ -71,21 +71,21 @@ class Wire:
                     continue
                 self._open.append(broker)
                 for here, there in ((client, broker), (broker, client)):
-                    said = self.said if here is client else bytearray()
-                    threading.Thread(target=self._forward, args=(here, there, said), daemon=True).start()
+                    received = self.received if here is client else bytearray()
+                    threading.Thread(target=self._forward, args=(here, there, received), daemon=True).start()
 
-    def _forward(self, here: socket.socket, there: socket.socket, said: bytearray) -> None:
+    def _forward(self, here: socket.socket, there: socket.socket, received: bytearray) -> None:
         with suppress(OSError):
             while data := here.recv(65536):
-                said += data
+                received += data
                 if not self.cut.is_set():
                     there.sendall(data)
         with suppress(OSError):
             there.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        for each in self._open:
-            each.close()
+        for connection in self._open:
+            connection.close()
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def wire(broker: Broker) -> Iterator[Wire]:
     wire.close()
 
 
-def test_a_broker_that_takes_the_connection_and_says_nothing_holds_up_nothing(doorbell: Make) -> None:
+def test_a_broker_that_accepts_the_connection_and_never_answers_blocks_nothing(doorbell: Make) -> None:
     """CONNACK never comes."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         door = doorbell(mqtt={"port": silent.getsockname()[1]}).start()
@@ -112,7 +112,7 @@ def test_a_broker_that_takes_the_connection_and_says_nothing_holds_up_nothing(do
         assert time.monotonic() - from_s < 20, "aim: 5 s; the bound is a busy machine's"
 
 
-def test_on_a_wire_that_is_cut_without_a_word_a_press_is_late_and_told_once_when_it_is_mended(
+def test_on_a_silently_cut_connection_a_press_is_late_and_sent_once_after_reconnection(
     doorbell: Make, wire: Wire, listener: Listener
 ) -> None:
     """A half-open network: nothing comes, and nothing is closed."""
@@ -169,13 +169,13 @@ def test_a_broker_that_restarts_at_the_moment_of_a_press_loses_and_doubles_none(
     assert True in late
     # A broker may hand a message to a dashboard twice (QoS 1); the doorbell says each at most once.
     for press, row in zip(rung, rows().values(), strict=True):
-        said = wire.said.count(b'"ring", "event_id": "%b", "occurred_at": "%b"' % (
+        received = wire.received.count(b'"ring", "event_id": "%b", "occurred_at": "%b"' % (
             press["event_id"].encode(), press["occurred_at"].encode()))  # fmt: skip
-        assert said == 1 if not row["late"] else said <= 1
+        assert received == 1 if not row["late"] else received <= 1
     dashboard.close()
 
 
-def test_a_press_waits_for_no_log_and_a_log_that_cannot_be_read_is_asked_for_again(
+def test_a_press_does_not_wait_for_the_log_and_an_unreadable_log_is_retried(
     broker: Broker, listener: Listener, tmp_path: Path
 ) -> None:
     asked: queue.SimpleQueue[tuple[int | None, int]] = queue.SimpleQueue()

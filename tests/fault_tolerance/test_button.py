@@ -1,4 +1,4 @@
-"""A button's line that picks up a storm (FAULTS F12). That a stuck one is told: tests/daemon/test_controller.py."""
+"""Interference on a button's line (FAULTS F12). For a stuck button see tests/daemon/test_controller.py."""
 
 import time
 
@@ -13,7 +13,7 @@ EDGES_A_SECOND = 10_000
 START_S = 1000.0
 
 
-def test_a_storm_of_ten_thousand_edges_a_second_is_one_press_and_little_work() -> None:
+def test_ten_thousand_edges_a_second_are_one_press_and_little_work() -> None:
     facts: list[Fact] = []
     factory = MockFactory()
     button = GpioButton(ButtonConfig(), inbox=facts.append, clock=SystemClock(), factory=factory)

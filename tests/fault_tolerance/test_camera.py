@@ -95,7 +95,7 @@ SOURCES: dict[str, Callable[[Path], Path]] = {
 
 
 class Sink:
-    """Packets into a ring, as in the house; motion looks elsewhere."""
+    """Packets into a ring, as in the doorbell; motion looks elsewhere."""
 
     def __init__(self, ring: RingBuffer) -> None:
         self.packet = ring.append

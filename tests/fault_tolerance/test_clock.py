@@ -1,4 +1,4 @@
-"""A wall clock that lies, jumps and comes right in mid-clip (FAULTS F11): the real storage worker, time handed in."""
+"""A wall clock that is wrong, jumps or is set during a clip (FAULTS F11), with the real storage worker."""
 
 import os
 import time as wall
@@ -20,31 +20,31 @@ def unix_us(year: int, month: int = 1, day: int = 1) -> int:
     return int(datetime(year, month, day, tzinfo=UTC).timestamp() * 1e6)
 
 
-def visit(life: StorageRun, meanwhile: Callable[[], None]) -> None:
+def visit(run: StorageRun, meanwhile: Callable[[], None]) -> None:
     """A visit of 3 s; in the middle of it something happens."""
-    event_id = life.event_id()
-    life.order(OpenClip(event_id=event_id, cause="press", from_us=life.wall.now_us - 1_000_000))
-    life.pass_s(1.5)
+    event_id = run.event_id()
+    run.order(OpenClip(event_id=event_id, cause="press", from_us=run.wall.now_us - 1_000_000))
+    run.pass_s(1.5)
     meanwhile()
-    life.pass_s(1.5)
-    life.order(CloseClip(event_id=event_id, until_us=life.wall.now_us))
-    life.pass_s(1)
+    run.pass_s(1.5)
+    run.order(CloseClip(event_id=event_id, until_us=run.wall.now_us))
+    run.pass_s(1)
 
 
-def whole(life: StorageRun, clips: int) -> None:
+def whole(run: StorageRun, clips: int) -> None:
     """Assert that so many clips are there, in the order they were recorded, each with its pre-roll."""
-    rows = life.rows()
+    rows = run.rows()
     assert len(rows) == clips
     assert [row.started_mono_us for row in rows] == sorted(row.started_mono_us for row in rows)
     assert len({row.clip_id for row in rows}) == clips
     # A visit of 3 s with 1 s of pre-roll, from the keyframe before.
     assert all(3_900_000 <= row.duration_us <= 5_200_000 for row in rows), [row.duration_us for row in rows]
-    assert life.findings() == []
-    assert life.faults() == {}
+    assert run.findings() == []
+    assert run.faults() == {}
     for row in rows:
-        frames = frames_of(str(life.state / "clips" / row.file_name))
+        frames = frames_of(str(run.state / "clips" / row.file_name))
         assert abs(frames - row.duration_us / 100_000) <= 1
-    assert life.dropped() == []
+    assert run.dropped() == []
 
 
 @pytest.mark.parametrize(
@@ -62,70 +62,70 @@ def whole(life: StorageRun, clips: int) -> None:
 def test_a_jump_of_the_clock_in_mid_clip_leaves_order_pre_roll_and_every_clip(
     jumps_us: list[int], tmp_path: Path
 ) -> None:
-    life = StorageRun(tmp_path)
-    life.pass_s(3)
-    life.visit(3)
+    run = StorageRun(tmp_path)
+    run.pass_s(3)
+    run.visit(3)
     for jump_us in jumps_us:
-        visit(life, partial(life.wall.set, by_us=jump_us))
-        life.visit(3)
-    whole(life, 1 + 2 * len(jumps_us))
-    life.storage_worker.close()
-    again = StorageRun(tmp_path, Time(500_000_000), event=100)
-    whole(again, 1 + 2 * len(jumps_us))
-    again.storage_worker.close()
+        visit(run, partial(run.wall.set, by_us=jump_us))
+        run.visit(3)
+    whole(run, 1 + 2 * len(jumps_us))
+    run.storage_worker.close()
+    rerun = StorageRun(tmp_path, Time(500_000_000), event=100)
+    whole(rerun, 1 + 2 * len(jumps_us))
+    rerun.storage_worker.close()
 
 
 def test_a_repeated_moment_of_one_visit_overwrites_nothing(tmp_path: Path) -> None:
-    """The wall stands still for the whole visit: each of its clips wants the same name."""
-    life = StorageRun(tmp_path)
-    life.pass_s(3)
-    event_id = life.event_id()
-    life.event_id = lambda: event_id  # type: ignore[method-assign]
-    started_us = life.wall.wall_us()
+    """The wall clock does not move during the visit: each of its clips gets the same name."""
+    run = StorageRun(tmp_path)
+    run.pass_s(3)
+    event_id = run.event_id()
+    run.event_id = lambda: event_id  # type: ignore[method-assign]
+    started_us = run.wall.wall_us()
     for _ in range(4):
-        life.wall.zero_us = started_us - life.wall.now_us
-        life.visit(3)
-    whole(life, 4)
-    assert len({row.file_name for row in life.rows()}) == 4
-    life.storage_worker.close()
+        run.wall.zero_us = started_us - run.wall.now_us
+        run.visit(3)
+    whole(run, 4)
+    assert len({row.file_name for row in run.rows()}) == 4
+    run.storage_worker.close()
 
 
 def test_the_flag_of_a_clip_is_that_of_its_start_and_a_time_server_in_mid_clip_harms_nothing(
     tmp_path: Path,
 ) -> None:
     """A Pi boots in 1970, and NTP answers while somebody is at the door."""
-    life = StorageRun(tmp_path)
-    life.wall.state, life.wall.zero_us = "unsynchronised", 0
-    life.pass_s(3)
+    run = StorageRun(tmp_path)
+    run.wall.state, run.wall.zero_us = "unsynchronised", 0
+    run.pass_s(3)
 
     def answered() -> None:
-        life.wall.state, life.wall.zero_us = "synchronised", unix_us(2026, 3, 1)
+        run.wall.state, run.wall.zero_us = "synchronised", unix_us(2026, 3, 1)
 
-    visit(life, answered)
-    life.visit(3)
-    whole(life, 2)
-    assert [row.clock for row in life.rows()] == ["unsynchronised", "synchronised"]
-    assert life.rows()[0].file_name.startswith("1970")
-    assert life.rows()[1].file_name.startswith("20260301")
+    visit(run, answered)
+    run.visit(3)
+    whole(run, 2)
+    assert [row.clock for row in run.rows()] == ["unsynchronised", "synchronised"]
+    assert run.rows()[0].file_name.startswith("1970")
+    assert run.rows()[1].file_name.startswith("20260301")
     # An age of 56 years is no age: only a time that was confirmed counts.
-    life.pass_s(70)
-    assert len(life.rows()) == 2
-    life.storage_worker.close()
+    run.pass_s(70)
+    assert len(run.rows()) == 2
+    run.storage_worker.close()
 
 
 def test_retention_goes_by_the_order_of_recording_whatever_the_clock_said(tmp_path: Path) -> None:
-    life = StorageRun(tmp_path)
-    life.wall.state = "unsynchronised"
-    life.pass_s(3)
-    kept: list[str] = []
+    run = StorageRun(tmp_path)
+    run.wall.state = "unsynchronised"
+    run.pass_s(3)
+    clips: list[str] = []
     for number in range(30):
-        life.wall.zero_us = unix_us(1970 + (number * 37) % 100)
-        life.visit(3)
-        kept.append(life.clips[-1])
-    left = [row.clip_id for row in life.rows()]
+        run.wall.zero_us = unix_us(1970 + (number * 37) % 100)
+        run.visit(3)
+        clips.append(run.clips[-1])
+    left = [row.clip_id for row in run.rows()]
     assert 2 <= len(left) < 30, "the quota was reached"
-    assert left == kept[-len(left) :], "the newest are left, though their clocks say otherwise"
-    life.storage_worker.close()
+    assert left == clips[-len(left) :], "the newest are left, though their clocks say otherwise"
+    run.storage_worker.close()
 
 
 @pytest.fixture
@@ -138,14 +138,14 @@ def zones() -> Iterator[None]:
 @pytest.mark.usefixtures("zones")
 def test_another_time_zone_in_mid_clip_changes_no_name(tmp_path: Path) -> None:
     """Daylight saving is a change of the zone only; names and index are in UTC."""
-    life = StorageRun(tmp_path)
-    life.pass_s(3)
+    run = StorageRun(tmp_path)
+    run.pass_s(3)
     for zone in ("Europe/Berlin", "Pacific/Kiritimati", "America/St_Johns"):
         os.environ["TZ"] = zone
-        visit(life, wall.tzset)
-    whole(life, 3)
-    for row in life.rows():
+        visit(run, wall.tzset)
+    whole(run, 3)
+    for row in run.rows():
         assert row.file_name.startswith(
             f"{datetime.fromtimestamp(row.started_wall_us / 1e6, UTC):%Y%m%dT%H%M%S}"
         )
-    life.storage_worker.close()
+    run.storage_worker.close()

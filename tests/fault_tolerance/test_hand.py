@@ -19,11 +19,11 @@ Make = Callable[..., Doorbell]
 
 def filled(state: Path, clips: int = 4) -> list[str]:
     """Live a little; return the names of the clips that are kept."""
-    life = StorageRun(state)
-    life.pass_s(3)
+    run = StorageRun(state)
+    run.pass_s(3)
     for _ in range(clips):
-        life.visit(2, raised=True)
-    life.storage_worker.close()
+        run.visit(2, raised=True)
+    run.storage_worker.close()
     return sorted(path.name for path in (state / "clips").iterdir())
 
 
@@ -52,28 +52,28 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_index_is_put_aside_and_made_anew_from_the_files(damage: str, tmp_path: Path) -> None:
+def test_a_damaged_index_is_moved_aside_and_rebuilt_from_the_files(damage: str, tmp_path: Path) -> None:
     names = filled(tmp_path)
     DAMAGES[damage](tmp_path / "index.db")
     broken = (tmp_path / "index.db").read_bytes()
-    life = StorageRun(tmp_path, Time(500_000_000), event=100)
-    assert [row.file_name for row in life.rows()] == names
-    assert life.findings() == []
+    run = StorageRun(tmp_path, Time(500_000_000), event=100)
+    assert [row.file_name for row in run.rows()] == names
+    assert run.findings() == []
     aside = min(tmp_path.glob("index.db.corrupt-*"))  # beside it may lie its -wal and -shm
     assert aside.read_bytes() == broken
-    life.pass_s(2)
-    life.visit(2)
-    assert len(life.rows()) == len(names) + 1
-    assert "index_failed" not in life.faults()
-    life.storage_worker.close()
+    run.pass_s(2)
+    run.visit(2)
+    assert len(run.rows()) == len(names) + 1
+    assert "index_failed" not in run.faults()
+    run.storage_worker.close()
 
 
-def test_an_index_that_is_damaged_while_the_house_runs_is_made_anew_and_the_clip_goes_on(
+def test_an_index_that_is_damaged_while_the_doorbell_runs_is_rebuilt_and_the_clip_continues(
     tmp_path: Path,
 ) -> None:
     names = filled(tmp_path)
-    life = StorageRun(tmp_path, Time(500_000_000), event=100)
-    life.pass_s(2)
+    run = StorageRun(tmp_path, Time(500_000_000), event=100)
+    run.pass_s(2)
     # As a card does it: behind SQLite's back. Its cache of pages is let go with another writer's change.
     index = tmp_path / "index.db"
     other = sqlite3.connect(index, isolation_level=None)
@@ -81,18 +81,20 @@ def test_an_index_that_is_damaged_while_the_house_runs_is_made_anew_and_the_clip
     other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     other.close()
     overwrite(index, from_page=1, pages=index.stat().st_size // 4096 - 1)
-    life.visit(4, raised=True)
-    assert len(life.rows()) == len(names) + 1
-    assert life.findings() == []
-    assert life.faults() == {}
+    run.visit(4, raised=True)
+    assert len(run.rows()) == len(names) + 1
+    assert run.findings() == []
+    assert run.faults() == {}
     assert len(list(tmp_path.glob("index.db.corrupt-*"))) >= 1
-    life.storage_worker.close()
+    run.storage_worker.close()
 
 
-def test_a_log_that_is_damaged_while_the_house_runs_is_replaced_and_no_fact_is_lost(tmp_path: Path) -> None:
-    life = StorageRun(tmp_path)
-    life.pass_s(2)
-    life.visit(2)
+def test_a_log_that_is_damaged_while_the_doorbell_runs_is_replaced_and_no_fact_is_lost(
+    tmp_path: Path,
+) -> None:
+    run = StorageRun(tmp_path)
+    run.pass_s(2)
+    run.visit(2)
     path = tmp_path / "log.db"
     other = sqlite3.connect(path, isolation_level=None)
     (last,) = other.execute("SELECT max(seq) FROM fact").fetchone()
@@ -100,11 +102,11 @@ def test_a_log_that_is_damaged_while_the_house_runs_is_replaced_and_no_fact_is_l
     other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     other.close()
     overwrite(path, from_page=1, pages=path.stat().st_size // 4096 - 1)
-    life.visit(2)
-    life.visit(2)
-    life.storage_worker.close()
-    assert "log_damaged" in life.faults()
-    assert "log_failed" not in life.faults()
+    run.visit(2)
+    run.visit(2)
+    run.storage_worker.close()
+    assert "log_damaged" in run.faults()
+    assert "log_failed" not in run.faults()
     reader = EventLogReader(path)
     rows = reader.latest(100)
     reader.close()
@@ -115,28 +117,28 @@ def test_a_log_that_is_damaged_while_the_house_runs_is_replaced_and_no_fact_is_l
     assert first == last + 1
 
 
-def test_the_stars_that_a_damaged_index_can_still_tell_are_kept(tmp_path: Path) -> None:
+def test_stars_that_can_be_read_from_a_damaged_index_are_kept(tmp_path: Path) -> None:
     filled(tmp_path)
-    life = StorageRun(tmp_path, Time(500_000_000), event=100)
-    life.star(life.rows()[0].clip_id)
-    life.storage_worker.close()
-    starred = [row.clip_id for row in life.rows() if row.protected]
+    run = StorageRun(tmp_path, Time(500_000_000), event=100)
+    run.star(run.rows()[0].clip_id)
+    run.storage_worker.close()
+    starred = [row.clip_id for row in run.rows() if row.protected]
     assert len(starred) == 1
     with sqlite3.connect(tmp_path / "index.db") as index:
         (page,) = index.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'clip_by_start'").fetchone()
     overwrite(tmp_path / "index.db", from_page=page - 1, pages=1)
-    again = StorageRun(tmp_path, Time(600_000_000))
+    rerun = StorageRun(tmp_path, Time(600_000_000))
     assert list(tmp_path.glob("index.db.corrupt-*"))
-    assert [row.clip_id for row in again.rows() if row.protected] == starred
-    again.storage_worker.close()
+    assert [row.clip_id for row in rerun.rows() if row.protected] == starred
+    rerun.storage_worker.close()
 
 
-def test_a_disk_that_cannot_be_read_for_a_moment_is_no_damage(
+def test_a_disk_that_cannot_be_read_briefly_does_not_count_as_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stars live in the index alone: it must not be given up for an error that passes."""
     filled(tmp_path)
-    life = StorageRun(tmp_path, Time(500_000_000))
+    run = StorageRun(tmp_path, Time(500_000_000))
     failed = sqlite3.OperationalError("disk I/O error")
     failed.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
 
@@ -148,28 +150,26 @@ def test_a_disk_that_cannot_be_read_for_a_moment_is_no_damage(
         with pytest.raises(SystemExit):
             StorageRun(tmp_path / "other", Time(500_000_000))
         assert list((tmp_path / "other").glob("*.corrupt-*")) == []
-        life.pass_s(6)
-        assert "index_failed" in life.faults()
-    life.pass_s(6)
-    assert life.faults() == {}
+        run.pass_s(6)
+        assert "index_failed" in run.faults()
+    run.pass_s(6)
+    assert run.faults() == {}
     assert list(tmp_path.glob("*.corrupt-*")) == []
-    life.storage_worker.close()
+    run.storage_worker.close()
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_log_is_put_aside_and_a_new_one_never_uses_a_number_twice(
-    damage: str, tmp_path: Path
-) -> None:
+def test_a_damaged_log_is_moved_aside_and_no_number_is_used_twice(damage: str, tmp_path: Path) -> None:
     filled(tmp_path)
     reader = EventLogReader(tmp_path / "log.db")
     last = reader.latest(1)[0].seq
     reader.close()
     DAMAGES[damage](tmp_path / "log.db")
-    life = StorageRun(tmp_path, Time(500_000_000), event=100)
-    life.pass_s(2)
-    life.visit(2)
-    life.storage_worker.close()
-    text = life.faults().get("log_damaged", "")
+    run = StorageRun(tmp_path, Time(500_000_000), event=100)
+    run.pass_s(2)
+    run.visit(2)
+    run.storage_worker.close()
+    text = run.faults().get("log_damaged", "")
     reader = EventLogReader(tmp_path / "log.db")
     numbers = [row.seq for row in reader.latest(100)]
     if not list(tmp_path.glob("log.db.corrupt-*")):
@@ -205,28 +205,28 @@ def mess(clips: Path, names: list[str], elsewhere: Path) -> None:
     os.truncate(clips / names[2], 1000)
 
 
-def test_whatever_a_hand_put_there_is_put_aside_unread_and_nothing_is_deleted(tmp_path: Path) -> None:
+def test_foreign_files_are_moved_aside_unread_and_nothing_is_deleted(tmp_path: Path) -> None:
     names = filled(tmp_path)
     clips, elsewhere = tmp_path / "clips", tmp_path / "elsewhere.mp4"
     mess(clips, names, elsewhere)
     content = elsewhere.read_bytes()
     before = {path.name for path in clips.iterdir()}
-    life = StorageRun(tmp_path, Time(500_000_000), event=100)
-    assert [row.file_name for row in life.rows()] == [names[3]]
-    assert life.findings() == []
+    run = StorageRun(tmp_path, Time(500_000_000), event=100)
+    assert [row.file_name for row in run.rows()] == [names[3]]
+    assert run.findings() == []
     assert {path.name for path in clips.iterdir()} == {names[3]}
     assert {path.name for path in (tmp_path / "quarantine").iterdir()} == before - {names[3]}
     assert (tmp_path / "quarantine" / "holidays" / "sea.jpg").read_text() == "sea"
     assert elsewhere.read_bytes() == content, "what a symlink names is not touched"
-    assert "its file is gone" in " ".join(life.dropped())
-    life.pass_s(2)
-    life.visit(2)
-    assert len(life.rows()) == 2
-    life.storage_worker.close()
+    assert "its file is gone" in " ".join(run.dropped())
+    run.pass_s(2)
+    run.visit(2)
+    assert len(run.rows()) == 2
+    run.storage_worker.close()
 
 
 @pytest.mark.long
-def test_files_that_a_hand_changes_under_a_running_daemon_are_told_by_check_and_mended_by_the_next_start(
+def test_files_that_are_changed_under_a_running_daemon_are_reported_by_check_and_repaired_at_the_next_start(
     doorbell: Make, listener: Listener
 ) -> None:
     door = doorbell(clips={"pre_roll_s": 0, "post_roll_s": 1}).start()
@@ -241,13 +241,13 @@ def test_files_that_a_hand_changes_under_a_running_daemon_are_told_by_check_and_
     (state / "clips" / "pipe").symlink_to(second)
     (state / "clips" / "sea.jpg").write_text("sea")
 
-    told = door.run("check", "--deep")
-    assert told.returncode == 1
+    done = door.run("check", "--deep")
+    assert done.returncode == 1
     for words in (
         f"its file {first} is gone", "its file is no ordinary file", "pipe: no ordinary file",
         "sea.jpg: no row knows this file", "3 clips", "4 to repair",
     ):  # fmt: skip
-        assert words in told.stdout
+        assert words in done.stdout
     verified = door.run("clips", "verify")
     assert verified.stdout.endswith("3 clips: 1 as recorded\n")
     clip_id = door.json("clips", "list")[1]["id"]

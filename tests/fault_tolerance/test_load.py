@@ -117,74 +117,74 @@ def disk_bytes(folder: Path) -> int:
 
 
 def test_the_clips_never_take_more_than_the_limit_and_what_is_being_written(tmp_path: Path) -> None:
-    life = StorageRun(tmp_path)
-    life.pass_s(3)
+    run = StorageRun(tmp_path)
+    run.pass_s(3)
     limit_bytes, most, largest = LIMIT_BYTES, 0, 0
     for _ in range(15):
-        event_id = life.event_id()
-        life.order(OpenClip(event_id=event_id, cause="press", from_us=life.wall.now_us - 1_000_000))
+        event_id = run.event_id()
+        run.order(OpenClip(event_id=event_id, cause="press", from_us=run.wall.now_us - 1_000_000))
         for _ in range(8):
-            life.pass_s(0.5)
+            run.pass_s(0.5)
             most = max(most, disk_bytes(tmp_path / "clips"))
-        life.order(CloseClip(event_id=event_id, until_us=life.wall.now_us))
-        life.pass_s(0.5)
+        run.order(CloseClip(event_id=event_id, until_us=run.wall.now_us))
+        run.pass_s(0.5)
         most = max(most, disk_bytes(tmp_path / "clips"))
-        largest = max(largest, *(row.disk_bytes for row in life.rows()))
-    assert len(life.clips) == 15
+        largest = max(largest, *(row.disk_bytes for row in run.rows()))
+    assert len(run.clips) == 15
     print(f"limit {limit_bytes}, most {most}, largest clip {largest}")
     assert limit_bytes - largest <= most <= limit_bytes + largest
-    life.storage_worker.close()
+    run.storage_worker.close()
 
 
 @pytest.mark.mount
 def test_files_of_others_push_out_the_oldest_clips_until_the_reserve_is_free_again(tmp_path: Path) -> None:
-    place = tmp_path / "state"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "doorbelld", place], check=True)
+    folder = tmp_path / "state"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "doorbelld", folder], check=True)
     try:
-        life = StorageRun(place, limit_bytes=100_000_000, reserve_bytes=2_000_000)
-        life.pass_s(3)
+        run = StorageRun(folder, limit_bytes=100_000_000, reserve_bytes=2_000_000)
+        run.pass_s(3)
         for _ in range(6):
-            life.visit(3)
-        before = life.rows()
-        hog = place / "hog"
-        disk = os.statvfs(place)
+            run.visit(3)
+        before = run.rows()
+        hog = folder / "hog"
+        disk = os.statvfs(folder)
         free_bytes = disk.f_bavail * disk.f_frsize
         hog.write_bytes(bytes(free_bytes - 2_000_000 + 100_000))
-        life.pass_s(6)
-        left = life.rows()
+        run.pass_s(6)
+        left = run.rows()
         assert 0 < len(left) < len(before)
         assert left == before[-len(left) :], "the oldest went"
-        assert os.statvfs(place).f_bavail * disk.f_frsize >= 2_000_000
-        assert life.faults() == {}
+        assert os.statvfs(folder).f_bavail * disk.f_frsize >= 2_000_000
+        assert run.faults() == {}
         assert hog.exists()
         with hog.open("ab") as file:
             file.write(bytes(1_500_000))
-        life.pass_s(6)
-        assert life.rows() == []
-        assert "storage_full" in life.faults(), "there is nothing left that may go"
+        run.pass_s(6)
+        assert run.rows() == []
+        assert "storage_full" in run.faults(), "there is nothing left that may go"
         hog.unlink()
-        life.visit(3)
-        life.pass_s(6)
-        assert len(life.rows()) >= 1
-        assert life.faults() == {}
-        life.storage_worker.close()
+        run.visit(3)
+        run.pass_s(6)
+        assert len(run.rows()) >= 1
+        assert run.faults() == {}
+        run.storage_worker.close()
     finally:
-        subprocess.run(["umount", "-l", place], check=True)
+        subprocess.run(["umount", "-l", folder], check=True)
 
 
 def test_a_quota_that_is_lowered_over_a_restart_is_held_at_once(tmp_path: Path) -> None:
-    life = StorageRun(tmp_path)
-    life.pass_s(3)
+    run = StorageRun(tmp_path)
+    run.pass_s(3)
     for _ in range(6):
-        life.visit(3)
-    life.storage_worker.close()
-    before = life.rows()
-    again = StorageRun(tmp_path, Time(500_000_000), event=100, limit_bytes=150_000)
-    again.pass_s(1)
-    left = again.rows()
+        run.visit(3)
+    run.storage_worker.close()
+    before = run.rows()
+    rerun = StorageRun(tmp_path, Time(500_000_000), event=100, limit_bytes=150_000)
+    rerun.pass_s(1)
+    left = rerun.rows()
     assert 0 < len(left) < len(before)
     assert left == before[-len(left) :], "the oldest went"
     assert disk_bytes(tmp_path / "clips") <= 150_000
-    assert again.findings() == []
-    again.storage_worker.close()
+    assert rerun.findings() == []
+    rerun.storage_worker.close()

@@ -11,16 +11,16 @@ from tests.support.broker import Broker, Listener
 from tests.support.neighbourhood import NeighbourhoodDoorbell, Sender
 
 
-def test_hostile_files_in_the_spool_are_refused_the_valid_one_is_heard_and_the_bell_rings(
+def test_hostile_files_in_the_spool_are_refused_and_the_valid_one_is_read(
     tmp_path: Path, broker: Broker
 ) -> None:
     dashboard = Listener(broker.port)
-    house = NeighbourhoodDoorbell(tmp_path / "house", broker.port).start()
+    doorbell = NeighbourhoodDoorbell(tmp_path / "bell", broker.port).start()
     try:
         department = Sender(tmp_path / "department")
-        house.pin(department)
-        inside = house.spool / "in"
-        (inside / "000000000001.in").symlink_to(house.state / "state/ledger.db")
+        doorbell.pin(department)
+        inside = doorbell.spool / "in"
+        (inside / "000000000001.in").symlink_to(doorbell.state / "state/ledger.db")
         os.mkfifo(inside / "000000000002.in")
         (inside / "000000000003.in").mkdir()
         with (inside / "000000000004.in").open("wb") as giant:
@@ -30,57 +30,57 @@ def test_hostile_files_in_the_spool_are_refused_the_valid_one_is_heard_and_the_b
         (inside / "readme.txt").write_text("no courier writes this")
         (inside / ".000000000007.in.1").write_bytes(b"half")
         (inside / "000000000008.in").write_bytes(bundle([Item(source="notice", content=department.notice())]))
-        wait_for("the notice", lambda: [row["headline"] for row in house.notices()])
-        counted = {row["reason"]: row["count"] for row in house.json("ledger", "show")["refused"]}
+        wait_for("the notice", lambda: [row["headline"] for row in doorbell.notices()])
+        counted = {row["reason"]: row["count"] for row in doorbell.json("ledger", "show")["refused"]}
         assert counted == {"not_a_file": 4, "too_large": 1, "broken_file": 2}
-        assert (house.spool / "out/read").read_text() == "8"
-        house.ring()
+        assert (doorbell.spool / "out/read").read_text() == "8"
+        doorbell.ring()
         wait_for("the ring", lambda: dashboard.of("press"))
-        assert house.run("ledger", "verify").returncode == 0
-        assert (house.state / "state/ledger.db").stat().st_size > 0
+        assert doorbell.run("ledger", "verify").returncode == 0
+        assert (doorbell.state / "state/ledger.db").stat().st_size > 0
     finally:
-        house.stop_both()
+        doorbell.stop_both()
         dashboard.close()
 
 
-def test_a_house_without_a_spool_says_so_and_rings(tmp_path: Path, broker: Broker) -> None:
-    house = NeighbourhoodDoorbell(tmp_path / "house", broker.port)
-    shutil.rmtree(house.spool)
-    house.start()
+def test_a_doorbell_without_a_spool_reports_a_fault_and_rings(tmp_path: Path, broker: Broker) -> None:
+    doorbell = NeighbourhoodDoorbell(tmp_path / "bell", broker.port)
+    shutil.rmtree(doorbell.spool)
+    doorbell.start()
     try:
-        faults = wait_for("the fault", lambda: house.status()["faults"])
+        faults = wait_for("the fault", lambda: doorbell.status()["faults"])
         assert [fault["code"] for fault in faults] == ["spool"]
-        assert str(house.spool) in faults[0]["text"]
-        house.ring()
+        assert str(doorbell.spool) in faults[0]["text"]
+        doorbell.ring()
         for name in ("in", "out"):
-            (house.spool / name).mkdir(parents=True)
-        wait_for("its end", lambda: not house.status()["faults"])
+            (doorbell.spool / name).mkdir(parents=True)
+        wait_for("its end", lambda: not doorbell.status()["faults"])
     finally:
-        house.stop_both()
+        doorbell.stop_both()
 
 
 def test_a_ledger_that_was_tampered_with_stops_consent_and_nothing_else(
     tmp_path: Path, broker: Broker
 ) -> None:
-    house = NeighbourhoodDoorbell(tmp_path / "house", broker.port).start()
+    doorbell = NeighbourhoodDoorbell(tmp_path / "bell", broker.port).start()
     try:
-        house.pin(Sender(tmp_path / "department"))
-        house.stop()
-        ledger = house.state / "state/ledger.db"
+        doorbell.pin(Sender(tmp_path / "department"))
+        doorbell.stop()
+        ledger = doorbell.state / "state/ledger.db"
         db = sqlite3.connect(ledger)
         db.execute("DROP TRIGGER entry_stays")
         db.execute("UPDATE entry SET text = replace(text, 'paris-example', 'lyon-example') WHERE seq = 2")
         db.commit()
         db.close()
-        told = house.run("ledger", "verify")
-        assert told.returncode == 1
-        assert "ledger.db" in told.stdout
-        house.start()
-        faults = wait_for("the fault", lambda: house.status()["faults"])
+        done = doorbell.run("ledger", "verify")
+        assert done.returncode == 1
+        assert "ledger.db" in done.stdout
+        doorbell.start()
+        faults = wait_for("the fault", lambda: doorbell.status()["faults"])
         assert "ledger_broken" in [fault["code"] for fault in faults]
-        assert "ledger" in house.run("agency", "list").stderr
-        house.ring()
-        house.run("record")
-        house.clips(1)
+        assert "ledger" in doorbell.run("agency", "list").stderr
+        doorbell.ring()
+        doorbell.run("record")
+        doorbell.clips(1)
     finally:
-        house.stop_both()
+        doorbell.stop_both()

@@ -1,4 +1,4 @@
-"""What the motion detector tells people from."""
+"""The motion detector distinguishes people from other movement."""
 
 import tracemalloc
 from collections.abc import Callable, Iterable
@@ -51,7 +51,7 @@ def crosses(picture: NDArray[np.float32], s: float) -> None:
 
 @pytest.mark.parametrize("fps", [5, 7.3, 10, 15, 30])
 @pytest.mark.parametrize("draw", [walks_up, crosses])
-def test_who_comes_is_seen_at_any_rate_of_pictures(draw: Draw, fps: float) -> None:
+def test_a_person_is_detected_at_any_frame_rate(draw: Draw, fps: float) -> None:
     seen = looks(draw, fps=fps)
     start_us = seen[0].mono_us
     first_s = next((look.mono_us - start_us) / 1e6 for look in seen if look.moves)
@@ -61,7 +61,7 @@ def test_who_comes_is_seen_at_any_rate_of_pictures(draw: Draw, fps: float) -> No
 @pytest.mark.parametrize(
     "size", [(160, 90), (320, 240), (320, 180), (640, 360), (352, 288), (1280, 720), (270, 480)]
 )
-def test_who_comes_is_seen_at_any_size(size: tuple[int, int]) -> None:
+def test_a_person_is_detected_at_any_picture_size(size: tuple[int, int]) -> None:
     porch = Porch(width_px=size[0], height_px=size[1])
     seen = looks(walks_up, porch=porch)
     assert moved(seen)
@@ -109,12 +109,12 @@ def exposure_step(picture: NDArray[np.float32], s: float) -> NDArray[np.float32]
 
 
 @pytest.mark.parametrize("light", [lamp, cloud, headlights, infra_red, exposure_step])
-def test_a_change_of_light_is_nobody(light: Draw) -> None:
+def test_a_change_of_light_is_not_motion(light: Draw) -> None:
     assert not moved(looks(light))
 
 
 @pytest.mark.parametrize("light", [lamp, cloud, infra_red, exposure_step])
-def test_who_comes_while_the_light_changes_is_seen(light: Draw) -> None:
+def test_a_person_is_detected_while_the_light_changes(light: Draw) -> None:
     def both(picture: NDArray[np.float32], s: float) -> NDArray[np.float32] | None:
         walks_up(picture, s)
         return light(picture, s)
@@ -152,18 +152,18 @@ def snow(picture: NDArray[np.float32], s: float) -> None:
     rng = np.random.default_rng(8)
     rows, columns = picture.shape
     for x, y, speed in rng.uniform(0, 1, (90, 3)):
-        place = (
+        centre = (
             int((x * columns + 12 * np.sin(s + 6 * y)) % columns),
             int((y * rows + (35 + 60 * speed) * s) % rows),
         )
-        cv2.circle(picture, place, 1 + int(speed > 0.7), 190.0, -1)
+        cv2.circle(picture, centre, 1 + int(speed > 0.7), 190.0, -1)
 
 
 def insect(picture: NDArray[np.float32], s: float) -> None:
     f = (s - 6) / 1.8
     if 0 < f < 1:
-        place = (int(picture.shape[1] * f), int(90 + 50 * np.sin(f * 9)))
-        cv2.ellipse(picture, place, (10, 5), 40 * np.sin(f * 11), 0, 360, 210.0, -1)
+        centre = (int(picture.shape[1] * f), int(90 + 50 * np.sin(f * 9)))
+        cv2.ellipse(picture, centre, (10, 5), 40 * np.sin(f * 11), 0, 360, 210.0, -1)
 
 
 def clock_overlay(picture: NDArray[np.float32], s: float) -> None:
@@ -174,7 +174,7 @@ def clock_overlay(picture: NDArray[np.float32], s: float) -> None:
 
 @pytest.mark.parametrize("nuisance", [nothing, sways, shakes, rain, snow, insect, clock_overlay])
 @pytest.mark.parametrize("noise_levels", [1, 6])
-def test_what_is_nobody_is_not_told(nuisance: Draw, noise_levels: float) -> None:
+def test_other_movement_is_not_reported(nuisance: Draw, noise_levels: float) -> None:
     assert not moved(looks(nuisance, seconds=20, porch=Porch(noise_levels=noise_levels)))
 
 
@@ -191,7 +191,7 @@ def test_pictures_may_come_as_unevenly_as_they_like(draw: Draw, *, somebody: boo
     assert moved(seen) is somebody
 
 
-def test_settling_is_short_and_said() -> None:
+def test_settling_is_short_and_reported() -> None:
     seen = looks(nothing, seconds=6)
     assert seen[0].settling
     assert not seen[-1].settling
@@ -209,18 +209,18 @@ def test_another_picture_altogether_settles_again() -> None:
 STREET = ((0.0, 0.0), (1.0, 0.0), (1.0, 0.7), (0.0, 0.7))
 
 
-def test_who_walks_in_an_ignored_street_is_not_told() -> None:
+def test_a_person_in_an_ignored_zone_is_not_reported() -> None:
     zone = Zone(name="street", kind="ignore", points=STREET)
     assert not moved(looks(crosses, zones=Zones([zone])))
 
 
-def test_who_walks_in_a_watched_zone_is_told_with_its_name() -> None:
+def test_a_person_in_a_watched_zone_is_reported_with_its_name() -> None:
     zones = [
         Zone(name="street", kind="include", points=STREET),
         Zone(name="mat", kind="include", points=((0, 0.9), (1, 0.9), (1, 1), (0, 1))),
     ]
-    told = {look.zones for look in looks(crosses, zones=Zones(zones)) if look.moves}
-    assert told == {("street",)}
+    zones_seen = {look.zones for look in looks(crosses, zones=Zones(zones)) if look.moves}
+    assert zones_seen == {("street",)}
 
 
 def faint(picture: NDArray[np.float32], s: float) -> None:
@@ -232,7 +232,7 @@ def faint(picture: NDArray[np.float32], s: float) -> None:
 
 def test_sensitivity_is_for_each_zone() -> None:
     everywhere = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
-    told = {
+    moves = {
         sensitivity: moved(
             looks(
                 faint,
@@ -241,7 +241,7 @@ def test_sensitivity_is_for_each_zone() -> None:
         )
         for sensitivity in (0.0, 1.0)
     }
-    assert told == {0.0: False, 1.0: True}
+    assert moves == {0.0: False, 1.0: True}
 
 
 def test_make_is_the_detector() -> None:
@@ -267,9 +267,9 @@ def test_one_visit_is_one_event() -> None:
             person(picture, 0.5 + (s - 16) / 6, 0.9, 0.6)
 
     visit = Visit(quiet_us=4_000_000, linger_us=15_000_000)
-    told = [fact for look in looks(stands, seconds=28) if (fact := visit.feed(look)) is not None]
-    assert [type(fact) for fact in told] == [VisitStarted, VisitEnded]
-    ended = told[1]
+    facts = [fact for look in looks(stands, seconds=28) if (fact := visit.feed(look)) is not None]
+    assert [type(fact) for fact in facts] == [VisitStarted, VisitEnded]
+    ended = facts[1]
     assert isinstance(ended, VisitEnded)
     assert 10e6 < ended.last_us - ended.started_us < 18e6
     assert 2 <= len(ended.glimpses) <= 24
@@ -292,7 +292,7 @@ def test_a_long_visit_keeps_few_glimpses_from_its_start_to_its_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "said"),
+    ("last", "direction_name"),
     [
         ((0.4, 0.2, 0.3, 0.7), "nearer"),
         ((0.45, 0.35, 0.05, 0.1), "away"),
@@ -301,8 +301,8 @@ def test_a_long_visit_keeps_few_glimpses_from_its_start_to_its_end() -> None:
         ((0.45, 0.3, 0.1, 0.31), "none"),
     ],
 )
-def test_the_direction_of_a_visit(last: tuple[float, float, float, float], said: str) -> None:
-    assert direction((0.45, 0.3, 0.1, 0.3), last) == said
+def test_the_direction_of_a_visit(last: tuple[float, float, float, float], direction_name: str) -> None:
+    assert direction((0.45, 0.3, 0.1, 0.3), last) == direction_name
 
 
 def test_a_picture_without_noise_or_detail_does_no_harm() -> None:

@@ -1,4 +1,4 @@
-"""The pure rules, told the time."""
+"""The pure rules, with time as a parameter."""
 
 from itertools import pairwise
 
@@ -103,7 +103,7 @@ def test_a_timeline_keeps_the_source_spacing_under_jitter() -> None:
     assert timeline.lag_us < 100_000
 
 
-def test_a_jump_a_wrap_and_missing_times_are_mended() -> None:
+def test_a_jump_a_wrap_and_missing_timestamps_are_corrected() -> None:
     timeline = Timeline()
     arrived = range(0, 10 * S, S // 10)
     source = [n * S // 10 for n in range(30)] + [10**12 + n * S // 10 for n in range(30)]
@@ -115,7 +115,7 @@ def test_a_jump_a_wrap_and_missing_times_are_mended() -> None:
     assert timeline.place(pts_us=None, dts_us=None, arrived_us=9_500_000) == (9_500_000, 9_500_000)
 
 
-def test_sound_lies_where_its_pictures_lie_through_jumps_and_a_clock_that_drifts_away() -> None:
+def test_sound_stays_with_its_pictures_through_jumps_and_clock_drift() -> None:
     timeline = Timeline()
     assert timeline.beside(0, arrived_us=0) is None, "no picture yet"
 

@@ -17,24 +17,24 @@ from tests.support.envelopes import (
     AGENCY,
     DAY,
     NEWS,
-    NEWS_SAID,
+    NEWS_PAYLOAD,
     NOTICE,
-    NOTICE_SAID,
+    NOTICE_PAYLOAD,
     NOW,
     PLACE,
     RECORD,
-    RECORD_SAID,
+    RECORD_PAYLOAD,
     REQUEST,
-    REQUEST_SAID,
+    REQUEST_PAYLOAD,
     SECOND,
     STRANGER,
-    ask,
     changed,
-    head,
+    header,
     kid,
+    notice,
     raw,
+    request,
     signed,
-    tell,
     text,
 )
 
@@ -44,38 +44,38 @@ Vector = tuple[str, str, bytes, str]
 
 
 def good() -> Iterator[Vector]:
-    yield "a request", "request", ask(), "kept"
-    yield "a request of two lines", "request", ask(purpose="One.\nTwo."), "kept"
+    yield "a request", "request", request(), "kept"
+    yield "a request of two lines", "request", request(purpose="One.\nTwo."), "kept"
     yield (
         "a request in another script",
         "request",
-        ask(case="дело 4711", purpose="窃盗の件、ご協力ください"),
+        request(case="дело 4711", purpose="窃盗の件、ご協力ください"),
         "kept",
     )
-    yield "whole numbers as coordinates", "request", ask(purpose="10 % 🚲"), "kept"
-    yield "the longest purpose", "request", ask(purpose="x" * 500), "kept"
-    yield "64 corners", "request", ask(area=area.circle(*PLACE, 300, 64)), "kept"
-    yield "the shortest window", "request", ask(window=span(NOW - 3600, NOW - 2700)), "kept"
-    yield "the longest window", "request", ask(window=span(NOW - 13 * 3600, NOW - 3600)), "kept"
-    yield "the longest life", "request", ask(exp=time_text(NOW - 60 + 14 * DAY)), "kept"
+    yield "whole numbers as coordinates", "request", request(purpose="10 % 🚲"), "kept"
+    yield "the longest purpose", "request", request(purpose="x" * 500), "kept"
+    yield "64 corners", "request", request(area=area.circle(*PLACE, 300, 64)), "kept"
+    yield "the shortest window", "request", request(window=span(NOW - 3600, NOW - 2700)), "kept"
+    yield "the longest window", "request", request(window=span(NOW - 13 * 3600, NOW - 3600)), "kept"
+    yield "the longest life", "request", request(exp=time_text(NOW - 60 + 14 * DAY)), "kept"
     yield (
         "the oldest window",
         "request",
-        ask(window=span(NOW - 60 - 30 * DAY, NOW - 60 - 30 * DAY + 900)),
+        request(window=span(NOW - 60 - 30 * DAY, NOW - 60 - 30 * DAY + 900)),
         "kept",
     )
-    yield "a clock five minutes fast", "request", ask(iat=time_text(NOW + 300)), "kept"
-    yield "an alert", "notice", tell(), "kept"
-    yield "an update", "notice", tell(kind="update", severity="minor"), "kept"
-    yield "news of a news source", "notice", tell(NEWS, source="courier-example", kind="news"), "kept"
-    yield "an alert that replaces one", "notice", tell(supersedes=["01KA0000000000000000000009"]), "kept"
-    escaped = json.dumps(changed(NOTICE_SAID, {"text": "д" * 2000})).encode()
-    yield "2,000 escaped letters", "notice", signed(head(NOTICE, kid(AGENCY)), escaped), "kept"
-    yield "members in another order", "request", raw(text(dict(reversed(REQUEST_SAID.items())))), "kept"
-    yield "spaces between members", "request", raw(json.dumps(REQUEST_SAID).encode()), "kept"
+    yield "a clock five minutes fast", "request", request(iat=time_text(NOW + 300)), "kept"
+    yield "an alert", "notice", notice(), "kept"
+    yield "an update", "notice", notice(kind="update", severity="minor"), "kept"
+    yield "news of a news source", "notice", notice(NEWS, source="courier-example", kind="news"), "kept"
+    yield "an alert that replaces one", "notice", notice(supersedes=["01KA0000000000000000000009"]), "kept"
+    escaped = json.dumps(changed(NOTICE_PAYLOAD, {"text": "д" * 2000})).encode()
+    yield "2,000 escaped letters", "notice", signed(header(NOTICE, kid(AGENCY)), escaped), "kept"
+    yield "members in another order", "request", raw(text(dict(reversed(REQUEST_PAYLOAD.items())))), "kept"
+    yield "spaces between members", "request", raw(json.dumps(REQUEST_PAYLOAD).encode()), "kept"
     cancel = {"v": 1, "op": "cancel", "id": "01KA0000000000000000000008", "iat": time_text(NOW)}
     yield "a cancelled request", "request", raw(text({**cancel, "agency": "paris-example"})), "kept"
-    content = signed(head(NOTICE, kid(AGENCY)), text({**cancel, "source": "paris-example"}))
+    content = signed(header(NOTICE, kid(AGENCY)), text({**cancel, "source": "paris-example"}))
     yield "a cancelled notice", "notice", content, "kept"
 
 
@@ -85,7 +85,7 @@ def span(start: int, end: int) -> dict[str, str]:
 
 def of_form() -> Iterator[Vector]:
     """What must be refused before anything in it is believed."""
-    whole = ask()
+    whole = request()
     first, payload, signature = whole.split(b".")
     yield "nothing", "request", b"", "empty"
     yield "too large", "request", whole + b"A" * 32_768, "too_large"
@@ -123,7 +123,7 @@ def of_form() -> Iterator[Vector]:
     yield "a header of 4n+1", "request", b"A." + payload + b"." + signature, "not_canonical"
     yield "a payload of 4n+1", "request", first + b".AAAAA." + signature, "not_canonical"
     name = kid(AGENCY)
-    for what, header in {
+    for what, text_of_header in {
         "alg none": f'{{"alg":"none","typ":"{REQUEST}","kid":"{name}"}}',
         "alg HS256": f'{{"alg":"HS256","typ":"{REQUEST}","kid":"{name}"}}',
         "alg Ed25519": f'{{"alg":"Ed25519","typ":"{REQUEST}","kid":"{name}"}}',
@@ -146,13 +146,18 @@ def of_form() -> Iterator[Vector]:
         "no JSON": "hello",
         "a BOM": f'\ufeff{{"alg":"EdDSA","typ":"{REQUEST}","kid":"{name}"}}',
     }.items():
-        yield f"header: {what}", "request", signed(header.encode(), text(REQUEST_SAID)), "bad_header"
-    yield "a JWT", "request", signed(head("jwt+jws", name), text(REQUEST_SAID)), "wrong_type"
-    yield "a notice where requests come", "request", tell(), "wrong_type"
-    yield "a request where notices come", "notice", ask(), "wrong_type"
-    record = signed(head(RECORD, name), text(RECORD_SAID))
+        yield (
+            f"header: {what}",
+            "request",
+            signed(text_of_header.encode(), text(REQUEST_PAYLOAD)),
+            "bad_header",
+        )
+    yield "a JWT", "request", signed(header("jwt+jws", name), text(REQUEST_PAYLOAD)), "wrong_type"
+    yield "a notice where requests come", "request", notice(), "wrong_type"
+    yield "a request where notices come", "notice", request(), "wrong_type"
+    record = signed(header(RECORD, name), text(RECORD_PAYLOAD))
     yield "a record where requests come", "request", record, "wrong_type"
-    yield "a stranger's key", "request", ask(STRANGER), "unknown_key"
+    yield "a stranger's key", "request", request(STRANGER), "unknown_key"
     short = first + b"." + payload + b"." + encoded(b"x" * 63)
     yield "a signature of 63 bytes", "request", short, "bad_signature_length"
     long = first + b"." + payload + b"." + encoded(b"x" * 65)
@@ -167,7 +172,7 @@ def spare(part: bytes) -> bytes:
 
 
 def of_json() -> Iterator[Vector]:
-    good_text = text(REQUEST_SAID)
+    good_text = text(REQUEST_PAYLOAD)
     for what, payload, reason in (
         ("Latin-1", b'{"v":"\xe9"}', "not_utf8"),
         ("an overlong slash", b'{"v":"\xc0\xaf"}', "not_utf8"),
@@ -208,14 +213,14 @@ def of_json() -> Iterator[Vector]:
 
 
 def of_signature() -> Iterator[Vector]:
-    whole = ask()
+    whole = request()
     first, payload, signature = whole.split(b".")
-    other = ask(case="2026/4712").split(b".")[1]
+    other = request(case="2026/4712").split(b".")[1]
     yield "another payload", "request", first + b"." + other + b"." + signature, "bad_signature"
     yield (
         "another's signature",
         "request",
-        first + b"." + payload + b"." + ask(STRANGER).split(b".")[2],
+        first + b"." + payload + b"." + request(STRANGER).split(b".")[2],
         "bad_signature",
     )
     yield "all zeros", "request", first + b"." + payload + b"." + encoded(bytes(64)), "bad_signature"
@@ -232,13 +237,13 @@ def of_signature() -> Iterator[Vector]:
         first + b"." + payload + b"." + encoded(malleable),
         "bad_signature",
     )
-    claim = signed(head(REQUEST, kid(AGENCY)), text(REQUEST_SAID), STRANGER)
+    claim = signed(header(REQUEST, kid(AGENCY)), text(REQUEST_PAYLOAD), STRANGER)
     yield "a stranger who names a pinned key", "request", claim, "bad_signature"
 
 
 def of_members() -> Iterator[Vector]:
-    for name in REQUEST_SAID:
-        yield f"without {name}", "request", ask(**{name: ...}), "bad_member"
+    for name in REQUEST_PAYLOAD:
+        yield f"without {name}", "request", request(**{name: ...}), "bad_member"
     members: dict[str, dict[str, Any]] = {
         "a member more": {"priority": "urgent"},
         "an approval": {"auto_approve": True},
@@ -272,18 +277,18 @@ def of_members() -> Iterator[Vector]:
         "a Point": {"area": {"type": "Point", "coordinates": [2.2, 48.8]}},
         "a MultiPolygon": {"area": {"type": "MultiPolygon", "coordinates": []}},
         "a polygon with a hole": {
-            "area": {**REQUEST_SAID["area"], "coordinates": REQUEST_SAID["area"]["coordinates"] * 2}
+            "area": {**REQUEST_PAYLOAD["area"], "coordinates": REQUEST_PAYLOAD["area"]["coordinates"] * 2}
         },
-        "a polygon with a height": {"area": lifted(REQUEST_SAID["area"])},
+        "a polygon with a height": {"area": lifted(REQUEST_PAYLOAD["area"])},
         "a polygon of texts": {"area": {"type": "Polygon", "coordinates": [[["2.2", "48.8"]] * 5]}},
-        "a polygon with a bbox": {"area": {**REQUEST_SAID["area"], "bbox": [0, 0, 1, 1]}},
+        "a polygon with a bbox": {"area": {**REQUEST_PAYLOAD["area"], "bbox": [0, 0, 1, 1]}},
     }
     for what, changes in members.items():
-        yield what, "request", ask(**changes), "bad_member"
-    yield "a notice with a link to load", "notice", tell(image="https://evil.example/x.png"), "bad_member"
-    yield "a notice of another severity", "notice", tell(severity="Severe"), "bad_member"
-    yield "nine superseded", "notice", tell(supersedes=["01KA0000000000000000000009"] * 9), "bad_member"
-    ring = REQUEST_SAID["area"]["coordinates"][0]
+        yield what, "request", request(**changes), "bad_member"
+    yield "a notice with a link to load", "notice", notice(image="https://evil.example/x.png"), "bad_member"
+    yield "a notice of another severity", "notice", notice(severity="Severe"), "bad_member"
+    yield "nine superseded", "notice", notice(supersedes=["01KA0000000000000000000009"] * 9), "bad_member"
+    ring = REQUEST_PAYLOAD["area"]["coordinates"][0]
     for what, corners in {
         "an open ring": ring[:-1],
         "65 corners": area.circle(*PLACE, 300, 65)["coordinates"][0],
@@ -303,7 +308,7 @@ def of_members() -> Iterator[Vector]:
         "half the earth": [[-170, 10], [170, 10], [170, 20], [-170, 20], [-170, 10]],
     }.items():
         polygon = {"type": "Polygon", "coordinates": [corners]}
-        yield f"an area: {what}", "request", ask(area=polygon), "bad_area"
+        yield f"an area: {what}", "request", request(area=polygon), "bad_area"
 
 
 def lifted(polygon: dict[str, Any]) -> dict[str, Any]:
@@ -311,11 +316,16 @@ def lifted(polygon: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_rules() -> Iterator[Vector]:
-    yield "another agency's name", "request", ask(agency="lyon-example"), "wrong_sender"
-    yield "another source's name", "notice", tell(source="courier-example"), "wrong_sender"
-    yield "a key of the past", "request", ask(SECOND), "key_not_valid"
-    yield "a news source that asks", "request", ask(NEWS, agency="courier-example"), "rejected: not_allowed"
-    yield "a news source's alert", "notice", tell(NEWS, source="courier-example"), "not_allowed"
+    yield "another agency's name", "request", request(agency="lyon-example"), "wrong_sender"
+    yield "another source's name", "notice", notice(source="courier-example"), "wrong_sender"
+    yield "a key of the past", "request", request(SECOND), "key_not_valid"
+    yield (
+        "a news source that asks",
+        "request",
+        request(NEWS, agency="courier-example"),
+        "rejected: not_allowed",
+    )
+    yield "a news source's alert", "notice", notice(NEWS, source="courier-example"), "not_allowed"
     for what, changes, reason in (
         ("from the future", {"iat": time_text(NOW + 301)}, "from_the_future"),
         ("expired", {"exp": time_text(NOW)}, "expired"),
@@ -333,14 +343,14 @@ def of_rules() -> Iterator[Vector]:
         ("an upload that is not pinned", {"upload": "elsewhere"}, "unknown_upload"),
         ("a recipient that is not pinned", {"recipient": "somebody-else"}, "unknown_recipient"),
     ):
-        yield what, "request", ask(**changes), f"rejected: {reason}"
-    yield "an expired notice", "notice", tell(exp=time_text(NOW - 1)), "expired"
-    yield "a notice of the future", "notice", tell(iat=time_text(NOW + 400)), "from_the_future"
-    yield "a notice for 8 days", "notice", tell(exp=time_text(NOW + 8 * DAY)), "life_too_long"
+        yield what, "request", request(**changes), f"rejected: {reason}"
+    yield "an expired notice", "notice", notice(exp=time_text(NOW - 1)), "expired"
+    yield "a notice of the future", "notice", notice(iat=time_text(NOW + 400)), "from_the_future"
+    yield "a notice for 8 days", "notice", notice(exp=time_text(NOW + 8 * DAY)), "life_too_long"
     yield (
         "a notice elsewhere",
         "notice",
-        tell(area=area.circle(4.8357, 45.7640, 900, 16)),
+        notice(area=area.circle(4.8357, 45.7640, 900, 16)),
         "outside_jurisdiction",
     )
 
@@ -361,8 +371,8 @@ def vectors() -> dict[str, Any]:
         "now": time_text(NOW),
         "place": {"longitude": PLACE[0], "latitude": PLACE[1]},
         "pinned": [
-            signed(head(RECORD, kid(AGENCY)), text(RECORD_SAID)).decode(),
-            signed(head(RECORD, kid(NEWS)), text(NEWS_SAID), NEWS).decode(),
+            signed(header(RECORD, kid(AGENCY)), text(RECORD_PAYLOAD)).decode(),
+            signed(header(RECORD, kid(NEWS)), text(NEWS_PAYLOAD), NEWS).decode(),
         ],
         "secret_keys_hex": {
             "agency": "01" * 32,

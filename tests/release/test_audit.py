@@ -56,36 +56,36 @@ def test_no_changed_byte_outside_the_pictures_goes_unnoticed_unless_it_means_the
     tmp_path: Path, good: tuple[bytes, Promise], data: st.DataObject
 ) -> None:
     content, of = good
-    told = read(content)
-    begin, end = told.media
-    place = data.draw(st.one_of(st.integers(0, begin - 1), st.integers(end, len(content) - 1)))
-    value = data.draw(st.integers(0, 255).filter(lambda new: new != content[place]))
+    video = read(content)
+    begin, end = video.media
+    offset = data.draw(st.one_of(st.integers(0, begin - 1), st.integers(end, len(content) - 1)))
+    value = data.draw(st.integers(0, 255).filter(lambda new: new != content[offset]))
     path = tmp_path / "clip.mp4"
-    path.write_bytes(content[:place] + bytes([value]) + content[place + 1 :])
+    path.write_bytes(content[:offset] + bytes([value]) + content[offset + 1 :])
     report = audit(path, of, [])
     # What may differ and still be proved: how a header describes the same pictures (level, frame rate hints).
     if report.good:
         avcc = content.index(b"avcC")
-        assert avcc < place < content.index(b"stts") - 4
+        assert avcc < offset < content.index(b"stts") - 4
         assert len(numbers(path)) == of.frames
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_nothing_can_be_put_in_anywhere(
+def test_inserted_bytes_are_found_anywhere(
     tmp_path: Path, good: tuple[bytes, Promise], data: st.DataObject
 ) -> None:
     content, of = good
-    place = data.draw(st.integers(0, len(content)))
+    offset = data.draw(st.integers(0, len(content)))
     more = data.draw(st.binary(min_size=1, max_size=40))
     path = tmp_path / "clip.mp4"
-    path.write_bytes(content[:place] + more + content[place:])
+    path.write_bytes(content[:offset] + more + content[offset:])
     assert not audit(path, of, []).good
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=400))
-def test_what_is_no_clip_is_a_violation_and_never_a_crash(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_clip_is_a_violation_without_a_crash(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
     assert not audit(path, None, []).good
@@ -108,9 +108,9 @@ def test_an_h265_clip_with_text_in_its_header_is_caught(tmp_path: Path) -> None:
     of = wanted(source, 0, 2_000_000)
     content = made(tmp_path, source, of).read_bytes()
     path = tmp_path / "clip.mp4"
-    place = content.index(b"hvcC")
+    offset = content.index(b"hvcC")
     # An array of SEI in place of the picture parameter sets.
-    array = content.index(b"\xa2\x00\x01", place)
+    array = content.index(b"\xa2\x00\x01", offset)
     path.write_bytes(content[:array] + b"\xa7" + content[array + 1 :])
     assert "array" in audit(path, promise(of), []).wrong
     path.write_bytes(content)
@@ -121,8 +121,8 @@ def test_sound_that_begins_with_text_is_caught(tmp_path: Path) -> None:
     source = film(tmp_path / "film.mp4", sound="aac", seconds=2)
     of = wanted(source, 0, 2_000_000, audio=True)
     content = made(tmp_path, source, of).read_bytes()
-    told = read(content)
-    track = next(track for track in told.tracks if not track.is_video)
+    video = read(content)
+    track = next(track for track in video.tracks if not track.is_video)
     first, _ = next(iter(track.samples()))
     path = tmp_path / "clip.mp4"
     path.write_bytes(content[:first] + bytes([6 << 5 | content[first] & 31]) + content[first + 1 :])

@@ -111,7 +111,7 @@ def test_masks_and_blur_are_in_every_picture_and_nothing_else_is_touched(tmp_pat
     assert audit(done, promise(masked), []).good
 
 
-def test_what_cameras_and_encoders_write_beside_pictures_stays_behind(tmp_path: Path) -> None:
+def test_metadata_of_cameras_and_encoders_is_left_out(tmp_path: Path) -> None:
     source = film(tmp_path / "film.mp4", sound="aac")
     with_tags = tmp_path / "tagged.mp4"
     with av.open(str(source)) as old, av.open(str(with_tags), "w", format="mp4") as new:
@@ -142,7 +142,7 @@ def test_a_clip_that_is_another_than_was_offered_is_not_cut(tmp_path: Path) -> N
 @given(start=st.integers(0, 6_000_000), length=st.integers(0, 6_000_000), exact=st.booleans())
 def test_no_cut_ever_reaches_over_its_span(start: int, length: int, *, exact: bool) -> None:
     for found in CODED:
-        chosen = [found[place] for place in inside(found, start, start + length, exact=exact)]
+        chosen = [found[index] for index in inside(found, start, start + length, exact=exact)]
         assert all(p.from_us >= start and p.until_us <= start + length for p in chosen)
         shown = sorted((p.pts_ticks, p.until_ticks) for p in chosen)
         assert all(one[1] == other[0] for one, other in pairwise(shown))

@@ -73,9 +73,9 @@ def parcel(tmp_path_factory: pytest.TempPathFactory, agency: Sender) -> Path:
         canaries=("Anna's door",),
         place=(48.8584, 2.2945),
     )
-    told = Release(Job.read(job.text()), lambda _line: None).run()
+    result = Release(Job.read(job.text()), lambda _line: None).run()
     assert sorted(path.name for path in folder.iterdir()) == [PARCEL]  # nothing plain is left
-    assert (folder / PARCEL).stat().st_size == told["bytes"]
+    assert (folder / PARCEL).stat().st_size == result["bytes"]
     return folder / PARCEL
 
 
@@ -91,7 +91,7 @@ def test_an_honest_parcel_opens_and_everything_holds(agency: Sender, parcel: Pat
     for tool in ("age --decrypt", "sha256sum", "openssl pkeyutl", "ffprobe"):
         assert tool in page
     assert page.count("data:image/jpeg") == 3
-    assert "one.mp4" not in page  # names of the house's own are not in it
+    assert "one.mp4" not in page  # names of the doorbell's own are not in it
 
 
 def changed(agency: Sender, parcel: Path, target: Path, change: Callable[[Members], None]) -> Path:
@@ -111,10 +111,10 @@ def changed(agency: Sender, parcel: Path, target: Path, change: Callable[[Member
 
 
 def with_manifest(members: Members, **changes: Any) -> None:
-    said: Any = verified(members[0][1])
-    said.pop("key")
-    said["clips"][0].update(changes)
-    members[0] = (members[0][0], signed(said, bytes(31) + b"x"))
+    manifest: Any = verified(members[0][1])
+    manifest.pop("key")
+    manifest["clips"][0].update(changes)
+    members[0] = (members[0][0], signed(manifest, bytes(31) + b"x"))
 
 
 def say_more_frames(members: Members) -> None:
@@ -216,15 +216,15 @@ def test_two_answers_cannot_be_linked_and_one_answer_has_one_key() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"..", b"a.b.c", b"\xff" * 9, b"." * 50, b"x" * 2_000_000])
-def test_what_is_no_manifest_is_refused(content: bytes) -> None:
+def test_an_invalid_manifest_is_refused(content: bytes) -> None:
     with pytest.raises(BadManifest):
         verified(content)
 
 
-def test_a_manifest_says_nothing_of_the_house(agency: Sender, parcel: Path, tmp_path: Path) -> None:
-    said = opened(agency, parcel, tmp_path / "out").manifest
-    assert set(said) == {
+def test_a_manifest_says_nothing_of_the_doorbell(agency: Sender, parcel: Path, tmp_path: Path) -> None:
+    manifest = opened(agency, parcel, tmp_path / "out").manifest
+    assert set(manifest) == {
         "v", "request", "request_sha256", "window", "recipient", "offer_hash", "software", "key", "clips",
     }  # fmt: skip
-    assert "one" not in json.dumps(said["clips"])
+    assert "one" not in json.dumps(manifest["clips"])
     assert (tmp_path / "out" / FILE).exists()

@@ -1,4 +1,4 @@
-"""Processes that tests, proofs and towns start: none is left, and nobody waits for the dead."""
+"""Processes that tests, proofs and servers start: none is left over, and no wait outlasts a dead process."""
 
 import signal
 import subprocess
@@ -20,7 +20,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_what_a_process_left_ends_with_it() -> None:
+def test_children_of_a_process_end_with_it() -> None:
     process = Process(FAMILY, stdout=subprocess.PIPE)
     assert process.stdout
     child = int(process.stdout.readline())
@@ -30,7 +30,7 @@ def test_what_a_process_left_ends_with_it() -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_what_was_started_ends_with_who_started_it(how: signal.Signals) -> None:
+def test_processes_end_with_the_process_that_started_them(how: signal.Signals) -> None:
     code = (
         "import subprocess, sys, time; from server.dev_processes import Process\n"
         f"process = Process({FAMILY!r}, stdout=subprocess.PIPE)\n"
@@ -45,7 +45,7 @@ def test_what_was_started_ends_with_who_started_it(how: signal.Signals) -> None:
     wait_for("their end", lambda: not any(alive(pid) for pid in started))
 
 
-def test_a_wait_ends_when_a_process_dies_and_says_what_it_said(tmp_path: Path) -> None:
+def test_a_wait_ends_when_a_process_dies_and_shows_its_output(tmp_path: Path) -> None:
     began_s = time.monotonic()
     Process(["sh", "-c", "echo no such thing; exit 3"], log=tmp_path / "log")
     with pytest.raises(
@@ -56,14 +56,14 @@ def test_a_wait_ends_when_a_process_dies_and_says_what_it_said(tmp_path: Path) -
     assert wait_for("anything", lambda: True), "and is told once"
 
 
-def test_a_wait_goes_on_when_a_process_was_told_to_end() -> None:
+def test_a_wait_continues_when_a_process_was_stopped() -> None:
     looks = iter(range(3))
     with Process(["sleep", "1000"]) as process:
         process.end()
         assert wait_for("the third look", lambda: next(looks) == 2)
 
 
-def test_what_ended_before_is_forgotten() -> None:
+def test_processes_that_ended_before_are_forgotten() -> None:
     process = Process(["true"])
     assert process.wait() == 0
     forget_the_ended()
@@ -71,7 +71,7 @@ def test_what_ended_before_is_forgotten() -> None:
     assert wait_for("the third look", lambda: next(looks) == 2)
 
 
-def test_no_port_is_given_twice_and_none_that_a_client_may_have() -> None:
+def test_free_ports_are_unique_and_outside_the_client_range() -> None:
     ports = [free_port() for _ in range(200)]
     assert len(set(ports)) == 200
     assert max(ports) < int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])

@@ -26,12 +26,12 @@ class PublisherHarness:
     def __init__(self, folder: Path) -> None:
         self.senders = folder / "senders"
         self.senders.mkdir(exist_ok=True)
-        for name, said, key in (
-            ("police", envelopes.RECORD_SAID, envelopes.AGENCY),
-            ("news", envelopes.NEWS_SAID, envelopes.NEWS),
+        for name, payload, key in (
+            ("police", envelopes.RECORD_PAYLOAD, envelopes.AGENCY),
+            ("news", envelopes.NEWS_PAYLOAD, envelopes.NEWS),
         ):
             content = envelopes.signed(
-                envelopes.head(envelopes.RECORD, envelopes.kid(key)), envelopes.text(said), key
+                envelopes.header(envelopes.RECORD, envelopes.kid(key)), envelopes.text(payload), key
             )
             (self.senders / f"{name}.jws").write_bytes(content + b"\n")
         self.folder = folder
@@ -59,20 +59,20 @@ def ulid(number: int) -> str:
 
 
 def cancel(number: int, role: str = "source", typ: str = envelopes.NOTICE) -> bytes:
-    said = {
+    payload = {
         "v": 1,
         "op": "cancel",
         "id": ulid(number),
         role: "paris-example",
-        "iat": envelopes.NOTICE_SAID["iat"],
+        "iat": envelopes.NOTICE_PAYLOAD["iat"],
     }
-    return envelopes.signed(envelopes.head(typ, envelopes.kid(envelopes.AGENCY)), envelopes.text(said))
+    return envelopes.signed(envelopes.header(typ, envelopes.kid(envelopes.AGENCY)), envelopes.text(payload))
 
 
-def test_what_an_enrolled_sender_signed_is_published_once(publisher: PublisherHarness) -> None:
-    assert publisher.take(envelopes.tell(id=ulid(1))) == (["issue 1"], [])
-    assert publisher.take(envelopes.tell(id=ulid(1)) + b"\n") == ([], [])
-    assert publisher.take(envelopes.ask(id=ulid(2))) == (["issue 2"], [])
+def test_a_message_of_an_enrolled_sender_is_published_once(publisher: PublisherHarness) -> None:
+    assert publisher.take(envelopes.notice(id=ulid(1))) == (["issue 1"], [])
+    assert publisher.take(envelopes.notice(id=ulid(1)) + b"\n") == ([], [])
+    assert publisher.take(envelopes.request(id=ulid(2))) == (["issue 2"], [])
     assert publisher.live() == ["issue 1", "issue 2"]
 
 
@@ -81,50 +81,52 @@ def test_what_an_enrolled_sender_signed_is_published_once(publisher: PublisherHa
     [
         b"",
         b"junk",
-        envelopes.ask(envelopes.STRANGER),
-        envelopes.ask(agency="lyon-example"),
-        envelopes.tell(envelopes.NEWS, source="courier-example"),
+        envelopes.request(envelopes.STRANGER),
+        envelopes.request(agency="lyon-example"),
+        envelopes.notice(envelopes.NEWS, source="courier-example"),
         envelopes.signed(
-            envelopes.head(envelopes.RECORD, envelopes.kid(envelopes.AGENCY)),
-            envelopes.text(envelopes.RECORD_SAID),
+            envelopes.header(envelopes.RECORD, envelopes.kid(envelopes.AGENCY)),
+            envelopes.text(envelopes.RECORD_PAYLOAD),
         ),
-        envelopes.tell(area=circle(4.8357, 45.7640, 900, 16)),
+        envelopes.notice(area=circle(4.8357, 45.7640, 900, 16)),
         cancel(9),
     ],
     ids=lambda content: repr(content[:12]),
 )
-def test_what_a_doorbell_would_refuse_is_not_published(publisher: PublisherHarness, content: bytes) -> None:
+def test_messages_that_a_doorbell_would_refuse_are_not_published(
+    publisher: PublisherHarness, content: bytes
+) -> None:
     with pytest.raises(Refused):
         publisher.take(content)
     assert publisher.live() == []
 
 
-def test_a_newer_notice_takes_the_older_down_and_a_cancellation_takes_its_place(
+def test_a_newer_notice_removes_the_older_and_a_cancellation_replaces_it(
     publisher: PublisherHarness,
 ) -> None:
-    publisher.take(envelopes.tell(id=ulid(1)))
-    assert publisher.take(envelopes.tell(id=ulid(2), supersedes=[ulid(1)])) == (["issue 2"], ["1"])
+    publisher.take(envelopes.notice(id=ulid(1)))
+    assert publisher.take(envelopes.notice(id=ulid(2), supersedes=[ulid(1)])) == (["issue 2"], ["1"])
     assert publisher.live() == ["issue 2"]
     assert publisher.take(cancel(2)) == (["cancel 2"], [])
     for number in (1, 2):  # somebody lays the old ones into the spool again
-        assert publisher.take(envelopes.tell(id=ulid(1)) if number == 1 else cancel(2)) == ([], [])
+        assert publisher.take(envelopes.notice(id=ulid(1)) if number == 1 else cancel(2)) == ([], [])
     assert publisher.live() == ["cancel 2"]
 
 
 def test_everything_is_known_again_after_a_restart(publisher: PublisherHarness) -> None:
-    publisher.take(envelopes.ask(id=ulid(1)))
-    publisher.take(envelopes.tell(id=ulid(2)))
+    publisher.take(envelopes.request(id=ulid(1)))
+    publisher.take(envelopes.notice(id=ulid(2)))
     publisher.take(cancel(1, "agency", envelopes.REQUEST))
     publisher.items.close()
     publisher.open()
     assert publisher.live() == ["issue 2", "cancel 1"]
-    assert publisher.take(envelopes.tell(id=ulid(2))) == ([], [])
-    assert publisher.take(envelopes.ask(id=ulid(1))) == ([], [])
+    assert publisher.take(envelopes.notice(id=ulid(2))) == ([], [])
+    assert publisher.take(envelopes.request(id=ulid(1))) == ([], [])
     assert publisher.live() == ["issue 2", "cancel 1"]
 
 
-def test_what_has_expired_is_published_no_longer_and_forgotten_later(publisher: PublisherHarness) -> None:
-    publisher.take(envelopes.tell(id=ulid(1)))
+def test_expired_messages_are_unpublished_and_later_forgotten(publisher: PublisherHarness) -> None:
+    publisher.take(envelopes.notice(id=ulid(1)))
     publisher.items.expire(envelopes.NOW + 7 * 3600)
     assert publisher.live() == []
     assert len(list(publisher.items.all())) == 1
@@ -132,10 +134,10 @@ def test_what_has_expired_is_published_no_longer_and_forgotten_later(publisher: 
     assert list(publisher.items.all()) == []
 
 
-def test_a_record_that_cannot_be_read_is_told_and_enrols_nobody(publisher: PublisherHarness) -> None:
+def test_an_unreadable_record_is_reported_and_enrols_no_sender(publisher: PublisherHarness) -> None:
     (publisher.senders / "broken.jws").write_bytes(b"junk")
     publisher.open()
-    assert publisher.take(envelopes.tell(id=ulid(1)))[0] == ["issue 1"]
+    assert publisher.take(envelopes.notice(id=ulid(1)))[0] == ["issue 1"]
 
 
 # --- where ----------------------------------------------------------------------------------------
@@ -147,13 +149,13 @@ def test_a_record_that_cannot_be_read_is_told_and_enrols_nobody(publisher: Publi
     st.floats(120, 4000),
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=20),
 )
-def test_every_place_in_an_area_lies_in_a_cell_that_it_is_published_in(
-    longitude: float, latitude: float, radius_m: float, places: list[tuple[float, float]]
+def test_every_point_of_an_area_is_in_a_cell_of_its_topics(
+    longitude: float, latitude: float, radius_m: float, shares: list[tuple[float, float]]
 ) -> None:
     corners = corners_of(circle(longitude, latitude, radius_m, 16), 64)
     cells = cells_of(corners)
     (west, south), (east, north) = corners.min(axis=0), corners.max(axis=0)
-    for x_share, y_share in places:
+    for x_share, y_share in shares:
         x, y = west + (east - west) * x_share, south + (north - south) * y_share
         if contains(corners, x, y):
             assert geohash(x, y, 5) in cells
@@ -165,13 +167,13 @@ def test_every_place_in_an_area_lies_in_a_cell_that_it_is_published_in(
         assert high >= south
 
 
-def test_what_is_for_more_than_a_town_is_refused() -> None:
+def test_an_area_larger_than_a_town_is_refused() -> None:
     corners = np.array([[0.0, 40.0], [10.0, 40.0], [10.0, 50.0], [0.0, 50.0]])
     with pytest.raises(Refused, match="cells"):
         cells_of(corners)
 
 
-def test_a_topic_has_no_more_than_five_letters_of_place() -> None:
+def test_a_topic_has_at_most_five_geohash_letters() -> None:
     assert topic("u09tu", "request", "01KA") == "hood/cell/u09t/u/request/01KA"
 
 
@@ -190,14 +192,14 @@ def test_the_spool_is_read_in_the_order_of_arrival_and_holds_no_traps(tmp_path: 
     assert {path.name for path in tmp_path.iterdir()} == {"f" * 32, "0" * 32, "a" * 32, "readme"}
 
 
-def test_a_giant_in_the_spool_costs_no_memory(tmp_path: Path) -> None:
+def test_a_huge_file_in_the_spool_costs_no_memory(tmp_path: Path) -> None:
     with (tmp_path / ("0" * 32)).open("wb") as giant:
         giant.truncate(10_000_000_000)
     ((_, content),) = spooled(tmp_path, 10)
     assert len(content) < 40_000
 
 
-def test_the_templates_have_no_place_left_open(tmp_path: Path) -> None:
+def test_the_templates_have_no_unfilled_placeholder(tmp_path: Path) -> None:
     names = ("host", "bind", "https", "mqtts", "cert", "key", "ca", "nginx_user", "broker_user")
     values = {name: f"<{name}>" for name in names}
     values |= {name: str(tmp_path / name) for name in ("spool", "run", "state")}

@@ -33,7 +33,7 @@ class Box:
     def courier(self) -> SpoolWriter:
         return SpoolWriter(self.inside, self.out)
 
-    def house(self) -> SpoolReader:
+    def doorbell(self) -> SpoolReader:
         return SpoolReader(self.inside, self.out)
 
 
@@ -46,41 +46,41 @@ def one(text: str) -> bytes:
     return bundle([Item(source="notice", content=text.encode())])
 
 
-def drain(house: SpoolReader) -> list[str]:
+def drain(doorbell: SpoolReader) -> list[str]:
     heard = []
-    for number in house.waiting():
-        heard += [item.content.decode() for item in items_of(house.open(number), str(number))]
-        house.done(number)
+    for number in doorbell.waiting():
+        heard += [item.content.decode() for item in items_of(doorbell.open(number), str(number))]
+        doorbell.done(number)
     return heard
 
 
-def test_what_is_put_in_is_read_once_in_order_and_then_pruned(box: Box) -> None:
-    courier, house = box.courier(), box.house()
+def test_bundles_are_read_once_in_order_and_then_pruned(box: Box) -> None:
+    courier, doorbell = box.courier(), box.doorbell()
     for number in range(5):
         courier.put(one(f"{number}"))
-    assert drain(house) == ["0", "1", "2", "3", "4"]
-    assert drain(house) == []
+    assert drain(doorbell) == ["0", "1", "2", "3", "4"]
+    assert drain(doorbell) == []
     courier.prune()
     assert list(box.inside.iterdir()) == []
     courier.put(one("5"))
-    assert drain(house) == ["5"]
+    assert drain(doorbell) == ["5"]
 
 
-def test_each_side_may_start_anew_at_any_time(box: Box) -> None:
+def test_each_side_may_restart_at_any_time(box: Box) -> None:
     box.courier().put(one("a"))
     box.courier().put(one("b"))
-    assert drain(box.house()) == ["a", "b"]
+    assert drain(box.doorbell()) == ["a", "b"]
     box.courier().prune()
     box.courier().put(one("c"))
-    assert drain(box.house()) == ["c"]
+    assert drain(box.doorbell()) == ["c"]
     # The courier's folder was wiped: its numbers go on behind what was read.
     for left in box.inside.iterdir():
         left.unlink()
     box.courier().put(one("d"))
-    assert drain(box.house()) == ["d"]
+    assert drain(box.doorbell()) == ["d"]
 
 
-def test_the_house_may_be_away_for_a_week_and_the_folder_stays_bounded(
+def test_the_doorbell_may_be_away_for_a_week_and_the_folder_stays_bounded(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("device.spool.folders.MAX_IN_BYTES", 10_000)
@@ -90,14 +90,14 @@ def test_the_house_may_be_away_for_a_week_and_the_folder_stays_bounded(
         courier.put(one("x" * 700))
         put += 1
     assert 5 < put < 15
-    assert len(drain(box.house())) == put
+    assert len(drain(box.doorbell())) == put
     courier.prune()
     assert courier.has_room(1000)
 
 
 def test_a_half_written_file_is_never_seen(box: Box) -> None:
     (box.inside / ".000000000001.in.77").write_bytes(one("half")[:5])
-    assert box.house().waiting() == []
+    assert box.doorbell().waiting() == []
     box.courier()
     assert list(box.inside.iterdir()) == []
 
@@ -106,7 +106,7 @@ def hostile(box: Box, kind: str) -> Path:
     path = box.inside / "000000000001.in"
     match kind:
         case "symlink":
-            (box.out / "secret").write_text("the house's own")
+            (box.out / "secret").write_text("the doorbell's own")
             path.symlink_to(box.out / "secret")
         case "dangling":
             path.symlink_to("/nowhere")
@@ -118,7 +118,7 @@ def hostile(box: Box, kind: str) -> Path:
             with socket.socket(socket.AF_UNIX) as bound:
                 bound.bind(str(path))
         case "hard link":
-            (box.out / "secret").write_text("the house's own")
+            (box.out / "secret").write_text("the doorbell's own")
             path.hardlink_to(box.out / "secret")
         case "giant":
             with path.open("wb") as file:
@@ -138,17 +138,17 @@ def hostile(box: Box, kind: str) -> Path:
         ("giant", "too_large"),
     ],
 )
-def test_what_is_no_file_of_the_courier_s_is_refused_and_holds_nobody_up(
+def test_a_file_that_is_not_the_courier_s_is_refused_and_blocks_nothing(
     box: Box, kind: str, word: str
 ) -> None:
     hostile(box, kind)
-    house = box.house()
-    (number,) = house.waiting()
-    with pytest.raises(Unreadable) as told:
-        house.open(number)
-    assert told.value.word == word
-    house.done(number)
-    assert house.waiting() == []
+    doorbell = box.doorbell()
+    (number,) = doorbell.waiting()
+    with pytest.raises(Unreadable) as error:
+        doorbell.open(number)
+    assert error.value.word == word
+    doorbell.done(number)
+    assert doorbell.waiting() == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
@@ -156,7 +156,7 @@ def test_a_file_of_somebody_else_is_refused(box: Box) -> None:
     box.courier().put(one("x"))
     os.chown(box.inside / "000000000001.in", 12345, 12345)
     with pytest.raises(Unreadable, match="wrong_owner"):
-        box.house().open(1)
+        box.doorbell().open(1)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_bundle_that_no_courier_writes_is_refused_whole(content: bytes) -> Non
 
 
 @given(st.lists(st.tuples(st.sampled_from(["request", "notice", "feed:weather-1"]), st.binary(max_size=200))))
-def test_whatever_is_heard_arrives_as_it_came(heard: list[tuple[str, bytes]]) -> None:
+def test_messages_arrive_unchanged(heard: list[tuple[str, bytes]]) -> None:
     items = [Item(source=source, content=content) for source, content in heard]
     assert items_of(bundle(items), "1") == items
 
@@ -207,6 +207,6 @@ def test_numbers_that_a_hostile_courier_makes_up_break_nothing(box: Box) -> None
     (box.inside / "999999999999.in").write_bytes(one("far"))
     (box.inside / "١٢٣.in").write_bytes(one("arabic digits"))
     (box.inside / "0.in").write_bytes(one("short"))
-    house = box.house()
-    assert drain(house) == ["far"]
-    assert sorted(house.strangers()) == ["0.in", "١٢٣.in"]
+    doorbell = box.doorbell()
+    assert drain(doorbell) == ["far"]
+    assert sorted(doorbell.strangers()) == ["0.in", "١٢٣.in"]

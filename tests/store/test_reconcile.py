@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Folder:
     return folder
 
 
-def test_nothing_to_mend_is_left_alone(folder: Folder) -> None:
+def test_a_folder_without_errors_is_left_alone(folder: Folder) -> None:
     assert folder.findings() == []
     assert folder.mend() == []
 

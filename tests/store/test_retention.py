@@ -57,14 +57,14 @@ def gone(quota: Quota, index: Index, growing_bytes: int = 0) -> tuple[list[str],
     return [clip.clip_id for clip in doomed], stuck_bytes
 
 
-def test_the_oldest_without_a_star_go_until_what_grows_has_room(quota: Quota, index: Index) -> None:
+def test_the_oldest_clips_without_a_star_are_deleted_for_a_growing_clip(quota: Quota, index: Index) -> None:
     for number in range(4):
         index.add(row(number, protected=number == 0))
     assert gone(quota, index) == (["1", "2"], 0)
     assert gone(quota, index, growing_bytes=5_000_000) == (["1", "2", "3"], 0)
 
 
-def test_too_much_that_may_not_go_is_told_and_not_looked_for_at_each_turn(
+def test_too_many_protected_clips_are_reported_without_a_search_each_turn(
     quota: Quota, index: Index, time: Time
 ) -> None:
     for number in range(3):

@@ -75,7 +75,7 @@ def test_a_readers_packets_are_the_cameras_own_and_no_copies() -> None:
         assert packet_out.data is packet_in.data
 
 
-def test_what_the_ring_lets_go_is_held_by_nobody() -> None:
+def test_packets_that_the_ring_drops_are_freed() -> None:
     ring = RingBuffer(keep_us=60_000_000, limit_bytes=5000)
     watched = []
     for number in range(200):

@@ -20,11 +20,11 @@ from device.system.clock import ClockFlag
 from tests.support import envelopes
 
 US = 1_000_000
-ID = envelopes.REQUEST_SAID["id"]
+ID = envelopes.REQUEST_PAYLOAD["id"]
 
 
 class Clock:
-    """Stands still unless it is moved."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.wall_s = envelopes.NOW
@@ -54,7 +54,7 @@ class Clips:
             last_us=20 * US,
             frames=300,
         )
-        self.kept = [
+        self.stored = [
             one,
             replace(
                 one, clip_id="two", sha256="2" * 64, start_us=start_us + 60 * US, end_us=start_us + 80 * US
@@ -65,12 +65,12 @@ class Clips:
 
     def has(self, start_us: int, end_us: int) -> bool:
         self.asked += 1
-        return any(cut.end_us > start_us and cut.start_us < end_us for cut in self.kept)
+        return any(cut.end_us > start_us and cut.start_us < end_us for cut in self.stored)
 
     def cuts(
         self, spans: Callable[[str], tuple[int, int] | None], start_us: int, end_us: int, *, exact: bool
     ) -> list[Cut]:
-        chosen = [(cut, spans(cut.clip_id)) for cut in self.kept]
+        chosen = [(cut, spans(cut.clip_id)) for cut in self.stored]
         return [
             replace(cut, start_us=max(cut.start_us, span[0]), end_us=min(cut.end_us, span[1]))
             for cut, span in chosen
@@ -105,7 +105,7 @@ class NoMaker:
 
 
 class NeverStopping:
-    """A worker that turns while it is told to."""
+    """A worker that runs until it is stopped."""
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
@@ -114,7 +114,7 @@ class NeverStopping:
 
 
 class ConsentHarness:
-    """A consent service, its spool, and everything that it told anybody."""
+    """A consent service, its spool, and the facts that it sent."""
 
     def __init__(self, folder: Path, release_backend: ReleaseBackend | None = None) -> None:
         self.folder = folder
@@ -150,8 +150,8 @@ class ConsentHarness:
 
     def pin(self) -> None:
         content = envelopes.signed(
-            envelopes.head(envelopes.RECORD, envelopes.kid(envelopes.AGENCY)),
-            envelopes.text(envelopes.RECORD_SAID),
+            envelopes.header(envelopes.RECORD, envelopes.kid(envelopes.AGENCY)),
+            envelopes.text(envelopes.RECORD_PAYLOAD),
         )
         self.consent_service.pin(content, keys.spoken(envelopes.kid(envelopes.AGENCY)))
 
@@ -172,7 +172,7 @@ class ConsentHarness:
 
 
 def grants(folder: Path) -> list[Grant]:
-    """Return what may leave a house at this moment."""
+    """Return the grants of a doorbell at this moment."""
     out, found = folder / "spool/out", []
     for digest in names_in(out, "grant"):
         with suppress(Unreadable):  # torn by a cut: no courier takes it for one

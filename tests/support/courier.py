@@ -82,8 +82,8 @@ class CourierHarness:
             report = self.report(digest)
             return report if report and report.state == state else None
 
-        told: UploadReport = wait_for(f"{state}: {self.report(digest)}", found)
-        return told
+        report: UploadReport = wait_for(f"{state}: {self.report(digest)}", found)
+        return report
 
     def withdraw(self, digest: str) -> None:
         revoke(self.folder / "out", digest)

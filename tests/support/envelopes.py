@@ -29,7 +29,7 @@ def key_entry(
     return {"kid": kid(key), "x": x, "valid_from": time_text(start), "valid_until": time_text(end)}
 
 
-RECORD_SAID: dict[str, Any] = {
+RECORD_PAYLOAD: dict[str, Any] = {
     "v": 1,
     "serial": 3,
     "sender": "paris-example",
@@ -42,8 +42,8 @@ RECORD_SAID: dict[str, Any] = {
     "jurisdiction": area.circle(*PLACE, 5000, 24),
     "iat": time_text(NOW - 100 * DAY),
 }
-NEWS_SAID = {
-    **RECORD_SAID,
+NEWS_PAYLOAD = {
+    **RECORD_PAYLOAD,
     "sender": "courier-example",
     "kind": "news",
     "name": "The Example Courier",
@@ -51,7 +51,7 @@ NEWS_SAID = {
     "recipients": [],
     "uploads": [],
 }
-REQUEST_SAID: dict[str, Any] = {
+REQUEST_PAYLOAD: dict[str, Any] = {
     "v": 1,
     "op": "request",
     "id": "01KA0000000000000000000001",
@@ -66,7 +66,7 @@ REQUEST_SAID: dict[str, Any] = {
     "recipient": "evidence",
     "contact": "Inspector Example, +33 1 99 00 00 01",
 }
-NOTICE_SAID: dict[str, Any] = {
+NOTICE_PAYLOAD: dict[str, Any] = {
     "v": 1,
     "op": "issue",
     "id": "01KA0000000000000000000002",
@@ -82,7 +82,7 @@ NOTICE_SAID: dict[str, Any] = {
 }
 
 
-def head(typ: str, name: str) -> bytes:
+def header(typ: str, name: str) -> bytes:
     return f'{{"alg":"EdDSA","typ":"{typ}","kid":"{name}"}}'.encode()
 
 
@@ -91,21 +91,21 @@ def signed(header: bytes, payload: bytes, key: Ed25519PrivateKey = AGENCY) -> by
     return what + b"." + encoded(key.sign(what))
 
 
-def text(said: Any) -> bytes:
-    return json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()
+def text(payload: Any) -> bytes:
+    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def ask(key: Ed25519PrivateKey = AGENCY, /, **changes: Any) -> bytes:
-    return signed(head(REQUEST, kid(key)), text(changed(REQUEST_SAID, changes)), key)
+def request(key: Ed25519PrivateKey = AGENCY, /, **changes: Any) -> bytes:
+    return signed(header(REQUEST, kid(key)), text(changed(REQUEST_PAYLOAD, changes)), key)
 
 
-def tell(key: Ed25519PrivateKey = AGENCY, /, **changes: Any) -> bytes:
-    return signed(head(NOTICE, kid(key)), text(changed(NOTICE_SAID, changes)), key)
+def notice(key: Ed25519PrivateKey = AGENCY, /, **changes: Any) -> bytes:
+    return signed(header(NOTICE, kid(key)), text(changed(NOTICE_PAYLOAD, changes)), key)
 
 
-def changed(said: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def changed(payload: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Change members by name; `...` takes one away."""
-    made = copy.deepcopy(said)
+    made = copy.deepcopy(payload)
     for name, value in changes.items():
         if value is ...:
             del made[name]
@@ -115,4 +115,4 @@ def changed(said: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def raw(payload: bytes, key: Ed25519PrivateKey = AGENCY) -> bytes:
-    return signed(head(REQUEST, kid(key)), payload, key)
+    return signed(header(REQUEST, kid(key)), payload, key)

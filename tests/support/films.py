@@ -90,7 +90,7 @@ def coded(path: Path) -> list[Picture]:
 def wanted(path: Path, start_us: int, end_us: int, *, exact: bool = False, **more: Any) -> Wanted:
     """Return what an offer of a span would ask for."""
     found = coded(path)
-    chosen = [found[place] for place in inside(found, start_us, end_us, exact=exact)]
+    chosen = [found[index] for index in inside(found, start_us, end_us, exact=exact)]
     return Wanted(
         first_us=min(picture.from_us for picture in chosen),
         last_us=max(picture.until_us for picture in chosen),

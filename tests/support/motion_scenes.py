@@ -299,11 +299,11 @@ def snow(scene: Scene, light: Picture, s: float) -> Picture:
     """Flakes that fall and drift."""
     rng, flakes = np.random.default_rng(scene.seed), np.zeros_like(light)
     for x, y, fast, drift in rng.uniform(0, 1, (200, 4)):
-        place = (
+        centre = (
             round((x * WIDTH_PX + 20 * math.sin(1.1 * s + 6 * drift) + 15 * s) % WIDTH_PX),
             round((y * HEIGHT_PX + (70 + 110 * fast) * s) % HEIGHT_PX),
         )
-        cv2.circle(flakes, place, 1 + round(1.8 * fast), 1.2, -1, cv2.LINE_AA)
+        cv2.circle(flakes, centre, 1 + round(1.8 * fast), 1.2, -1, cv2.LINE_AA)
     return np.asarray(light + flakes * float(light.mean()), np.float32)
 
 
@@ -312,9 +312,9 @@ def insect(scene: Scene, light: Picture, s: float) -> Picture:
     for begins_s, takes_s in ((4.0, 1.6), (9.0, 2.2)):
         part = (s - begins_s) / takes_s
         if 0 < part < 1:
-            place = (round(WIDTH_PX * part), round(200 + 110 * math.sin(8 * part) - 60 * part))
+            centre = (round(WIDTH_PX * part), round(200 + 110 * math.sin(8 * part) - 60 * part))
             body = np.zeros_like(light)
-            cv2.ellipse(body, place, (26, 12), 50 * math.sin(14 * part), 0, 360, 1.0, -1)
+            cv2.ellipse(body, centre, (26, 12), 50 * math.sin(14 * part), 0, 360, 1.0, -1)
             light = np.asarray(
                 light + 3 * float(light.mean()) * cv2.GaussianBlur(body, (0, 0), 3), np.float32
             )

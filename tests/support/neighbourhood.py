@@ -17,7 +17,7 @@ from server.dev_server import DevServer
 from tests.support.doorbell import BIN, Doorbell
 
 TOWER = (2.2945, 48.8584)
-"""Longitude and latitude of the Eiffel tower: a public landmark, and nobody's house."""
+"""Longitude and latitude of the Eiffel tower: a public landmark, and nobody's home."""
 SCENE: dict[str, Any] = {"kind": "scene", "scene": {"width_px": 320, "height_px": 180, "visit_every_s": 3600}}
 SLOW_SCENE: dict[str, Any] = {
     "kind": "scene",
@@ -116,7 +116,7 @@ class NeighbourhoodDoorbell(Doorbell):
         port: int | None,
         *,
         dev_server: DevServer | None = None,
-        place: tuple[float, float] = TOWER,
+        position: tuple[float, float] = TOWER,
         store_ca: Path | None = None,
         **tables: Any,
     ) -> None:
@@ -127,8 +127,8 @@ class NeighbourhoodDoorbell(Doorbell):
             (self.spool / name).mkdir(parents=True, exist_ok=True)
         neighbourhood = {
             "enabled": True,
-            "longitude": place[0],
-            "latitude": place[1],
+            "longitude": position[0],
+            "latitude": position[1],
             "broker_host": "localhost",
             "broker_port": dev_server.mqtts if dev_server else 8883,
             "broker_ca_file": str(dev_server.ca) if dev_server else "",

@@ -57,13 +57,13 @@ class Island:
         self._hosts_file.write_text("\n".join(lines) + "\n")
 
     def __enter__(self) -> Self:
-        address = "".join(
-            f"ip addr add {each}/{128 if ':' in each else 32} dev lo && "
-            for each in self._addresses
-            if not ipaddress.ip_address(each).is_loopback
+        add_addresses = "".join(
+            f"ip addr add {address}/{128 if ':' in address else 32} dev lo && "
+            for address in self._addresses
+            if not ipaddress.ip_address(address).is_loopback
         )
         script = (
-            f"ip link set lo up && {address} mount --bind '{self._hosts_file}' /etc/hosts && echo ready && "
+            f"ip link set lo up && {add_addresses} mount --bind '{self._hosts_file}' /etc/hosts && echo ready && "
             f"exec sleep {HOLD_S}"
         )
         user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
@@ -76,10 +76,10 @@ class Island:
             stderr=subprocess.STDOUT,
             env={**os.environ, "PATH": path},
         )
-        said = self._holder.stdout.readline().decode().strip() if self._holder.stdout else ""
-        if said != "ready":
+        line = self._holder.stdout.readline().decode().strip() if self._holder.stdout else ""
+        if line != "ready":
             self.__exit__()
-            raise NoIsland(f"a network namespace cannot be made here: {said}{forbidden()}")
+            raise NoIsland(f"a network namespace cannot be made here: {line}{forbidden()}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,7 +110,7 @@ class Island:
 
 
 class Here:
-    """Stands for an island that one is on already."""
+    """Replaces an island when the process is already inside one."""
 
     def command(self, *words: str | Path) -> list[str]:
         """Return the words as they are."""

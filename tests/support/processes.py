@@ -1,7 +1,7 @@
-"""Processes that share out a task. Each begins anew (spawn), none is a fork.
+"""Run a task in several processes. Each is spawned, not forked.
 
 A fork copies the locks that the threads of PyAV, OpenCV and NumPy hold at that moment, and not the threads,
-so that the child may wait for ever. Ruff refuses the ways to fork elsewhere (`banned-api`, pyproject.toml).
+so that the child may wait forever. Ruff refuses the ways to fork elsewhere (`banned-api`, pyproject.toml).
 """
 
 import multiprocessing
@@ -13,8 +13,8 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 
-def anew() -> SpawnContext:
-    """Return what makes processes that begin anew: what they are to do is pickled, modules are imported."""
+def spawn_context() -> SpawnContext:
+    """Return the context for spawned processes: their work is pickled, and they import their modules."""
     return multiprocessing.get_context("spawn")  # noqa: TID251  (the one place)
 
 
@@ -28,14 +28,16 @@ def shared(
     """Yield `work(*share)` of each share, in order, done by at most `jobs` processes.
 
     `begin` is called in each of them first. Raises what `work` raises, SystemExit too, and BrokenProcessPool
-    if a process dies (multiprocessing's own Pool would wait for ever).
+    if a process dies (multiprocessing's own Pool would wait forever).
     """
-    told = list(shares)
-    with ProcessPoolExecutor(max(1, min(jobs, len(told))), mp_context=anew(), initializer=begin) as pool:
-        waiting = [pool.submit(work, *share) for share in told]
+    tasks = list(shares)
+    with ProcessPoolExecutor(
+        max(1, min(jobs, len(tasks))), mp_context=spawn_context(), initializer=begin
+    ) as pool:
+        futures = [pool.submit(work, *share) for share in tasks]
         try:
-            for each in waiting:
-                yield each.result()
+            for future in futures:
+                yield future.result()
         finally:
-            for each in waiting:
-                each.cancel()
+            for future in futures:
+                future.cancel()

@@ -61,7 +61,7 @@ class Clip:
 
 
 class LoopFactory(GstRtspServer.RTSPMediaFactory):
-    """One pipeline that all clients share; made anew when the first of them comes."""
+    """One pipeline that all clients share; created again when the first of them connects."""
 
     def __init__(self, video: Clip, sound: Clip | None, pictures: int) -> None:
         super().__init__()
@@ -94,8 +94,8 @@ class LoopFactory(GstRtspServer.RTSPMediaFactory):
         number = next(numbers, None)
         if number is None:
             return
-        turn, place = divmod(number, len(clip.units))
-        data, dts, pts = clip.units[place]
+        turn, index = divmod(number, len(clip.units))
+        data, dts, pts = clip.units[index]
         buffer = Gst.Buffer.new_wrapped(data)
         buffer.dts = dts + turn * self.length_ns
         buffer.pts = pts + turn * self.length_ns

@@ -34,7 +34,7 @@ def require_node() -> None:
 
 
 class Store:
-    """One store; a context manager. What arrives lies in `files`."""
+    """One store; a context manager. Uploads are in `files`."""
 
     def __init__(self, folder: Path, island: Island | Here, *, host: str = HOST, port: int = PORT) -> None:
         self._folder = folder
@@ -52,13 +52,13 @@ class Store:
         require_node()
         log = self._folder / "store.log"
         log.touch()
-        told = {
+        options = {
             "port": self._port,
             "folder": self.files,
             "cert": self._folder / "server.pem",
             "key": self._folder / "server-key.pem",
         }
-        words = [word for name, value in told.items() for word in (f"--{name}", str(value))]
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         before = log.read_bytes().count(b"ready")
         self._process = Process(self._island.command(NODE, SERVER / "server.mjs", *words), log=log)
         try:
@@ -80,7 +80,7 @@ class Store:
         self.stop()
 
     def parcels(self) -> dict[str, Path]:
-        """Return what lies there: the upload's name → its bytes."""
+        """Return the stored uploads: name → path."""
         if not self.files.is_dir():
             return {}
         return {path.name: path for path in self.files.iterdir() if path.suffix != ".json"}
@@ -117,8 +117,8 @@ class S3Store:
         nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         if nginx is None:
             raise NoStore("nginx is missing: sudo apt install nginx-light")
-        told = {"origin": self.origin, "store": values["store"], "bucket": "parcels", "key": "S3RVER"}
-        words = [word for name, value in told.items() for word in (f"--{name}", str(value))]
+        options = {"origin": self.origin, "store": values["store"], "bucket": "parcels", "key": "S3RVER"}
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         rver = SERVER / "node_modules/.bin/s3rver"
         where = ("-d", self.files, "-a", "127.0.0.1", "-p", store)
         self._start(NODE, rver, *where, "--no-vhost-buckets", "--configure-bucket", "parcels")
@@ -136,7 +136,7 @@ class S3Store:
         probe = (
             "import socket,sys; [socket.create_connection(('127.0.0.1', int(p)), 1) for p in sys.argv[1:]]"
         )
-        ports = [str(each) for each in (self._port, store, signer)]
+        ports = [str(port) for port in (self._port, store, signer)]
         look = self._island.command(sys.executable, "-S", "-c", probe, *ports)
         try:
             wait_for(

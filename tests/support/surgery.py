@@ -20,7 +20,7 @@ class Box:
     def find(self, *kinds: bytes) -> "Box":
         box = self
         for kind in kinds:
-            box = next(each for each in box.inner if each.kind == kind)
+            box = next(candidate for candidate in box.inner if candidate.kind == kind)
         return box
 
 
@@ -29,12 +29,12 @@ def taken_apart(data: bytes) -> Box:
 
 
 def _boxes(data: bytes) -> list[Box]:
-    found, place = [], 0
-    while place < len(data):
-        length = struct.unpack_from(">I", data, place)[0]
-        kind, content = data[place + 4 : place + 8], data[place + 8 : place + length]
+    found, offset = [], 0
+    while offset < len(data):
+        length = struct.unpack_from(">I", data, offset)[0]
+        kind, content = data[offset + 4 : offset + 8], data[offset + 8 : offset + length]
         found.append(Box(kind, inner=_boxes(content)) if kind in CONTAINERS else Box(kind, content))
-        place += length
+        offset += length
     return found
 
 
@@ -53,5 +53,5 @@ def operated(change: Callable[[Box], None]) -> Callable[[bytes], bytes]:
     return operate
 
 
-def patched(box: Box, place: int, content: bytes) -> None:
-    box.content = box.content[:place] + content + box.content[place + len(content) :]
+def patched(box: Box, offset: int, content: bytes) -> None:
+    box.content = box.content[:offset] + content + box.content[offset + len(content) :]

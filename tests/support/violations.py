@@ -50,7 +50,7 @@ def with_samples(file: Box, samples: list[bytes]) -> None:
     count = len(samples)
     table.find(b"stsz").content = FULL + struct.pack(f">II{count}I", 0, count, *map(len, samples))
     table.find(b"stts").content = (
-        FULL + struct.pack(">I", count) + b"".join(struct.pack(">II", 1, each) for each in durations)
+        FULL + struct.pack(">I", count) + b"".join(struct.pack(">II", 1, duration) for duration in durations)
     )
     table.find(b"stsc").content = FULL + struct.pack(">IIII", 1, 1, count, 1)
     file.find(b"mdat").content = b"".join(samples)
@@ -64,17 +64,17 @@ def with_samples(file: Box, samples: list[bytes]) -> None:
 def durations_of(file: Box) -> list[int]:
     content = file.find(*STBL, b"stts").content
     found: list[int] = []
-    for place in range(struct.unpack_from(">I", content, 4)[0]):
-        count, value = struct.unpack_from(">II", content, 8 + 8 * place)
+    for index in range(struct.unpack_from(">I", content, 4)[0]):
+        count, value = struct.unpack_from(">II", content, 8 + 8 * index)
         found += [value] * count
     return found
 
 
 def samples_of(file: Box) -> list[bytes]:
-    data, found, place = file.find(b"mdat").content, [], 0
+    data, found, offset = file.find(b"mdat").content, [], 0
     for size in sizes(file):
-        found.append(data[place : place + size])
-        place += size
+        found.append(data[offset : offset + size])
+        offset += size
     return found
 
 
@@ -124,8 +124,8 @@ def _(file: Box) -> None:
 def offset_chunks(file: Box, by: int) -> None:
     table = file.find(*STBL, b"stco")
     count = struct.unpack_from(">I", table.content, 4)[0]
-    places = struct.unpack_from(f">{count}I", table.content, 8)
-    table.content = table.content[:8] + struct.pack(f">{count}I", *(place + by for place in places))
+    offsets = struct.unpack_from(f">{count}I", table.content, 8)
+    table.content = table.content[:8] + struct.pack(f">{count}I", *(offset + by for offset in offsets))
 
 
 @on_boxes("a skip box in front")
@@ -255,8 +255,8 @@ def _(data: bytes) -> bytes:
 @planted("a box that is longer than the file")
 def _(data: bytes) -> bytes:
     file = taken_apart(data)
-    place = len(data) - len(file.find(b"moov").written())
-    return data[:place] + struct.pack(">I", 1 << 30) + data[place + 4 :]
+    offset = len(data) - len(file.find(b"moov").written())
+    return data[:offset] + struct.pack(">I", 1 << 30) + data[offset + 4 :]
 
 
 @planted("a file that is cut short")
@@ -446,25 +446,25 @@ def _(file: Box) -> None:
 @on_boxes("a third kind of parameter set")
 def _(file: Box) -> None:
     entry = file.find(*STBL, b"stsd")
-    place = entry.content.index(b"avcC")
-    length = struct.unpack_from(">I", entry.content, place - 4)[0]
-    patched(entry, place - 4, struct.pack(">I", length + len(GPS)))
+    offset = entry.content.index(b"avcC")
+    length = struct.unpack_from(">I", entry.content, offset - 4)[0]
+    patched(entry, offset - 4, struct.pack(">I", length + len(GPS)))
     patched(entry, 8, struct.pack(">I", struct.unpack_from(">I", entry.content, 8)[0] + len(GPS)))
     entry.content += GPS
 
 
 def grow_avcc(file: Box, at: int, change: Callable[[bytes], bytes]) -> None:
     entry = file.find(*STBL, b"stsd")
-    place = entry.content.index(b"avcC") + 4
-    length = struct.unpack_from(">H", entry.content, place + at - 2)[0]
-    begin = place + at
+    offset = entry.content.index(b"avcC") + 4
+    length = struct.unpack_from(">H", entry.content, offset + at - 2)[0]
+    begin = offset + at
     old = entry.content[begin : begin + length]
     new = change(old)
     by = len(new) - len(old)
     entry.content = (
         entry.content[: begin - 2] + struct.pack(">H", len(new)) + new + entry.content[begin + length :]
     )
-    for where in (8, place - 8):
+    for where in (8, offset - 8):
         patched(entry, where, struct.pack(">I", struct.unpack_from(">I", entry.content, where)[0] + by))
 
 

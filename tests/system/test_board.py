@@ -30,7 +30,7 @@ def test_another_machine_reports_nothing_and_is_never_too_hot(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("firmware", FIRMWARE)
-def test_what_slows_the_board_down_at_this_moment(firmware: str, tmp_path: Path) -> None:
+def test_the_current_throttling_reasons_are_decoded(firmware: str, tmp_path: Path) -> None:
     draw_throttled(tmp_path, firmware, "50005")
     assert throttling(tmp_path) == ("under_voltage", "throttled")
 

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.strace
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_crash_at_any_step_lets_nothing_go_unwritten_and_nothing_twice(way: str) -> None:
+def test_a_crash_at_any_step_releases_nothing_unrecorded_or_twice(way: str) -> None:
     found = crash(way, cuts_a_call=2, seed=7, jobs=1, every=3)
     assert found.wrong == []
     assert found.kills >= 7

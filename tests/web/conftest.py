@@ -32,13 +32,13 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Watched]]:
 
 @pytest.fixture
 def picture(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Page, str], None]:
-    """Take a screenshot; `scripts/test --keep-pictures` writes those of the README anew."""
-    kept = request.config.getoption("--keep-pictures")
-    folder = IMAGES if kept else tmp_path
+    """Take a screenshot; `scripts/test --keep-pictures` rewrites those of the README."""
+    keep = request.config.getoption("--keep-pictures")
+    folder = IMAGES if keep else tmp_path
 
     def take(page: Page, name: str) -> None:
-        if kept:
-            page.wait_for_timeout(300)  # so that what has just been drawn stands still
+        if keep:
+            page.wait_for_timeout(300)  # until the drawing has settled
         page.screenshot(path=folder / f"page-{name}.jpg", type="jpeg", quality=80, animations="disabled")
 
     return take

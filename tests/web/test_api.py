@@ -45,7 +45,7 @@ def decoded(jpeg: bytes, flags: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8]:
     return np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), flags), np.uint8)
 
 
-def test_a_press_is_told_to_an_open_page_and_then_stands_in_the_day(door: Doorbell, owner: Visitor) -> None:
+def test_a_press_reaches_an_open_page_and_is_then_in_the_day_s_list(door: Doorbell, owner: Visitor) -> None:
     with owner.socket("/api/events") as events:
         rung = door.ring()
         facts: list[dict[str, Any]] = []
@@ -85,14 +85,14 @@ def test_a_clip_gets_a_small_picture_that_goes_with_it(door: Doorbell, owner: Vi
     answer = wait_for("the thumbnail", lambda: (a := owner.ask("GET", path)).status == 200 and a)
     picture = decoded(answer.body)
     assert picture.shape == (180, 320, 3)
-    kept = door.state / "state" / "thumbnails" / f"{clip['id']}.jpg"
-    taken = sum(path.stat().st_blocks * 512 for path in (kept, Path(clip["file"])))
+    thumbnail = door.state / "state" / "thumbnails" / f"{clip['id']}.jpg"
+    taken = sum(path.stat().st_blocks * 512 for path in (thumbnail, Path(clip["file"])))
     wait_for("the account of it", lambda: door.status()["storage"]["used_bytes"] == taken)
     # Torn, as a power cut may leave it, it is made again.
-    kept.write_bytes(kept.read_bytes()[:500])
+    thumbnail.write_bytes(thumbnail.read_bytes()[:500])
     wait_for("the thumbnail again", lambda: owner.ask("GET", path).body == answer.body)
     owner.step_up().ask("DELETE", f"/api/clips/{clip['id']}")
-    wait_for("its end", lambda: not kept.exists())
+    wait_for("its end", lambda: not thumbnail.exists())
     assert wait_for("nothing used", lambda: door.status()["storage"]["used_bytes"] == 0)
 
 
@@ -210,7 +210,7 @@ def test_a_setting_takes_effect_at_once_outlives_a_restart_and_is_taken_back(
     assert "no change to take back" in door.run("config", "undo").stderr
 
 
-def test_a_mistake_is_told_as_for_the_file(door: Doorbell) -> None:
+def test_a_mistake_has_the_same_message_as_in_the_file(door: Doorbell) -> None:
     done = door.run("config", "set", "motion.sensitivity=1.5")
     assert done.returncode == 1
     assert done.stderr.strip() == "motion.sensitivity: 1.5 is too large; choose 0 to 1"
@@ -286,11 +286,11 @@ def test_another_broker_is_tried_then_used_and_no_press_is_lost(
         assert [row["late"] for row in heard.log("press")] == [True, False]
     finally:
         heard.close()
-    kept = door.state / "state" / "mqtt-password"
+    file = door.state / "state" / "mqtt-password"
     wrong = {"mqtt.port": 0, "mqtt.password": "of a change that is refused"}
     assert owner.ask("PATCH", "/api/config", {"changes": wrong}).status == 409
-    assert kept.read_text() == "a secret of the broker's"
-    assert kept.stat().st_mode & 0o007 == 0
+    assert file.read_text() == "a secret of the broker's"
+    assert file.stat().st_mode & 0o007 == 0
     assert "a secret" not in json.dumps(door.json("config", "show"))
     assert "a secret" not in door.log_path.read_text()
     assert owner.ask("PATCH", "/api/config", {"changes": {"mqtt.enabled": False}}).status == 200
@@ -309,7 +309,7 @@ def test_settings_that_cannot_be_read_are_a_fault_and_the_file_holds(doorbell: M
     assert door.status()["device"] == "porch"
 
 
-def test_what_the_page_may_change_are_settings() -> None:
+def test_every_key_that_the_page_may_change_is_a_setting() -> None:
     from device.config import Config
 
     for key in PAGE_KEYS:

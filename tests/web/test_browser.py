@@ -153,7 +153,7 @@ def test_h265_is_explained_where_the_browser_cannot_show_it(
     expect(page.locator(".over").first).to_contain_text("H.265, which this browser cannot show")
 
 
-def test_who_rings_is_shown_at_once_on_every_view(door: Doorbell, open_page: Open, picture: Take) -> None:
+def test_a_press_is_shown_at_once_on_every_view(door: Doorbell, open_page: Open, picture: Take) -> None:
     page = open_page(door, **PHONE).page
     claim(page, door)
     page.get_by_role("link", name="Health").click()
@@ -261,7 +261,7 @@ def test_filters_keyboard_and_the_star_by_a_key(door: Doorbell, open_page: Open)
     page.wait_for_selector("#player")
 
 
-def test_log_out_everywhere_shows_the_door_on_every_browser(door: Doorbell, open_page: Open) -> None:
+def test_log_out_everywhere_logs_out_every_browser(door: Doorbell, open_page: Open) -> None:
     phone, desktop = open_page(door, **PHONE), open_page(door, **DESKTOP)
     phone.expected = desktop.expected = ("401", "403")  # the browser's own lines about what is refused then
     claim(phone.page, door)
@@ -277,9 +277,7 @@ def test_log_out_everywhere_shows_the_door_on_every_browser(door: Doorbell, open
     expect(phone.page.get_by_role("alert")).to_have_text("Wrong password.")
 
 
-def test_settings_are_changed_explained_and_taken_back(
-    door: Doorbell, open_page: Open, picture: Take
-) -> None:
+def test_settings_are_changed_explained_and_undone(door: Doorbell, open_page: Open, picture: Take) -> None:
     phone = open_page(door, **PHONE)
     phone.expected = ("409",)  # what does not fit is refused by such an answer
     page = phone.page
@@ -372,7 +370,7 @@ def test_the_last_day_is_a_plot(doorbell: Make, open_page: Open, picture: Take) 
     picture(page, "phone-health")
 
 
-def test_faults_are_told_with_what_to_do(doorbell: Make, open_page: Open, tmp_path: Path) -> None:
+def test_faults_are_shown_with_a_remedy(doorbell: Make, open_page: Open, tmp_path: Path) -> None:
     camera = {"kind": "stream", "stream": {"url": str(tmp_path / "nothing.mp4")}}
     door = doorbell(camera, page={"enabled": True, "port": 0}).start(camera=False)
     page = open_page(door, **PHONE).page
@@ -382,7 +380,7 @@ def test_faults_are_told_with_what_to_do(doorbell: Make, open_page: Open, tmp_pa
     expect(page.locator(".fault")).to_contain_text("What to do: it is opened again automatically")
 
 
-def test_over_https_everything_goes_on(doorbell: Make, open_page: Open) -> None:
+def test_the_page_works_over_https(doorbell: Make, open_page: Open) -> None:
     port = free_port()
     door = doorbell({"kind": "scene", "scene": SCENE}, page={"enabled": True, "port": port}).start()
     watched = open_page(door, at=f"https://localhost:{port}", ignore_https_errors=True, **PHONE)
@@ -410,7 +408,9 @@ def test_it_can_be_put_on_the_home_screen(door: Doorbell, open_page: Open) -> No
 
 
 @pytest.mark.parametrize(("scheme", "form"), [("light", "phone"), ("dark", "desk")])
-def test_nobody_is_kept_out(door: Doorbell, open_page: Open, picture: Take, scheme: str, form: str) -> None:
+def test_every_view_meets_the_accessibility_rules(
+    door: Doorbell, open_page: Open, picture: Take, scheme: str, form: str
+) -> None:
     options = PHONE if form == "phone" else DESKTOP
     page = open_page(door, color_scheme=scheme, **options).page
     page.wait_for_selector("#code")
@@ -450,7 +450,7 @@ def violations(page: Page) -> list[str]:
     ]
 
 
-def test_it_speaks_german_and_remembers_it(door: Doorbell, open_page: Open) -> None:
+def test_the_page_can_be_german_and_remembers_it(door: Doorbell, open_page: Open) -> None:
     page = open_page(door, locale="de-DE", **PHONE).page
     expect(page.get_by_label("Neues Passwort")).to_be_visible()
     claim(page, door)
@@ -467,7 +467,7 @@ def test_it_speaks_german_and_remembers_it(door: Doorbell, open_page: Open) -> N
     expect(page.get_by_role("heading", name="Settings")).to_be_visible()
 
 
-def test_the_languages_say_the_same_things() -> None:
+def test_the_languages_have_the_same_texts() -> None:
     import json
 
     folder = Path(__file__).parents[2] / "device" / "web" / "static"
@@ -480,7 +480,7 @@ def test_the_languages_say_the_same_things() -> None:
     assert asked <= english.keys() | {key.removesuffix("_one") for key in english}
 
 
-def test_who_watches_for_long_stays_near_the_present(door: Doorbell, open_page: Open) -> None:
+def test_a_long_live_view_stays_close_to_real_time(door: Doorbell, open_page: Open) -> None:
     page = open_page(door, **DESKTOP).page
     claim(page, door)
     page.wait_for_function(PLAYED)

@@ -32,9 +32,9 @@ SCENE = {
 
 
 @pytest.fixture
-def house(tmp_path: Path, broker: Broker) -> Iterator[NeighbourhoodDoorbell]:
+def doorbell(tmp_path: Path, broker: Broker) -> Iterator[NeighbourhoodDoorbell]:
     made = NeighbourhoodDoorbell(
-        tmp_path / "house", broker.port, camera=SCENE, page={"enabled": True, "port": 0}
+        tmp_path / "bell", broker.port, camera=SCENE, page={"enabled": True, "port": 0}
     ).start()
     yield made
     made.stop_both()
@@ -45,9 +45,11 @@ def department(tmp_path: Path) -> Sender:
     return Sender(tmp_path / "department")
 
 
-def hear(house: NeighbourhoodDoorbell, source: str, content: bytes) -> None:
+def hear(doorbell: NeighbourhoodDoorbell, source: str, content: bytes) -> None:
     """Do what the courier does: lay something into the spool."""
-    SpoolWriter(house.spool / "in", house.spool / "out").put(bundle([Item(source=source, content=content)]))
+    SpoolWriter(doorbell.spool / "in", doorbell.spool / "out").put(
+        bundle([Item(source=source, content=content)])
+    )
 
 
 def accessible(page: Page) -> None:
@@ -55,8 +57,8 @@ def accessible(page: Page) -> None:
     assert found.violations_count == 0, found.generate_report()
 
 
-def pin_by_hand(page: Page, house: NeighbourhoodDoorbell, department: Sender) -> None:
-    page.goto(f"{house.page}/#/senders")
+def pin_by_hand(page: Page, doorbell: NeighbourhoodDoorbell, department: Sender) -> None:
+    page.goto(f"{doorbell.page}/#/senders")
     expect(page.get_by_text("Nobody can ask you for anything")).to_be_visible()
     page.get_by_label("Its record (a file)").set_input_files(department.record)
     expect(page.get_by_role("img", name="The jurisdiction, and your home")).to_be_visible()
@@ -84,20 +86,20 @@ def blur_by_hand(page: Page) -> None:
 
 
 def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: PLR0915  (a story)
-    house: NeighbourhoodDoorbell, department: Sender, open_page: Open, picture: Take
+    doorbell: NeighbourhoodDoorbell, department: Sender, open_page: Open, picture: Take
 ) -> None:
-    page = open_page(house, **PHONE).page
-    claim(page, house)
-    pin_by_hand(page, house, department)
+    page = open_page(doorbell, **PHONE).page
+    claim(page, doorbell)
+    pin_by_hand(page, doorbell, department)
     accessible(page)
     picture(page, "senders")
 
-    wait_for("some pre-roll", lambda: house.status()["uptime_s"] > 4)
-    house.run("record")
-    house.clips(1)
-    page.goto(f"{house.page}/#/requests")
+    wait_for("some pre-roll", lambda: doorbell.status()["uptime_s"] > 4)
+    doorbell.run("record")
+    doorbell.clips(1)
+    page.goto(f"{doorbell.page}/#/requests")
     expect(page.get_by_text("Nobody is asking you for footage.")).to_be_visible()
-    hear(house, "request", department.request(case="2026/4711"))
+    hear(doorbell, "request", department.request(case="2026/4711"))
     page.get_by_role("link", name="2026/4711").click()  # it came by itself, the page was open
     expect(page.get_by_role("heading", name="What would leave")).to_be_visible()
     expect(page.get_by_text("not a replacement for calling the emergency number")).to_be_visible()
@@ -141,7 +143,7 @@ def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: P
     picture(page, "share")
     dialog.get_by_role("button", name="Share these").click()
     expect(page.get_by_text("Approved.")).to_be_visible()
-    entry = next(entry for entry in house.ledger() if entry["data"].get("to") == "approved")
+    entry = next(entry for entry in doorbell.ledger() if entry["data"].get("to") == "approved")
     assert entry["data"]["offer_hash"] == hash_after
     assert entry["data"]["offer"]["cut"] == "exact"
     assert entry["data"]["offer"]["clips"][0]["blur"]
@@ -153,7 +155,7 @@ def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: P
 
     page.get_by_role("button", name="Withdraw").click()
     expect(page.get_by_text("Withdrawn.")).to_be_visible()
-    page.goto(f"{house.page}/#/ledger")
+    page.goto(f"{doorbell.page}/#/ledger")
     expect(page.get_by_role("heading", name="Ledger")).to_be_visible()
     expect(page.get_by_role("listitem").filter(has_text="withdrawn")).to_be_visible()
     accessible(page)
@@ -161,38 +163,38 @@ def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: P
 
 
 def test_a_wrong_password_approves_nothing(
-    house: NeighbourhoodDoorbell, department: Sender, open_page: Open
+    doorbell: NeighbourhoodDoorbell, department: Sender, open_page: Open
 ) -> None:
-    watched = open_page(house, **DESKTOP)
+    watched = open_page(doorbell, **DESKTOP)
     watched.expected = ("403", "409", "401")
     page = watched.page
-    claim(page, house)
-    house.pin(department)
-    house.run("record")
-    house.clips(1)
-    hear(house, "request", department.request())
-    row = house.request_in("offered")
-    page.goto(f"{house.page}/#/request/{row['id']}")
+    claim(page, doorbell)
+    doorbell.pin(department)
+    doorbell.run("record")
+    doorbell.clips(1)
+    hear(doorbell, "request", department.request())
+    row = doorbell.request_in("offered")
+    page.goto(f"{doorbell.page}/#/request/{row['id']}")
     page.get_by_role("button", name="Share these").click()
     page.get_by_role("dialog").get_by_role("textbox", name="Password").fill("not the password")
     page.get_by_role("dialog").get_by_role("button", name="Share these").click()
     expect(page.get_by_role("alert")).to_contain_text("password")
-    assert house.requests()[0]["state"] == "offered"
+    assert doorbell.requests()[0]["state"] == "offered"
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Decline").click()
     expect(page.get_by_text("Nobody learns of it")).to_be_visible()
-    assert house.requests()[0]["state"] == "declined"
+    assert doorbell.requests()[0]["state"] == "declined"
 
 
 def test_an_alert_is_there_at_once_on_whatever_view(
-    house: NeighbourhoodDoorbell, department: Sender, open_page: Open, picture: Take
+    doorbell: NeighbourhoodDoorbell, department: Sender, open_page: Open, picture: Take
 ) -> None:
-    page = open_page(house, **PHONE).page
-    claim(page, house)
-    house.pin(department)
-    page.goto(f"{house.page}/#/health")
+    page = open_page(doorbell, **PHONE).page
+    claim(page, doorbell)
+    doorbell.pin(department)
+    page.goto(f"{doorbell.page}/#/health")
     content = department.notice()
-    hear(house, "notice", content)
+    hear(doorbell, "notice", content)
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("Gas leak near the tower")
     expect(alert).to_contain_text("Signed by Example Police")
@@ -206,10 +208,10 @@ def test_an_alert_is_there_at_once_on_whatever_view(
     )
     accessible(page)
     picture(page, "notices")
-    hear(house, "notice", content)  # the feed repeats itself
-    hear(house, "notice", department.notice(headline="The leak is closed"))
+    hear(doorbell, "notice", content)  # the feed repeats itself
+    hear(doorbell, "notice", department.notice(headline="The leak is closed"))
     wait_for(
-        "what came after it", lambda: "The leak is closed" in [row["headline"] for row in house.notices()]
+        "what came after it", lambda: "The leak is closed" in [row["headline"] for row in doorbell.notices()]
     )
-    headlines = sorted(row["headline"] for row in house.notices())
+    headlines = sorted(row["headline"] for row in doorbell.notices())
     assert headlines == ["Gas leak near the tower", "The leak is closed"], "each once"

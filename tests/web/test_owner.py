@@ -38,7 +38,7 @@ def hear_out(socket: Connection) -> None:
         socket.recv(timeout=PATIENCE_S)
 
 
-def test_nothing_is_told_before_the_page_is_claimed(door: Doorbell) -> None:
+def test_nothing_is_shown_before_the_page_is_claimed(door: Doorbell) -> None:
     stranger = Visitor(door.page)
     assert stranger.ask("GET", "/api/session").json["claimed"] is False
     for path in ("status", "clips", "log", "snapshot.jpg", "config", "openapi.json", "visits", "sessions"):
@@ -76,10 +76,10 @@ def test_a_weak_password_is_refused_with_what_would_do(door: Doorbell) -> None:
 
 def test_the_password_is_kept_as_argon2id_and_no_token_is_kept_at_all(door: Doorbell, owner: Visitor) -> None:
     path = door.state / "state" / "page.json"
-    kept = path.read_text()
-    assert json.loads(kept)["password"].startswith("$argon2id$")
-    assert owner.cookie.partition("=")[2] not in kept
-    assert PASSWORD not in kept
+    stored = path.read_text()
+    assert json.loads(stored)["password"].startswith("$argon2id$")
+    assert owner.cookie.partition("=")[2] not in stored
+    assert PASSWORD not in stored
     assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0
 
 
@@ -114,7 +114,7 @@ def test_the_terminal_can_sign_out_and_make_the_page_free_again(door: Doorbell, 
     Visitor(door.page).claim(door)
 
 
-def test_what_is_grave_needs_the_password_again(door: Doorbell, owner: Visitor) -> None:
+def test_serious_actions_need_the_password_again(door: Doorbell, owner: Visitor) -> None:
     wait_for("the camera", lambda: door.status()["camera"]["state"] == "live")
     door.ring()
     clip = door.clips(1)[0]["id"]
@@ -221,7 +221,7 @@ def test_every_answer_forbids_scripts_of_others_and_frames(door: Doorbell, owner
     assert "samesite=strict" in cookie.lower()
 
 
-def test_what_does_not_fit_is_told_and_changes_nothing(door: Doorbell, owner: Visitor) -> None:
+def test_invalid_input_is_reported_and_changes_nothing(door: Doorbell, owner: Visitor) -> None:
     for method, path, body in (
         ("PATCH", "/api/config", {"changes": {"motion.sensitivity": 7}}),
         ("PATCH", "/api/config", {"changes": {"device.id": "other"}}),
@@ -249,7 +249,7 @@ def test_a_body_without_an_end_is_cut_off(door: Doorbell, owner: Visitor) -> Non
     assert owner.ask("GET", "/api/status").status == 200
 
 
-def test_who_connects_and_says_nothing_is_shown_out(door: Doorbell) -> None:
+def test_idle_connections_are_closed(door: Doorbell) -> None:
     assert b"(still open)" not in Visitor(door.page).raw(b"GET / HT")
 
 
@@ -320,7 +320,7 @@ def test_a_taken_port_is_a_fault_and_the_bell_rings(doorbell: Make) -> None:
         door.ring()
 
 
-def test_the_page_has_a_certificate_of_its_own_that_is_good_for_this_house_alone(
+def test_the_page_has_a_certificate_of_its_own_that_is_good_for_this_doorbell_alone(
     doorbell: Make, tmp_path: Path
 ) -> None:
     import ssl

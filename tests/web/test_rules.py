@@ -63,7 +63,7 @@ def test_a_minute_is_in_the_hours_or_in_the_rest_of_the_day(first: int, last: in
 
 
 def test_pictures_go_to_no_address_outside_the_home() -> None:
-    kept = [
+    candidates = [
         "v=0\r\n",
         "a=candidate:1 1 udp 2122260223 192.168.1.7 50000 typ host\r\n",
         "a=candidate:2 1 udp 2122260223 a1b2.local 50001 typ host\r\n",
@@ -75,4 +75,4 @@ def test_pictures_go_to_no_address_outside_the_home() -> None:
         "a=candidate:6 1 udp 2122260223 2001:db8::1 50005 typ host\r\n",
         "a=candidate:7 1 udp\r\n",
     ]
-    assert home_candidates("".join([*kept, *gone])) == "".join(kept)
+    assert home_candidates("".join([*candidates, *gone])) == "".join(candidates)

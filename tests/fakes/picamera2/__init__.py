@@ -30,7 +30,7 @@ class _Request:
         return self._metadata
 
     def release(self) -> None:
-        self.lores[:] = 0  # the driver's memory is used again: whoever kept a view sees other pictures
+        self.lores[:] = 0  # the driver reuses its memory: an old view shows other pictures
 
 
 class MappedArray:

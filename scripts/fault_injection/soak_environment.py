@@ -24,15 +24,15 @@ HEARD_S = 20.0
 
 
 def draw_visits(path: Path, *, width_px: int, kbps: int) -> Path:
-    """Draw a still wall as H.264, past which something runs once every `EPISODE_US`, for 0.64 s of it.
+    """Draw a still background as H.264, past which something runs once every `EPISODE_US`, for 0.64 s of it.
 
     16:9; `LOOP_EPISODES` long; a keyframe three times an episode.
     """
     height_px = width_px * 9 // 16
     side_px = width_px // 8
     dice = np.random.default_rng(5)
-    wall = dice.integers(60, 120, (height_px // 8 + 1, width_px // 8 + 1, 3)).repeat(8, 0).repeat(8, 1)
-    wall = wall[:height_px, :width_px]
+    background = dice.integers(60, 120, (height_px // 8 + 1, width_px // 8 + 1, 3)).repeat(8, 0).repeat(8, 1)
+    background = background[:height_px, :width_px]
     with av.open(str(path), "w") as file:
         stream: Any = file.add_stream("libx264", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
@@ -40,7 +40,7 @@ def draw_visits(path: Path, *, width_px: int, kbps: int) -> Path:
         stream.gop_size = EPISODE_FRAMES // 3
         stream.options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": "scenecut=0"}
         for number in range(EPISODE_FRAMES * LOOP_EPISODES):
-            picture = wall + dice.integers(0, SHADES, wall.shape)
+            picture = background + dice.integers(0, SHADES, background.shape)
             step = number % EPISODE_FRAMES
             if step < MOVING_FRAMES:
                 x_px = side_px + step * side_px // 2
@@ -75,7 +75,7 @@ class Dashboard:
             raise SystemExit("faults: the broker does not answer")
 
     def _subscribe(self, client: mqtt.Client, *_: object) -> None:
-        self._connections += 1  # on the thread that hears: so what came before the break is told apart
+        self._connections += 1  # on the receiving thread, to separate messages before and after a break
         client.subscribe([(f"{self._root}/log", 1), (f"{self._root}/press", 1)])
 
     def _hear(self, _client: mqtt.Client, _user: object, message: mqtt.MQTTMessage) -> None:
@@ -136,11 +136,11 @@ def descriptors(pid: int) -> int:
 def sizes(folder: Path) -> dict[str, int]:
     """Return the bytes on disk of each file below a folder; one that goes meanwhile has none."""
     found: dict[str, int] = {}
-    for place, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
             try:
-                found[str(Path(place, name).relative_to(folder))] = (
-                    os.lstat(Path(place, name)).st_blocks * 512
+                found[str(Path(parent, name).relative_to(folder))] = (
+                    os.lstat(Path(parent, name)).st_blocks * 512
                 )
             except FileNotFoundError:
                 continue
