@@ -242,7 +242,7 @@ class StoreReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkReport:
+class MqttReport:
     """The state of the MQTT connection changed."""
 
     mono_us: int
@@ -387,7 +387,7 @@ Fact = (
     | ClipDropped
     | StoreReport
     | Flushed
-    | LinkReport
+    | MqttReport
     | PressSettled
     | SettingAsked
     | InputRefused

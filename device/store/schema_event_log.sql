@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS fact (
     clock            TEXT NOT NULL,          -- synchronised or unsynchronised
     boot_id          TEXT NOT NULL,
     mono_us          INTEGER NOT NULL,       -- CLOCK_MONOTONIC of the fact
-    late             INTEGER,                -- 1: the link was down; NULL: a press whose PUBACK is awaited
+    late             INTEGER,                -- 1: the MQTT connection was down; NULL: a press whose PUBACK is awaited
     press_id         INTEGER,                -- of this run of the daemon, for presses
     fields           TEXT NOT NULL           -- JSON object of what the kind adds
 ) STRICT;

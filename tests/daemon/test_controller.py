@@ -18,8 +18,8 @@ from device.events import (
     ConsentStep,
     Fact,
     LedgerReport,
-    LinkReport,
     MotionStarted,
+    MqttReport,
     NoticeHeard,
     Pressed,
     PressEvent,
@@ -235,7 +235,7 @@ def test_a_new_connection_begins_with_the_state_as_it_is_now(house: ControllerHa
     house.after(0.25)
     ring(house)
     assert house.told.state["presses"] == 0
-    house.controller.take(LinkReport(mono_us=0, state="up"))
+    house.controller.take(MqttReport(mono_us=0, state="up"))
     house.after(0.25)
     assert house.told.state["presses"] == 1
 
