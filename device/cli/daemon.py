@@ -128,12 +128,12 @@ def check_config(arguments: argparse.Namespace) -> int:
 
 def isolation(arguments: argparse.Namespace) -> int:
     """Try to break through the walls from both sides."""
-    told = ask(arguments.state, "POST", "/doctor/isolation")
+    answer = ask(arguments.state, "POST", "/doctor/isolation")
     if arguments.json:
-        print_json(told)
-        return OK if told["holds"] else FAILED
-    for row in told["tried"]:
-        print(f"{'holds' if row['holds'] else 'OPEN ':<6} {row['who']:<10} {row['what']}: {row['said']}")
-    if not told["holds"]:
+        print_json(answer)
+        return OK if answer["holds"] else FAILED
+    for row in answer["tried"]:
+        print(f"{'holds' if row['holds'] else 'OPEN ':<6} {row['who']:<10} {row['what']}: {row['result']}")
+    if not answer["holds"]:
         print("a wall is open, or nobody could try it: are both units installed? see systemd/README.md")
-    return OK if told["holds"] else FAILED
+    return OK if answer["holds"] else FAILED

@@ -226,7 +226,7 @@ class IsolationAttempt(ResponseBody):
 
     who: str = Field(description="the process that tried: doorbelld or courier")
     what: str = Field(description="the address or file")
-    said: str = Field(description="the kernel's answer")
+    result: str = Field(description="the kernel's answer")
     holds: bool
 
 

@@ -65,7 +65,7 @@ def test_walls_that_stand_hold_and_a_courier_of_the_same_user_is_told(
         told = [row for row in rows(house) if row["who"] == "courier"]
         assert len(told) >= 5
         assert all(row["holds"] for row in told), told
-        assert {row["said"] for row in told} == {"Permission denied"}
+        assert {row["result"] for row in told} == {"Permission denied"}
     finally:
         apart.end()
     for path in (house.spool / "in").iterdir():
@@ -103,7 +103,7 @@ def test_a_doorbell_that_reaches_the_internet_is_told_and_one_that_cannot_is_bel
             told[name] = [row for row in rows(made) if row["who"] == "doorbelld"]
             made.stop_both()
         listener.end(signal.SIGKILL)
-    assert [row["said"] for row in told["inside"]] == ["connected: not isolated"]
+    assert [row["result"] for row in told["inside"]] == ["connected: not isolated"]
     assert not told["inside"][0]["holds"]
     assert told["outside"]
     assert all(row["holds"] for row in told["outside"])
