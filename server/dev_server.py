@@ -113,8 +113,10 @@ class DevServer:
                 "state": "publisher",
                 "broker": "run/broker.sock",
             }
-            told = [word for name, at in folders.items() for word in (f"--{name}", str(self.folder / at))]
-            return [sys.executable, "-m", "server.publisher", *told]
+            arguments = [
+                word for name, at in folders.items() for word in (f"--{name}", str(self.folder / at))
+            ]
+            return [sys.executable, "-m", "server.publisher", *arguments]
         found = shutil.which(name, path=os.environ.get("PATH", "") + SBIN)
         if found is None:
             raise Missing(f"{name} is not installed: sudo apt install nginx mosquitto")
@@ -162,12 +164,12 @@ def main() -> int:
         dev_server.enrol(record)
     try:
         with dev_server:
-            told = {
+            addresses = {
                 "server": dev_server.address,
                 "broker": f"localhost:{dev_server.mqtts}",
                 "ca": str(dev_server.ca),
             }
-            print(json.dumps(told, indent=1), flush=True)
+            print(json.dumps(addresses, indent=1), flush=True)
             while not stopped:
                 time.sleep(STEP_S)
                 dev_server.watch()

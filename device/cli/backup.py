@@ -66,9 +66,9 @@ def add(arguments: argparse.Namespace) -> int:
         "host_key": arguments.host_key,
         "limit_bytes": round(arguments.limit_gb * GB),
     }
-    told = ask(arguments.state, "POST", "/destinations", body)
-    where = "outside the home, by the courier" if told["outside"] else "on the home network"
-    print(f"{told['name']}: {where}")
+    added = ask(arguments.state, "POST", "/destinations", body)
+    where = "outside the home, by the courier" if added["outside"] else "on the home network"
+    print(f"{added['name']}: {where}")
     return OK
 
 

@@ -67,9 +67,9 @@ class _Watcher:
         if self._looks and look is self._looks[-1][1]:
             return
         self._looks.append((at_us / 1e6, look))
-        told = self._visit.feed(look)
-        if isinstance(told, VisitEnded):
-            self._visits.append(told)
+        fact = self._visit.feed(look)
+        if isinstance(fact, VisitEnded):
+            self._visits.append(fact)
 
     def story(self, end_us: int) -> Story:
         rest = self._visit.stop(_BEGIN_US + end_us)

@@ -28,7 +28,7 @@ from device.system.local_network import is_address, is_home
 
 def _at(key: str, sentence: str) -> PydanticCustomError:
     """Return a mistake of a whole table that is told at one of its keys."""
-    return PydanticCustomError("told_at", "{sentence}", {"sentence": sentence, "key": key})
+    return PydanticCustomError("at_key", "{sentence}", {"sentence": sentence, "key": key})
 
 
 def _absolute(value: object) -> object:
@@ -378,10 +378,10 @@ class NeighbourhoodConfig(Table):
     @field_validator("spool_dir")
     @classmethod
     def _is_whole(cls, spool_dir: Path, info: ValidationInfo) -> Path:
-        told = info.data
-        if told.get("enabled") and told.get("broker_host") == "":
+        values = info.data
+        if values.get("enabled") and values.get("broker_host") == "":
             raise _at("broker_host", "is empty; name the town's broker, or set enabled = false")
-        if told.get("enabled") and told.get("latitude") == 0 and told.get("longitude") == 0:
+        if values.get("enabled") and values.get("latitude") == 0 and values.get("longitude") == 0:
             raise _at(
                 "latitude",
                 "and longitude are 0: say where the house stands (it is compared with here, and never told)",

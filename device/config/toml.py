@@ -58,15 +58,15 @@ def syntax_mistake(error: Exception, text: str, path: Path) -> str:
     """Return what is said about a file that is not TOML."""
     if isinstance(error, RecursionError):
         return f"{path}: brackets within brackets, too deep to read; take some away"
-    said = str(error)
-    place = _PLACE.search(said)
+    message = str(error)
+    match = _PLACE.search(message)
     where = ""
-    if place:
-        line, column = place.groups()
+    if match:
+        line, column = match.groups()
         where = f", line {line}, column {column}" if line else f", line {len(text.splitlines())}"
-    reason = _PLACE.sub("", said).strip()
-    mend = next((m for part, m in _SYNTAX_MENDS if part in said), "compare it with the reference")
-    return f"{path}{where}: is not TOML ({reason}); {mend}"
+    reason = _PLACE.sub("", message).strip()
+    advice = next((m for part, m in _SYNTAX_MENDS if part in message), "compare it with the reference")
+    return f"{path}{where}: is not TOML ({reason}); {advice}"
 
 
 Location = tuple[str | int, ...]
@@ -95,9 +95,9 @@ def line_numbers(text: str) -> dict[Location, int]:
                 table = (*table, index)
             lines.setdefault(table, number)
         elif assignment:
-            place = (*table, *_parts(assignment[1]))
-            for end in range(len(table) + 1, len(place) + 1):
-                lines.setdefault(place[:end], number)
+            key = (*table, *_parts(assignment[1]))
+            for end in range(len(table) + 1, len(key) + 1):
+                lines.setdefault(key[:end], number)
         in_text ^= bool((line.count('"""') + line.count("'''")) % 2)
     return lines
 

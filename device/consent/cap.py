@@ -79,8 +79,8 @@ class Alert:
         rings = (np.array(ring[:-1], dtype=float) for ring in self.polygons)
         if any(area.contains(ring, longitude, latitude) for ring in rings):
             return True
-        place = (longitude, latitude)
-        return any(area.distance_km((x, y), place) <= radius for x, y, radius in self.circles)
+        position = (longitude, latitude)
+        return any(area.distance_km((x, y), position) <= radius for x, y, radius in self.circles)
 
 
 def alerts_of(document: bytes) -> list[Alert]:
@@ -140,13 +140,15 @@ def _cap(alert: Element) -> Alert | None:
     info = next((found for cap in _CAP if (found := alert.find(f"{cap}info")) is not None), None)
     sent_s = _time(sent)
     expires = _find(info, "expires")
-    areas = [] if info is None else [each for cap in _CAP for each in info.findall(f"{cap}area")]
+    areas = [] if info is None else [element for cap in _CAP for element in info.findall(f"{cap}area")]
     text = "\n\n".join(filter(None, (_find(info, "description"), _find(info, "instruction"))))
     return Alert(
         id=_id(f"{sender},{identifier},{sent}"),
         op="cancel" if kind == "Cancel" else "issue",
         kind="alert",
-        replaces=tuple(_id(each) for each in _find(alert, "references").split()) if kind != "Alert" else (),
+        replaces=tuple(_id(reference) for reference in _find(alert, "references").split())
+        if kind != "Alert"
+        else (),
         series="",
         severity=_SEVERITIES.get(_find(info, "severity"), "unknown"),
         headline=_text(_find(info, "headline") or _find(info, "event"), MAX_HEADLINE) or "(no headline)",
@@ -154,12 +156,18 @@ def _cap(alert: Element) -> Alert | None:
         sent=sent_s,
         expires=_end(sent_s, expires, DAY_S),
         polygons=tuple(
-            _ring(found.text) for each in areas for cap in _CAP for found in each.findall(f"{cap}polygon")
+            _ring(found.text)
+            for element in areas
+            for cap in _CAP
+            for found in element.findall(f"{cap}polygon")
         ),
         circles=tuple(
-            _circle(found.text) for each in areas for cap in _CAP for found in each.findall(f"{cap}circle")
+            _circle(found.text)
+            for element in areas
+            for cap in _CAP
+            for found in element.findall(f"{cap}circle")
         ),
-        area_text=_text("; ".join(_find(each, "areaDesc") for each in areas), MAX_HEADLINE),
+        area_text=_text("; ".join(_find(element, "areaDesc") for element in areas), MAX_HEADLINE),
         body=tostring(alert),
     )
 
@@ -169,8 +177,8 @@ def _atom(entry: Element) -> Alert | None:
     updated = (entry.findtext(f"{_ATOM}updated") or "").strip()
     if not name or not updated or _find(entry, "status") not in ("", "Actual"):
         return None
-    told = entry.find(f"{_ATOM}summary")
-    told = entry.find(f"{_ATOM}content") if told is None else told
+    body = entry.find(f"{_ATOM}summary")
+    body = entry.find(f"{_ATOM}content") if body is None else body
     sent = _time(updated)
     severity = _find(entry, "severity")
     polygon = _find(entry, "polygon")
@@ -184,7 +192,7 @@ def _atom(entry: Element) -> Alert | None:
         severity=_SEVERITIES.get(severity, "unknown"),
         headline=_text(_find(entry, "headline") or _words(entry.find(f"{_ATOM}title")), MAX_HEADLINE)
         or "(no headline)",
-        text=_text(_words(told), MAX_TEXT),
+        text=_text(_words(body), MAX_TEXT),
         sent=sent,
         expires=_end(sent, _find(entry, "expires"), DAY_S if severity else NEWS_S),
         polygons=(_ring(polygon),) if polygon else (),
@@ -248,8 +256,8 @@ def _ring(text: str | None) -> list[list[float]]:
 
 
 def _circle(text: str | None) -> tuple[float, float, float]:
-    place, radius = (text or "").split()
-    latitude, longitude = place.split(",")
+    centre, radius = (text or "").split()
+    latitude, longitude = centre.split(",")
     circle = float(longitude), float(latitude), float(radius)
     if not (abs(circle[0]) <= 180 and abs(circle[1]) <= 90 and 0 <= circle[2] < area.EARTH_RADIUS_KM):
         raise ValueError("a CAP circle is in degrees and kilometres")

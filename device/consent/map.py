@@ -20,10 +20,10 @@ _LOOKS = {
 Ring = Sequence[Sequence[float]]
 
 
-def map_svg(areas: Sequence[tuple[str, Ring]], house: tuple[float, float] | None) -> str:
+def map_svg(areas: Sequence[tuple[str, Ring]], home: tuple[float, float] | None) -> str:
     """Return an SVG of areas (kind, ring of [longitude, latitude]) and the house, north at the top."""
     points = [(float(x), float(y)) for _, ring in areas for x, y in ring]
-    points += [house] if house else []
+    points += [home] if home else []
     if not points:
         return _document("")
     west, east = min(x for x, _ in points), max(x for x, _ in points)
@@ -33,15 +33,15 @@ def map_svg(areas: Sequence[tuple[str, Ring]], house: tuple[float, float] | None
     scale = min((WIDTH - 2 * MARGIN) / span_x, (HEIGHT - 2 * MARGIN) / span_y)
     middle_x, middle_y = (west + east) / 2, (south + north) / 2
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def project(x: float, y: float) -> tuple[float, float]:
         return WIDTH / 2 + (x - middle_x) * narrow * scale, HEIGHT / 2 - (y - middle_y) * scale
 
     drawn = []
     for kind, ring in areas:
-        corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*pair) for pair in ring))
+        corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in (project(*pair) for pair in ring))
         drawn.append(f'<polygon points="{corners}" {_LOOKS[kind]}/>')
-    if house:
-        x, y = place(*house)
+    if home:
+        x, y = project(*home)
         drawn.append(f'<path d="M{x:.1f} {y - 9:.1f}l9 8h-3v8h-12v-8h-3z" {_LOOKS["house"]}/>')
     return _document("".join(drawn) + _scale_bar(scale / _DEGREE_KM))
 

@@ -226,8 +226,8 @@ def record_of(payload: JsonObject) -> SenderRecord:
     record.jurisdiction.corners(MAX_JURISDICTION_CORNERS)
     for names in (
         [key.kid for key in record.keys],
-        [each.name for each in record.recipients],
-        [each.name for each in record.uploads],
+        [item.name for item in record.recipients],
+        [item.name for item in record.uploads],
     ):
         if len(set(names)) != len(names):
             raise Refused(Reason.BAD_MEMBER, "two keys, recipients or uploads of one name")
@@ -240,6 +240,6 @@ def _model(model: type[M], payload: JsonObject) -> M:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         # The place is made of member names, which the sender chose: an unknown one may be anything.
-        place = ".".join(str(part) for part in first["loc"])[:60]
-        place = place if place.isprintable() else "?"
-        raise Refused(Reason.BAD_MEMBER, f"{place}: {first['msg']}") from None
+        path = ".".join(str(part) for part in first["loc"])[:60]
+        path = path if path.isprintable() else "?"
+        raise Refused(Reason.BAD_MEMBER, f"{path}: {first['msg']}") from None

@@ -75,8 +75,8 @@ def make_offer(
     Corners of masks and blurs are millionths of the picture, for canonical JSON likes whole numbers best.
     """
     record = sender.record
-    recipient = next(each for each in record.recipients if each.name == request.recipient)
-    upload = next(each for each in record.uploads if each.name == request.upload)
+    recipient = next(item for item in record.recipients if item.name == request.recipient)
+    upload = next(item for item in record.uploads if item.name == request.upload)
     return {
         "v": 1,
         "request": request.id,

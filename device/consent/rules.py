@@ -51,9 +51,9 @@ def check_request(request: FootageRequest, sender: Sender, ledger_state: LedgerS
     if not MIN_KM2 <= size <= MAX_KM2:
         raise Refused(Reason.AREA_SIZE, f"{size:.3f} km²; allowed are {MIN_KM2} to {MAX_KM2}")
     _check_jurisdiction(area, sender)
-    if request.upload not in [each.name for each in sender.record.uploads]:
+    if request.upload not in [item.name for item in sender.record.uploads]:
         raise Refused(Reason.UNKNOWN_UPLOAD, request.upload)
-    if request.recipient not in [each.name for each in sender.record.recipients]:
+    if request.recipient not in [item.name for item in sender.record.recipients]:
         raise Refused(Reason.UNKNOWN_RECIPIENT, request.recipient)
     if (request.agency, request.id) in ledger_state.cancelled:
         raise Refused(Reason.OUTDATED, "it was cancelled")

@@ -124,7 +124,7 @@ class BackupWorker:
                 self._serve(destination)
 
     def _serve(self, destination: Destination) -> None:
-        waiting = next((each for each in destination.backups.values() if not each.done), None)
+        waiting = next((backup for backup in destination.backups.values() if not backup.done), None)
         try:
             if waiting is None:
                 waiting = self._seal_next(destination)
@@ -136,12 +136,12 @@ class BackupWorker:
             if destination.outside:
                 self._hand_over(destination, waiting)
             else:
-                place, name = self._place(destination), f"{waiting.sha256}.age"
+                target, name = self._target(destination), f"{waiting.sha256}.age"
                 with self._path(waiting).open("rb") as content:
                     paced = _RateLimited(
                         content, RateLimiter(self._config.upload_kbps * 125, sleep=self._rest), self._beat
                     )
-                    put(place, name, paced, waiting.size_bytes, home_address)
+                    put(target, name, paced, waiting.size_bytes, home_address)
                 self._done(destination, waiting)
         except (TargetRejected, CommandError, OSError, subprocess.SubprocessError, ValueError) as error:
             self._wait(destination, error)
@@ -183,14 +183,16 @@ class BackupWorker:
         """Have the courier carry it, and follow what it says."""
         out = self._config.spool_dir / "out"
         if not self._lies_outside(backup):
-            place = self._place(destination)
+            target = self._target(destination)
             stage_parcel(out, self._path(backup), backup.sha256)
-            account = Account(url=place.url, user=place.user, secret=place.secret, host_key=place.host_key)
+            account = Account(
+                url=target.url, user=target.user, secret=target.secret, host_key=target.host_key
+            )
             grant = Grant(
                 sha256=backup.sha256,
                 size_bytes=backup.size_bytes,
-                kind=place.kind if place.kind != "s3" else "bucket",
-                origin=f"{place.scheme}://{place.netloc}",
+                kind=target.kind if target.kind != "s3" else "bucket",
+                origin=f"{target.scheme}://{target.netloc}",
                 expires_s=self._ledger_store.now() + GRANT_S,
                 account=account,
             )
@@ -248,7 +250,7 @@ class BackupWorker:
             self._beat()
             time.sleep(min(STEP_S, left_s))
 
-    def _place(self, destination: Destination) -> BackupTarget:
+    def _target(self, destination: Destination) -> BackupTarget:
         try:
             secrets = json.loads((self._state_dir / SECRETS_FILE).read_bytes())
             secret = str(secrets[destination.name])
@@ -271,8 +273,8 @@ class BackupWorker:
         """Erase sealed copies that nobody waits for."""
         needed = {
             f"{backup.sha256}.age"
-            for each in destinations
-            for backup in each.backups.values()
+            for destination in destinations
+            for backup in destination.backups.values()
             if not backup.done
         }
         with suppress(OSError):
@@ -307,35 +309,37 @@ def checked_destination(wanted: Mapping[str, Any], secret: str) -> AddedDestinat
     host_key = str(wanted.get("host_key") or "")
     try:
         known = host_key or ("SHA256:" if wanted["kind"] == "sftp" else "")
-        place = BackupTarget(
+        target = BackupTarget(
             kind=wanted["kind"], url=wanted["url"], user=wanted.get("user", ""), secret=secret, host_key=known
         )
     except ValueError as error:
         raise CommandError(str(error)) from error
     try:
-        found = addresses(place.host, place.port)
+        found = addresses(target.host, target.port)
     except OSError as error:
-        raise CommandError(f"{place.host} cannot be found: {error.strerror}") from error
+        raise CommandError(f"{target.host} cannot be found: {error.strerror}") from error
     home = {is_home(address) for address in found}
     if home == {True, False}:
-        raise CommandError(f"{place.host} is both on the home network and outside: name one of its addresses")
+        raise CommandError(
+            f"{target.host} is both on the home network and outside: name one of its addresses"
+        )
     outside = home == {False}
-    if outside and place.scheme == "http":
-        raise CommandError(f"{place.url}: outside the home network only https:// and sftp:// are used")
-    if place.kind == "sftp" and not host_key:
+    if outside and target.scheme == "http":
+        raise CommandError(f"{target.url}: outside the home network only https:// and sftp:// are used")
+    if target.kind == "sftp" and not host_key:
         if outside:
             raise CommandError(
                 "name the server's key (SHA256:…), as `ssh-keyscan HOST | ssh-keygen -lf -` does"
             )
         try:
-            host_key = key_of(place.host, place.port, home_address)
+            host_key = key_of(target.host, target.port, home_address)
         except OSError as error:
-            raise CommandError(f"{place.netloc}: {error}") from error
+            raise CommandError(f"{target.netloc}: {error}") from error
     return {
         "name": wanted["name"],
-        "kind": place.kind,
-        "url": place.url,
-        "user": place.user,
+        "kind": target.kind,
+        "url": target.url,
+        "user": target.user,
         "age": wanted["age"],
         "host_key": host_key,
         "limit_bytes": wanted.get("limit_bytes", 0),

@@ -125,13 +125,13 @@ class InboxWorker:
             return
         self._look_s = now_s + LOOK_S
         try:
-            told = spool.status()
-            how = json.loads(told[1])["how"] if told else {}
+            status = spool.status()
+            how = json.loads(status[1])["how"] if status else {}
             server = str(how.get("server", ""))[:300]
         except (OSError, Unreadable, ValueError, KeyError, TypeError, AttributeError):
-            told, server = None, ""
+            status, server = None, ""
         silent_s = (
-            now_s - self._since_s if told is None else self._ledger_store.clock.wall_us() / US - told[0]
+            now_s - self._since_s if status is None else self._ledger_store.clock.wall_us() / US - status[0]
         )
         silent = min(silent_s, now_s - self._since_s) > PATIENCE_S
         text = "the courier has not reported for 15 minutes: no request and no notice is received"
@@ -250,7 +250,7 @@ class InboxWorker:
                 item.source,
                 item.content,
                 ledger_state=ledger.state,
-                place=self._place(),
+                home=self._home(),
                 now=ledger_store.now(),
             )
         except Refused:
@@ -316,7 +316,7 @@ class InboxWorker:
             except CommandError as error:
                 log.info("match_waits %s", error)
                 return  # the index is not there yet: the request stays received
-            ledger.write([validation.matched(case.request, place=self._place_or_none(), has_footage=found)])
+            ledger.write([validation.matched(case.request, home=self._home_or_none(), has_footage=found)])
 
     def _expire(self, ledger: LockedLedger) -> None:
         now = self._ledger_store.now()
@@ -326,11 +326,11 @@ class InboxWorker:
                 ledger.write([entries.step(case.request.id, case.state, Step.EXPIRE)])
         ledger.forget(now)
 
-    def _place(self) -> HomePosition:
+    def _home(self) -> HomePosition:
         return HomePosition(longitude=self._config.longitude, latitude=self._config.latitude)
 
-    def _place_or_none(self) -> HomePosition | None:
-        return self._place() if self._config.enabled else None
+    def _home_or_none(self) -> HomePosition | None:
+        return self._home() if self._config.enabled else None
 
     def settings_changed(self) -> None:
         """Have the courier's settings written again at the next step."""

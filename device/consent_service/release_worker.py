@@ -64,7 +64,7 @@ class ReleaseWorker:
         self._release_backend = release_backend
         self._run: tuple[str, ReleaseRun] | None = None
         self._progress: dict[str, Progress] = {}
-        self._told: dict[str, tuple[str, int]] = {}
+        self._reported: dict[str, tuple[str, int]] = {}
         self._gone_s: dict[str, float] = {}
 
     def run(self, worker: Worker) -> None:
@@ -85,10 +85,10 @@ class ReleaseWorker:
 
     def progress(self, case: Case) -> ProgressView | None:
         """Return how far a release is; None if none is under way."""
-        told = self._progress.get(case.request.id)
-        if told is None or case.state not in UNDER_WAY:
+        progress = self._progress.get(case.request.id)
+        if progress is None or case.state not in UNDER_WAY:
             return None
-        return {"stage": told.stage, "part": told.part, "hot": told.hot}
+        return {"stage": progress.stage, "part": progress.part, "hot": progress.hot}
 
     def step(self) -> bool:
         """Do what is due; return whether something is under way. Raises LedgerBroken."""
@@ -150,8 +150,8 @@ class ReleaseWorker:
                 self._tell(case, found)
             case Made():
                 self._run = None
-                for place in (folder, folder.parent, folder.parent.parent):
-                    sync_folder(place)  # the entry says that it is there: so it is, also after a power cut
+                for path in (folder, folder.parent, folder.parent.parent):
+                    sync_folder(path)  # the entry says that it is there: so it is, also after a power cut
                 self._step(case, Step.SEAL, parcel=found.parcel)
             case Failed():
                 self._run = None
@@ -236,8 +236,8 @@ class ReleaseWorker:
         if receipt is None or not isinstance(receipt.get("said"), dict) or {**receipt, "said": {}} != wanted:
             self._step(case, Step.FAIL, why="the courier's receipt is not this parcel's")
             return
-        said = {name: _plain(text) for name, text in receipt["said"].items()}
-        self._step(case, Step.DELIVER, receipt={**wanted, "said": said})
+        answer = {name: _plain(text) for name, text in receipt["said"].items()}
+        self._step(case, Step.DELIVER, receipt={**wanted, "said": answer})
 
     # --- what had left, if it ended before --------------------------------------------------------
 
@@ -323,8 +323,8 @@ class ReleaseWorker:
         self._progress[request] = progress
         percent = int(progress.part * 100) // TELL_PERCENT * TELL_PERCENT
         stage = "hot" if progress.hot else progress.stage
-        if self._told.get(request) != (stage, percent):
-            self._told[request] = stage, percent
+        if self._reported.get(request) != (stage, percent):
+            self._reported[request] = stage, percent
             fields = {"request": request, "stage": stage, "percent": percent}
             mono_us = self._ledger_store.clock.mono_us()
             self._ledger_store.inbox(ConsentStep(kind="release", mono_us=mono_us, fields=fields))

@@ -82,15 +82,15 @@ class ConsentService:
         """Return one request with exactly what would leave, and the hash to approve it with."""
         with self.ledger_store.locked_for_owner() as ledger:
             case = _find(ledger, request_id)
-            told = request_view(case, ledger.state)
-            told["history"] = case.history
-            told["release"] = release_view(case, self.release_worker.progress(case))
+            view = request_view(case, ledger.state)
+            view["history"] = case.history
+            view["release"] = release_view(case, self.release_worker.progress(case))
         if case.state is State.OFFERED:
             cuts = self._cuts(case, choice)
             with self.ledger_store.locked_for_owner() as ledger:
-                told["offer"] = self._offer(ledger, case, cuts, choice)
-            told["offer_hash"] = offer_hash(told["offer"])
-        return told
+                view["offer"] = self._offer(ledger, case, cuts, choice)
+            view["offer_hash"] = offer_hash(view["offer"])
+        return view
 
     def approve(self, request_id: str, shown_hash: str, choice: Choice = ALL) -> RequestView:
         """Approve what the owner was shown, and nothing else. Raises CommandError."""
@@ -207,7 +207,7 @@ class ConsentService:
     def destinations(self) -> list[DestinationView]:
         """Return the owner's own places for backups, and how far each is. No secret is in it."""
         with self.ledger_store.locked_for_owner() as ledger:
-            return [destination_view(each) for each in ledger.state.destinations.values()]
+            return [destination_view(destination) for destination in ledger.state.destinations.values()]
 
     def add_destination(self, wanted: Mapping[str, Any], secret: str) -> DestinationView:
         """Consent to backups to a place of one's own. Raises CommandError."""
@@ -238,7 +238,7 @@ class ConsentService:
         """Return the notices that can be read, newest first."""
         with self.ledger_store.locked_for_owner() as ledger:
             kept = sorted(ledger.state.notices.values(), key=lambda each: each.iat, reverse=True)
-            return [notice_view(each, ledger.state, self.ledger_store.now()) for each in kept]
+            return [notice_view(notice, ledger.state, self.ledger_store.now()) for notice in kept]
 
     def ledger(self, newest: int) -> LedgerView:
         """Return the ledger's newest entries, its head, and what was refused."""
@@ -248,7 +248,7 @@ class ConsentService:
                 "head": ledger.head,
                 "length": ledger.length,
                 "entries": entries,
-                "refused": [{**each, "sentence": sentence_of(each["reason"])} for each in ledger.refused()],
+                "refused": [{**row, "sentence": sentence_of(row["reason"])} for row in ledger.refused()],
             }
 
     def export(self) -> Iterator[str]:
@@ -281,8 +281,8 @@ class ConsentService:
     def _try_recipients(self, record: bytes) -> None:
         from device.consent_service.age_recipients import check_recipient  # loads pyrage
 
-        _, said = sender_records.record_in(record)
-        for recipient in said.recipients:
+        _, parsed = sender_records.record_in(record)
+        for recipient in parsed.recipients:
             check_recipient(recipient.age)
 
 

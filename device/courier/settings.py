@@ -66,10 +66,10 @@ def settings_in(folder: Path) -> tuple[CourierSettings, str]:
         return CourierSettings(), f"{folder / SETTINGS}: {error}"
 
 
-def _checked(told: CourierSettingsFile) -> CourierSettings:
-    if told["v"] != 1:
+def _checked(document: CourierSettingsFile) -> CourierSettings:
+    if document["v"] != 1:
         raise ValueError("is of another version")
-    broker = told["broker"]
+    broker = document["broker"]
     found = None
     if broker is not None:
         found = Broker(
@@ -77,10 +77,10 @@ def _checked(told: CourierSettingsFile) -> CourierSettings:
         )
         if not 0 < found.port <= _MAX_PORT:
             raise ValueError(f"{found.port} is no port")
-    feeds = {matching(_NAME, name): matching(_URL, url) for name, url in told["feeds"].items()}
+    feeds = {matching(_NAME, name): matching(_URL, url) for name, url in document["feeds"].items()}
     if len(feeds) > MAX_FEEDS:
         raise ValueError(f"more than {MAX_FEEDS} feeds")
-    cells = tuple(matching(_CELL, cell) for cell in told["cells"][:9])
-    upload = told["upload"]
+    cells = tuple(matching(_CELL, cell) for cell in document["cells"][:9])
+    upload = document["upload"]
     limits = Limits(kbps=int(upload["kbps"]), hours=matching(_HOURS, upload["hours"]))
     return CourierSettings(broker=found, cells=cells, feeds=feeds, limits=limits)

@@ -74,7 +74,7 @@ class Writer:
 
     def run(self, stopping: threading.Event, beat: Callable[[], None]) -> None:
         """Write bundles until told to stop; what waits then is written first."""
-        told = 0
+        reported = 0
         while True:
             beat()
             stopped = stopping.wait(EVERY_S)
@@ -85,9 +85,11 @@ class Writer:
             except OSError as error:
                 log.warning("spool %s: %s", error.filename or "", error.strerror)
                 stopping.wait(5.0)
-            if self.dropped != told:
-                log.warning("dropped count=%d: the house does not keep up, or is away", self.dropped - told)
-                told = self.dropped
+            if self.dropped != reported:
+                log.warning(
+                    "dropped count=%d: the house does not keep up, or is away", self.dropped - reported
+                )
+                reported = self.dropped
             if stopped:
                 return
             if not self._waiting:

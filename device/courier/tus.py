@@ -68,10 +68,10 @@ class TusUploader:
         if answer.status != _CREATED:
             raise trouble(answer)
         location = answer.headers.get("location", "")
-        place = location.removeprefix(attempt.grant.origin)
-        if not _UPLOAD.fullmatch(place) or ".." in place:
+        path = location.removeprefix(attempt.grant.origin)
+        if not _UPLOAD.fullmatch(path) or ".." in path:
             raise Refusing(f"it wants the parcel at another place: {location[:100]!r}")
-        attempt.tell(place=place, sent_bytes=0)
+        attempt.tell(place=path, sent_bytes=0)
 
     def _offset(self, attempt: UploadAttempt) -> int | None:
         """Return how much the server has; None if it knows nothing of the upload any more."""

@@ -125,18 +125,18 @@ class UploadAttempt:
         self.tell(sent_bytes=begin)
         with open_parcel(self._folder, self.grant.sha256) as file:
             file.seek(begin)
-            place = begin
-            while place < end:
+            offset = begin
+            while offset < end:
                 if not self._may_go_on():
-                    self.left_bytes = max(before, place)  # here it is known exactly
+                    self.left_bytes = max(before, offset)  # here it is known exactly
                     self.tell()
                     raise GrantGone
-                block = file.read(min(CHUNK_BYTES, end - place))
+                block = file.read(min(CHUNK_BYTES, end - offset))
                 if not block:
                     raise Refusing("the parcel in the spool is shorter than its grant says")
                 self._pace(len(block))
                 yield block
-                place += len(block)
+                offset += len(block)
 
     def prove_parcel(self) -> None:
         """Raise Refusing unless the parcel is what the grant says, to the byte."""
@@ -153,7 +153,7 @@ class UploadAttempt:
             raise Refusing("the parcel in the spool is not as long as its grant says")
         file.seek(0)
 
-    def stored(self, said: dict[str, str]) -> None:
+    def stored(self, answer: dict[str, str]) -> None:
         """Write the receipt down: what the store said, bound to the parcel."""
         grant = self.grant
         receipt: Receipt = {
@@ -161,7 +161,7 @@ class UploadAttempt:
             "size_bytes": grant.size_bytes,
             "kind": grant.kind,
             "origin": grant.origin,
-            "said": said,
+            "said": answer,
         }
         self.tell(state="stored", sent_bytes=grant.size_bytes, receipt=receipt)
 

@@ -79,7 +79,7 @@ class UploadWorker:
     def _step(self) -> None:
         granted = sorted(names_in(self._house, "grant"))
         reported = list(names_in(self._own, "report"))
-        for digest in [*granted, *(each for each in reported if each not in granted)]:
+        for digest in [*granted, *(name for name in reported if name not in granted)]:
             if self._stopping.is_set() or self._due_s.get(digest, 0.0) > time.monotonic():
                 continue
             self._beat()
@@ -118,7 +118,7 @@ class UploadWorker:
                 report=report,
                 may_go_on=lambda: self._stands(grant),
                 pace=RateLimiter(limits.bytes_a_second, sleep=self._sleep),
-                save=lambda said: write_report(self._own, said),
+                save=lambda report: write_report(self._own, report),
             )
             WAYS[grant.kind].carry(attempt)
             log.info("parcel stored sha256=%s", digest[:16])

@@ -129,10 +129,10 @@ class SpoolWriter:
 
     def _read_so_far(self) -> int:
         try:
-            told = read_small(self._reader_folder, READ)
+            content = read_small(self._reader_folder, READ)
         except (OSError, Unreadable):
             return 0
-        return int(told) if told and told.isdigit() and len(told) <= len(_name(0)) else 0
+        return int(content) if content and content.isdigit() and len(content) <= len(_name(0)) else 0
 
 
 class SpoolReader:
@@ -166,8 +166,8 @@ class SpoolReader:
 
         Raises Unreadable, OSError.
         """
-        told = read_small(self._folder, STATUS)
-        return None if told is None else ((self._folder / STATUS).lstat().st_mtime, told)
+        content = read_small(self._folder, STATUS)
+        return None if content is None else ((self._folder / STATUS).lstat().st_mtime, content)
 
     def done(self, number: int) -> None:
         """Say that everything up to a bundle was read, so that the courier takes it away. Raises OSError."""

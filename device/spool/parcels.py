@@ -177,12 +177,12 @@ def _small(folder: Path, name: str, kind: type[Grant] | type[UploadReport]) -> G
     if content is None:
         return None
     try:
-        told = json.loads(content)
-        if "parts" in told:
-            told["parts"] = tuple(told["parts"])
-        if told.get("account"):
-            told["account"] = Account(**told["account"])
-        return kind(**told)
+        values = json.loads(content)
+        if "parts" in values:
+            values["parts"] = tuple(values["parts"])
+        if values.get("account"):
+            values["account"] = Account(**values["account"])
+        return kind(**values)
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise Unreadable("broken_file", name) from None
 

@@ -13,13 +13,13 @@ _CREATED = (201, 204)
 
 def publish(arguments: argparse.Namespace) -> int:
     """Hand it to the town."""
-    place = f"{arguments.server.rstrip('/')}/in/{secrets.token_hex(16)}"
+    url = f"{arguments.server.rstrip('/')}/in/{secrets.token_hex(16)}"
     try:
         content = arguments.file.read_bytes().strip()
         pool = urllib3.PoolManager(
             ca_certs=str(arguments.ca) if arguments.ca else None, cert_reqs="CERT_REQUIRED"
         )
-        answer = pool.request("PUT", place, body=content, timeout=TIMEOUT_S, redirect=False, retries=False)
+        answer = pool.request("PUT", url, body=content, timeout=TIMEOUT_S, redirect=False, retries=False)
     except OSError as error:
         raise AgencyError(f"{arguments.file}: {error.strerror}") from error
     except urllib3.exceptions.HTTPError as error:
