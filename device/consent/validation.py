@@ -98,9 +98,9 @@ def _request(content: bytes, ledger_state: LedgerState, now: int) -> list[Ledger
 def matched(request: FootageRequest, *, home: HomePosition | None, has_footage: bool) -> LedgerEntryDraft:
     """Return whether a request concerns this house; the one decision that is made without the owner."""
     if home is None or not contains(request.area.corners(MAX_AREA_CORNERS), home.longitude, home.latitude):
-        return step(request.id, State.RECEIVED, Step.MATCH_NOT, why="this house is not in its area")
+        return step(request.id, State.RECEIVED, Step.MATCH_NOT, why="your home is not in its area")
     if not has_footage:
-        return step(request.id, State.RECEIVED, Step.MATCH_NOT, why="there is no clip of that time")
+        return step(request.id, State.RECEIVED, Step.MATCH_NOT, why="there is no clip from that time")
     return step(request.id, State.RECEIVED, Step.OFFER)
 
 

@@ -140,7 +140,7 @@ class ReleaseWorker:
                     self._release_backend.begin(folder, case.approved_offer(), case.offer_hash),
                 )
             except (CommandError, OSError) as error:
-                self._step(case, Step.FAIL, why=f"it could not be made: {error}")
+                self._step(case, Step.FAIL, why=f"the parcel could not be made: {error}")
             return
         if self._run[0] != request:
             return
@@ -162,7 +162,7 @@ class ReleaseWorker:
 
     def _hand_over(self, case: Case) -> None:
         if not self._sealed(case).exists():
-            self._step(case, Step.FAIL, why="the sealed parcel is gone from the card")
+            self._step(case, Step.FAIL, why="the encrypted parcel is missing from the disk")
             return
         if not self._spool_is_there():
             return
@@ -209,7 +209,7 @@ class ReleaseWorker:
         if not self._spool_is_there():
             return
         if not is_granted(self._spool / "out", digest):
-            self._step(case, Step.FAIL, why="the parcel was taken out of the spool by somebody")
+            self._step(case, Step.FAIL, why="somebody removed the parcel from the spool")
             return
         report = self._report(digest)
         if report is None:
@@ -220,7 +220,7 @@ class ReleaseWorker:
         if report.state == "stored":
             self._deliver(case, report)
         elif report.state == "refused":
-            self._step(case, Step.FAIL, why=f"the store did not take it: {_plain(report.why)}")
+            self._step(case, Step.FAIL, why=f"the store refused the parcel: {_plain(report.why)}")
 
     def _deliver(self, case: Case, report: UploadReport) -> None:
         """Believe a receipt only if it is this parcel's, at the place that was approved."""
@@ -234,7 +234,7 @@ class ReleaseWorker:
         }
         # The courier wrote it: it may be anything.
         if receipt is None or not isinstance(receipt.get("said"), dict) or {**receipt, "said": {}} != wanted:
-            self._step(case, Step.FAIL, why="the courier's receipt is not this parcel's")
+            self._step(case, Step.FAIL, why="the courier's receipt does not match this parcel")
             return
         answer = {name: _plain(text) for name, text in receipt["said"].items()}
         self._step(case, Step.DELIVER, receipt={**wanted, "said": answer})
@@ -250,7 +250,7 @@ class ReleaseWorker:
             was_handed_over = any(step["state"] == State.HANDED_OVER for step in case.history)
             if was_handed_over and time.monotonic() - gone_s < SILENCE_S:
                 return
-            why = "the courier had sent nothing" if was_handed_over else "it never left the house"
+            why = "the courier had sent nothing" if was_handed_over else "it never reached the courier"
             self._write_left(case, left_bytes=0, final=True, why=why)
         elif report.state != "sending":
             self._write_left(case, left_bytes=report.left_bytes, final=True, why=_plain(report.why))
