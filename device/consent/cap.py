@@ -1,8 +1,7 @@
-"""What a feed says: CAP 1.2 alerts (OASIS, 2010) and Atom entries (RFC 4287), alone or many in one document.
+"""Parser of feeds: CAP 1.2 alerts (OASIS, 2010) and Atom entries (RFC 4287), one or several in a document.
 
-Strangers write it, so defusedxml reads it: no entity, no document type, nothing fetched. A link in it is
-never followed. What it says is text for people; nothing of it is believed but that it came from the address
-that the owner chose.
+The input is untrusted, so defusedxml parses it: no entity, no document type, nothing fetched. Links are never
+followed. The content is text for people; only its origin, the address that the owner chose, is trusted.
 """
 
 import html
@@ -28,7 +27,7 @@ MAX_ALERTS = 500
 _PIECE_BYTES = 8_192
 MAX_HEADLINE, MAX_TEXT, MAX_ID = 160, 2000, 400
 DAY_S = 86_400
-"""How long an alert holds that does not say so itself."""
+"""Validity of an alert that does not state its own."""
 NEWS_S = 7 * DAY_S
 _MAX_S = 30 * DAY_S
 
@@ -55,9 +54,9 @@ class Alert:
     kind: str
     """alert or news."""
     replaces: tuple[str, ...]
-    """Ids that it replaces, or takes back."""
+    """Ids that it replaces or cancels."""
     series: str
-    """What its id begins with, if a newer one of the same series replaces it; or empty."""
+    """Prefix of its id, if a newer one of the same series replaces it; otherwise empty."""
     severity: Severity
     headline: str
     text: str
@@ -68,11 +67,11 @@ class Alert:
     """Longitude, latitude, kilometres."""
     area_text: str
     body: bytes
-    """The element it was read from: what `alerts_of` reads again."""
+    """The element that it was read from; `alerts_of` can read it again."""
 
     def covers(self, longitude: float, latitude: float) -> bool:
-        """Return whether a place lies in its area; one without polygon or circle is for all who chose the
-        source.
+        """Return whether a position is in its area; without polygon or circle it applies to all who chose
+        the source.
         """
         if not self.polygons and not self.circles:
             return True
@@ -84,7 +83,7 @@ class Alert:
 
 
 def alerts_of(document: bytes) -> list[Alert]:
-    """Return what a document says, in its order; what is broken in it is left out. Raises Refused."""
+    """Return a document's alerts in order, without the malformed ones. Raises Refused."""
     if len(document) > MAX_BYTES:
         raise Refused(Reason.TOO_LARGE)
     try:
@@ -108,7 +107,7 @@ def alerts_of(document: bytes) -> list[Alert]:
 
 
 def _parsed(document: bytes) -> Element:
-    """Parse in pieces: one call on a megabyte would keep Python from the bell for as long as it takes."""
+    """Parse in pieces: one call on a megabyte would block the press for its whole duration."""
     parser: Any = DefusedXMLParser(forbid_dtd=True)
     for start in range(0, len(document), _PIECE_BYTES):
         parser.feed(document[start : start + _PIECE_BYTES])
@@ -130,7 +129,7 @@ def _elements(root: Element) -> Iterator[Element]:
 
 def _cap(alert: Element) -> Alert | None:
     if _find(alert, "status") != "Actual":
-        return None  # an exercise, a test or a draft is nobody's business
+        return None  # exercises, tests and drafts are ignored
     kind = _find(alert, "msgType")
     if kind not in ("Alert", "Update", "Cancel"):
         return None
@@ -222,7 +221,7 @@ def _words(element: Element | None) -> str:
 
 
 def _text(text: str, longest: int) -> str:
-    """Return what a person can read of it, on one line a paragraph, and not too much."""
+    """Return the readable text, one line a paragraph, shortened to a limit."""
     lines = [_SPACE.sub(" ", line).strip() for line in text.split("\n\n")]
     joined = "\n".join(line for line in lines if line)
     seen = "".join(c for c in joined if c in "\n\u200c\u200d" or not unicodedata.category(c).startswith("C"))

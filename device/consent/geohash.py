@@ -1,5 +1,5 @@
-"""Geohashes: a place as letters, the more the finer (G. Niemeyer, 2008). What a doorbell listens to is four
-letters.
+"""Geohashes: a position as letters, more letters for a smaller cell (G. Niemeyer, 2008). A doorbell subscribes to
+four letters.
 """
 
 LETTERS = "0123456789bcdefghjkmnpqrstuvwxyz"
@@ -7,7 +7,7 @@ _BITS = 5
 
 
 def geohash(longitude: float, latitude: float, length: int) -> str:
-    """Return the cell that a point lies in."""
+    """Return the cell of a point."""
     x, y = _cells(length)
     column = min(int((longitude + 180) / 360 * x), x - 1)
     row = min(int((latitude + 90) / 180 * y), y - 1)

@@ -1,6 +1,4 @@
-"""A map without tiles: the outlines of areas and the house, drawn on the device. Nothing of it is asked for
-outside.
-"""
+"""A map without tiles: the outlines of areas and the home, drawn on the device without any request to outside."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +11,7 @@ _LOWEST_COS = 0.05
 _LOOKS = {
     "area": 'fill="#2b6cb0" fill-opacity=".18" stroke="#2b6cb0" stroke-width="2"',
     "jurisdiction": 'fill="none" stroke="#666677" stroke-width="2" stroke-dasharray="7 5"',
-    "house": 'fill="#c2410c" stroke="#ffffff" stroke-width="1.5"',
+    "home": 'fill="#c2410c" stroke="#ffffff" stroke-width="1.5"',
     "bar": 'fill="none" stroke="#333333" stroke-width="1.5"',
     "text": 'font-family="sans-serif" font-size="14" fill="#333333"',
 }
@@ -21,7 +19,7 @@ Ring = Sequence[Sequence[float]]
 
 
 def map_svg(areas: Sequence[tuple[str, Ring]], home: tuple[float, float] | None) -> str:
-    """Return an SVG of areas (kind, ring of [longitude, latitude]) and the house, north at the top."""
+    """Return an SVG of areas (kind, ring of [longitude, latitude]) and the home, north at the top."""
     points = [(float(x), float(y)) for _, ring in areas for x, y in ring]
     points += [home] if home else []
     if not points:
@@ -42,7 +40,7 @@ def map_svg(areas: Sequence[tuple[str, Ring]], home: tuple[float, float] | None)
         drawn.append(f'<polygon points="{corners}" {_LOOKS[kind]}/>')
     if home:
         x, y = project(*home)
-        drawn.append(f'<path d="M{x:.1f} {y - 9:.1f}l9 8h-3v8h-12v-8h-3z" {_LOOKS["house"]}/>')
+        drawn.append(f'<path d="M{x:.1f} {y - 9:.1f}l9 8h-3v8h-12v-8h-3z" {_LOOKS["home"]}/>')
     return _document("".join(drawn) + _scale_bar(scale / _DEGREE_KM))
 
 

@@ -1,8 +1,6 @@
-"""From bytes that were heard to entries of the ledger. Pure: told what is known, where the house is, and the
-time.
+"""Turns received bytes into entries of the ledger. Pure: state, home position and time are parameters.
 
-Whatever is not an entry is a refusal with a reason. Nothing here can be seen from outside, and nothing
-approves.
+The result is either entries or a refusal with a reason. None of it is visible from outside, and none of it approves.
 """
 
 import hashlib
@@ -29,17 +27,16 @@ from device.consent.reasons import Reason, Refused
 from device.consent.states import State, Step
 
 MAX_KEPT_BYTES = MAX_BYTES
-"""Of the body of something refused; no envelope is larger, and of a feed's document the beginning tells
-enough.
+"""Maximum bytes stored of a refused message; no envelope is larger, and of a feed's document the beginning is enough.
 """
 MAX_REJECTIONS_PER_DAY = 50
-"""Of one sender, in the ledger; further ones are counted like those of strangers."""
+"""Maximum rejections of one sender in the ledger; further ones are only counted, like those of strangers."""
 FEED = "feed:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomePosition:
-    """Where the house stands, degrees. It is compared with, and never told."""
+    """The home's position in degrees, for comparison with areas. It is never sent."""
 
     longitude: float
     latitude: float
@@ -48,9 +45,7 @@ class HomePosition:
 def heard(
     source: str, content: bytes, *, ledger_state: LedgerState, home: HomePosition, now: int
 ) -> list[LedgerEntryDraft]:
-    """Return what an item of the spool adds to the ledger; nothing if it is known already. Raises
-    Refused.
-    """
+    """Return the entries that an item of the spool adds; none if it is already known. Raises Refused."""
     if source == "request":
         return _request(content, ledger_state, now)
     if source == "notice":
@@ -96,7 +91,7 @@ def _request(content: bytes, ledger_state: LedgerState, now: int) -> list[Ledger
 
 
 def matched(request: FootageRequest, *, home: HomePosition | None, has_footage: bool) -> LedgerEntryDraft:
-    """Return whether a request concerns this house; the one decision that is made without the owner."""
+    """Return whether a request concerns this home; the only decision that is made without the owner."""
     if home is None or not contains(request.area.corners(MAX_AREA_CORNERS), home.longitude, home.latitude):
         return step(request.id, State.RECEIVED, Step.MATCH_NOT, why="your home is not in its area")
     if not has_footage:

@@ -50,7 +50,7 @@ KINDS: dict[str, TargetKind] = {"s3": "s3", "webdav": "webdav", "sftp": "sftp"}
 
 
 class Clips(Protocol):
-    """What is asked of the clips. The composition implements it."""
+    """The clips, as the backup worker needs them. The composition implements it."""
 
     def next_clip(self, since_us: int, known: Callable[[str], bool]) -> str | None:
         """Return the oldest clip that ended since then and is not `known`; None if there is none.
@@ -63,7 +63,7 @@ class Clips(Protocol):
 
 
 class NotHome(OSError):
-    """A place that was on the home network is not any more."""
+    """A target is no longer on the home network."""
 
 
 def home_address(host: str, port: int) -> str:
@@ -152,7 +152,7 @@ class BackupWorker:
         return self._seal(destination, clip_id) if clip_id else None
 
     def _seal(self, destination: Destination, clip_id: str) -> Backup | None:
-        """Seal a clip, and write down that it goes, before it does."""
+        """Encrypt a clip and write its ledger entry before it is sent."""
         clip = self._clips.file_of(clip_id)
         if clip is None:  # deleted since: nothing to back up
             if clip_id in destination.backups:
@@ -180,7 +180,7 @@ class BackupWorker:
         return destination.backups[clip_id] if written else None
 
     def _hand_over(self, destination: Destination, backup: Backup) -> None:
-        """Have the courier carry it, and follow what it says."""
+        """Hand it to the courier, and follow the courier's reports."""
         out = self._config.spool_dir / "out"
         if not self._lies_outside(backup):
             target = self._target(destination)
@@ -244,7 +244,7 @@ class BackupWorker:
         self._ledger_store.inbox(Fault(code="backup", active=True, text=text[:400], remedy=remedy))
 
     def _rest(self, seconds: float) -> None:
-        """Wait for the owner's limit of the line; it may be long, and is no hang."""
+        """Wait for the owner's bandwidth limit; may take long without being a hang."""
         until_s = time.monotonic() + seconds
         while (left_s := until_s - time.monotonic()) > 0:
             self._beat()
@@ -270,7 +270,7 @@ class BackupWorker:
         return self._folder / f"{backup.sha256}.age"
 
     def _sweep(self, destinations: list[Destination]) -> None:
-        """Erase sealed copies that nobody waits for."""
+        """Delete encrypted copies that no backup needs."""
         needed = {
             f"{backup.sha256}.age"
             for destination in destinations
@@ -284,7 +284,7 @@ class BackupWorker:
 
 
 class _RateLimited:
-    """Reads no faster than the owner's limit, and says each time that the thread turns."""
+    """Reads no faster than the owner's limit, and reports each read to the watchdog."""
 
     def __init__(self, content: BinaryIO, pace: RateLimiter, beat: Callable[[], None]) -> None:
         self._content = content
@@ -300,7 +300,7 @@ class _RateLimited:
 
 
 def checked_destination(wanted: Mapping[str, Any], secret: str) -> AddedDestination:
-    """Return a destination as it is written down: where it is, and with SFTP whose key it shows.
+    """Return a backup target's ledger data: its address, and for SFTP its host key.
 
     Raises CommandError.
     """
@@ -348,7 +348,7 @@ def checked_destination(wanted: Mapping[str, Any], secret: str) -> AddedDestinat
 
 
 def keep_secret(state_dir: Path, name: str, secret: str | None) -> None:
-    """Keep a place's secret in a file that is the daemon's alone; None: forget it. Raises CommandError."""
+    """Store a target's secret in a file that only the daemon can read; None deletes it. Raises CommandError."""
     path = state_dir / SECRETS_FILE
     kept: dict[str, str] = {}
     with suppress(OSError, ValueError):

@@ -1,8 +1,8 @@
-"""From an approval to its receipt: has the parcel made, hands it over, follows it, erases what is left.
+"""From an approval to its receipt: starts the release process, hands the parcel over, follows it, cleans up.
 
-A thread of its own. It decides nothing: an approval in the ledger is all that begins it, and it looks there
-again before each step. Every entry is durable before what follows from it; whatever a crash leaves is either
-gone on with (a sealed parcel) or erased (anything else), by looking at what there is and at the ledger.
+A thread of its own. It decides nothing: only an approval in the ledger starts it, and it reads the ledger again
+before each step. Every entry is durable before its effect. After a crash it continues with a sealed parcel and
+deletes everything else, according to the files and the ledger.
 """
 
 import logging
@@ -40,7 +40,7 @@ from device.system.worker import Worker
 log = logging.getLogger(__name__)
 
 STEP_S, IDLE_S = 0.25, 0.75
-"""Between turns while something is under way, and while nothing is."""
+"""Intervals between steps while a release is under way, and otherwise."""
 SILENCE_S = 60.0
 """Timeout after which a silent courier is assumed to have sent nothing."""
 TELL_PERCENT = 10
@@ -84,7 +84,7 @@ class ReleaseWorker:
         self._spool = config.spool_dir
 
     def progress(self, case: Case) -> ProgressView | None:
-        """Return how far a release is; None if none is under way."""
+        """Return a release's progress; None if none is under way."""
         progress = self._progress.get(case.request.id)
         if progress is None or case.state not in UNDER_WAY:
             return None
@@ -115,7 +115,7 @@ class ReleaseWorker:
     # --- approved → sealed ------------------------------------------------------------------------
 
     def _continue_run(self, cases: list[Case]) -> None:
-        """End the making of what is not approved any more."""
+        """Stop the release process of a request that is no longer approved."""
         if self._run is None:
             return
         standing = {case.request.id for case in cases if case.state is State.APPROVED}
@@ -151,7 +151,7 @@ class ReleaseWorker:
             case Made():
                 self._run = None
                 for path in (folder, folder.parent, folder.parent.parent):
-                    sync_folder(path)  # the entry says that it is there: so it is, also after a power cut
+                    sync_folder(path)  # the entry names it, so it must survive a power cut
                 self._step(case, Step.SEAL, parcel=found.parcel)
             case Failed():
                 self._run = None
@@ -223,7 +223,7 @@ class ReleaseWorker:
             self._step(case, Step.FAIL, why=f"the store refused the parcel: {_plain(report.why)}")
 
     def _deliver(self, case: Case, report: UploadReport) -> None:
-        """Believe a receipt only if it is this parcel's, at the place that was approved."""
+        """Accept a receipt only if it is for this parcel and the approved target."""
         receipt, upload = report.receipt, case.approved_offer()["upload"]
         wanted: Receipt = {
             "sha256": case.sealed_parcel()["sha256"],
@@ -242,7 +242,7 @@ class ReleaseWorker:
     # --- what had left, if it ended before --------------------------------------------------------
 
     def _account(self, case: Case) -> None:
-        """Write down how much had left; the last word is the courier's, or its silence."""
+        """Record how much had been sent; final with the courier's report, or after its silence."""
         digest = case.sealed_parcel()["sha256"]
         report = self._report(digest)
         if report is None:
@@ -266,7 +266,7 @@ class ReleaseWorker:
     # --- erasing ----------------------------------------------------------------------------------
 
     def _sweep(self, cases: list[Case]) -> None:
-        """Erase whatever no open approval needs. What a crash, a kill or a withdrawal left, ends here."""
+        """Delete files that no open approval needs, also those left by a crash, a kill or a withdrawal."""
         with self._ledger_store.locked() as ledger:
             needed = {case.request.id for case in cases if case.state in (State.SEALED, State.HANDED_OVER)}
             if self._run:
@@ -310,7 +310,7 @@ class ReleaseWorker:
     # --- small things -----------------------------------------------------------------------------
 
     def _step(self, case: Case, step: Step, **details: Unpack[StepDetails]) -> bool:
-        """Write a step, if the case stands where it stood; somebody may have withdrawn meanwhile."""
+        """Write a step if the case's state is unchanged; somebody may have withdrawn meanwhile."""
         with self._ledger_store.locked() as ledger:
             if ledger is None or step not in TABLE[case.state]:
                 return False
@@ -318,7 +318,7 @@ class ReleaseWorker:
             return True
 
     def _tell(self, case: Case, progress: Progress) -> None:
-        """Keep how far it is for whoever asks, and tell the controller now and then."""
+        """Store the progress for callers, and report it to the controller now and then."""
         request = case.request.id
         self._progress[request] = progress
         percent = int(progress.part * 100) // TELL_PERCENT * TELL_PERCENT
@@ -352,6 +352,6 @@ class ReleaseWorker:
 
 
 def _plain(text: object) -> str:
-    """Return a text of somebody else as one that can be shown."""
+    """Return an untrusted text in a form that can be shown."""
     shown = str(text)[:300]
     return shown if shown.isprintable() else ascii(shown)
