@@ -1,4 +1,4 @@
-"""Processes that are started for a while, and waiting for them: for a town on a laptop, proofs and tests.
+"""Temporary processes and waiting for them: for the development server, verification and tests.
 
 Each has a group of its own, and none outlives who started it, however that ends: killed, too. Waiting has one
 bound, which is for disasters; it ends at once when what is waited for holds, or when a process died.
@@ -41,16 +41,16 @@ _given: set[int] = set()
 
 
 class GaveUp(Exception):
-    """What was waited for did not happen; the message has the end of the logs."""
+    """The awaited event did not happen; the message has the end of the logs."""
 
 
 class Process(subprocess.Popen[bytes]):
     """A process in a group of its own. What is left of the group ends when the process has, and with us."""
 
     def __init__(self, words: Iterable[object], *, log: Path | None = None, **options: Any) -> None:
-        """`log` takes what it says and is quoted when it dies; without one, `options` say where that goes."""
+        """`log` receives its output and is quoted when it dies; without one, `options` direct the output."""
         self.log = log
-        self._told_to_end = self._buried = False
+        self._asked_to_end = self._buried = False
         if log is None:
             super().__init__([str(word) for word in words], start_new_session=True, **options)
         else:
@@ -74,7 +74,7 @@ class Process(subprocess.Popen[bytes]):
 
     def send_signal(self, sig: int) -> None:
         """Send a signal; one that ends it makes its end expected."""
-        self._told_to_end = self._told_to_end or sig in _ENDS
+        self._asked_to_end = self._asked_to_end or sig in _ENDS
         super().send_signal(sig)
 
     def end(self, number: int = signal.SIGTERM) -> int:
@@ -88,11 +88,11 @@ class Process(subprocess.Popen[bytes]):
 
     @property
     def died(self) -> bool:
-        """Whether it has ended, and nobody had said so."""
-        return not self._told_to_end and self.poll() is not None
+        """Whether it has ended unexpectedly."""
+        return not self._asked_to_end and self.poll() is not None
 
     def log_tail(self) -> str:
-        """Return the end of what it said."""
+        """Return the end of its log."""
         name = " ".join(map(str, self.args[:4])) if isinstance(self.args, list) else str(self.args)
         state = "runs" if self.returncode is None else f"ended with {self.returncode}"
         output = b""

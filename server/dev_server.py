@@ -1,4 +1,4 @@
-"""A whole town on this machine, without root: its own authority, nginx, mosquitto and the publisher, on loopback.
+"""A community server on this machine, without root: its own CA, nginx, mosquitto and the publisher, on loopback.
 
 For trying and for tests. Each of the three is a process of its own, and is started again if it ends, as
 systemd would.
@@ -146,7 +146,7 @@ def make_certificates(folder: Path, host: str = "localhost") -> None:
 
 
 def main() -> int:
-    """Run a town until Ctrl-C."""
+    """Run a community server until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="scripts/server", description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("var/server"), help="default: %(default)s")
     parser.add_argument("--https", type=int, default=8444, help="the spool's port (default: %(default)s)")

@@ -101,7 +101,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 def main() -> int:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     parser = argparse.ArgumentParser(prog="python -m server.s3_signer", description=__doc__.splitlines()[0])
     parser.add_argument("--origin", required=True, help="https://…, as the record names it")
     parser.add_argument(

@@ -1,7 +1,7 @@
 """scripts/agency: what a police department or a news source does, with files that anybody can look into.
 
 Everything it makes is a signed text; docs/consent-protocol.md describes each. Nothing it does reaches a
-doorbell: what is published goes to the town, and no answer comes back but a parcel that an owner decided to
+doorbell: what is published goes to the community server, and the only answer is a parcel that an owner decided to
 send.
 """
 
@@ -157,7 +157,7 @@ def _explain(content: bytes, folder: Folder) -> None:
 
 
 def _own(folder: Folder) -> bytes:
-    """Return the folder's own record, signed anew."""
+    """Return the folder's own record, signed again."""
     return signed_envelope(RECORD, folder.who(), folder.key)
 
 
@@ -212,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  (a command after the
     def add_area(one: argparse.ArgumentParser, radius_m: float) -> None:
         where = one.add_mutually_exclusive_group(required=True)
         where.add_argument("--area", type=Path, metavar="FILE", help="GeoJSON with one polygon")
-        where.add_argument("--around", metavar="LAT,LON", help="a circle around a place")
+        where.add_argument("--around", metavar="LAT,LON", help="a circle around a position")
         one.add_argument("--radius-m", type=float, default=radius_m, help="its radius (default: %(default)s)")
 
     add("keygen", keygen, "make a signing key and a sealing key")
@@ -271,9 +271,13 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  (a command after the
     one.add_argument(
         "--request", type=Path, action="append", default=[], metavar="FILE", help="your requests, to compare"
     )
-    one = add("publish", publish, "hand it to the town: one PUT, and no answer but that it arrived")
+    one = add(
+        "publish",
+        publish,
+        "send it to the community server: one PUT; the answer only confirms that it arrived",
+    )
     one.add_argument("file", type=Path, metavar="FILE")
-    one.add_argument("--server", required=True, metavar="URL", help="the town's https:// address")
+    one.add_argument("--server", required=True, metavar="URL", help="the community server's https:// address")
     one.add_argument(
         "--ca", type=Path, metavar="FILE", help="the authority of its certificate, if it is its own"
     )

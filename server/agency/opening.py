@@ -133,7 +133,7 @@ def _check_padding(plain: Path, opened: Opened) -> None:
         clean = all(not block.strip(b"\0") for block in iter(lambda: file.read(1 << 20), b""))
     good = clean and size == size_class(size)
     text = f"{size:,} bytes, a size class; behind the last file only zeros"
-    opened.checks.append(Check("padding", good, text if good else "something lies behind the last file"))
+    opened.checks.append(Check("padding", good, text if good else "there is data behind the last file"))
 
 
 def _check_request(opened: Opened, requests: list[Path]) -> None:

@@ -1,4 +1,4 @@
-"""What a sender keeps in a folder of its own: keys, and who it is. And what it writes with them."""
+"""A sender's folder: its keys and its identity, and the messages that it signs with them."""
 
 import json
 import os
@@ -32,7 +32,7 @@ DAY_S = 86_400
 
 
 class AgencyError(Exception):
-    """What was asked for cannot be done; the message is for a person."""
+    """The command cannot be carried out; the message is for a person."""
 
 
 class Folder:
@@ -95,7 +95,7 @@ class Folder:
         return kept
 
     def record(self, *, fields: dict[str, Any], days: int, now: int) -> bytes:
-        """Return a signed record, one serial further than the last, and keep what it says. Raises Wrong."""
+        """Return a signed record, one serial further than the last, and store its fields. Raises Wrong."""
         try:
             serial = self.who()["serial"] + 1
         except AgencyError:

@@ -72,7 +72,7 @@ def _clip(opened: Opened, number: int) -> str:
     video = (
         "copied as the camera coded it"
         if clip["video"] == "copied"
-        else f"encoded anew ({clip['masks']} privacy masks, {clip['blurs']} blurred areas)"
+        else f"re-encoded ({clip['masks']} privacy masks, {clip['blurs']} blurred areas)"
     )
     pictures = "".join(
         f"<img alt='' src='data:image/jpeg;base64,{coded}'>" for coded in _pictures(opened, clip)
