@@ -1,4 +1,4 @@
-"""What people read: status, log, sizes and spans of time; and the files that are written for them."""
+"""Text for people: status, log, sizes and durations; and the files that commands write."""
 
 import sys
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What the detector makes of a recording: every look, and the visits."""
+"""Runs the detector on a recording: every result, and the visits."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

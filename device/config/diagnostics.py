@@ -1,4 +1,4 @@
-"""What is said about a mistake at a key: where it is, what is wrong, what would mend it."""
+"""The message about a mistake at a key: where it is, what is wrong, how to correct it."""
 
 import difflib
 import re
@@ -27,7 +27,7 @@ def line_of(error: ErrorDetails, lines: Mapping[Location, int]) -> int:
 
 
 def sentence(error: ErrorDetails, path: Path, lines: Mapping[Location, int]) -> str:
-    """Return what is said about one mistake: key, file, line, what is wrong, what to do."""
+    """Return the message about one mistake: key, file, line, what is wrong, what to do."""
     steps = (f"[{p}]" if isinstance(p, int) else f".{key_text(p)}" for p in _location(error))
     line = line_of(error, lines)
     where = f", line {line}" if line else ""
@@ -103,7 +103,7 @@ def _unknown(location: Location, value: object) -> str:
     what = "unknown table" if isinstance(value, dict) else "unknown key"
     if location == ("mqtt", "password"):
         return (
-            "a password never stands in this file; put it into a file of its own that only the "
+            "a password must not be in this file; put it into a file of its own that only the "
             "daemon can read (systemd: LoadCredential=) and name that in password_file"
         )
     near = difflib.get_close_matches(key, table.model_fields, n=1)
@@ -131,7 +131,7 @@ def _table_of(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def _find(location: Location) -> tuple[type[BaseModel], FieldInfo | None]:
-    """Return the table that the location's last key stands in, and the key's field if known."""
+    """Return the table of the location's last key, and the key's field if known."""
     table: type[BaseModel] = Config
     field: FieldInfo | None = None
     for part in location:

@@ -1,6 +1,6 @@
 """Where a setting comes from: the default, the configuration file, or the owner's page.
 
-What the page changes stands in a file of its own in the state directory and wins over the configuration
+The page's changes are in their own file in the state directory and override the configuration
 file, which is never written. Each change can be taken back.
 """
 
@@ -44,9 +44,9 @@ PAGE_KEYS = (
     "neighbourhood.upload_kbps",
     "neighbourhood.upload_hours",
 )
-"""What the page may change: all of it takes effect without a restart."""
+"""Keys that the page may change; all take effect without a restart."""
 RECENT_AUTH_KEYS = ("mqtt.", "masks", "neighbourhood.")
-"""What says where data goes, and what nobody shall see: the password is asked again."""
+"""Keys that decide where data goes, and secrets: the page asks for the password again."""
 MAX_UNDO = 20
 _SECRET_KEYS = ("camera.stream.url", "camera.stream.substream_url")
 
@@ -99,7 +99,7 @@ class Sources:
         return replace(self, page=self.before[-1], before=self.before[:-1])
 
     def content(self) -> bytes:
-        """Return what the page's file holds."""
+        """Return the content of the page's file."""
         document = {"version": 1, "settings": self.page, "before": list(self.before)}
         return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
@@ -142,7 +142,7 @@ class Sources:
 
 
 def read_sources(path: Path) -> Sources:
-    """Read the file alone. Raises ConfigError if it is no TOML; `config` tells other mistakes."""
+    """Read the file alone. Raises ConfigError if it is not TOML; `config` reports other mistakes."""
     text = read_text(path)
     try:
         return Sources(path=path, file=tomllib.loads(text), text=text)

@@ -42,10 +42,10 @@ class Courier:
 
     def __init__(self, spool: Path, *, allow_loopback: bool = False) -> None:
         self._allow_loopback = allow_loopback
-        self._house_folder = spool / "out"
+        self._daemon_folder = spool / "out"
         own = spool / "in"
         try:
-            self._writer = Writer(SpoolWriter(own, self._house_folder))
+            self._writer = Writer(SpoolWriter(own, self._daemon_folder))
         except OSError as error:
             raise StateError(
                 f"{error.filename or own}: {error.strerror}; in the spool, in/ belongs to the courier "
@@ -67,9 +67,9 @@ class Courier:
         standing: CourierSettings | None = None
         notifier.ready("listening for settings")
         reported, turns = "", 0
-        doctor = Doctor(self._house_folder, self._own_folder)
+        doctor = Doctor(self._daemon_folder, self._own_folder)
         while not self.stopping.is_set() and not self._died.is_set():
-            settings, trouble = settings_in(self._house_folder)
+            settings, trouble = settings_in(self._daemon_folder)
             if trouble and trouble != reported:
                 log.warning("settings %s", trouble)
             reported = trouble
@@ -79,7 +79,7 @@ class Courier:
                 self._limits = settings.limits
                 following, standing = self._follow(settings), settings
             self._say_how_it_is()
-            with suppress(OSError):  # told by whoever waits for the answer
+            with suppress(OSError):  # the daemon reports a missing answer
                 doctor.poll()
             turns += 1
             if turns % WATCHDOG_EVERY_STEPS == 0 and all(
@@ -93,7 +93,7 @@ class Courier:
         return 1 if self._died.is_set() else 0
 
     def _say_how_it_is(self) -> None:
-        """Write it down when it changes, and every few minutes: else the house tells its owner."""
+        """Write the status when it changes, and every few minutes; otherwise the daemon raises a fault."""
         written_s, how = self._reported
         now_s, current = time.monotonic(), dict(self._how)
         if how == current and now_s - written_s < STATUS_EVERY_S and written_s:
@@ -107,7 +107,7 @@ class Courier:
 
     def _carry(self, worker: Worker) -> None:
         UploadWorker(
-            self._house_folder,
+            self._daemon_folder,
             self._own_folder,
             limits=lambda: self._limits,
             tell=lambda text: self._how.update(parcels=text),

@@ -52,7 +52,7 @@ class S3Uploader:
             answer = attempt.ask("PUT", plan.parts[number], headers=headers, body=attempt.chunks(begin, end))
             if answer.status in _GONE:
                 attempt.tell(place="", parts=(), sent_bytes=0)
-                raise OSError(f"answered {answer.status}: the upload is gone, and begins anew")
+                raise OSError(f"answered {answer.status}: the upload is gone; it starts again")
             etag = answer.headers.get("etag", "")
             if answer.status != _OK or not _ETAG.fullmatch(etag):
                 raise _trouble(answer)
@@ -130,5 +130,5 @@ def _complete(etags: tuple[str, ...]) -> bytes:
 
 def _trouble(answer: Answer) -> Exception:
     if answer.status in _EXPIRED:
-        return OSError(f"answered {answer.status}: its signed addresses are asked for anew")
+        return OSError(f"answered {answer.status}: new signed addresses will be requested")
     return trouble(answer)

@@ -49,7 +49,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CourierSettings:
-    """Nothing in it is secret, and no position in it is more precise than a town."""
+    """Nothing in it is secret, and no position in it is more precise than a cell of some 40 km."""
 
     broker: Broker | None = None
     cells: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class CourierSettings:
 
 
 def settings_in(folder: Path) -> tuple[CourierSettings, str]:
-    """Return the settings in the house's folder, or none and why they cannot be used."""
+    """Return the settings in the daemon's folder, or None and the reason why they cannot be used."""
     try:
         content = read_small(folder, SETTINGS)
         return (CourierSettings(), "") if content is None else (_checked(json.loads(content)), "")

@@ -16,7 +16,7 @@ from device.spool.folders import MAX_BUNDLE_BYTES, Item, SpoolWriter, bundle, si
 log = logging.getLogger(__name__)
 
 EVERY_S = 0.1
-"""What is heard waits no longer for its bundle, if the disk is quick."""
+"""Maximum time that a message waits for its bundle, if the disk is fast."""
 MAX_WAITING_BYTES = 8_388_608
 MAX_REMEMBERED = 20_000
 BURST_BYTES, REFILL_BYTES_A_SECOND = 134_217_728, 10_000
@@ -73,7 +73,7 @@ class Writer:
         return True
 
     def run(self, stopping: threading.Event, beat: Callable[[], None]) -> None:
-        """Write bundles until told to stop; what waits then is written first."""
+        """Write bundles until stopped; pending messages are written before it returns."""
         reported = 0
         while True:
             beat()
@@ -87,7 +87,7 @@ class Writer:
                 stopping.wait(5.0)
             if self.dropped != reported:
                 log.warning(
-                    "dropped count=%d: the house does not keep up, or is away", self.dropped - reported
+                    "dropped count=%d: doorbelld reads too slowly or is not running", self.dropped - reported
                 )
                 reported = self.dropped
             if stopped:

@@ -32,7 +32,7 @@ class GrantGone(Exception):
 
 @dataclass(slots=True)
 class Answer:
-    """What a store answered; header names in lower case."""
+    """A store's response; header names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -115,7 +115,7 @@ class UploadAttempt:
             raise GrantGone
 
     def chunks(self, begin: int, end: int) -> Iterator[bytes]:
-        """Yield the sealed bytes from one place to another, as long as the grant stands.
+        """Yield the encrypted bytes from one offset to another, as long as the grant exists.
 
         Before the first of them it is written down that they may leave. Raises GrantGone.
         """
@@ -174,7 +174,7 @@ class Uploader(Protocol):
 
 
 class RevocableUploader(Uploader, Protocol):
-    """A way to a store that can be told to forget; an owner's own place is the owner's to tidy."""
+    """An uploader whose store can delete unfinished uploads; the owner cleans up backup targets."""
 
     def forget(self, attempt: UploadAttempt) -> str:
         """Have the store forget a part of a parcel; say how that went. Raises OSError."""

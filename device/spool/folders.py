@@ -1,8 +1,8 @@
-"""The folders between the house and its courier: the only thing that both know.
+"""The folders between doorbelld and its courier: their only interface.
 
     in/     written by the courier: what it heard, unparsed, in bundles (000000000017.in), how it is
             (`status.json`)
-    out/    written by the house: settings for the courier, how far it has read (`read`)
+    out/    written by doorbelld: settings for the courier, how far it has read (`read`)
 
 Parcels have files of their own in both (device/spool/parcels.py), and `doorbell doctor` asks and is answered in
 `doctor.json`. A bundle is written to a name that nobody reads,
@@ -136,7 +136,7 @@ class SpoolWriter:
 
 
 class SpoolReader:
-    """The reading side of `in/`: the house's. It writes nothing there."""
+    """The reading side of `in/`, for doorbelld. It writes nothing there."""
 
     def __init__(self, folder: Path, own_folder: Path) -> None:
         self._folder = folder
@@ -162,7 +162,7 @@ class SpoolReader:
                 yield entry.name
 
     def status(self) -> tuple[float, bytes] | None:
-        """Return when the courier last said how it is (Unix seconds), and what; None if it never did.
+        """Return the time (Unix seconds) and content of the courier's last status; None without one.
 
         Raises Unreadable, OSError.
         """
