@@ -302,7 +302,7 @@ class Fault:
 
 
 class AnnouncedNotice(TypedDict):
-    """What the controller and MQTT need of a notice; `sent` and `expires` are Unix seconds."""
+    """The members of a notice that the controller and MQTT need; `sent` and `expires` are Unix seconds."""
 
     source: str
     id: str

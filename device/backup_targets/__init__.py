@@ -30,7 +30,7 @@ class TargetRejected(Exception):
 
 
 class ByteSource(Protocol):
-    """What is sent."""
+    """The content to send."""
 
     def read(self, size: int = -1, /) -> bytes:
         """Return the next bytes, none at the end."""

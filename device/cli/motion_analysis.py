@@ -34,7 +34,7 @@ class DetectorSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """What was seen, by seconds from the recording's start."""
+    """The detector's results, by seconds from the recording's start."""
 
     looks: tuple[tuple[float, MotionResult], ...]
     visits: tuple[VisitEnded, ...]

@@ -154,7 +154,7 @@ class UploadAttempt:
         file.seek(0)
 
     def stored(self, answer: dict[str, str]) -> None:
-        """Write the receipt down: what the store said, bound to the parcel."""
+        """Write the receipt: the store's answer, bound to the parcel."""
         grant = self.grant
         receipt: Receipt = {
             "sha256": grant.sha256,

@@ -1,4 +1,4 @@
-"""What the controller knows of the components, and how it is published: the `state` topic, `doorbell status`."""
+"""The controller's state of the components, formatted for the `state` topic and `doorbell status`."""
 
 import socket
 from dataclasses import dataclass, field

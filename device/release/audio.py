@@ -79,7 +79,7 @@ class AudioTranscoder:
 
     def _encode(self, frame: Any) -> Iterator[bytes]:
         for packet in self._encoder.encode(frame):
-            if packet.pts is None or packet.pts >= 0:  # in front of it lies what the encoder is late
+            if packet.pts is None or packet.pts >= 0:  # before it is the encoder's delay
                 yield bytes(packet)
 
     def _heard(self) -> Iterator[Any]:

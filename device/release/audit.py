@@ -30,7 +30,7 @@ _PLAIN_TAGS = {"major_brand", "minor_version", "compatible_brands", "language", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
-    """What was promised of a clip."""
+    """The promises of a clip."""
 
     frames: int
     length_us: int
@@ -48,7 +48,7 @@ class Proof:
 
 @dataclass(slots=True)
 class AuditReport:
-    """What an audit found."""
+    """The result of an audit."""
 
     proofs: list[Proof] = field(default_factory=list)
     frames: int = 0
@@ -93,7 +93,7 @@ class _Audit:
         report.size_bytes = self._parsed.size
 
     def run(self) -> None:
-        """Prove one thing after another. Without the first nothing can be said about the next."""
+        """Check one promise after another; stop at the first that fails, because the next ones depend on it."""
         steps: tuple[tuple[str, Callable[[], str]], ...] = (
             ("boxes", self._boxes),
             ("tracks", self._tracks),

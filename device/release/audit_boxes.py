@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 
 class Violation(Exception):
-    """What was not proved, in a sentence."""
+    """A promise that is not proved; the message is a sentence."""
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class Bytes:
 
 @dataclass(slots=True)
 class AuditedTrack:
-    """What the tables of one track say."""
+    """The tables of one track."""
 
     number: int = 0
     handler: bytes = b""
@@ -94,14 +94,14 @@ class AuditedTrack:
                 if not size:
                     raise Violation("the chunks hold more samples than there are sizes, or an empty one")
                 yield begin, size
-                begin += size  # noqa: PLW2901  (the next sample lies behind this one)
+                begin += size  # noqa: PLW2901  (the next sample follows this one)
         if next(sizes, None) is not None:
             raise Violation("there are sizes of samples that lie in no chunk")
 
 
 @dataclass(slots=True)
 class AuditedFile:
-    """What was read: the tracks, where the media lies, and every box's path in order."""
+    """A parsed file: the tracks, the range of the media, and every box's path in order."""
 
     size: int
     media: tuple[int, int] = (0, 0)
@@ -243,7 +243,7 @@ def _mdia(mdia: Bytes, track: AuditedTrack, file: AuditedFile) -> None:
                     _full(part, flags=flags).must_be(fixed, "mode or balance")
                 elif inner == b"dinf":
                     for _, dref in _only(part, file, (b"dref",)):
-                        dref.must_be(_DREF, "where the media lies")
+                        dref.must_be(_DREF, "location of the media")
                 else:
                     _stbl(part, track, file)
 

@@ -50,7 +50,7 @@ class Bits:
         return (1 << zeros) - 1 + self.u(zeros)
 
     def more(self) -> bool:
-        """Return whether something stands before the end (more_rbsp_data)."""
+        """Return whether there is data before the end (more_rbsp_data)."""
         return self._bits[self._place :].rstrip("0") != "1"
 
     def must_end(self) -> None:
@@ -218,7 +218,7 @@ def picture(sample: bytes, *, codec: str, is_first: bool) -> None:
         if unit[-1] == 0 or unit.endswith(b"\0\0\3"):
             raise Violation("a slice is followed by filler")
         if is_first and not random:
-            raise Violation("the first picture needs one that lies before it")
+            raise Violation("the first picture needs an earlier one")
         begun += begins
         if not begun:
             raise Violation("a sample begins in the middle of a picture")

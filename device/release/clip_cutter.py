@@ -28,7 +28,7 @@ Tell = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What was offered of one clip; microseconds count from the clip's first picture."""
+    """The offered part of one clip; microseconds count from the clip's first picture."""
 
     first_us: int
     last_us: int

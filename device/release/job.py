@@ -1,4 +1,4 @@
-"""What the consent service's side hands to a release, and what comes back: one JSON document in, JSON lines out."""
+"""The input and output of the release process: one JSON document in, JSON lines out."""
 
 import json
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Job:
         return [_points(mask) for mask in self.offer["masks"]]
 
     def source(self, clip: OfferedClip) -> Path:
-        """Return where the clip lies."""
+        """Return the clip's path."""
         return self.folder / f"{clip['id']}.mp4"
 
     def text(self) -> str:

@@ -27,7 +27,7 @@ MAX_HOLES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """What `reconcile` did with one file or row; without a `clip_id` it was no clip."""
+    """The repair of one file or row; without a `clip_id` it was no clip."""
 
     path: Path
     row: ClipRow | None

@@ -330,7 +330,7 @@ class SettingResponse(ResponseBody):
 
 
 class UndoResponse(ResponseBody):
-    """What can be undone."""
+    """The changes that can be undone."""
 
     undo: int = Field(description="changes that can be undone, one after the other")
 
