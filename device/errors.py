@@ -1,7 +1,7 @@
 """Every error that a person may read, in one tree.
 
 DoorbellError
-├── ConfigError        the configuration file: key, line, mend
+├── ConfigError        the configuration file: key, line, correction
 ├── StateError         the state directory: taken, unreadable, wrong owner
 ├── CameraError        the world took the camera away; retried with a growing delay
 ├── ButtonError        the button's line cannot be opened

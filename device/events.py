@@ -242,7 +242,7 @@ class StoreReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkReport:
+class MqttReport:
     """The state of the MQTT connection changed."""
 
     mono_us: int
@@ -302,7 +302,7 @@ class Fault:
 
 
 class AnnouncedNotice(TypedDict):
-    """What the controller and MQTT need of a notice; `sent` and `expires` are Unix seconds."""
+    """The members of a notice that the controller and MQTT need; `sent` and `expires` are Unix seconds."""
 
     source: str
     id: str
@@ -387,7 +387,7 @@ Fact = (
     | ClipDropped
     | StoreReport
     | Flushed
-    | LinkReport
+    | MqttReport
     | PressSettled
     | SettingAsked
     | InputRefused

@@ -60,8 +60,8 @@ class BrokerClient:
         properties = Properties(PacketTypes.PUBLISH)
         properties.MessageExpiryInterval = left_s
         for cell in item.cells:
-            place = topic(cell, item.kind, item.id)
-            self._client.publish(place, item.envelope, qos=1, retain=True, properties=properties)
+            name = topic(cell, item.kind, item.id)
+            self._client.publish(name, item.envelope, qos=1, retain=True, properties=properties)
 
     def remove(self, item: Accepted) -> None:
         """Remove an item from all its cells."""

@@ -1,4 +1,4 @@
-"""Processes that are started for a while, and waiting for them: for a town on a laptop, proofs and tests.
+"""Temporary processes and waiting for them: for the development server, verification and tests.
 
 Each has a group of its own, and none outlives who started it, however that ends: killed, too. Waiting has one
 bound, which is for disasters; it ends at once when what is waited for holds, or when a process died.
@@ -41,23 +41,23 @@ _given: set[int] = set()
 
 
 class GaveUp(Exception):
-    """What was waited for did not happen; the message has the end of the logs."""
+    """The awaited event did not happen; the message has the end of the logs."""
 
 
 class Process(subprocess.Popen[bytes]):
     """A process in a group of its own. What is left of the group ends when the process has, and with us."""
 
     def __init__(self, words: Iterable[object], *, log: Path | None = None, **options: Any) -> None:
-        """`log` takes what it says and is quoted when it dies; without one, `options` say where that goes."""
+        """`log` receives its output and is quoted when it dies; without one, `options` direct the output."""
         self.log = log
-        self._told_to_end = self._buried = False
+        self._asked_to_end = self._buried = False
         if log is None:
             super().__init__([str(word) for word in words], start_new_session=True, **options)
         else:
-            with log.open("ab") as said:
-                options = {"stdout": said, "stderr": said, **options}
+            with log.open("ab") as output:
+                options = {"stdout": output, "stderr": output, **options}
                 super().__init__([str(word) for word in words], start_new_session=True, **options)
-        _heir.told(f"+{self.pid}")
+        _heir.send(f"+{self.pid}")
         _watched.add(self)
 
     def poll(self) -> int | None:
@@ -74,7 +74,7 @@ class Process(subprocess.Popen[bytes]):
 
     def send_signal(self, sig: int) -> None:
         """Send a signal; one that ends it makes its end expected."""
-        self._told_to_end = self._told_to_end or sig in _ENDS
+        self._asked_to_end = self._asked_to_end or sig in _ENDS
         super().send_signal(sig)
 
     def end(self, number: int = signal.SIGTERM) -> int:
@@ -88,17 +88,17 @@ class Process(subprocess.Popen[bytes]):
 
     @property
     def died(self) -> bool:
-        """Whether it has ended, and nobody had said so."""
-        return not self._told_to_end and self.poll() is not None
+        """Whether it has ended unexpectedly."""
+        return not self._asked_to_end and self.poll() is not None
 
-    def told(self) -> str:
-        """Return the end of what it said."""
+    def log_tail(self) -> str:
+        """Return the end of its log."""
         name = " ".join(map(str, self.args[:4])) if isinstance(self.args, list) else str(self.args)
         state = "runs" if self.returncode is None else f"ended with {self.returncode}"
-        said = b""
+        output = b""
         if self.log and self.log.exists():
-            said = self.log.read_bytes()[-_TAIL_BYTES:]
-        return f"{name} {state}\n{said.decode(errors='replace')}"
+            output = self.log.read_bytes()[-_TAIL_BYTES:]
+        return f"{name} {state}\n{output.decode(errors='replace')}"
 
     def _bury(self) -> None:
         if self.returncode is None or self._buried:
@@ -106,7 +106,7 @@ class Process(subprocess.Popen[bytes]):
         self._buried = True
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        _heir.told(f"-{self.pid}")
+        _heir.send(f"-{self.pid}")
 
 
 class _Heir:
@@ -116,7 +116,7 @@ class _Heir:
         self._process: subprocess.Popen[bytes] | None = None
         self._of = 0
 
-    def told(self, line: str) -> None:
+    def send(self, line: str) -> None:
         if self._process is None or self._of != os.getpid():  # a fork has no part in its parent's
             self._of = os.getpid()
             self._process = subprocess.Popen(
@@ -147,7 +147,7 @@ def wait_for(what: str | Callable[[], str], check: Callable[[], Any]) -> Any:
             _watched.difference_update(dead)
             named = what if isinstance(what, str) else what()
             why = f"waited {PATIENCE_S:g} s in vain" if late else "a process died while we waited"
-            logs = [process.told() for process in dead or _watched]
+            logs = [process.log_tail() for process in dead or _watched]
             raise GaveUp("\n".join([f"{why} for {named}", *logs]))
         time.sleep(_LOOK_S)
     return found

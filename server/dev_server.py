@@ -1,4 +1,4 @@
-"""A whole town on this machine, without root: its own authority, nginx, mosquitto and the publisher, on loopback.
+"""A community server on this machine, without root: its own CA, nginx, mosquitto and the publisher, on loopback.
 
 For trying and for tests. Each of the three is a process of its own, and is started again if it ends, as
 systemd would.
@@ -113,8 +113,10 @@ class DevServer:
                 "state": "publisher",
                 "broker": "run/broker.sock",
             }
-            told = [word for name, at in folders.items() for word in (f"--{name}", str(self.folder / at))]
-            return [sys.executable, "-m", "server.publisher", *told]
+            arguments = [
+                word for name, at in folders.items() for word in (f"--{name}", str(self.folder / at))
+            ]
+            return [sys.executable, "-m", "server.publisher", *arguments]
         found = shutil.which(name, path=os.environ.get("PATH", "") + SBIN)
         if found is None:
             raise Missing(f"{name} is not installed: sudo apt install nginx mosquitto")
@@ -144,7 +146,7 @@ def make_certificates(folder: Path, host: str = "localhost") -> None:
 
 
 def main() -> int:
-    """Run a town until Ctrl-C."""
+    """Run a community server until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="scripts/server", description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("var/server"), help="default: %(default)s")
     parser.add_argument("--https", type=int, default=8444, help="the spool's port (default: %(default)s)")
@@ -162,12 +164,12 @@ def main() -> int:
         dev_server.enrol(record)
     try:
         with dev_server:
-            told = {
+            addresses = {
                 "server": dev_server.address,
                 "broker": f"localhost:{dev_server.mqtts}",
                 "ca": str(dev_server.ca),
             }
-            print(json.dumps(told, indent=1), flush=True)
+            print(json.dumps(addresses, indent=1), flush=True)
             while not stopped:
                 time.sleep(STEP_S)
                 dev_server.watch()

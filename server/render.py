@@ -1,6 +1,6 @@
 """Fills in the templates of nginx and mosquitto beside this file.
 
-python -m server.render --into DIR --host town.example --cert FILE --key FILE --ca FILE [--bind ADDRESS] ...
+python -m server.render --into DIR --host community.example --cert FILE --key FILE --ca FILE [--bind ADDRESS] ...
 """
 
 import argparse
@@ -33,10 +33,10 @@ def write_all(into: Path, values: Mapping[str, object]) -> None:
 
 
 def main() -> int:
-    """Write the configurations of a town."""
+    """Write the configurations of a community server."""
     parser = argparse.ArgumentParser(prog="server.render", description=__doc__.splitlines()[0])
     parser.add_argument("--into", type=Path, default=Path("/etc/doorbell-server"))
-    parser.add_argument("--host", required=True, help="the town's name in the certificate")
+    parser.add_argument("--host", required=True, help="the server's name in the certificate")
     for name in ("cert", "key", "ca"):
         parser.add_argument(f"--{name}", required=True, help="PEM")
     parser.add_argument("--bind", default="", help="the broker's address (default: all)")

@@ -46,16 +46,16 @@ class S3Signer:
         name = f"{sha256}.age"
         upload = question.get("upload") or self._begin(name)
         count = -(-size // PART_BYTES)
-        told = {"uploadId": upload}
+        query = {"uploadId": upload}
         return {
             "upload": upload,
             "part_bytes": PART_BYTES,
             "parts": [
-                self._signed("PUT", name, {"partNumber": str(number), **told})
+                self._signed("PUT", name, {"partNumber": str(number), **query})
                 for number in range(1, count + 1)
             ],
-            "complete": self._signed("POST", name, told),
-            "abort": self._signed("DELETE", name, told),
+            "complete": self._signed("POST", name, query),
+            "abort": self._signed("DELETE", name, query),
         }
 
     def _begin(self, name: str) -> str:
@@ -63,7 +63,9 @@ class S3Signer:
         answer = self._pool.request("POST", url, headers={"host": self._host}, retries=False)
         if answer.status != 200:
             raise OSError(f"the store answered {answer.status}: {answer.data[:200]!r}")
-        found = next((each.text for each in fromstring(answer.data) if each.tag.endswith("UploadId")), None)
+        found = next(
+            (element.text for element in fromstring(answer.data) if element.tag.endswith("UploadId")), None
+        )
         if not found:
             raise OSError("the store named no upload")
         return str(found)
@@ -85,21 +87,21 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             length = int(self.headers.get("content-length") or 0)
             asked = self.rfile.read(length) if 0 < length <= MAX_QUESTION else b""
             question = json.loads(asked) if self.path == "/parcels" else {}
-            told, status = json.dumps(self.signer.answer(question)).encode(), 201
+            content, status = json.dumps(self.signer.answer(question)).encode(), 201
         except (ValueError, KeyError, TypeError):
-            told, status = b"{}", 400
+            content, status = b"{}", 400
         except (OSError, urllib3.exceptions.HTTPError) as error:
             print(f"s3_signer: {error}", file=sys.stderr)
-            told, status = b"{}", 503
+            content, status = b"{}", 503
         self.send_response(status)
         self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(told)))
+        self.send_header("content-length", str(len(content)))
         self.end_headers()
-        self.wfile.write(told)
+        self.wfile.write(content)
 
 
 def main() -> int:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     parser = argparse.ArgumentParser(prog="python -m server.s3_signer", description=__doc__.splitlines()[0])
     parser.add_argument("--origin", required=True, help="https://…, as the record names it")
     parser.add_argument(

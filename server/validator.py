@@ -55,25 +55,25 @@ class Validator:
         if typ == RECORD:
             raise Refused(Reason.WRONG_TYPE, "records are enrolled by hand")
         kind = KINDS[typ]
-        said = request_of if typ == REQUEST else notice_of
+        parse = request_of if typ == REQUEST else notice_of
         envelope = read(content, types=(typ,), kids=self._ledger_state.keys)
-        told = said(envelope.payload)
+        message = parse(envelope.payload)
         sender = str(envelope.payload["agency" if typ == REQUEST else "source"])
         cells: Sequence[str]
-        if isinstance(told, FootageRequest | Notice):
-            cells, expires = cells_of(told.area.corners(MAX_AREA_CORNERS)), told.exp
+        if isinstance(message, FootageRequest | Notice):
+            cells, expires = cells_of(message.area.corners(MAX_AREA_CORNERS)), message.exp
         else:
-            before = self._items.find(kind, sender, told.id)
+            before = self._items.find(kind, sender, message.id)
             if before is None:
-                raise Refused(Reason.UNKNOWN_ID, told.id)
+                raise Refused(Reason.UNKNOWN_ID, message.id)
             cells, expires = before.cells, before.expires
         if not self._learn(kind, content, now):
             return [], []  # a second copy
         item = Accepted(
             kind=kind,
             sender=sender,
-            id=told.id,
-            op="issue" if isinstance(told, FootageRequest | Notice) else "cancel",
+            id=message.id,
+            op="issue" if isinstance(message, FootageRequest | Notice) else "cancel",
             at=now,
             expires=expires,
             cells=tuple(cells),
@@ -81,7 +81,7 @@ class Validator:
         )
         self._items.add(item)
         gone = []
-        for name in told.supersedes if isinstance(told, Notice) else ():
+        for name in message.supersedes if isinstance(message, Notice) else ():
             old = self._items.find(kind, sender, name)
             if old:
                 self._items.end(kind, sender, name)
@@ -90,7 +90,7 @@ class Validator:
 
     def _learn(self, kind: str, content: bytes, now: int) -> bool:
         """Apply an envelope to the state; return whether it was new. Raises Refused."""
-        drafts = heard(kind, content, ledger_state=self._ledger_state, place=NOWHERE, now=now)
+        drafts = heard(kind, content, ledger_state=self._ledger_state, home=NOWHERE, now=now)
         rejected = [draft for draft in drafts if draft.data.get("to") == "rejected"]
         if rejected:
             word, _, detail = rejected[0].data["why"].partition(": ")

@@ -30,7 +30,7 @@ class TargetRejected(Exception):
 
 
 class ByteSource(Protocol):
-    """What is sent."""
+    """The content to send."""
 
     def read(self, size: int = -1, /) -> bytes:
         """Return the next bytes, none at the end."""
@@ -96,16 +96,16 @@ class BackupTarget:
         return self.host if self.port == PORTS[self.scheme] else f"{self.host}:{self.port}"
 
 
-def put(place: BackupTarget, name: str, content: ByteSource, size: int, address_of: AddressOf) -> None:
+def put(target: BackupTarget, name: str, content: ByteSource, size: int, address_of: AddressOf) -> None:
     """Store some bytes under a name in a place's folder. Raises TargetFull, TargetRejected, OSError (retry)."""
-    match place.kind:
+    match target.kind:
         case "s3":
             from device.backup_targets.s3 import put_s3 as store
         case "webdav":
             from device.backup_targets.webdav import put_webdav as store
         case "sftp":
             from device.backup_targets.sftp import put_sftp as store
-    store(place, name, content, size, address_of)
+    store(target, name, content, size, address_of)
 
 
 def blocks(content: ByteSource, size: int) -> Iterator[bytes]:

@@ -8,13 +8,13 @@ from device.backup_targets import TIMEOUT_S, AddressOf, BackupTarget
 from device.system.https import https_pool
 
 
-class OnePlace(urllib3.PoolManager):
+class TargetPool(urllib3.PoolManager):
     """Connections to one place alone: another host or port, by a redirection say, is an error."""
 
-    def __init__(self, place: BackupTarget, address_of: AddressOf) -> None:
+    def __init__(self, target: BackupTarget, address_of: AddressOf) -> None:
         super().__init__()
-        self._place = place
-        self._address = address_of(place.host, place.port)
+        self._target = target
+        self._address = address_of(target.host, target.port)
         self._pool: urllib3.HTTPConnectionPool | None = None
 
     def connection_from_host(
@@ -25,17 +25,17 @@ class OnePlace(urllib3.PoolManager):
         pool_kwargs: dict[str, Any] | None = None,  # noqa: ARG002  (urllib3 hands it over)
     ) -> urllib3.HTTPConnectionPool:
         """Return the one pool. Raises OSError for anything else."""
-        place = self._place
+        target = self._target
         if (
-            (host or "").strip("[]") != place.host
-            or (port or place.port) != place.port
-            or scheme != place.scheme
+            (host or "").strip("[]") != target.host
+            or (port or target.port) != target.port
+            or scheme != target.scheme
         ):
-            raise OSError(f"{place.netloc} sends on to {scheme}://{host}:{port}, which is never followed")
+            raise OSError(f"{target.netloc} sends on to {scheme}://{host}:{port}, which is never followed")
         if self._pool is None:
             if scheme == "https":
-                self._pool = https_pool(place.host, place.port, self._address, timeout_s=TIMEOUT_S)
+                self._pool = https_pool(target.host, target.port, self._address, timeout_s=TIMEOUT_S)
             else:
                 timeout = urllib3.Timeout(TIMEOUT_S)
-                self._pool = urllib3.HTTPConnectionPool(self._address, place.port, timeout=timeout)
+                self._pool = urllib3.HTTPConnectionPool(self._address, target.port, timeout=timeout)
         return self._pool

@@ -22,34 +22,34 @@ from device.backup_targets import (
 _KEYS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 
 
-def put_sftp(place: BackupTarget, name: str, content: ByteSource, size: int, address_of: AddressOf) -> None:
+def put_sftp(target: BackupTarget, name: str, content: ByteSource, size: int, address_of: AddressOf) -> None:
     """Store some bytes, under their name only once they are whole. Raises TargetFull, TargetRejected, OSError."""
     try:
-        with _transport(place, address_of) as transport:
-            _store(transport, place, name, content, size)
+        with _transport(target, address_of) as transport:
+            _store(transport, target, name, content, size)
     except (paramiko.SSHException, EOFError) as error:
-        raise OSError(f"{place.netloc}: {error}") from error
+        raise OSError(f"{target.netloc}: {error}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise TargetFull(f"{place.netloc} has no room") from error
+            raise TargetFull(f"{target.netloc} has no room") from error
         raise
 
 
 def _store(
-    transport: paramiko.Transport, place: BackupTarget, name: str, content: ByteSource, size: int
+    transport: paramiko.Transport, target: BackupTarget, name: str, content: ByteSource, size: int
 ) -> None:
     sftp = paramiko.SFTPClient.from_transport(transport)
     if sftp is None:
-        raise OSError(f"{place.netloc} has no SFTP")
+        raise OSError(f"{target.netloc} has no SFTP")
     sftp.get_channel().settimeout(TIMEOUT_S)
-    _make(sftp, place.path)
-    part = f"{place.path or '.'}/{name}.part"
+    _make(sftp, target.path)
+    part = f"{target.path or '.'}/{name}.part"
     with sftp.open(part, "wb") as file:
         file.set_pipelined(True)
         for block in blocks(content, size):
             file.write(block)
     if sftp.stat(part).st_size != size:
-        raise OSError(f"{place.netloc} has another size than was sent")
+        raise OSError(f"{target.netloc} has another size than was sent")
     sftp.posix_rename(part, part.removesuffix(".part"))
 
 
@@ -66,28 +66,28 @@ def key_of(place_host: str, port: int, address_of: AddressOf) -> str:
         transport.close()
 
 
-def _transport(place: BackupTarget, address_of: AddressOf) -> paramiko.Transport:
-    sock = socket.create_connection((address_of(place.host, place.port), place.port), TIMEOUT_S)
+def _transport(target: BackupTarget, address_of: AddressOf) -> paramiko.Transport:
+    sock = socket.create_connection((address_of(target.host, target.port), target.port), TIMEOUT_S)
     transport = paramiko.Transport(sock)
     try:
         transport.start_client(timeout=TIMEOUT_S)
-        _same_key(transport, place)
-        if "PRIVATE KEY" in place.secret:
-            transport.auth_publickey(place.user, _private_key(place.secret))
+        _same_key(transport, target)
+        if "PRIVATE KEY" in target.secret:
+            transport.auth_publickey(target.user, _private_key(target.secret))
         else:
-            transport.auth_password(place.user, place.secret)
+            transport.auth_password(target.user, target.secret)
     except paramiko.AuthenticationException as error:
         transport.close()
-        raise TargetRejected(f"{place.netloc} refuses user, password or key") from error
+        raise TargetRejected(f"{target.netloc} refuses user, password or key") from error
     except BaseException:
         transport.close()
         raise
     return transport
 
 
-def _same_key(transport: paramiko.Transport, place: BackupTarget) -> None:
-    if _fingerprint(transport.get_remote_server_key()) != place.host_key:
-        raise TargetRejected(f"{place.netloc} has another host key than you were shown: nothing was sent")
+def _same_key(transport: paramiko.Transport, target: BackupTarget) -> None:
+    if _fingerprint(transport.get_remote_server_key()) != target.host_key:
+        raise TargetRejected(f"{target.netloc} has another host key than you were shown: nothing was sent")
 
 
 def _fingerprint(key: paramiko.PKey) -> str:

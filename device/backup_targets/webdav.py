@@ -7,18 +7,20 @@ from urllib.parse import quote
 import urllib3
 
 from device.backup_targets import AddressOf, BackupTarget, ByteSource, TargetFull, TargetRejected, blocks
-from device.backup_targets.pool import OnePlace
+from device.backup_targets.pool import TargetPool
 
 _QUOTA = b'<propfind xmlns="DAV:"><prop><quota-available-bytes/></prop></propfind>'
 _MADE, _STORED = (201, 405), (200, 201, 204)
 _REFUSED, _FULL, _MISSING = (401, 403), 507, 409
 
 
-def put_webdav(place: BackupTarget, name: str, content: ByteSource, size: int, address_of: AddressOf) -> None:
+def put_webdav(
+    target: BackupTarget, name: str, content: ByteSource, size: int, address_of: AddressOf
+) -> None:
     """Store some bytes. Raises TargetFull, TargetRejected, OSError."""
-    pool = OnePlace(place, address_of)
-    headers = urllib3.make_headers(basic_auth=f"{place.user}:{place.secret}") if place.user else {}
-    root = f"{place.scheme}://{place.netloc}"
+    pool = TargetPool(target, address_of)
+    headers = urllib3.make_headers(basic_auth=f"{target.user}:{target.secret}") if target.user else {}
+    root = f"{target.scheme}://{target.netloc}"
 
     def ask(method: str, path: str, body: Any = None, **more: str) -> urllib3.BaseHTTPResponse:
         try:
@@ -31,22 +33,22 @@ def put_webdav(place: BackupTarget, name: str, content: ByteSource, size: int, a
                 retries=False,
             )
         except urllib3.exceptions.HTTPError as error:
-            raise OSError(f"{place.netloc}: {error}") from error
+            raise OSError(f"{target.netloc}: {error}") from error
 
-    free = _free_bytes(ask("PROPFIND", place.path + "/", _QUOTA, depth="0"))
+    free = _free_bytes(ask("PROPFIND", target.path + "/", _QUOTA, depth="0"))
     if free is not None and free < size:
-        raise TargetFull(f"{place.netloc} has room for {free} bytes; {size} are needed")
+        raise TargetFull(f"{target.netloc} has room for {free} bytes; {size} are needed")
     made = ""
-    for part in place.path.strip("/").split("/") if place.path else ():
+    for part in target.path.strip("/").split("/") if target.path else ():
         made += f"/{part}"
         answer = ask("MKCOL", made)
         if answer.status not in (*_MADE, *_REFUSED):  # what is refused here may be there
-            raise _trouble(place, answer.status)
-    target = f"{place.path}/{name}"
+            raise _trouble(target, answer.status)
+    path = f"{target.path}/{name}"
     length = {"content-length": str(size), "content-type": "application/octet-stream"}
-    answer = ask("PUT", target, blocks(content, size), **length)
+    answer = ask("PUT", path, blocks(content, size), **length)
     if answer.status not in _STORED:
-        raise _trouble(place, answer.status)
+        raise _trouble(target, answer.status)
 
 
 def _free_bytes(answer: urllib3.BaseHTTPResponse) -> int | None:
@@ -55,9 +57,9 @@ def _free_bytes(answer: urllib3.BaseHTTPResponse) -> int | None:
     return int(found[1]) if found else None
 
 
-def _trouble(place: BackupTarget, status: int) -> Exception:
+def _trouble(target: BackupTarget, status: int) -> Exception:
     if status in _REFUSED:
-        return TargetRejected(f"{place.netloc} refuses user or password ({status})")
+        return TargetRejected(f"{target.netloc} refuses user or password ({status})")
     if status == _FULL:
-        return TargetFull(f"{place.netloc} has no room ({status})")
-    return OSError(f"{place.netloc} answered {status}")
+        return TargetFull(f"{target.netloc} has no room ({status})")
+    return OSError(f"{target.netloc} answered {status}")

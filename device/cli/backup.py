@@ -66,9 +66,9 @@ def add(arguments: argparse.Namespace) -> int:
         "host_key": arguments.host_key,
         "limit_bytes": round(arguments.limit_gb * GB),
     }
-    told = ask(arguments.state, "POST", "/destinations", body)
-    where = "outside the home, by the courier" if told["outside"] else "on the home network"
-    print(f"{told['name']}: {where}")
+    added = ask(arguments.state, "POST", "/destinations", body)
+    where = "outside the home, by the courier" if added["outside"] else "on the home network"
+    print(f"{added['name']}: {where}")
     return OK
 
 
@@ -139,7 +139,7 @@ def _unpack(plain: IO[bytes], out: Path) -> None:
             for member in members:
                 content = tar.extractfile(member)
                 assert content  # noqa: S101  (a regular file)
-                # Through no link that lies there by that name.
+                # Never follow an existing symbolic link of that name.
                 fd = os.open(out / member.name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
                 with os.fdopen(fd, "wb") as copy:
                     shutil.copyfileobj(content, copy)

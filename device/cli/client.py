@@ -49,40 +49,42 @@ class Connection(http.client.HTTPConnection):
 
     def ask(self, method: str, path: str, body: Any = None, /, **query: Any) -> bytes:
         """Return what is answered. Raises OSError, http.client.HTTPException, CommandError."""
-        said = {name: value for name, value in query.items() if value is not None}
+        parameters = {name: value for name, value in query.items() if value is not None}
         content = None if body is None else json.dumps(body).encode()
         headers = {} if body is None else {"content-type": "application/json"}
-        self.request(method, f"/api{path}{'?' if said else ''}{urlencode(said)}", content, headers)
+        self.request(
+            method, f"/api{path}{'?' if parameters else ''}{urlencode(parameters)}", content, headers
+        )
         response = self.getresponse()
         answer = response.read()
         if response.status >= http.client.BAD_REQUEST:
             try:
-                told = json.loads(answer)["error"]
+                message = json.loads(answer)["error"]
             except (ValueError, KeyError, TypeError):
-                told = f"doorbelld answered {response.status} {response.reason}"
-            raise CommandError(str(told))
+                message = f"doorbelld answered {response.status} {response.reason}"
+            raise CommandError(str(message))
         return answer
 
 
 def ask_raw(state: Path | None, method: str, path: str, body: Any = None, /, **query: Any) -> bytes:
     """Return the answer of the daemon as it comes. Raises NoDaemon, CommandError."""
     folder = runtime_dir(state)
-    place = folder / SOCKET_NAME
+    socket_path = folder / SOCKET_NAME
     connection = Connection(folder)
     try:
         return connection.ask(method, path, body, **query)
     except PermissionError as error:
         raise NoDaemon(
-            f"{place}: permission denied; be in the group of doorbelld (sudo usermod -aG doorbelld "
+            f"{socket_path}: permission denied; be in the group of doorbelld (sudo usermod -aG doorbelld "
             "$USER, then log in again)"
         ) from error
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
         hint = "" if state else "; a doorbell started by scripts/run needs `--state DIR`"
-        raise NoDaemon(f"no doorbelld is running here (nobody listens on {place}){hint}") from error
+        raise NoDaemon(f"no doorbelld is running here (nobody listens on {socket_path}){hint}") from error
     except (http.client.HTTPException, ConnectionResetError, BrokenPipeError) as error:
-        raise NoDaemon(f"{place}: doorbelld closed the connection; is it stopping?") from error
+        raise NoDaemon(f"{socket_path}: doorbelld closed the connection; is it stopping?") from error
     except OSError as error:
-        raise NoDaemon(f"{place}: {error}; is doorbelld hanging? see its log") from error
+        raise NoDaemon(f"{socket_path}: {error}; is doorbelld hanging? see its log") from error
     finally:
         connection.close()
 

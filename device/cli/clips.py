@@ -54,14 +54,14 @@ def export(arguments: argparse.Namespace) -> int:
     else:
         digest, size_bytes = _copied(clip, target)
     if arguments.json:
-        told = {
+        exported = {
             "id": clip["id"],
             "file": str(target),
             "bytes": size_bytes,
             "sha256": digest,
             "masked": masked,
         }
-        print_json(told)
+        print_json(exported)
         return OK
     print(f"{target} ({bytes_text(size_bytes)}, SHA-256 {digest})")
     if masked:
@@ -148,7 +148,7 @@ def verify(arguments: argparse.Namespace) -> int:
     else:
         clips = ask(arguments.state, "GET", "/clips")
     found = [{"id": clip["id"], "sound": _is_sound(clip)} for clip in clips]
-    unsound = [each["id"] for each in found if not each["sound"]]
+    unsound = [row["id"] for row in found if not row["sound"]]
     if arguments.json:
         print_json(found)
     else:

@@ -23,7 +23,7 @@ def add_consent(commands: Any, add: Add, with_json: Callable[[argparse.ArgumentP
         commands,
         "notices",
         of_senders.notices,
-        "show alerts and news for this place, from the sources that you chose",
+        "show alerts and news for your home, from the sources that you chose",
     )
     with_json(heard)
     heard.add_argument("--all", action="store_true", help="also show notices for other places")
@@ -97,7 +97,7 @@ def _add_requests(commands: Any, add: Add, with_json: Callable[[argparse.Argumen
         ("show", of_requests.show_request, "show a request and exactly what would be sent"),
         ("approve", of_requests.approve, "approve a request: send exactly what `show` displays"),
         ("follow", of_requests.follow, "follow an approved release until it has been delivered"),
-        ("decline", of_requests.decline, "decline a request; nobody outside is told"),
+        ("decline", of_requests.decline, "decline a request; nothing is sent to anybody"),
         ("withdraw", of_requests.withdraw, "withdraw an approval"),
     ):
         one = add(requests, name, run, text)

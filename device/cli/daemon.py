@@ -53,7 +53,7 @@ def log(arguments: argparse.Namespace) -> int:
         print_json(rows)
         return OK
     for row in rows[-arguments.last :]:
-        late = "  (told late)" if row["late"] else ""
+        late = "  (sent late)" if row["late"] else ""
         print(f"{row['seq']:>6}  {row['occurred_at']}  {row['kind']:<14} {log_text(row)}{late}".rstrip())
     return OK
 
@@ -107,11 +107,11 @@ def _repair(layout: Layout) -> None:
     try:
         lock = StateLock(layout.state_dir)
     except StateError as error:
-        raise CommandError(f"{error}. A running doorbelld mends by itself, at its start") from error
+        raise CommandError(f"{error}. doorbelld repairs it at its start") from error
     try:
         index = Index(layout.index)
-        for mended in reconcile(index, layout.clips, layout.quarantine):
-            print(f"{mended.path.name}: {mended.reason}", file=sys.stderr)
+        for repair in reconcile(index, layout.clips, layout.quarantine):
+            print(f"{repair.path.name}: {repair.reason}", file=sys.stderr)
         index.close()
     except (sqlite3.Error, OSError) as error:
         raise CommandError(f"{layout.state_dir}: {error}") from error
@@ -127,13 +127,15 @@ def check_config(arguments: argparse.Namespace) -> int:
 
 
 def isolation(arguments: argparse.Namespace) -> int:
-    """Try to break through the walls from both sides."""
-    told = ask(arguments.state, "POST", "/doctor/isolation")
+    """Check the isolation of both processes."""
+    answer = ask(arguments.state, "POST", "/doctor/isolation")
     if arguments.json:
-        print_json(told)
-        return OK if told["holds"] else FAILED
-    for row in told["tried"]:
-        print(f"{'holds' if row['holds'] else 'OPEN ':<6} {row['who']:<10} {row['what']}: {row['said']}")
-    if not told["holds"]:
-        print("a wall is open, or nobody could try it: are both units installed? see systemd/README.md")
-    return OK if told["holds"] else FAILED
+        print_json(answer)
+        return OK if answer["holds"] else FAILED
+    for row in answer["tried"]:
+        print(f"{'holds' if row['holds'] else 'OPEN ':<6} {row['who']:<10} {row['what']}: {row['result']}")
+    if not answer["holds"]:
+        print(
+            "the isolation is missing or could not be checked: are both units installed? see systemd/README.md"
+        )
+    return OK if answer["holds"] else FAILED

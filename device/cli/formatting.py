@@ -1,4 +1,4 @@
-"""What people read: status, log, sizes and spans of time; and the files that are written for them."""
+"""Text for people: status, log, sizes and durations; and the files that commands write."""
 
 import sys
 from datetime import datetime
@@ -49,14 +49,14 @@ def status_text(status: ApiObject) -> str:
 
 
 def _settings_text(settings: ApiObject) -> str:
-    said = []
+    parts = []
     if settings["privacy"]:
-        said.append("privacy on: nothing is seen or recorded")
+        parts.append("privacy on: nothing is seen or recorded")
     if settings["chime_muted"]:
-        said.append("chime muted")
+        parts.append("chime muted")
     if settings["quiet_until"]:
-        said.append(f"chime quiet until {settings['quiet_until']}")
-    return ", ".join(said) or "as usual"
+        parts.append(f"chime quiet until {settings['quiet_until']}")
+    return ", ".join(parts) or "as usual"
 
 
 def clips_text(count: int) -> str:

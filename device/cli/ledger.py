@@ -11,18 +11,18 @@ from device.errors import CommandError
 
 def show(arguments: argparse.Namespace) -> int:
     """Show the newest entries."""
-    told = ask(arguments.state, "GET", "/ledger", newest=arguments.last)
+    answer = ask(arguments.state, "GET", "/ledger", newest=arguments.last)
     if arguments.json:
-        print_json(told)
+        print_json(answer)
         return OK
-    for entry in told["entries"]:
+    for entry in answer["entries"]:
         flag = "" if entry["clock"] == "synchronised" else " *"
         print(f"{entry['seq']:>6}  {entry['at']}{flag}  {_words(entry)}")
-    if any(entry["clock"] != "synchronised" for entry in told["entries"]):
+    if any(entry["clock"] != "synchronised" for entry in answer["entries"]):
         print("* the clock was not set by a time server then; the time may be wrong")
-    for row in told["refused"]:
+    for row in answer["refused"]:
         print(f"refused {row['count']:>6} times: {row['sentence']} (last {row['last']})")
-    print(f"head {told['head']} ({told['length']} entries)")
+    print(f"head {answer['head']} ({answer['length']} entries)")
     return OK
 
 
@@ -39,7 +39,7 @@ def verify(arguments: argparse.Namespace) -> int:
     except LedgerBroken as error:
         wrong = [str(error)]
         ledger = None
-    told = {
+    result = {
         "file": str(path),
         "entries": ledger.length if ledger else None,
         "head": ledger.head if ledger else None,
@@ -48,13 +48,13 @@ def verify(arguments: argparse.Namespace) -> int:
     if ledger:
         ledger.close()
     if arguments.json:
-        print_json(told)
+        print_json(result)
     elif wrong:
         for sentence in wrong:
             print(f"{path}: {sentence}")
     else:
-        print(f"{path}: {told['entries']} entries; each stores the previous entry's hash")
-        print(f"head {told['head']}")
+        print(f"{path}: {result['entries']} entries; each stores the previous entry's hash")
+        print(f"head {result['head']}")
         if not arguments.head:
             print(
                 "--head HASH also checks that an earlier head, as your dashboard shows it, is still in the ledger"
@@ -99,8 +99,8 @@ def _words(entry: EntryView) -> str:
         case "feed_removed":
             return f"feed {data['name']} removed"
         case "left":
-            told = f"{data['left_bytes']} of {data['of_bytes']} bytes had been sent"
-            return f"parcel of {data['id']}: {told} ({data['why']})"
+            amount = f"{data['left_bytes']} of {data['of_bytes']} bytes had been sent"
+            return f"parcel of {data['id']}: {amount} ({data['why']})"
         case "destination_added":
             return f"backups to {data['name']}: {data['url']}"
         case "destination_removed":

@@ -46,7 +46,7 @@ def why(arguments: argparse.Namespace) -> int:
         print_json(visits)
         return OK
     for visit in visits:
-        print(_told(visit))
+        print(_visit_text(visit))
     if arguments.png:
         print(f"drawn in {arguments.png}")
     return OK
@@ -62,7 +62,7 @@ def _visits(rows: list[ApiObject]) -> Iterator[ApiObject]:
             started = None
 
 
-def _told(visit: ApiObject) -> str:
+def _visit_text(visit: ApiObject) -> str:
     zones = f" in {', '.join(visit['zones'])}" if visit["zones"] else ""
     where = WHERE.get(visit["direction"], visit["direction"])
     lines = [
@@ -116,28 +116,28 @@ def tune(arguments: argparse.Namespace) -> int:
     path, masks = _recording(arguments, config)
     now, changed = _settings(config, arguments, changed=False), _settings(config, arguments, changed=True)
     asked = _asked(arguments)
-    told, count = stories(path, [now, changed] if asked else [now], masks)
+    analyses, count = stories(path, [now, changed] if asked else [now], masks)
     names = ["as it is now", *([f"with {asked}"] if asked else [])]
     if arguments.png:
-        moments_s = _moments(told)
+        moments_s = _moments(analyses)
         shown = pictures_at(path, moments_s, masks)
-        title = f"{path.name}: motion score, {count} pictures in {told[0].seconds:.1f} s"
-        motion_plot.timeline(arguments.png, title, list(zip(names, told, strict=True)), moments_s, shown)
+        title = f"{path.name}: motion score, {count} pictures in {analyses[0].seconds:.1f} s"
+        motion_plot.timeline(arguments.png, title, list(zip(names, analyses, strict=True)), moments_s, shown)
     if arguments.json:
         print_json(
             [
                 {"settings": n, "visits": [_plain(v) for v in s.visits]}
-                for n, s in zip(names, told, strict=True)
+                for n, s in zip(names, analyses, strict=True)
             ]
         )
         return OK
-    print(f"{path}: {told[0].seconds:.1f} s, {count} pictures")
-    for name, story in zip(names, told, strict=True):
+    print(f"{path}: {analyses[0].seconds:.1f} s, {count} pictures")
+    for name, story in zip(names, analyses, strict=True):
         print(f"{name}: {len(story.visits) or 'no'} visit{'' if len(story.visits) == 1 else 's'}")
         for visit in story.visits:
             print(f"  {_line(visit)}")
     if asked:
-        print(_difference(*told))
+        print(_difference(*analyses))
     if arguments.png:
         print(f"drawn in {arguments.png}")
     return OK
@@ -233,24 +233,26 @@ def _difference(now: "Story", changed: "Story") -> str:
     return "; ".join([*words, *([f"not found any more: at {', '.join(gone)}"] if gone else [])])
 
 
-def _moments(told: "list[Story]") -> list[float]:
+def _moments(analyses: "list[Story]") -> list[float]:
     """Return the seconds worth a look: where the stories differ most, the peaks, and the highest rest."""
     from device.motion.detector import THRESHOLD
 
     chosen: list[float] = []
-    peaks = [story.at_s(visit.peak_us) for story in told for visit in story.visits]
+    peaks = [story.at_s(visit.peak_us) for story in analyses for visit in story.visits]
     differ = sorted(
         (
             s
-            for s, look in told[-1].looks
-            if (look.score >= THRESHOLD) != (told[0].look_at(s).score >= THRESHOLD)
+            for s, look in analyses[-1].looks
+            if (look.score >= THRESHOLD) != (analyses[0].look_at(s).score >= THRESHOLD)
         ),
-        key=lambda s: -abs(told[-1].look_at(s).score - told[0].look_at(s).score),
+        key=lambda s: -abs(analyses[-1].look_at(s).score - analyses[0].look_at(s).score),
     )
-    rest = sorted((s for s, look in told[-1].looks if look.movers), key=lambda s: -told[-1].look_at(s).score)
-    even = [told[0].seconds * part / MAX_MOMENTS for part in range(1, MAX_MOMENTS)]
+    rest = sorted(
+        (s for s, look in analyses[-1].looks if look.movers), key=lambda s: -analyses[-1].look_at(s).score
+    )
+    even = [analyses[0].seconds * part / MAX_MOMENTS for part in range(1, MAX_MOMENTS)]
     for s in [*peaks, *differ, *rest, *even]:
-        if all(abs(s - other) > told[0].seconds / 20 for other in chosen):
+        if all(abs(s - other) > analyses[0].seconds / 20 for other in chosen):
             chosen.append(s)
         if len(chosen) == MAX_MOMENTS:
             break

@@ -1,4 +1,4 @@
-"""What the detector makes of a recording: every look, and the visits."""
+"""Runs the detector on a recording: every result, and the visits."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class DetectorSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """What was seen, by seconds from the recording's start."""
+    """The detector's results, by seconds from the recording's start."""
 
     looks: tuple[tuple[float, MotionResult], ...]
     visits: tuple[VisitEnded, ...]
@@ -67,9 +67,9 @@ class _Watcher:
         if self._looks and look is self._looks[-1][1]:
             return
         self._looks.append((at_us / 1e6, look))
-        told = self._visit.feed(look)
-        if isinstance(told, VisitEnded):
-            self._visits.append(told)
+        fact = self._visit.feed(look)
+        if isinstance(fact, VisitEnded):
+            self._visits.append(fact)
 
     def story(self, end_us: int) -> Story:
         rest = self._visit.stop(_BEGIN_US + end_us)

@@ -25,17 +25,17 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 def timeline(
     path: Path,
     title: str,
-    told: Sequence[tuple[str, Story]],
+    analyses: Sequence[tuple[str, Story]],
     moments_s: Sequence[float],
     shown: Sequence[Luma],
 ) -> None:
     """Write a PNG: the score of each story against the threshold, its visits, and `shown` at `moments_s`.
 
-    `told` holds one or two stories, each with what it is called. Raises CommandError.
+    `analyses` holds one or two stories, each with what it is called. Raises CommandError.
     """
-    colours = (NOW, CHANGED)[: len(told)]
-    chart = _chart(title, told, colours, moments_s)
-    frames = [_frame(picture, s, told, colours) for picture, s in zip(shown, moments_s, strict=True)]
+    colours = (NOW, CHANGED)[: len(analyses)]
+    chart = _chart(title, analyses, colours, moments_s)
+    frames = [_frame(picture, s, analyses, colours) for picture, s in zip(shown, moments_s, strict=True)]
     save(path, np.vstack([chart, _table(frames, moments_s)]))
 
 
@@ -46,11 +46,14 @@ def _text(
 
 
 def _chart(
-    title: str, told: Sequence[tuple[str, Story]], colours: Sequence[PlotColour], moments_s: Sequence[float]
+    title: str,
+    analyses: Sequence[tuple[str, Story]],
+    colours: Sequence[PlotColour],
+    moments_s: Sequence[float],
 ) -> Canvas:
-    below = 46 + len(told) * (BAR_PX + 8)
+    below = 46 + len(analyses) * (BAR_PX + 8)
     canvas = np.full((HEAD_PX + CHART_PX + below, WIDTH_PX, 3), 255, np.uint8)
-    seconds = max(told[0][1].seconds, 0.1)
+    seconds = max(analyses[0][1].seconds, 0.1)
     inner = WIDTH_PX - 2 * EDGE_PX
 
     def x(s: float) -> int:
@@ -59,11 +62,11 @@ def _chart(
     def y(score: float) -> int:
         return HEAD_PX + round(CHART_PX * (1 - score))
 
-    for start, end in _settling(told[0][1]):
+    for start, end in _settling(analyses[0][1]):
         cv2.rectangle(canvas, (x(start), y(1)), (x(end), y(0)), PALE, -1)
         _text(canvas, "settling", (x(start) + 4, y(1) + 14), 0.38, GREY)
     _text(canvas, title, (EDGE_PX, 28), 0.6)
-    for number, ((name, _), colour) in enumerate(zip(told, colours, strict=True)):
+    for number, ((name, _), colour) in enumerate(zip(analyses, colours, strict=True)):
         left = EDGE_PX + 330 * number
         cv2.line(canvas, (left, 50), (left + 28, 50), colour, 2, cv2.LINE_AA)
         _text(canvas, name, (left + 36, 54))
@@ -77,7 +80,7 @@ def _chart(
     for tick in range(0, int(seconds) + 1, step):
         cv2.line(canvas, (x(tick), y(0)), (x(tick), y(0) + 5), GREY, 1)
         _text(canvas, f"{tick} s", (x(tick) - 10, y(0) + 20), 0.4, GREY)
-    for number, ((_, story), colour) in enumerate(zip(told, colours, strict=True)):
+    for number, ((_, story), colour) in enumerate(zip(analyses, colours, strict=True)):
         course = np.array([(x(s), y(look.score)) for s, look in story.looks], np.int32)
         cv2.polylines(canvas, [course], isClosed=False, color=colour, thickness=2 - number)
         top = y(0) + 34 + number * (BAR_PX + 8)
@@ -102,11 +105,11 @@ def _settling(story: Story) -> list[tuple[float, float]]:
 
 
 def _frame(
-    picture: Luma, s: float, told: Sequence[tuple[str, Story]], colours: Sequence[PlotColour]
+    picture: Luma, s: float, analyses: Sequence[tuple[str, Story]], colours: Sequence[PlotColour]
 ) -> Canvas:
     width = (WIDTH_PX - 2 * EDGE_PX - (ACROSS - 1) * 8) // ACROSS
     canvas = _coloured(picture, width)
-    for number, ((_, story), colour) in enumerate(zip(told, colours, strict=True)):
+    for number, ((_, story), colour) in enumerate(zip(analyses, colours, strict=True)):
         for mover in story.look_at(s).movers:
             sure = mover.score >= THRESHOLD
             box(canvas, mover.box, colour, thick=2 if sure else 1, grow=4 * number)

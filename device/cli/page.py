@@ -81,7 +81,7 @@ def _shown(value: Any) -> str:
         case str():
             return quoted(value)
         case list() if value and isinstance(value[0], dict):
-            return f"({len(value)}: {', '.join(each['name'] for each in value)})"
+            return f"({len(value)}: {', '.join(zone['name'] for zone in value)})"
     return str(value)
 
 

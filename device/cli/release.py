@@ -23,20 +23,20 @@ def audit(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise CommandError(f"{arguments.file}: {error.strerror}") from error
     if arguments.json:
-        told = {
+        result = {
             "good": report.good,
             "proofs": [
-                {"name": proof.name, "good": proof.good, "said": proof.said} for proof in report.proofs
+                {"name": proof.name, "good": proof.good, "result": proof.result} for proof in report.proofs
             ],
             "frames": report.frames,
             "length_us": report.length_us,
             "codecs": report.codecs,
             "bytes": report.size_bytes,
         }
-        print_json(told)
+        print_json(result)
     else:
         for proof in report.proofs:
-            print(f"{'ok ' if proof.good else 'NO '} {proof.name}: {proof.said}")
+            print(f"{'ok ' if proof.good else 'NO '} {proof.name}: {proof.result}")
         if not report.good:
             print("this file would not be released: nothing behind the line with NO was looked at")
     return OK if report.good else FAILED

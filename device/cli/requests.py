@@ -97,16 +97,17 @@ def follow(arguments: argparse.Namespace) -> int:
             row = ask(arguments.state, "GET", _place(arguments.id))
             if row["release"] is None:
                 raise CommandError(f"the request is {row['state']}: nothing is being sent")
-            told = row["release"]["progress"]
+            progress = row["release"]["progress"]
             if row["state"] not in ("approved", "sealed", "handed over"):
                 break
-            stage = "waiting for the board to cool" if told and told["hot"] else told["stage"] if told else ""
+            hot = progress is not None and progress["hot"]
+            stage = "waiting for the board to cool" if hot else progress["stage"] if progress else ""
             if stage and stage != shown:
                 bar.clear()
                 print(stage)
                 bar, shown = Bar(), stage
-            if told and sys.stderr.isatty():
-                bar.show(round(told["part"] * 1000), 1000)
+            if progress and sys.stderr.isatty():
+                bar.show(round(progress["part"] * 1000), 1000)
             time.sleep(FOLLOW_S)
     finally:
         bar.clear()

@@ -16,22 +16,22 @@ from device.errors import CommandError
 def pin(arguments: argparse.Namespace) -> int:
     """Pin an agency or a source."""
     record = _record(arguments.file)
-    said = _look(arguments, record)
+    sender = _look(arguments, record)
     wants_police = arguments.role == "agency"
-    if (said["kind"] == "police") != wants_police:
+    if (sender["kind"] == "police") != wants_police:
         raise CommandError(
-            f"{arguments.file}: is the record of a {said['kind']} source; use `doorbell "
+            f"{arguments.file}: is the record of a {sender['kind']} source; use `doorbell "
             f"{'source add' if wants_police else 'agency pin'}`"
         )
     if arguments.map:
         save(arguments.map, ask_raw(arguments.state, "POST", "/senders/look/map.svg", {"record": record}))
-    _tell_sender(said)
+    _tell_sender(sender)
     print(
         "\nType its fingerprint, taken from somewhere other than this file: a poster, a letter, its web site."
     )
     typed = typed_answer("fingerprint: ")
     ask(arguments.state, "POST", "/senders", {"record": record, "fingerprint": typed})
-    print(f"pinned {said['name']}; `doorbell {arguments.role} list` shows it")
+    print(f"pinned {sender['name']}; `doorbell {arguments.role} list` shows it")
     return OK
 
 
@@ -50,31 +50,31 @@ def add_source(arguments: argparse.Namespace) -> int:
 def rotate(arguments: argparse.Namespace) -> int:
     """Take a newer record of a pinned sender."""
     record = _record(arguments.file)
-    said = _look(arguments, record)
-    if not said["signed_by_pinned_key"]:
+    sender = _look(arguments, record)
+    if not sender["signed_by_pinned_key"]:
         raise CommandError(
-            f"{arguments.file}: is not signed with a key of {said['sender']} that you have pinned"
+            f"{arguments.file}: is not signed with a key of {sender['sender']} that you have pinned"
         )
-    _tell_sender(said)
+    _tell_sender(sender)
     if typed_answer("\nReplace the pinned record by this one? Type yes: ") != "yes":
         print("nothing was changed")
         return FAILED
     ask(arguments.state, "PUT", "/senders", {"record": record})
-    print(f"{said['name']}: record {said['serial']} is now in use")
+    print(f"{sender['name']}: record {sender['serial']} is now in use")
     return OK
 
 
 def list_senders(arguments: argparse.Namespace) -> int:
     """List the pinned senders and the feeds."""
-    told = ask(arguments.state, "GET", "/senders")
+    answer = ask(arguments.state, "GET", "/senders")
     agencies = arguments.role == "agency"
-    rows = [each for each in told["senders"] if (each["kind"] == "police") == agencies]
+    rows = [row for row in answer["senders"] if (row["kind"] == "police") == agencies]
     if arguments.json:
-        print_json(rows if agencies else {"sources": rows, "feeds": told["feeds"]})
+        print_json(rows if agencies else {"sources": rows, "feeds": answer["feeds"]})
         return OK
     for row in rows:
         print(f"{row['sender']:<20} {row['kind']:<13} {row['name']}  {spoken(row['keys'][0]['kid'])}")
-    feeds = {} if agencies else told["feeds"]
+    feeds = {} if agencies else answer["feeds"]
     for name, url in feeds.items():
         print(f"{name:<20} {'feed':<13} {url}")
     if not rows and not feeds:
@@ -84,12 +84,12 @@ def list_senders(arguments: argparse.Namespace) -> int:
 
 def show_sender(arguments: argparse.Namespace) -> int:
     """Show one pinned sender."""
-    told = ask(arguments.state, "GET", "/senders")
-    for row in told["senders"]:
+    answer = ask(arguments.state, "GET", "/senders")
+    for row in answer["senders"]:
         if row["sender"] == arguments.id:
             if arguments.map:
-                place = f"/senders/{quote(arguments.id, safe='')}/map.svg"
-                save(arguments.map, ask_raw(arguments.state, "GET", place))
+                path = f"/senders/{quote(arguments.id, safe='')}/map.svg"
+                save(arguments.map, ask_raw(arguments.state, "GET", path))
             if arguments.json:
                 print_json(row)
             else:
@@ -102,8 +102,8 @@ def show_sender(arguments: argparse.Namespace) -> int:
 
 def unpin(arguments: argparse.Namespace) -> int:
     """End a pin, or a feed."""
-    told = ask(arguments.state, "GET", "/senders")
-    kind = "feeds" if arguments.id in told["feeds"] else "senders"
+    answer = ask(arguments.state, "GET", "/senders")
+    kind = "feeds" if arguments.id in answer["feeds"] else "senders"
     ask(arguments.state, "DELETE", f"/{kind}/{quote(arguments.id, safe='')}")
     print(f"{arguments.id} was removed" + ("; its open requests ended" if kind == "senders" else ""))
     return OK
@@ -111,11 +111,11 @@ def unpin(arguments: argparse.Namespace) -> int:
 
 def notices(arguments: argparse.Namespace) -> int:
     """Show the notices of the chosen sources."""
-    told = ask(arguments.state, "GET", "/notices")
+    answer = ask(arguments.state, "GET", "/notices")
     if arguments.json:
-        print_json(told)
+        print_json(answer)
         return OK
-    for row in told["notices"]:
+    for row in answer["notices"]:
         if not row["here"] and not arguments.all:
             continue
         state = "" if row["state"] == "current" else f" ({row['state']})"
@@ -129,21 +129,21 @@ def notices(arguments: argparse.Namespace) -> int:
         print(f"{'':18}{who}")
         if row["text"]:
             print(textwrap.fill(row["text"], 96, initial_indent=" " * 18, subsequent_indent=" " * 18))
-    print(told["reminder"])
+    print(answer["reminder"])
     return OK
 
 
-def _tell_sender(said: SenderView) -> None:
-    print(f"{said['name']} ({said['sender']}, {said['kind']}), record {said['serial']}")
-    print(f"{'contact':>12}  {said['contact']}")
-    for key in said["keys"]:
+def _tell_sender(sender: SenderView) -> None:
+    print(f"{sender['name']} ({sender['sender']}, {sender['kind']}), record {sender['serial']}")
+    print(f"{'contact':>12}  {sender['contact']}")
+    for key in sender["keys"]:
         valid = f"valid {_day(key['valid_from'])} to {_day(key['valid_until'])}"
         print(f"{'key':>12}  {spoken(key['kid'])}, {valid}")
-    for recipient in said["recipients"]:
+    for recipient in sender["recipients"]:
         print(f"{'encrypts for':>12}  {recipient['name']}: {recipient['age']}")
-    for upload in said["uploads"]:
+    for upload in sender["uploads"]:
         print(f"{'sent to':>12}  {upload['name']}: {upload['origin']} ({upload['kind']})")
-    ring = said["jurisdiction"]["coordinates"][0]
+    ring = sender["jurisdiction"]["coordinates"][0]
     west, east = min(x for x, _ in ring), max(x for x, _ in ring)
     south, north = min(y for _, y in ring), max(y for _, y in ring)
     print(
@@ -154,10 +154,10 @@ def _tell_sender(said: SenderView) -> None:
 
 def _look(arguments: argparse.Namespace, record: str) -> SenderView:
     try:
-        said: SenderView = ask(arguments.state, "POST", "/senders/look", {"record": record})
+        sender: SenderView = ask(arguments.state, "POST", "/senders/look", {"record": record})
     except CommandError as error:
         raise CommandError(f"{arguments.file}: is not a valid sender's record: {error}") from error
-    return said
+    return sender
 
 
 def _record(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""The configuration file: what may stand in it, and what is said about a mistake in it.
+"""The configuration file: its keys, and the messages about mistakes in it.
 
-A mistake is never mended in silence: `load_config` names all of them at once, each with its line and what to
+A mistake is never corrected silently: `load_config` names all of them at once, each with its line and what to
 do. No message shows what is in a secret.
 """
 

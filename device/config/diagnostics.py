@@ -1,4 +1,4 @@
-"""What is said about a mistake at a key: where it is, what is wrong, what would mend it."""
+"""The message about a mistake at a key: where it is, what is wrong, how to correct it."""
 
 import difflib
 import re
@@ -15,7 +15,7 @@ from device.config.toml import Location, key_text, number_text, quoted
 
 
 def _location(error: ErrorDetails) -> Location:
-    extra = str(error["ctx"]["key"]).split(".") if error["type"] == "told_at" else []
+    extra = str(error["ctx"]["key"]).split(".") if error["type"] == "at_key" else []
     return (*error["loc"], *(int(part) if part.isdigit() else part for part in extra))
 
 
@@ -23,11 +23,11 @@ def line_of(error: ErrorDetails, lines: Mapping[Location, int]) -> int:
     """Return the line of the key, or else of the nearest thing around it; 0 if there is none."""
     location = _location(error)
     around = (location[:end] for end in range(len(location), 0, -1))
-    return next((lines[place] for place in around if place in lines), 0)
+    return next((lines[part] for part in around if part in lines), 0)
 
 
 def sentence(error: ErrorDetails, path: Path, lines: Mapping[Location, int]) -> str:
-    """Return what is said about one mistake: key, file, line, what is wrong, what to do."""
+    """Return the message about one mistake: key, file, line, what is wrong, what to do."""
     steps = (f"[{p}]" if isinstance(p, int) else f".{key_text(p)}" for p in _location(error))
     line = line_of(error, lines)
     where = f", line {line}" if line else ""
@@ -42,38 +42,38 @@ def _complaint(error: ErrorDetails) -> str:
             return _unknown(location, value)
         case "value_error":
             return str(error["ctx"]["error"])
-        case "told_at":
+        case "at_key":
             return error["msg"]
     return _field_complaint(error, field, value)
 
 
 def _field_complaint(error: ErrorDetails, field: FieldInfo | None, value: Any) -> str:
-    choices = [each for each in get_args(field.annotation) if isinstance(each, str)] if field else []
+    choices = [choice for choice in get_args(field.annotation) if isinstance(choice, str)] if field else []
     one_of = " or ".join(map(quoted, choices))
     match error["type"]:
         case "missing":
-            said = f"is missing; add it{': ' + one_of if one_of else ''}"
+            complaint = f"is missing; add it{': ' + one_of if one_of else ''}"
         case "literal_error":
             near = difflib.get_close_matches(value if isinstance(value, str) else "", choices, n=1)
-            mend = f"did you mean {quoted(near[0])}?" if near else "choose one of them"
-            said = f"must be {one_of}, not {_shown(value)}; {mend}"
+            advice = f"did you mean {quoted(near[0])}?" if near else "choose one of them"
+            complaint = f"must be {one_of}, not {_shown(value)}; {advice}"
         case "greater_than_equal" | "less_than_equal" as kind:
             size = "small" if kind == "greater_than_equal" else "large"
             unit = _UNITS.get(str(error["loc"][-1]).rpartition("_")[2], "")
-            said = f"{_shown(value)} is too {size}; choose {allowed_range(field)}{unit}"
+            complaint = f"{_shown(value)} is too {size}; choose {allowed_range(field)}{unit}"
         case "multiple_of":
             _, most = _bounds(field)
             near = [number for number in (value - 1, value + 1) if most is None or number <= most]
             near_by = " or ".join(map(_shown, near))
-            said = f"must be an even number, not {_shown(value)}; choose {near_by}"
+            complaint = f"must be an even number, not {_shown(value)}; choose {near_by}"
         case "string_pattern_mismatch" | "string_too_long":
-            said = f"{_shown(value)} cannot be used; write {field.description if field else ''}"
+            complaint = f"{_shown(value)} cannot be used; write {field.description if field else ''}"
         case kind:
-            wanted, mend, in_quotes = _WANTED.get(kind, _WANTED["string_type"])
+            wanted, advice, in_quotes = _WANTED.get(kind, _WANTED["string_type"])
             if isinstance(value, str) and in_quotes.fullmatch(value):
-                mend = "remove the quotes"
-            said = f"must be {wanted}, not {_shown(value)}; {mend}"
-    return said
+                advice = "remove the quotes"
+            complaint = f"must be {wanted}, not {_shown(value)}; {advice}"
+    return complaint
 
 
 # By pydantic's name: what the value must be, how to write it, which texts only need no quotes.
@@ -103,24 +103,24 @@ def _unknown(location: Location, value: object) -> str:
     what = "unknown table" if isinstance(value, dict) else "unknown key"
     if location == ("mqtt", "password"):
         return (
-            "a password never stands in this file; put it into a file of its own that only the "
+            "a password must not be in this file; put it into a file of its own that only the "
             "daemon can read (systemd: LoadCredential=) and name that in password_file"
         )
     near = difflib.get_close_matches(key, table.model_fields, n=1)
     if near:
         return f"{what}; did you mean {near[0]}?"
-    homes = [place for place, name in _all_keys(Config, "") if name == key and place]
+    homes = [path for path, name in _all_keys(Config, "") if name == key and path]
     if homes:
         return f"{what}; it belongs in {' or '.join(f'[{home}]' for home in homes)}"
     return f"{what}; known here: {', '.join(table.model_fields)}"
 
 
-def _all_keys(table: type[BaseModel], place: str) -> Iterator[tuple[str, str]]:
+def _all_keys(table: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
     for name, field in table.model_fields.items():
-        yield place, name
+        yield prefix, name
         inner = _table_of(field)
         if inner:
-            yield from _all_keys(inner, f"{place}.{name}".removeprefix("."))
+            yield from _all_keys(inner, f"{prefix}.{name}".removeprefix("."))
 
 
 def _table_of(field: FieldInfo) -> type[BaseModel] | None:
@@ -131,7 +131,7 @@ def _table_of(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def _find(location: Location) -> tuple[type[BaseModel], FieldInfo | None]:
-    """Return the table that the location's last key stands in, and the key's field if known."""
+    """Return the table of the location's last key, and the key's field if known."""
     table: type[BaseModel] = Config
     field: FieldInfo | None = None
     for part in location:

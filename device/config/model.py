@@ -1,4 +1,4 @@
-"""What may stand in the configuration file: every table and key, with its bounds.
+"""The configuration file: every table and key, with its limits.
 
 Meaning, unit and reason of each key are in firmware_config/doorbelld.toml; a test holds that file and these
 models together. The bell waits for this import: nothing slow (numpy, cv2, av) may be imported here.
@@ -27,8 +27,8 @@ from device.system.local_network import is_address, is_home
 
 
 def _at(key: str, sentence: str) -> PydanticCustomError:
-    """Return a mistake of a whole table that is told at one of its keys."""
-    return PydanticCustomError("told_at", "{sentence}", {"sentence": sentence, "key": key})
+    """Return a mistake of a whole table that is reported at one of its keys."""
+    return PydanticCustomError("at_key", "{sentence}", {"sentence": sentence, "key": key})
 
 
 def _absolute(value: object) -> object:
@@ -47,7 +47,7 @@ def _pair(value: object) -> object:
     return tuple(value)
 
 
-# A field's description is the sentence that a broken pattern is told with.
+# A field's description is the message for a value that does not match the pattern.
 Ident = Annotated[
     str,
     Field(
@@ -113,7 +113,7 @@ class Table(BaseModel):
 
 
 class DeviceConfig(Table):
-    """Who this doorbell is and where it keeps things."""
+    """This doorbell's id and name, and its directories."""
 
     id: Ident = "doorbell"
     name: Title = "Doorbell"
@@ -146,7 +146,7 @@ def _two_times(hours: str) -> str:
 
 
 class ChimeConfig(Table):
-    """What sounds inside the house."""
+    """The chime inside the home."""
 
     kind: Literal["simulated", "none"] = "simulated"
     quiet_hours: str = ""
@@ -280,7 +280,7 @@ class StorageConfig(Table):
 
 
 class MqttConfig(Table):
-    """The house's broker. The files are opened once here, to find a mistake before the night."""
+    """The broker of the home. The files are opened once here, so that a mistake shows at start."""
 
     enabled: bool = True
     host: str = Field(
@@ -355,7 +355,7 @@ class PageConfig(Table):
 
 
 class NeighbourhoodConfig(Table):
-    """The digital neighbourhood: whether it is listened to, where the house stands, and the town's broker."""
+    """The neighbourhood: whether it is on, the home's position, and the community server's broker."""
 
     enabled: bool = False
     latitude: float = Field(0.0, ge=-85, le=85)
@@ -364,7 +364,7 @@ class NeighbourhoodConfig(Table):
         "",
         pattern=f"^({HOST})?$",
         max_length=253,
-        description="a host name alone, such as town.example: no mqtt:// before it and no port after it",
+        description="a host name alone, such as community.example: no mqtt:// before it and no port after it",
     )
     broker_port: int = Field(8883, ge=1, le=65_535)
     broker_ca_file: str = ""
@@ -378,13 +378,13 @@ class NeighbourhoodConfig(Table):
     @field_validator("spool_dir")
     @classmethod
     def _is_whole(cls, spool_dir: Path, info: ValidationInfo) -> Path:
-        told = info.data
-        if told.get("enabled") and told.get("broker_host") == "":
-            raise _at("broker_host", "is empty; name the town's broker, or set enabled = false")
-        if told.get("enabled") and told.get("latitude") == 0 and told.get("longitude") == 0:
+        values = info.data
+        if values.get("enabled") and values.get("broker_host") == "":
+            raise _at("broker_host", "is empty; name the community server's broker, or set enabled = false")
+        if values.get("enabled") and values.get("latitude") == 0 and values.get("longitude") == 0:
             raise _at(
                 "latitude",
-                "and longitude are 0: say where the house stands (it is compared with here, and never told)",
+                "and longitude are 0: enter the home's position (it is only compared on this device, and never sent)",
             )
         return spool_dir
 

@@ -19,7 +19,7 @@ def polygon_mistakes(points: list[PolygonPoint]) -> Iterator[str]:
     for number, (x, y) in enumerate(points, 1):
         if not (0 <= x <= 1 and 0 <= y <= 1):
             yield (
-                f"point {number}, [{x:g}, {y:g}], lies outside the picture; write shares of its "
+                f"point {number}, [{x:g}, {y:g}], is outside the picture; write shares of its "
                 "width and height, 0 to 1, not pixels"
             )
     for number, (point, following) in enumerate(pairwise(points), 1):
@@ -44,7 +44,7 @@ def _crossings(sides: list[tuple[PolygonPoint, PolygonPoint]]) -> Iterator[str]:
 
 
 def _turn(a: PolygonPoint, b: PolygonPoint, c: PolygonPoint) -> int:
-    """Return on which side of the line a-b the point c lies: -1, 0 or 1."""
+    """Return on which side of the line a-b the point c is: -1, 0 or 1."""
     area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
     return (area > 0) - (area < 0)
 

@@ -1,6 +1,6 @@
 """Where a setting comes from: the default, the configuration file, or the owner's page.
 
-What the page changes stands in a file of its own in the state directory and wins over the configuration
+The page's changes are in their own file in the state directory and override the configuration
 file, which is never written. Each change can be taken back.
 """
 
@@ -44,9 +44,9 @@ PAGE_KEYS = (
     "neighbourhood.upload_kbps",
     "neighbourhood.upload_hours",
 )
-"""What the page may change: all of it takes effect without a restart."""
+"""Keys that the page may change; all take effect without a restart."""
 RECENT_AUTH_KEYS = ("mqtt.", "masks", "neighbourhood.")
-"""What says where data goes, and what nobody shall see: the password is asked again."""
+"""Keys that decide where data goes, and secrets: the page asks for the password again."""
 MAX_UNDO = 20
 _SECRET_KEYS = ("camera.stream.url", "camera.stream.substream_url")
 
@@ -71,7 +71,7 @@ class Sources:
         except ValidationError as error:
             found = error.errors(include_url=False)
         lines = line_numbers(self.text)
-        mistakes = sorted((line_of(each, lines), sentence(each, self.path, lines)) for each in found)
+        mistakes = sorted((line_of(mistake, lines), sentence(mistake, self.path, lines)) for mistake in found)
         raise ConfigError("\n".join(sentence for _, sentence in mistakes))
 
     def changed(self, changes: Mapping[str, Any]) -> "Sources":
@@ -99,19 +99,19 @@ class Sources:
         return replace(self, page=self.before[-1], before=self.before[:-1])
 
     def content(self) -> bytes:
-        """Return what the page's file holds."""
-        told = {"version": 1, "settings": self.page, "before": list(self.before)}
-        return json.dumps(told, indent=1, ensure_ascii=False).encode()
+        """Return the content of the page's file."""
+        document = {"version": 1, "settings": self.page, "before": list(self.before)}
+        return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
     def with_page_file(self, state_dir: Path) -> tuple["Sources", str]:
         """Return the sources with what the page has changed, or as they are and why that cannot be read."""
         path = state_dir / PAGE_FILE
         try:
-            told = json.loads(path.read_bytes())
-            if not isinstance(told, dict) or told.get("version") != 1:
+            document = json.loads(path.read_bytes())
+            if not isinstance(document, dict) or document.get("version") != 1:
                 return self, f"{path}: is not what the page wrote"
-            page, before = told["settings"], told["before"]
-            unknown = [key for each in (page, *before) for key in each if key not in PAGE_KEYS]
+            page, before = document["settings"], document["before"]
+            unknown = [key for settings in (page, *before) for key in settings if key not in PAGE_KEYS]
             if unknown:
                 return self, f"{path}: holds {unknown[0]}, which the page cannot change"
             found = replace(self, page=page, before=tuple(before))
@@ -142,7 +142,7 @@ class Sources:
 
 
 def read_sources(path: Path) -> Sources:
-    """Read the file alone. Raises ConfigError if it is no TOML; `config` tells other mistakes."""
+    """Read the file alone. Raises ConfigError if it is not TOML; `config` reports other mistakes."""
     text = read_text(path)
     try:
         return Sources(path=path, file=tomllib.loads(text), text=text)
@@ -167,23 +167,23 @@ def _merged(file: Mapping[str, Any], page: Mapping[str, Any]) -> Values:
 
 
 def _has(values: Mapping[str, Any], key: str) -> bool:
-    place: Any = values
+    node: Any = values
     for part in key.split("."):
-        if not isinstance(place, Mapping) or part not in place:
+        if not isinstance(node, Mapping) or part not in node:
             return False
-        place = place[part]
+        node = node[part]
     return True
 
 
-def _flat(table: BaseModel, place: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name in type(table).model_fields:
         value = getattr(table, name)
         if isinstance(value, BaseModel):
-            yield from _flat(value, f"{place}{name}.")
+            yield from _flat(value, f"{prefix}{name}.")
         elif isinstance(value, list):
             yield (
-                f"{place}{name}",
+                f"{prefix}{name}",
                 [v.model_dump(mode="json") if isinstance(v, BaseModel) else v for v in value],
             )
         else:
-            yield f"{place}{name}", str(value) if isinstance(value, Path) else value
+            yield f"{prefix}{name}", str(value) if isinstance(value, Path) else value

@@ -38,8 +38,8 @@ def number_text(number: float) -> str:
 
 _PLACE = re.compile(r"\(at (?:line (\d+), column (\d+)|end of document)\)")
 # What tomllib says, and what most often helps.
-_SYNTAX_MENDS = (
-    ("Cannot overwrite a value", "this key stands twice in its table; keep one"),
+_SYNTAX_ADVICE = (
+    ("Cannot overwrite a value", "this key is in its table twice; keep one"),
     ("twice", "put all keys of a table below one header; [[zones]] and [[masks]] alone may be repeated"),
     ("Invalid value", "put text in double quotes, write true and false small, a number as 0.5"),
     ("Expected '='", "write KEY = VALUE, one on a line"),
@@ -55,18 +55,18 @@ _SYNTAX_MENDS = (
 
 
 def syntax_mistake(error: Exception, text: str, path: Path) -> str:
-    """Return what is said about a file that is not TOML."""
+    """Return the message about a file that is not TOML."""
     if isinstance(error, RecursionError):
         return f"{path}: brackets within brackets, too deep to read; take some away"
-    said = str(error)
-    place = _PLACE.search(said)
+    message = str(error)
+    match = _PLACE.search(message)
     where = ""
-    if place:
-        line, column = place.groups()
+    if match:
+        line, column = match.groups()
         where = f", line {line}, column {column}" if line else f", line {len(text.splitlines())}"
-    reason = _PLACE.sub("", said).strip()
-    mend = next((m for part, m in _SYNTAX_MENDS if part in said), "compare it with the reference")
-    return f"{path}{where}: is not TOML ({reason}); {mend}"
+    reason = _PLACE.sub("", message).strip()
+    advice = next((m for part, m in _SYNTAX_ADVICE if part in message), "compare it with the reference")
+    return f"{path}{where}: is not TOML ({reason}); {advice}"
 
 
 Location = tuple[str | int, ...]
@@ -78,7 +78,7 @@ _ASSIGNMENT = re.compile(rf"\s*({_DOTTED})\s*=")
 
 
 def line_numbers(text: str) -> dict[Location, int]:
-    """Return where each table and key stands, as far as a look at each line alone can tell."""
+    """Return the line of each table and key, as far as single lines show it."""
     lines: dict[Location, int] = {}
     table: Location = ()
     counts: dict[Location, int] = {}
@@ -95,9 +95,9 @@ def line_numbers(text: str) -> dict[Location, int]:
                 table = (*table, index)
             lines.setdefault(table, number)
         elif assignment:
-            place = (*table, *_parts(assignment[1]))
-            for end in range(len(table) + 1, len(place) + 1):
-                lines.setdefault(place[:end], number)
+            key = (*table, *_parts(assignment[1]))
+            for end in range(len(table) + 1, len(key) + 1):
+                lines.setdefault(key[:end], number)
         in_text ^= bool((line.count('"""') + line.count("'''")) % 2)
     return lines
 

@@ -1,1 +1,3 @@
-"""Rules of consent: what may come in, what it means, what would leave. Pure: the consent service has the ledger."""
+"""Rules of consent: which messages are accepted, what they mean, what would be sent. Pure; `consent_service` has the
+ledger.
+"""

@@ -1,8 +1,7 @@
-"""Places on the earth: polygons in WGS 84 degrees, small enough to be flat. (longitude, latitude), as GeoJSON
-has it.
+"""Polygons on the earth in WGS 84 degrees, small enough to be treated as flat. (longitude, latitude), as in GeoJSON.
 
-Ours and not shapely's: what is wanted of it are the three questions below, for polygons of at most 256
-corners, and its wheel with GEOS is 6 MB to load on a board with 512.
+Not shapely: only the three questions below are needed, for polygons of at most 256 corners, and its wheel with GEOS
+would load 6 MB on a board with 512.
 """
 
 import math
@@ -20,9 +19,9 @@ EARTH_RADIUS_KM = 6371.0088
 """The mean radius of the IUGG; against the ellipsoid an area is off by 0.7 % at most."""
 FEWEST_CORNERS = 3
 WIDEST_DEG = 20.0
-"""No polygon here is wider: so none reaches over the 180th meridian without our seeing it."""
+"""Maximum width of a polygon, so that one that crosses the 180th meridian is recognised."""
 MIN_KM2, MAX_KM2 = 0.065, 1.295
-"""What a request may ask for: a fortieth of a square mile to half of one."""
+"""Limits of a request's area: a fortieth of a square mile to half of one."""
 
 
 def corners_of(polygon: GeoJsonPolygon, most: int) -> CornerArray:
@@ -52,7 +51,7 @@ def km2(corners: CornerArray) -> float:
 
 
 def contains(corners: CornerArray, longitude: float, latitude: float) -> bool:
-    """Return whether a point lies inside: a ray to the east meets an odd number of sides."""
+    """Return whether a point is inside: a ray to the east meets an odd number of sides."""
     x, y = corners[:, 0], corners[:, 1]
     following_x, following_y = np.roll(x, -1), np.roll(y, -1)
     spans = (y > latitude) != (following_y > latitude)
@@ -64,7 +63,7 @@ def contains(corners: CornerArray, longitude: float, latitude: float) -> bool:
 
 
 def within(inner: CornerArray, outer: CornerArray) -> bool:
-    """Return whether a polygon lies wholly inside another: a corner does, and no two sides meet."""
+    """Return whether a polygon is wholly inside another: one corner is, and no two sides meet."""
     return contains(outer, float(inner[0, 0]), float(inner[0, 1])) and not _meet(inner, outer)
 
 
@@ -78,7 +77,7 @@ def touch(one: CornerArray, two: CornerArray) -> bool:
 
 
 def distance_km(one: tuple[float, float], two: tuple[float, float]) -> float:
-    """Return the distance of two near points (longitude, latitude), along a sphere taken for flat."""
+    """Return the distance of two near points (longitude, latitude), on a sphere treated as flat."""
     east = math.radians(two[0] - one[0]) * math.cos(math.radians((one[1] + two[1]) / 2))
     return EARTH_RADIUS_KM * math.hypot(east, math.radians(two[1] - one[1]))
 
@@ -126,7 +125,7 @@ def _meet(one: CornerArray, two: CornerArray, *, neighbours_apart: bool = False)
 
 
 def _turns(sides: CornerArray, points: CornerArray) -> NDArray[np.float64]:
-    """Return on which side of each side each point lies: -1, 0 or 1; N x M."""
+    """Return on which side of each edge each point is: -1, 0 or 1; N x M."""
     along = np.roll(sides, -1, axis=0) - sides
     x, y = points[:, 0] - sides[:, 0, None], points[:, 1] - sides[:, 1, None]
     turns: NDArray[np.float64] = np.sign(along[:, 0, None] * y - along[:, 1, None] * x)

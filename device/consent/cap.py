@@ -1,8 +1,7 @@
-"""What a feed says: CAP 1.2 alerts (OASIS, 2010) and Atom entries (RFC 4287), alone or many in one document.
+"""Parser of feeds: CAP 1.2 alerts (OASIS, 2010) and Atom entries (RFC 4287), one or several in a document.
 
-Strangers write it, so defusedxml reads it: no entity, no document type, nothing fetched. A link in it is
-never followed. What it says is text for people; nothing of it is believed but that it came from the address
-that the owner chose.
+The input is untrusted, so defusedxml parses it: no entity, no document type, nothing fetched. Links are never
+followed. The content is text for people; only its origin, the address that the owner chose, is trusted.
 """
 
 import html
@@ -28,7 +27,7 @@ MAX_ALERTS = 500
 _PIECE_BYTES = 8_192
 MAX_HEADLINE, MAX_TEXT, MAX_ID = 160, 2000, 400
 DAY_S = 86_400
-"""How long an alert holds that does not say so itself."""
+"""Validity of an alert that does not state its own."""
 NEWS_S = 7 * DAY_S
 _MAX_S = 30 * DAY_S
 
@@ -55,9 +54,9 @@ class Alert:
     kind: str
     """alert or news."""
     replaces: tuple[str, ...]
-    """Ids that it replaces, or takes back."""
+    """Ids that it replaces or cancels."""
     series: str
-    """What its id begins with, if a newer one of the same series replaces it; or empty."""
+    """Prefix of its id, if a newer one of the same series replaces it; otherwise empty."""
     severity: Severity
     headline: str
     text: str
@@ -68,23 +67,23 @@ class Alert:
     """Longitude, latitude, kilometres."""
     area_text: str
     body: bytes
-    """The element it was read from: what `alerts_of` reads again."""
+    """The element that it was read from; `alerts_of` can read it again."""
 
     def covers(self, longitude: float, latitude: float) -> bool:
-        """Return whether a place lies in its area; one without polygon or circle is for all who chose the
-        source.
+        """Return whether a position is in its area; without polygon or circle it applies to all who chose
+        the source.
         """
         if not self.polygons and not self.circles:
             return True
         rings = (np.array(ring[:-1], dtype=float) for ring in self.polygons)
         if any(area.contains(ring, longitude, latitude) for ring in rings):
             return True
-        place = (longitude, latitude)
-        return any(area.distance_km((x, y), place) <= radius for x, y, radius in self.circles)
+        position = (longitude, latitude)
+        return any(area.distance_km((x, y), position) <= radius for x, y, radius in self.circles)
 
 
 def alerts_of(document: bytes) -> list[Alert]:
-    """Return what a document says, in its order; what is broken in it is left out. Raises Refused."""
+    """Return a document's alerts in order, without the malformed ones. Raises Refused."""
     if len(document) > MAX_BYTES:
         raise Refused(Reason.TOO_LARGE)
     try:
@@ -108,7 +107,7 @@ def alerts_of(document: bytes) -> list[Alert]:
 
 
 def _parsed(document: bytes) -> Element:
-    """Parse in pieces: one call on a megabyte would keep Python from the bell for as long as it takes."""
+    """Parse in pieces: one call on a megabyte would block the press for its whole duration."""
     parser: Any = DefusedXMLParser(forbid_dtd=True)
     for start in range(0, len(document), _PIECE_BYTES):
         parser.feed(document[start : start + _PIECE_BYTES])
@@ -130,7 +129,7 @@ def _elements(root: Element) -> Iterator[Element]:
 
 def _cap(alert: Element) -> Alert | None:
     if _find(alert, "status") != "Actual":
-        return None  # an exercise, a test or a draft is nobody's business
+        return None  # exercises, tests and drafts are ignored
     kind = _find(alert, "msgType")
     if kind not in ("Alert", "Update", "Cancel"):
         return None
@@ -140,13 +139,15 @@ def _cap(alert: Element) -> Alert | None:
     info = next((found for cap in _CAP if (found := alert.find(f"{cap}info")) is not None), None)
     sent_s = _time(sent)
     expires = _find(info, "expires")
-    areas = [] if info is None else [each for cap in _CAP for each in info.findall(f"{cap}area")]
+    areas = [] if info is None else [element for cap in _CAP for element in info.findall(f"{cap}area")]
     text = "\n\n".join(filter(None, (_find(info, "description"), _find(info, "instruction"))))
     return Alert(
         id=_id(f"{sender},{identifier},{sent}"),
         op="cancel" if kind == "Cancel" else "issue",
         kind="alert",
-        replaces=tuple(_id(each) for each in _find(alert, "references").split()) if kind != "Alert" else (),
+        replaces=tuple(_id(reference) for reference in _find(alert, "references").split())
+        if kind != "Alert"
+        else (),
         series="",
         severity=_SEVERITIES.get(_find(info, "severity"), "unknown"),
         headline=_text(_find(info, "headline") or _find(info, "event"), MAX_HEADLINE) or "(no headline)",
@@ -154,12 +155,18 @@ def _cap(alert: Element) -> Alert | None:
         sent=sent_s,
         expires=_end(sent_s, expires, DAY_S),
         polygons=tuple(
-            _ring(found.text) for each in areas for cap in _CAP for found in each.findall(f"{cap}polygon")
+            _ring(found.text)
+            for element in areas
+            for cap in _CAP
+            for found in element.findall(f"{cap}polygon")
         ),
         circles=tuple(
-            _circle(found.text) for each in areas for cap in _CAP for found in each.findall(f"{cap}circle")
+            _circle(found.text)
+            for element in areas
+            for cap in _CAP
+            for found in element.findall(f"{cap}circle")
         ),
-        area_text=_text("; ".join(_find(each, "areaDesc") for each in areas), MAX_HEADLINE),
+        area_text=_text("; ".join(_find(element, "areaDesc") for element in areas), MAX_HEADLINE),
         body=tostring(alert),
     )
 
@@ -169,8 +176,8 @@ def _atom(entry: Element) -> Alert | None:
     updated = (entry.findtext(f"{_ATOM}updated") or "").strip()
     if not name or not updated or _find(entry, "status") not in ("", "Actual"):
         return None
-    told = entry.find(f"{_ATOM}summary")
-    told = entry.find(f"{_ATOM}content") if told is None else told
+    body = entry.find(f"{_ATOM}summary")
+    body = entry.find(f"{_ATOM}content") if body is None else body
     sent = _time(updated)
     severity = _find(entry, "severity")
     polygon = _find(entry, "polygon")
@@ -184,7 +191,7 @@ def _atom(entry: Element) -> Alert | None:
         severity=_SEVERITIES.get(severity, "unknown"),
         headline=_text(_find(entry, "headline") or _words(entry.find(f"{_ATOM}title")), MAX_HEADLINE)
         or "(no headline)",
-        text=_text(_words(told), MAX_TEXT),
+        text=_text(_words(body), MAX_TEXT),
         sent=sent,
         expires=_end(sent, _find(entry, "expires"), DAY_S if severity else NEWS_S),
         polygons=(_ring(polygon),) if polygon else (),
@@ -214,7 +221,7 @@ def _words(element: Element | None) -> str:
 
 
 def _text(text: str, longest: int) -> str:
-    """Return what a person can read of it, on one line a paragraph, and not too much."""
+    """Return the readable text, one line a paragraph, shortened to a limit."""
     lines = [_SPACE.sub(" ", line).strip() for line in text.split("\n\n")]
     joined = "\n".join(line for line in lines if line)
     seen = "".join(c for c in joined if c in "\n\u200c\u200d" or not unicodedata.category(c).startswith("C"))
@@ -248,8 +255,8 @@ def _ring(text: str | None) -> list[list[float]]:
 
 
 def _circle(text: str | None) -> tuple[float, float, float]:
-    place, radius = (text or "").split()
-    latitude, longitude = place.split(",")
+    centre, radius = (text or "").split()
+    latitude, longitude = centre.split(",")
     circle = float(longitude), float(latitude), float(radius)
     if not (abs(circle[0]) <= 180 and abs(circle[1]) <= 90 and 0 <= circle[2] < area.EARTH_RADIUS_KM):
         raise ValueError("a CAP circle is in degrees and kilometres")

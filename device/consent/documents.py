@@ -38,7 +38,7 @@ class OfferRecipient(TypedDict):
 
 
 class UploadOrigin(TypedDict):
-    """Where a parcel may go."""
+    """Where a parcel may be sent."""
 
     kind: Literal["tus", "s3"]
     origin: str
@@ -65,7 +65,7 @@ class OfferedClip(TypedDict):
 
 
 class Offer(TypedDict):
-    """Exactly what would leave (offer.py makes it). An approval names its hash."""
+    """Exactly what would be sent (offer.py makes it). An approval names its hash."""
 
     v: int
     request: str
@@ -133,7 +133,7 @@ class Manifest(TypedDict):
 
 
 class StepDetails(TypedDict, total=False):
-    """What a step of a request adds to its entry."""
+    """The members that a step of a request adds to its entry."""
 
     why: str
     offer: Offer
@@ -165,7 +165,7 @@ RequestStep = TypedDict(
 
 
 class SentBytes(TypedDict):
-    """`left`: how much of a parcel had left when its approval ended before delivery."""
+    """`left`: how much of a parcel had been sent when its approval ended before delivery."""
 
     id: str
     sha256: str
@@ -224,7 +224,7 @@ class RemovedName(TypedDict):
 class AddedDestination(TypedDict):
     """`destination_added`; no secret is in it."""
 
-    # The document of what another class holds.
+    # The same members as in another class, as a document.
     # pylint: disable=duplicate-code
 
     name: str

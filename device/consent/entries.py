@@ -32,7 +32,7 @@ def step(request_id: str, state: State, taken: Step, **details: Unpack[StepDetai
 
 
 def left(case: Case, *, left_bytes: int, final: bool, why: str) -> LedgerEntryDraft:
-    """Return how much of a parcel had left when its approval ended before delivery. Raises LookupError."""
+    """Return how much of a parcel had been sent when its approval ended before delivery. Raises LookupError."""
     parcel = case.sealed_parcel()
     data: SentBytes = {
         "id": case.request.id,

@@ -1,8 +1,8 @@
-"""The gate: what bytes from outside must look like before anything in them is believed.
+"""The envelope check: the form that received bytes must have before anything in them is used.
 
-JWS compact (RFC 7515) with EdDSA (RFC 8037, Ed25519), and less than these allow. Standard library alone up to
-the signature; no JOSE library behind it, for nothing is left that one could decide (docs/decisions/0010).
-Every look is linear in at most 32 KiB, and bounded in how much of it may cost more than a byte.
+JWS compact (RFC 7515) with EdDSA (RFC 8037, Ed25519), restricted further. Only the standard library up to the
+signature; no JOSE library, because no choice is left for one (docs/decisions/0010). Each check is linear in at most
+32 KiB, and the number of expensive bytes is limited.
 """
 
 import base64
@@ -25,7 +25,7 @@ DEEPEST = 8
 MAX_VALUES = {REQUEST: 400, NOTICE: 400, RECORD: 1_000}
 """Commas and colons outside texts: twice what the largest polygon of each makes."""
 MAX_INTEGER = 2**53 - 1
-"""What every JSON reader can hold (RFC 8259, section 6)."""
+"""Integers that every JSON parser can represent (RFC 8259, section 6)."""
 MAX_NUMBER = 25
 MAX_ESCAPES = 4_000
 """A notice of 2,000 letters that are all escaped has half of it."""
@@ -40,12 +40,12 @@ _BRACKETS = re.compile(rb"[\[\]{}]")
 
 
 JsonObject = Mapping[str, object]
-"""A JSON object from outside: nothing in it is believed until a model of models.py has taken it."""
+"""An unvalidated JSON object; only models.py gives its members meaning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """One that has the agreed form. Whether its signature fits is `Keys.check`'s to say."""
+    """An envelope of the right form. `keys.check` verifies its signature."""
 
     typ: str
     kid: str
@@ -53,13 +53,13 @@ class Envelope:
     signing_input: bytes
     signature: bytes
     sha256: str
-    """Of the whole envelope, hex: what tells a redelivery from a second thing of the same id."""
+    """Of the whole envelope, hex; distinguishes a redelivery from a different message with the same id."""
 
 
 def header(data: bytes, types: Collection[str]) -> tuple[str, str, list[bytes]]:
     """Return type, key id and the three base64url parts of an envelope. Raises Refused.
 
-    The cheap half: what is signed with an unknown key needs no other look.
+    The cheap half: an envelope of an unknown key needs no further check.
     """
     if not data:
         raise Refused(Reason.EMPTY)
@@ -152,8 +152,8 @@ def _object(pairs: list[tuple[str, object]]) -> JsonObject:
 
 
 def _refuse_numbers(bare: bytes) -> None:
-    """Refuse numbers that readers of JSON read differently. In the text: a hook of json's costs a call for
-    each.
+    """Refuse numbers that JSON parsers read differently. Searches the text, because a json hook costs one call a
+    number.
     """
     numbers = _NUMBER.findall(bare)
     together = b" ".join(numbers)
@@ -169,7 +169,7 @@ def _refuse_numbers(bare: bytes) -> None:
 
 
 def _is_too_large(text: bytes) -> bool:
-    """Return whether a whole number is out of range; what is no number is for the JSON reader to refuse."""
+    """Return whether a whole number is out of range; other text is left to the JSON parser."""
     digits = text.removeprefix(b"-")
     return digits.isdigit() and int(digits) > MAX_INTEGER
 

@@ -1,5 +1,5 @@
-"""Geohashes: a place as letters, the more the finer (G. Niemeyer, 2008). What a doorbell listens to is four
-letters.
+"""Geohashes: a position as letters, more letters for a smaller cell (G. Niemeyer, 2008). A doorbell subscribes to
+four letters.
 """
 
 LETTERS = "0123456789bcdefghjkmnpqrstuvwxyz"
@@ -7,7 +7,7 @@ _BITS = 5
 
 
 def geohash(longitude: float, latitude: float, length: int) -> str:
-    """Return the cell that a point lies in."""
+    """Return the cell of a point."""
     x, y = _cells(length)
     column = min(int((longitude + 180) / 360 * x), x - 1)
     row = min(int((latitude + 90) / 180 * y), y - 1)
@@ -49,17 +49,17 @@ def _cells(length: int) -> tuple[int, int]:
 def _name(column: int, row: int, length: int) -> str:
     bits = length * _BITS
     number = 0
-    for place in range(bits):
-        source, left = (column, (bits + 1) // 2) if place % 2 == 0 else (row, bits // 2)
-        number = number << 1 | source >> (left - 1 - place // 2) & 1
+    for index in range(bits):
+        source, left = (column, (bits + 1) // 2) if index % 2 == 0 else (row, bits // 2)
+        number = number << 1 | source >> (left - 1 - index // 2) & 1
     return "".join(LETTERS[number >> shift & 31] for shift in range(bits - _BITS, -1, -_BITS))
 
 
 def _place(cell: str) -> tuple[int, int]:
     column = row = 0
     bits = "".join(f"{LETTERS.index(letter):05b}" for letter in cell)
-    for place, bit in enumerate(bits):
-        if place % 2 == 0:
+    for index, bit in enumerate(bits):
+        if index % 2 == 0:
             column = column << 1 | int(bit)
         else:
             row = row << 1 | int(bit)

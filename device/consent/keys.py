@@ -1,4 +1,4 @@
-"""Signing keys: their fingerprints, which are their names, and whether a signature is theirs."""
+"""Signing keys: their fingerprints, which are their names, and the check of signatures."""
 
 import base64
 import binascii
@@ -22,7 +22,7 @@ _LOW_ORDER_Y = (
     2707385501144840649318225287225658788936804267575313519463743609750303402022,
     55188659117513257062467267217118295137698188065244968500265048394206261417927,
 )
-"""The y of the eight points whose order divides 8: for such a key anybody can make signatures that fit."""
+"""The y of the eight points whose order divides 8: for such a key anybody can make valid signatures."""
 
 
 def fingerprint(public_key: bytes) -> str:
@@ -31,18 +31,18 @@ def fingerprint(public_key: bytes) -> str:
 
 
 def spoken(name: str) -> str:
-    """Return a fingerprint as it is printed on paper: groups of four capital letters and digits."""
+    """Return a fingerprint for printing: groups of four capital letters and digits."""
     name = name.upper()
     return "-".join(name[start : start + _GROUP] for start in range(0, len(name), _GROUP))
 
 
 def typed(text: str) -> str:
-    """Return what somebody typed as a fingerprint: case, spaces and hyphens do not matter."""
+    """Return a typed fingerprint in its standard form; case, spaces and hyphens do not matter."""
     return re.sub(r"[\s-]", "", text).lower()
 
 
 def public_key(x: str) -> bytes:
-    """Return the 32 bytes of a key in base64url. Raises Refused if it is none to trust."""
+    """Return the 32 bytes of a key in base64url. Raises Refused if it is unusable."""
     try:
         raw = base64.urlsafe_b64decode(x + "=" * (-len(x) % 4))
     except (binascii.Error, ValueError):

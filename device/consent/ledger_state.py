@@ -1,7 +1,6 @@
-"""What holds now: the ledger read from its first entry to its last. Nothing else decides what is pinned or
-open.
+"""The current state, read from the ledger's first entry to its last. Only the ledger decides what is pinned or open.
 
-`take` is called with each entry when the house starts, and with each new one once it is durable.
+`take` is called with each entry when the daemon starts, and with each new one once it is durable.
 """
 
 from collections import deque
@@ -43,7 +42,7 @@ from device.consent.views import HistoryView
 from device.spool.parcels import Receipt
 
 KEPT_S = 30 * 86_400
-"""For how long after its end a notice can still be read."""
+"""How long a notice can still be read after it has ended."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,7 +58,7 @@ class Sender:
 
 @dataclass(slots=True, kw_only=True)
 class Case:
-    """One footage request and where it stands."""
+    """One footage request and its state."""
 
     request: FootageRequest
     envelope_sha256: str
@@ -70,16 +69,16 @@ class Case:
     history: list[HistoryView] = field(default_factory=list)
     offer_hash: str = ""
     ends_at: int = 0
-    """Until when an approval holds, Unix seconds; 0 before."""
+    """When an approval ends, Unix seconds; 0 before an approval."""
     offer: Offer | None = None
-    """What was approved, word for word."""
+    """The approved offer, unchanged."""
     parcel: Parcel | None = None
-    """What was sealed: sha256, bytes, key, clips."""
+    """The sealed parcel: sha256, bytes, key, clips."""
     receipt: Receipt | None = None
     left_bytes: int = 0
-    """At most so many bytes of the parcel have left the house, as far as is known."""
+    """Upper bound of the parcel's bytes that have been sent."""
     accounted: bool = False
-    """Whether that is the last word."""
+    """Whether that number is final."""
 
     @property
     def admitted(self) -> bool:
@@ -99,27 +98,27 @@ class Case:
         return self.parcel
 
     def is_open(self, now: int) -> bool:
-        """Return whether it counts against its sender's limit: whatever the owner did, which is nobody's
-        business.
+        """Return whether it counts against its sender's limit. The owner's decision does not matter: the
+        sender must not learn it.
         """
         return self.admitted and self.state is not State.CANCELLED and self.request.exp > now
 
 
 @dataclass(slots=True, kw_only=True)
 class Destination:
-    """A place of the owner's own that sealed backups may go to: a standing grant."""
+    """A backup target of the owner's own: a permanent grant."""
 
     name: str
     kind: str
     url: str
     user: str
     age: str
-    """Whom they are sealed for: the owner's own key."""
+    """The owner's own key, which backups are encrypted for."""
     host_key: str
     limit_bytes: int
-    """No more than this is ever stored there; 0: as much as there is room."""
+    """Maximum bytes stored there; 0: no limit."""
     outside: bool
-    """Served by the courier; else by doorbelld."""
+    """The courier sends to it; otherwise doorbelld does."""
     added_at: int
     stored_bytes: int = 0
     backups: dict[str, "Backup"] = field(default_factory=dict)
@@ -151,16 +150,16 @@ class StoredNotice:
     exp: int
     signed: bool
     here: bool
-    """Whether the house lies in its area (or it names none)."""
+    """Whether the home is in its area (or it names none)."""
     area: list[list[float]] | None = None
     area_text: str = ""
     state: str = "current"
-    """current, superseded, cancelled; what is expired is told by `exp`."""
+    """current, superseded or cancelled; `exp` shows whether it has expired."""
     body: str = ""
 
 
 class LedgerState:
-    """The state of everything that was ever consented to, from the ledger's entries alone."""
+    """Requests, notices, pins and backups, computed from the ledger's entries alone."""
 
     def __init__(self) -> None:
         self.senders: dict[str, Sender] = {}
@@ -174,7 +173,7 @@ class LedgerState:
         self._times: dict[tuple[str, str], deque[int]] = {}
 
     def take(self, kind: str, data: EntryData, body: bytes | None, at: int) -> None:
-        """Apply one entry. Raises Refused if its body cannot be understood: then it changes nothing."""
+        """Apply one entry. Raises Refused if its body is invalid; then nothing changes."""
         match kind:
             case "sender_pinned" | "sender_rotated":
                 self._pin(body or b"", at)
@@ -222,16 +221,14 @@ class LedgerState:
     def count_since(
         self, what: Literal["notice", "cancellation", "rejection"], sender: str, since: int
     ) -> int:
-        """Return how many of a kind were kept of a sender after a time; for limits that look back one span
-        alone.
-        """
+        """Return how many entries of a kind a sender has after a time; for limits over one period."""
         times = self._times.get((what, sender), deque())
         while times and times[0] <= since:
             times.popleft()
         return len(times)
 
     def forget(self, now: int) -> list[str]:
-        """Forget notices that ended long ago; return the hashes of what they said."""
+        """Forget notices that ended long ago; return the hashes of their bodies."""
         old = [key for key, kept in self.notices.items() if kept.exp + KEPT_S < now]
         return [self.notices.pop(key).body for key in old]
 

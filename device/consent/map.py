@@ -1,6 +1,4 @@
-"""A map without tiles: the outlines of areas and the house, drawn on the device. Nothing of it is asked for
-outside.
-"""
+"""A map without tiles: the outlines of areas and the home, drawn on the device without any request to outside."""
 
 import math
 from collections.abc import Sequence
@@ -13,17 +11,17 @@ _LOWEST_COS = 0.05
 _LOOKS = {
     "area": 'fill="#2b6cb0" fill-opacity=".18" stroke="#2b6cb0" stroke-width="2"',
     "jurisdiction": 'fill="none" stroke="#666677" stroke-width="2" stroke-dasharray="7 5"',
-    "house": 'fill="#c2410c" stroke="#ffffff" stroke-width="1.5"',
+    "home": 'fill="#c2410c" stroke="#ffffff" stroke-width="1.5"',
     "bar": 'fill="none" stroke="#333333" stroke-width="1.5"',
     "text": 'font-family="sans-serif" font-size="14" fill="#333333"',
 }
 Ring = Sequence[Sequence[float]]
 
 
-def map_svg(areas: Sequence[tuple[str, Ring]], house: tuple[float, float] | None) -> str:
-    """Return an SVG of areas (kind, ring of [longitude, latitude]) and the house, north at the top."""
+def map_svg(areas: Sequence[tuple[str, Ring]], home: tuple[float, float] | None) -> str:
+    """Return an SVG of areas (kind, ring of [longitude, latitude]) and the home, north at the top."""
     points = [(float(x), float(y)) for _, ring in areas for x, y in ring]
-    points += [house] if house else []
+    points += [home] if home else []
     if not points:
         return _document("")
     west, east = min(x for x, _ in points), max(x for x, _ in points)
@@ -33,16 +31,16 @@ def map_svg(areas: Sequence[tuple[str, Ring]], house: tuple[float, float] | None
     scale = min((WIDTH - 2 * MARGIN) / span_x, (HEIGHT - 2 * MARGIN) / span_y)
     middle_x, middle_y = (west + east) / 2, (south + north) / 2
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def project(x: float, y: float) -> tuple[float, float]:
         return WIDTH / 2 + (x - middle_x) * narrow * scale, HEIGHT / 2 - (y - middle_y) * scale
 
     drawn = []
     for kind, ring in areas:
-        corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*pair) for pair in ring))
+        corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in (project(*pair) for pair in ring))
         drawn.append(f'<polygon points="{corners}" {_LOOKS[kind]}/>')
-    if house:
-        x, y = place(*house)
-        drawn.append(f'<path d="M{x:.1f} {y - 9:.1f}l9 8h-3v8h-12v-8h-3z" {_LOOKS["house"]}/>')
+    if home:
+        x, y = project(*home)
+        drawn.append(f'<path d="M{x:.1f} {y - 9:.1f}l9 8h-3v8h-12v-8h-3z" {_LOOKS["home"]}/>')
     return _document("".join(drawn) + _scale_bar(scale / _DEGREE_KM))
 
 

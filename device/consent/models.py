@@ -1,6 +1,4 @@
-"""What an envelope may say: strict models, no unknown member. Bounds that need a clock or a pin are in
-rules.py.
-"""
+"""Models of the payloads: strict, without unknown members. Limits that need the time or a pin are in rules.py."""
 
 import re
 import unicodedata
@@ -24,7 +22,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _plain(text: str) -> str:
-    """Refuse what a reader cannot see, or what changes the order in which he reads."""
+    """Refuse invisible characters, and characters that change the reading order."""
     for letter in text:
         if letter not in _ALLOWED and unicodedata.category(letter) in ("Cc", "Cf", "Co", "Cn", "Zl", "Zp"):
             raise ValueError(f"holds U+{ord(letter):04X}, which cannot be seen")
@@ -66,17 +64,17 @@ Seconds = Annotated[int, BeforeValidator(_seconds)]
 """RFC 3339 in UTC with whole seconds on the wire; Unix seconds here."""
 Severity = Literal["extreme", "severe", "moderate", "minor", "unknown"]
 Coordinate = Annotated[float, Field(allow_inf_nan=False)]
-"""A whole number will do where a coordinate happens to be one."""
+"""A coordinate may be a whole number."""
 
 
 class Said(BaseModel):
-    """What a member says: strict, and nothing that is not known."""
+    """Base of the payloads' models: strict, without unknown members."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 class Polygon(Said):
-    """A GeoJSON Polygon of one ring; `corners_of` looks at its shape."""
+    """A GeoJSON Polygon of one ring; `corners_of` checks its shape."""
 
     type: Literal["Polygon"]
     coordinates: Annotated[
@@ -94,14 +92,14 @@ class Polygon(Said):
 
 
 class Window(Said):
-    """From when until when something was filmed."""
+    """The time span of the requested footage."""
 
     start: Seconds
     end: Seconds
 
 
 class FootageRequest(Said):
-    """A department asks for footage of a place and a time."""
+    """A department's request for footage of an area and a time."""
 
     v: Version
     op: Literal["request"]
@@ -119,7 +117,7 @@ class FootageRequest(Said):
 
 
 class RequestCancellation(Said):
-    """A department takes a request back; it goes where the request went."""
+    """A department cancels a request; published in the same cells."""
 
     v: Version
     op: Literal["cancel"]
@@ -148,7 +146,7 @@ class Notice(Said):
 
 
 class NoticeCancellation(Said):
-    """A source takes a notice back."""
+    """A source cancels a notice."""
 
     v: Version
     op: Literal["cancel"]
@@ -167,14 +165,14 @@ class SigningKey(Said):
 
 
 class Recipient(Said):
-    """Whom parcels are sealed for: an age X25519 recipient."""
+    """An age X25519 recipient that parcels are encrypted for."""
 
     name: Slug
     age: Annotated[str, Field(pattern=r"^age1[02-9ac-hj-np-z]{58}$")]
 
 
 class Upload(Said):
-    """Where sealed parcels go: an origin, and how it takes them."""
+    """An upload target: its origin and its upload protocol."""
 
     name: Slug
     kind: Literal["tus", "s3"]
@@ -182,7 +180,7 @@ class Upload(Said):
 
 
 class SenderRecord(Said):
-    """Who a sender is: what the owner looks at once, and pins."""
+    """A sender's identity, which the owner reviews once and pins."""
 
     v: Version
     serial: Annotated[int, Field(ge=1, le=2**31)]
@@ -203,7 +201,7 @@ M = TypeVar("M", bound=Said)
 
 
 def request_of(payload: JsonObject) -> Requests:
-    """Return what a footage-request says. Raises Refused."""
+    """Return a footage-request's payload. Raises Refused."""
     if payload.get("op") == "cancel":
         return _model(RequestCancellation, payload)
     request = _model(FootageRequest, payload)
@@ -212,7 +210,7 @@ def request_of(payload: JsonObject) -> Requests:
 
 
 def notice_of(payload: JsonObject) -> Notices:
-    """Return what a region-notice says. Raises Refused."""
+    """Return a region-notice's payload. Raises Refused."""
     if payload.get("op") == "cancel":
         return _model(NoticeCancellation, payload)
     notice = _model(Notice, payload)
@@ -221,13 +219,13 @@ def notice_of(payload: JsonObject) -> Notices:
 
 
 def record_of(payload: JsonObject) -> SenderRecord:
-    """Return what a sender-record says. Raises Refused."""
+    """Return a sender-record's payload. Raises Refused."""
     record = _model(SenderRecord, payload)
     record.jurisdiction.corners(MAX_JURISDICTION_CORNERS)
     for names in (
         [key.kid for key in record.keys],
-        [each.name for each in record.recipients],
-        [each.name for each in record.uploads],
+        [item.name for item in record.recipients],
+        [item.name for item in record.uploads],
     ):
         if len(set(names)) != len(names):
             raise Refused(Reason.BAD_MEMBER, "two keys, recipients or uploads of one name")
@@ -239,7 +237,7 @@ def _model(model: type[M], payload: JsonObject) -> M:
         return model.model_validate(payload)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        # The place is made of member names, which the sender chose: an unknown one may be anything.
-        place = ".".join(str(part) for part in first["loc"])[:60]
-        place = place if place.isprintable() else "?"
-        raise Refused(Reason.BAD_MEMBER, f"{place}: {first['msg']}") from None
+        # The path has member names, which the sender chose: an unknown one may be anything.
+        path = ".".join(str(part) for part in first["loc"])[:60]
+        path = path if path.isprintable() else "?"
+        raise Refused(Reason.BAD_MEMBER, f"{path}: {first['msg']}") from None

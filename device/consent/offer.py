@@ -1,7 +1,7 @@
-"""What exactly would leave if the owner said yes: the offer, and the hash that an approval is given on.
+"""The offer: exactly what an approval would send, and the hash that an approval names.
 
-An approval names this hash and nothing else. Another clip, another second, another mask, recipient or place
-to send to is another offer, and needs another yes.
+An approval names only this hash. A change of clip, time, mask, recipient or upload target makes another offer, which
+needs another approval.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ from device.system.clock import rfc3339_us
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """What of one clip lies in a span: from a keyframe inside to the last whole picture inside.
+    """The part of one clip within a span: from its first keyframe to its last whole picture.
 
-    Unix microseconds as the clip's clock had them; `clock` says whether that clock was set by a time server.
-    `first_us` and `last_us` place the same two ends in the clip's file.
+    Unix microseconds by the clip's clock; `clock` shows whether a time server had set it. `first_us` and `last_us`
+    are the same two times relative to the clip's first picture.
     """
 
     clip_id: str
@@ -41,10 +41,10 @@ Corners = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What the owner wants of it: None, all clips; else these, each with the span it is shortened to.
+    """The owner's choice: None means all clips; otherwise these, each shortened to its span.
 
-    `exact`: from the very picture instead of the next keyframe, which encodes the clips anew. `audio`: with
-    the sound. `blurs`: what of a clip is blurred, which encodes it anew.
+    `exact`: from the exact picture instead of the next keyframe, which re-encodes the clips. `audio`: with sound.
+    `blurs`: the blurred areas of a clip, which re-encode it.
     """
 
     spans: Mapping[str, tuple[int, int] | None] | None = None
@@ -70,13 +70,13 @@ def make_offer(
     masks: Sequence[Corners],
     choice: Choice,
 ) -> Offer:
-    """Return an offer, as it is hashed: only texts, whole numbers and lists of them.
+    """Return an offer in the form that is hashed: only strings, integers and lists of them.
 
-    Corners of masks and blurs are millionths of the picture, for canonical JSON likes whole numbers best.
+    Corners of masks and blurs are millionths of the picture, because canonical JSON of floats is error-prone.
     """
     record = sender.record
-    recipient = next(each for each in record.recipients if each.name == request.recipient)
-    upload = next(each for each in record.uploads if each.name == request.upload)
+    recipient = next(item for item in record.recipients if item.name == request.recipient)
+    upload = next(item for item in record.uploads if item.name == request.upload)
     return {
         "v": 1,
         "request": request.id,

@@ -60,7 +60,7 @@ def _pinned_record(envelope: Envelope, record: SenderRecord) -> PinnedRecord:
 
 
 def _check_keys_free(record: SenderRecord, ledger_state: LedgerState) -> None:
-    """Refuse a record that names another's key: what that one signs would count as this one's."""
+    """Refuse a record that names another sender's key: messages of that sender would count as this one's."""
     for key in record.keys:
         if key.kid in ledger_state.keys and ledger_state.keys[key.kid][0].record.sender != record.sender:
             owner = ledger_state.keys[key.kid][0].record.sender
@@ -68,7 +68,7 @@ def _check_keys_free(record: SenderRecord, ledger_state: LedgerState) -> None:
 
 
 def unpinned(sender: str, ledger_state: LedgerState) -> list[LedgerEntryDraft]:
-    """Return the end of a pin, and of every offer that hung on it. Raises Refused."""
+    """Return the entries that unpin a sender and end its offers. Raises Refused."""
     if sender not in ledger_state.senders:
         raise Refused(Reason.MISTAKE, f"{sender} is not pinned")
     ended = [
@@ -82,7 +82,7 @@ def unpinned(sender: str, ledger_state: LedgerState) -> list[LedgerEntryDraft]:
 
 
 def feed_added(name: str, url: str, ledger_state: LedgerState) -> LedgerEntryDraft:
-    """Return a feed that the owner chose. Raises Refused."""
+    """Return the entry of a feed that the owner chose. Raises Refused."""
     if not _FEED_NAME.fullmatch(name):
         raise Refused(Reason.MISTAKE, "a feed's name is 2 to 32 of a-z, 0-9 and hyphens")
     if not re.fullmatch(HTTPS_URL, url):
@@ -96,7 +96,7 @@ def feed_added(name: str, url: str, ledger_state: LedgerState) -> LedgerEntryDra
 
 
 def feed_removed(name: str, ledger_state: LedgerState) -> LedgerEntryDraft:
-    """Return the end of a feed. Raises Refused."""
+    """Return the entry that removes a feed. Raises Refused."""
     if name not in ledger_state.feeds:
         raise Refused(Reason.MISTAKE, f"there is no feed {name}")
     data: RemovedName = {"name": name}
@@ -104,7 +104,7 @@ def feed_removed(name: str, ledger_state: LedgerState) -> LedgerEntryDraft:
 
 
 def destination_added(destination: AddedDestination, ledger_state: LedgerState) -> LedgerEntryDraft:
-    """Return a place for backups that the owner consented to; no secret is in it. Raises Refused."""
+    """Return the entry of a backup target that the owner added; it has no secret. Raises Refused."""
     if not _FEED_NAME.fullmatch(destination["name"]):
         raise Refused(Reason.MISTAKE, "a destination's name is 2 to 32 of a-z, 0-9 and hyphens")
     if destination["name"] in ledger_state.destinations:
@@ -115,7 +115,7 @@ def destination_added(destination: AddedDestination, ledger_state: LedgerState) 
 
 
 def destination_removed(name: str, ledger_state: LedgerState) -> LedgerEntryDraft:
-    """Return the end of a destination. Raises Refused."""
+    """Return the entry that removes a backup target. Raises Refused."""
     if name not in ledger_state.destinations:
         raise Refused(Reason.MISTAKE, f"there is no destination {name}")
     data: RemovedName = {"name": name}

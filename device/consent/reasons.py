@@ -1,17 +1,17 @@
-"""Why something was refused: a word for machines, a sentence for the owner. Nobody else is told."""
+"""Reasons for refusing a message: a code for programs, a sentence for the owner. The sender gets no answer."""
 
 from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Every reason there is. `docs/consent-protocol.md` says in which order they are looked for."""
+    """All reasons. `docs/consent-protocol.md` lists the checks in their order."""
 
     @property
     def sentence(self) -> str:
-        """What the owner reads."""
+        """The sentence for the owner."""
         return _SENTENCES[self]
 
-    # The envelope's form, before anything in it is believed.
+    # The envelope's form, checked before its signature.
     EMPTY = "empty"
     TOO_LARGE = "too_large"
     NOT_COMPACT = "not_compact"
@@ -28,11 +28,11 @@ class Reason(StrEnum):
     BAD_NUMBER = "bad_number"
     BAD_TEXT = "bad_text"
     NOT_AN_OBJECT = "not_an_object"
-    # What it says, believed to be from the key's owner.
+    # The signature, and the payload's members.
     BAD_SIGNATURE = "bad_signature"
     BAD_MEMBER = "bad_member"
     BAD_AREA = "bad_area"
-    # Whether it may say it.
+    # The rules for a validly signed message.
     WRONG_SENDER = "wrong_sender"
     KEY_NOT_VALID = "key_not_valid"
     NOT_ALLOWED = "not_allowed"
@@ -50,14 +50,14 @@ class Reason(StrEnum):
     CASE_EXHAUSTED = "case_exhausted"
     TOO_MANY_OPEN = "too_many_open"
     TOO_MANY_TODAY = "too_many_today"
-    # What a sender's record may not hold.
+    # The keys and recipients of a sender's record.
     BAD_KEY = "bad_key"
     BAD_RECIPIENT = "bad_recipient"
-    # What the owner typed; the detail says all.
+    # The owner's input; the detail explains it.
     MISTAKE = "mistake"
-    # A bug of ours: what a hostile sender finds must not end the bell.
+    # A bug in the check: a hostile message must not stop the doorbell.
     GATE_FAILED = "gate_failed"
-    # The spool (F19) and what comes from a feed.
+    # Files in the spool, and documents of feeds.
     NOT_A_FILE = "not_a_file"
     WRONG_OWNER = "wrong_owner"
     BROKEN_FILE = "broken_file"
@@ -67,62 +67,62 @@ class Reason(StrEnum):
 
 
 _SENTENCES = {
-    Reason.EMPTY: "there was nothing in it",
+    Reason.EMPTY: "it is empty",
     Reason.TOO_LARGE: "it is larger than 32 KiB",
     Reason.NOT_COMPACT: "it is not three base64url texts with dots between them",
     Reason.NOT_CANONICAL: "one of its base64url texts is padded, broken or has spare bits set",
     Reason.BAD_HEADER: 'its header is not exactly {"alg":"EdDSA","typ":…,"kid":…}',
-    Reason.WRONG_TYPE: "its type is not one that may come this way",
+    Reason.WRONG_TYPE: "this type of message is not accepted here",
     Reason.UNKNOWN_KEY: "it is signed with a key that you have not pinned",
     Reason.BAD_SIGNATURE_LENGTH: "its signature is not 64 bytes long",
-    Reason.NOT_UTF8: "what it says is not UTF-8",
-    Reason.TOO_DEEP: "what it says is nested more than 8 levels deep",
-    Reason.TOO_MANY_VALUES: "it holds more values than it could have use for",
-    Reason.NOT_JSON: "what it says is not JSON",
-    Reason.DUPLICATE_NAME: "it says something twice under one name",
-    Reason.BAD_NUMBER: "it holds a number that is no plain number in range",
-    Reason.BAD_TEXT: "it holds half a character (a lone surrogate)",
-    Reason.NOT_AN_OBJECT: "what it says is not a JSON object",
-    Reason.BAD_SIGNATURE: "its signature does not fit: it was changed, or somebody else made it",
-    Reason.BAD_MEMBER: "something in it is missing, unknown, or not of the agreed form",
+    Reason.NOT_UTF8: "its payload is not UTF-8",
+    Reason.TOO_DEEP: "its payload is nested more than 8 levels deep",
+    Reason.TOO_MANY_VALUES: "its payload has more values than any valid message needs",
+    Reason.NOT_JSON: "its payload is not JSON",
+    Reason.DUPLICATE_NAME: "its payload has two members of the same name",
+    Reason.BAD_NUMBER: "its payload has a number that is not a plain number in range",
+    Reason.BAD_TEXT: "its payload has half a character (a lone surrogate)",
+    Reason.NOT_AN_OBJECT: "its payload is not a JSON object",
+    Reason.BAD_SIGNATURE: "its signature is wrong: somebody changed the message, or somebody else signed it",
+    Reason.BAD_MEMBER: "a member of its payload is missing, unknown or malformed",
     Reason.BAD_AREA: "its area is not a simple polygon",
-    Reason.WRONG_SENDER: "it says it is from somebody else than its key belongs to",
-    Reason.KEY_NOT_VALID: "its key was not valid yet, or no longer, when it was signed",
+    Reason.WRONG_SENDER: "the sender that it names does not own the key that signed it",
+    Reason.KEY_NOT_VALID: "its key was not yet valid, or no longer valid, when it was signed",
     Reason.NOT_ALLOWED: "this sender may not send this",
-    Reason.FROM_THE_FUTURE: "it was signed later than this doorbell's clock says it is",
+    Reason.FROM_THE_FUTURE: "it was signed at a time that is in the future by this doorbell's clock",
     Reason.EXPIRED: "it has expired",
-    Reason.LIFE_TOO_LONG: "it would be open for longer than is allowed",
+    Reason.LIFE_TOO_LONG: "it would stay open for longer than is allowed",
     Reason.BAD_WINDOW: "its window is not 15 minutes to 12 hours, in the 30 days before it was signed",
     Reason.AREA_SIZE: "its area is smaller or larger than is allowed",
     Reason.OUTSIDE_JURISDICTION: "its area is not within the sender's jurisdiction",
-    Reason.UNKNOWN_UPLOAD: "it names a place to send to that you have not pinned",
+    Reason.UNKNOWN_UPLOAD: "it names an upload target that you have not pinned",
     Reason.UNKNOWN_RECIPIENT: "it names a recipient that you have not pinned",
-    Reason.ID_REUSED: "its id was used before for something else",
-    Reason.UNKNOWN_ID: "it is about something that this doorbell has not heard",
+    Reason.ID_REUSED: "its id was already used for something else",
+    Reason.UNKNOWN_ID: "it refers to something that this doorbell has not received",
     Reason.OUTDATED: "something newer has replaced it",
-    Reason.CASE_EXHAUSTED: "its case has had its two requests",
-    Reason.TOO_MANY_OPEN: "this sender has too many requests open",
-    Reason.TOO_MANY_TODAY: "this sender has sent too many in a day",
-    Reason.BAD_KEY: "a key in it is no usable Ed25519 key, or not named by its fingerprint",
-    Reason.BAD_RECIPIENT: "nothing can be sealed for one of its recipients",
-    Reason.MISTAKE: "what was typed cannot be done",
-    Reason.GATE_FAILED: "the gate failed on it, which is a bug: please report it with the ledger's export",
-    Reason.NOT_A_FILE: "it was no ordinary file",
+    Reason.CASE_EXHAUSTED: "its case has already had two requests",
+    Reason.TOO_MANY_OPEN: "this sender has too many open requests",
+    Reason.TOO_MANY_TODAY: "this sender has sent too many messages in one day",
+    Reason.BAD_KEY: "one of its keys is not a usable Ed25519 key, or is not named by its fingerprint",
+    Reason.BAD_RECIPIENT: "one of its recipients cannot be encrypted for",
+    Reason.MISTAKE: "this input is not possible",
+    Reason.GATE_FAILED: "the check crashed on it, which is a bug: please report it with the exported ledger",
+    Reason.NOT_A_FILE: "it is not a regular file",
     Reason.WRONG_OWNER: "the file does not belong to the courier",
-    Reason.BROKEN_FILE: "the file is not what the courier writes",
-    Reason.UNKNOWN_FEED: "it came from a feed that you have not added, or no longer want",
+    Reason.BROKEN_FILE: "the file is not in the courier's format",
+    Reason.UNKNOWN_FEED: "it came from a feed that you have not added, or have removed",
     Reason.NOT_A_FEED: "it is neither a CAP alert nor an Atom feed",
-    Reason.HOSTILE_XML: "it is XML with entities or a document type, which may be a trap",
+    Reason.HOSTILE_XML: "it is XML with entities or a document type, which may be an attack",
 }
 
 
 def sentence_of(word: str) -> str:
-    """Return what the owner reads; of a word of another version the word."""
+    """Return the sentence for a reason's code; the code itself if this version does not know it."""
     return Reason(word).sentence if word in Reason._value2member_map_ else word
 
 
 class Refused(Exception):
-    """Something that came in is refused; `detail` says what exactly, for the owner alone."""
+    """A message is refused; `detail` gives the specifics, for the owner only."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
         super().__init__(f"{reason}: {reason.sentence}{f' ({detail})' if detail else ''}")

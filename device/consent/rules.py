@@ -1,6 +1,4 @@
-"""Whether a sender may say what it says. Told the time and what is known; an owner's decision is never made
-here.
-"""
+"""Decides whether a sender may send a message. Time and state are parameters; it makes no decision of the owner."""
 
 from device.consent.area import MAX_KM2, MIN_KM2, CornerArray, km2, within
 from device.consent.ledger_state import LedgerState, Sender
@@ -15,7 +13,7 @@ from device.consent.reasons import Reason, Refused
 
 DAY_S = 86_400
 SKEW_S = 300
-"""How far a sender's clock may run before ours."""
+"""How far a sender's clock may be ahead of this one."""
 MAX_REQUEST_S = 14 * DAY_S
 MAX_NOTICE_S = 7 * DAY_S
 MIN_WINDOW_S, MAX_WINDOW_S = 15 * 60, 12 * 3600
@@ -28,13 +26,13 @@ MAX_APPROVAL_S = 72 * 3600
 
 
 def check_key(key: SigningKey, iat: int) -> None:
-    """Refuse what was signed outside its key's time."""
+    """Refuse a message that was signed while its key was not valid."""
     if not key.valid_from <= iat < key.valid_until:
         raise Refused(Reason.KEY_NOT_VALID)
 
 
 def check_request(request: FootageRequest, sender: Sender, ledger_state: LedgerState, now: int) -> None:
-    """Raise Refused unless a sender may ask this, now."""
+    """Raise Refused unless a sender may send this request now."""
     if sender.record.kind != "police":
         raise Refused(Reason.NOT_ALLOWED, f"a {sender.record.kind} source cannot ask for footage")
     _check_life(request.iat, request.exp, MAX_REQUEST_S, now)
@@ -51,9 +49,9 @@ def check_request(request: FootageRequest, sender: Sender, ledger_state: LedgerS
     if not MIN_KM2 <= size <= MAX_KM2:
         raise Refused(Reason.AREA_SIZE, f"{size:.3f} km²; allowed are {MIN_KM2} to {MAX_KM2}")
     _check_jurisdiction(area, sender)
-    if request.upload not in [each.name for each in sender.record.uploads]:
+    if request.upload not in [item.name for item in sender.record.uploads]:
         raise Refused(Reason.UNKNOWN_UPLOAD, request.upload)
-    if request.recipient not in [each.name for each in sender.record.recipients]:
+    if request.recipient not in [item.name for item in sender.record.recipients]:
         raise Refused(Reason.UNKNOWN_RECIPIENT, request.recipient)
     if (request.agency, request.id) in ledger_state.cancelled:
         raise Refused(Reason.OUTDATED, "it was cancelled")
@@ -71,7 +69,7 @@ def check_request(request: FootageRequest, sender: Sender, ledger_state: LedgerS
 
 
 def check_notice(notice: Notice, sender: Sender, ledger_state: LedgerState, now: int) -> None:
-    """Raise Refused unless a source may say this, now."""
+    """Raise Refused unless a source may send this notice now."""
     if notice.kind == "alert" and sender.record.kind == "news":
         raise Refused(Reason.NOT_ALLOWED, "a news source cannot raise an alert")
     _check_life(notice.iat, notice.exp, MAX_NOTICE_S, now)
@@ -85,7 +83,7 @@ def check_notice(notice: Notice, sender: Sender, ledger_state: LedgerState, now:
 
 
 def check_rotation(record: SenderRecord, before: SenderRecord) -> None:
-    """Refuse a record that does not follow the pinned one; a pinned key has signed it."""
+    """Refuse a record that is not a successor of the pinned one; a pinned key has signed it."""
     if record.sender != before.sender:
         raise Refused(Reason.WRONG_SENDER, f"{record.sender}, pinned is {before.sender}")
     if record.kind != before.kind:

@@ -1,4 +1,4 @@
-"""A sender's record, as its file is read: signed by one of the keys that it names, or by a pinned one."""
+"""Reads a sender's record, which is signed with one of its own keys or with a pinned one."""
 
 from device.consent import keys
 from device.consent.envelope import RECORD, Envelope, read

@@ -1,12 +1,12 @@
-"""What can become of a footage request. The table is all there is; a test walks every cell of it.
+"""The states of a footage request. The table is complete; a test checks every cell.
 
     received ──► rejected | unmatched | offered
     offered  ──► declined | expired | cancelled | approved
     approved ──► sealed ──► handed over ──► delivered
         └───────────┴────────────┴──► withdrawn | failed | expired
 
-`received` is left by the rules alone, `offered` to `approved` by the owner alone. Doing nothing is a no: an
-offer that nobody looks at expires. Each step is an entry of the ledger, which is durable before anything
+Only the rules end `received`; only the owner takes `offered` to `approved`. An offer that nobody answers expires.
+ Each step is an entry of the ledger, which is durable before anything
 follows from it.
 """
 
@@ -16,7 +16,7 @@ from device.errors import DoorbellError
 
 
 class State(StrEnum):
-    """Where a request stands."""
+    """The state of a request."""
 
     RECEIVED = "received"
     REJECTED = "rejected"
@@ -34,7 +34,7 @@ class State(StrEnum):
 
 
 class Step(StrEnum):
-    """What happens to a request."""
+    """The step that a request takes."""
 
     REJECT = "reject"
     MATCH_NOT = "match not"
@@ -81,7 +81,7 @@ OPEN = frozenset(state for state, steps in TABLE.items() if steps)
 
 
 class NoSuchStep(DoorbellError):
-    """A request cannot take this step from where it stands."""
+    """A request cannot take this step from its state."""
 
 
 def after(state: State, step: Step) -> State:

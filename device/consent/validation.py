@@ -1,8 +1,6 @@
-"""From bytes that were heard to entries of the ledger. Pure: told what is known, where the house is, and the
-time.
+"""Turns received bytes into entries of the ledger. Pure: state, home position and time are parameters.
 
-Whatever is not an entry is a refusal with a reason. Nothing here can be seen from outside, and nothing
-approves.
+The result is either entries or a refusal with a reason. None of it is visible from outside, and none of it approves.
 """
 
 import hashlib
@@ -29,34 +27,31 @@ from device.consent.reasons import Reason, Refused
 from device.consent.states import State, Step
 
 MAX_KEPT_BYTES = MAX_BYTES
-"""Of the body of something refused; no envelope is larger, and of a feed's document the beginning tells
-enough.
+"""Maximum bytes stored of a refused message; no envelope is larger, and of a feed's document the beginning is enough.
 """
 MAX_REJECTIONS_PER_DAY = 50
-"""Of one sender, in the ledger; further ones are counted like those of strangers."""
+"""Maximum rejections of one sender in the ledger; further ones are only counted, like those of strangers."""
 FEED = "feed:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomePosition:
-    """Where the house stands, degrees. It is compared with, and never told."""
+    """The home's position in degrees, for comparison with areas. It is never sent."""
 
     longitude: float
     latitude: float
 
 
 def heard(
-    source: str, content: bytes, *, ledger_state: LedgerState, place: HomePosition, now: int
+    source: str, content: bytes, *, ledger_state: LedgerState, home: HomePosition, now: int
 ) -> list[LedgerEntryDraft]:
-    """Return what an item of the spool adds to the ledger; nothing if it is known already. Raises
-    Refused.
-    """
+    """Return the entries that an item of the spool adds; none if it is already known. Raises Refused."""
     if source == "request":
         return _request(content, ledger_state, now)
     if source == "notice":
-        return _notice(content, ledger_state, place, now)
+        return _notice(content, ledger_state, home, now)
     if source.startswith(FEED) and source.removeprefix(FEED) in ledger_state.feeds:
-        return _fed(source.removeprefix(FEED), content, ledger_state, place, now)
+        return _fed(source.removeprefix(FEED), content, ledger_state, home, now)
     raise Refused(Reason.UNKNOWN_FEED, source)
 
 
@@ -65,42 +60,42 @@ def heard(
 
 def _request(content: bytes, ledger_state: LedgerState, now: int) -> list[LedgerEntryDraft]:
     envelope, sender, key = _believed(content, REQUEST, ledger_state)
-    said = request_of(envelope.payload)
-    _check_sender(said.agency, sender)
-    rules.check_key(key, said.iat)
-    if isinstance(said, RequestCancellation):
-        case = ledger_state.cases.get(said.id)
-        if case and case.request.agency != said.agency:
-            raise Refused(Reason.WRONG_SENDER, said.id)
-        if not _is_news(said.agency, said.id, said.iat, ledger_state, now):
+    message = request_of(envelope.payload)
+    _check_sender(message.agency, sender)
+    rules.check_key(key, message.iat)
+    if isinstance(message, RequestCancellation):
+        case = ledger_state.cases.get(message.id)
+        if case and case.request.agency != message.agency:
+            raise Refused(Reason.WRONG_SENDER, message.id)
+        if not _is_news(message.agency, message.id, message.iat, ledger_state, now):
             return []
         return [
-            cancellation(said.agency, said.id, content),
+            cancellation(message.agency, message.id, content),
             *end_case(case, "the agency cancelled it"),
         ]
-    known = ledger_state.cases.get(said.id)
+    known = ledger_state.cases.get(message.id)
     if known:
         if known.envelope_sha256 == envelope.sha256:
             return []
-        raise Refused(Reason.ID_REUSED, said.id)
+        raise Refused(Reason.ID_REUSED, message.id)
     received = LedgerEntryDraft(
-        kind="request", data={"id": said.id, "from": None, "to": "received"}, body=content
+        kind="request", data={"id": message.id, "from": None, "to": "received"}, body=content
     )
     try:
-        rules.check_request(said, sender, ledger_state, now)
+        rules.check_request(message, sender, ledger_state, now)
     except Refused as refused:
-        if ledger_state.count_since("rejection", said.agency, now - rules.DAY_S) >= MAX_REJECTIONS_PER_DAY:
+        if ledger_state.count_since("rejection", message.agency, now - rules.DAY_S) >= MAX_REJECTIONS_PER_DAY:
             raise
-        return [received, step(said.id, State.RECEIVED, Step.REJECT, why=f"{refused}")]
+        return [received, step(message.id, State.RECEIVED, Step.REJECT, why=f"{refused}")]
     return [received]
 
 
-def matched(request: FootageRequest, *, place: HomePosition | None, has_footage: bool) -> LedgerEntryDraft:
-    """Return whether a request concerns this house; the one decision that is made without the owner."""
-    if place is None or not contains(request.area.corners(MAX_AREA_CORNERS), place.longitude, place.latitude):
-        return step(request.id, State.RECEIVED, Step.MATCH_NOT, why="this house is not in its area")
+def matched(request: FootageRequest, *, home: HomePosition | None, has_footage: bool) -> LedgerEntryDraft:
+    """Return whether a request concerns this home; the only decision that is made without the owner."""
+    if home is None or not contains(request.area.corners(MAX_AREA_CORNERS), home.longitude, home.latitude):
+        return step(request.id, State.RECEIVED, Step.MATCH_NOT, why="your home is not in its area")
     if not has_footage:
-        return step(request.id, State.RECEIVED, Step.MATCH_NOT, why="there is no clip of that time")
+        return step(request.id, State.RECEIVED, Step.MATCH_NOT, why="there is no clip from that time")
     return step(request.id, State.RECEIVED, Step.OFFER)
 
 
@@ -108,49 +103,49 @@ def matched(request: FootageRequest, *, place: HomePosition | None, has_footage:
 
 
 def _notice(
-    content: bytes, ledger_state: LedgerState, place: HomePosition, now: int
+    content: bytes, ledger_state: LedgerState, home: HomePosition, now: int
 ) -> list[LedgerEntryDraft]:
     envelope, sender, key = _believed(content, NOTICE, ledger_state)
-    said = notice_of(envelope.payload)
-    _check_sender(said.source, sender)
-    rules.check_key(key, said.iat)
-    if isinstance(said, NoticeCancellation):
-        new = _is_news(said.source, said.id, said.iat, ledger_state, now)
-        return [cancellation(said.source, said.id, content)] if new else []
-    known = ledger_state.notices.get((said.source, said.id))
+    message = notice_of(envelope.payload)
+    _check_sender(message.source, sender)
+    rules.check_key(key, message.iat)
+    if isinstance(message, NoticeCancellation):
+        new = _is_news(message.source, message.id, message.iat, ledger_state, now)
+        return [cancellation(message.source, message.id, content)] if new else []
+    known = ledger_state.notices.get((message.source, message.id))
     if known:
         if known.body == envelope.sha256:
             return []
-        raise Refused(Reason.ID_REUSED, said.id)
-    rules.check_notice(said, sender, ledger_state, now)
-    inside = contains(said.area.corners(MAX_AREA_CORNERS), place.longitude, place.latitude)
+        raise Refused(Reason.ID_REUSED, message.id)
+    rules.check_notice(message, sender, ledger_state, now)
+    inside = contains(message.area.corners(MAX_AREA_CORNERS), home.longitude, home.latitude)
     return [
         _kept(
-            said.source,
-            said.id,
+            message.source,
+            message.id,
             envelope.sha256,
             content,
             signed=True,
             here=inside,
-            supersedes=said.supersedes,
+            supersedes=message.supersedes,
         )
     ]
 
 
 def _fed(
-    feed: str, document: bytes, ledger_state: LedgerState, place: HomePosition, now: int
+    feed: str, document: bytes, ledger_state: LedgerState, home: HomePosition, now: int
 ) -> list[LedgerEntryDraft]:
     drafts: list[LedgerEntryDraft] = []
     room = rules.MAX_NOTICES_PER_DAY - ledger_state.count_since("notice", feed, now - rules.DAY_S)
     for alert in alerts_of(document):
         if len(drafts) >= room:
             break  # what is left out is in the feed again, tomorrow
-        drafts.extend(_fed_one(feed, alert, ledger_state, place, now))
+        drafts.extend(_fed_one(feed, alert, ledger_state, home, now))
     return drafts
 
 
 def _fed_one(
-    feed: str, alert: Alert, ledger_state: LedgerState, place: HomePosition, now: int
+    feed: str, alert: Alert, ledger_state: LedgerState, home: HomePosition, now: int
 ) -> list[LedgerEntryDraft]:
     key = (feed, alert.id)
     if alert.op == "cancel":
@@ -169,7 +164,7 @@ def _fed_one(
         return []
     if alert.sent > now + rules.SKEW_S:
         return []
-    here = alert.covers(place.longitude, place.latitude)
+    here = alert.covers(home.longitude, home.latitude)
     old = [*alert.replaces, *_series(feed, alert, ledger_state)]
     newer = [
         other
@@ -227,9 +222,9 @@ def _believed(content: bytes, typ: str, ledger_state: LedgerState) -> tuple[Enve
     return envelope, sender, key
 
 
-def _check_sender(said: str, sender: Sender) -> None:
-    if said != sender.record.sender:
-        raise Refused(Reason.WRONG_SENDER, f"it says {said}, the key is {sender.record.sender}'s")
+def _check_sender(claimed: str, sender: Sender) -> None:
+    if claimed != sender.record.sender:
+        raise Refused(Reason.WRONG_SENDER, f"it says {claimed}, the key is {sender.record.sender}'s")
 
 
 def _is_news(sender: str, name: str, iat: int, ledger_state: LedgerState, now: int) -> bool:

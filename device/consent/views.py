@@ -1,4 +1,4 @@
-"""What the owner is shown, as JSON: the answers of the consent service to the web API and the command line.
+"""The consent service's answers to the web API and the command line, as JSON.
 
 Types alone. Times are Unix seconds unless they are text (RFC 3339).
 """
@@ -11,14 +11,14 @@ from device.spool.parcels import Receipt
 
 
 class WindowView(TypedDict):
-    """The span that footage is asked of."""
+    """The time span of the requested footage."""
 
     start: int
     end: int
 
 
 class ProgressView(TypedDict):
-    """How far a release is: `part` 0 to 1 of its stage; `hot`: it waits for the board to cool."""
+    """Progress of a release: `part` is 0 to 1 of its stage; `hot`: it waits for the board to cool."""
 
     stage: str
     part: float
@@ -26,7 +26,7 @@ class ProgressView(TypedDict):
 
 
 class ReleaseView(TypedDict):
-    """What became of an approval."""
+    """The progress and the result of an approval."""
 
     offer: Offer
     progress: ProgressView | None

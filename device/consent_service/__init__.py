@@ -1,3 +1,1 @@
-"""The consent service: the ledger, the daemon's side of the spool, and the one thread that writes what was
-consented to.
-"""
+"""The ledger, the daemon's side of the spool, and the threads for requests, releases and backups."""

@@ -1,4 +1,4 @@
-"""Whether something can be sealed for a recipient: tried when it is pinned, not when footage waits."""
+"""Checks that age can encrypt for a recipient; done when it is pinned, not when footage waits."""
 
 import pyrage
 

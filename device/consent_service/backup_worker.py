@@ -50,7 +50,7 @@ KINDS: dict[str, TargetKind] = {"s3": "s3", "webdav": "webdav", "sftp": "sftp"}
 
 
 class Clips(Protocol):
-    """What is asked of the clips. The composition implements it."""
+    """The clips, as the backup worker needs them. The composition implements it."""
 
     def next_clip(self, since_us: int, known: Callable[[str], bool]) -> str | None:
         """Return the oldest clip that ended since then and is not `known`; None if there is none.
@@ -63,7 +63,7 @@ class Clips(Protocol):
 
 
 class NotHome(OSError):
-    """A place that was on the home network is not any more."""
+    """A target is no longer on the home network."""
 
 
 def home_address(host: str, port: int) -> str:
@@ -124,7 +124,7 @@ class BackupWorker:
                 self._serve(destination)
 
     def _serve(self, destination: Destination) -> None:
-        waiting = next((each for each in destination.backups.values() if not each.done), None)
+        waiting = next((backup for backup in destination.backups.values() if not backup.done), None)
         try:
             if waiting is None:
                 waiting = self._seal_next(destination)
@@ -136,12 +136,12 @@ class BackupWorker:
             if destination.outside:
                 self._hand_over(destination, waiting)
             else:
-                place, name = self._place(destination), f"{waiting.sha256}.age"
+                target, name = self._target(destination), f"{waiting.sha256}.age"
                 with self._path(waiting).open("rb") as content:
                     paced = _RateLimited(
                         content, RateLimiter(self._config.upload_kbps * 125, sleep=self._rest), self._beat
                     )
-                    put(place, name, paced, waiting.size_bytes, home_address)
+                    put(target, name, paced, waiting.size_bytes, home_address)
                 self._done(destination, waiting)
         except (TargetRejected, CommandError, OSError, subprocess.SubprocessError, ValueError) as error:
             self._wait(destination, error)
@@ -152,7 +152,7 @@ class BackupWorker:
         return self._seal(destination, clip_id) if clip_id else None
 
     def _seal(self, destination: Destination, clip_id: str) -> Backup | None:
-        """Seal a clip, and write down that it goes, before it does."""
+        """Encrypt a clip and write its ledger entry before it is sent."""
         clip = self._clips.file_of(clip_id)
         if clip is None:  # deleted since: nothing to back up
             if clip_id in destination.backups:
@@ -180,17 +180,19 @@ class BackupWorker:
         return destination.backups[clip_id] if written else None
 
     def _hand_over(self, destination: Destination, backup: Backup) -> None:
-        """Have the courier carry it, and follow what it says."""
+        """Hand it to the courier, and follow the courier's reports."""
         out = self._config.spool_dir / "out"
         if not self._lies_outside(backup):
-            place = self._place(destination)
+            target = self._target(destination)
             stage_parcel(out, self._path(backup), backup.sha256)
-            account = Account(url=place.url, user=place.user, secret=place.secret, host_key=place.host_key)
+            account = Account(
+                url=target.url, user=target.user, secret=target.secret, host_key=target.host_key
+            )
             grant = Grant(
                 sha256=backup.sha256,
                 size_bytes=backup.size_bytes,
-                kind=place.kind if place.kind != "s3" else "bucket",
-                origin=f"{place.scheme}://{place.netloc}",
+                kind=target.kind if target.kind != "s3" else "bucket",
+                origin=f"{target.scheme}://{target.netloc}",
                 expires_s=self._ledger_store.now() + GRANT_S,
                 account=account,
             )
@@ -242,13 +244,13 @@ class BackupWorker:
         self._ledger_store.inbox(Fault(code="backup", active=True, text=text[:400], remedy=remedy))
 
     def _rest(self, seconds: float) -> None:
-        """Wait for the owner's limit of the line; it may be long, and is no hang."""
+        """Wait for the owner's bandwidth limit; may take long without being a hang."""
         until_s = time.monotonic() + seconds
         while (left_s := until_s - time.monotonic()) > 0:
             self._beat()
             time.sleep(min(STEP_S, left_s))
 
-    def _place(self, destination: Destination) -> BackupTarget:
+    def _target(self, destination: Destination) -> BackupTarget:
         try:
             secrets = json.loads((self._state_dir / SECRETS_FILE).read_bytes())
             secret = str(secrets[destination.name])
@@ -268,11 +270,11 @@ class BackupWorker:
         return self._folder / f"{backup.sha256}.age"
 
     def _sweep(self, destinations: list[Destination]) -> None:
-        """Erase sealed copies that nobody waits for."""
+        """Delete encrypted copies that no backup needs."""
         needed = {
             f"{backup.sha256}.age"
-            for each in destinations
-            for backup in each.backups.values()
+            for destination in destinations
+            for backup in destination.backups.values()
             if not backup.done
         }
         with suppress(OSError):
@@ -282,7 +284,7 @@ class BackupWorker:
 
 
 class _RateLimited:
-    """Reads no faster than the owner's limit, and says each time that the thread turns."""
+    """Reads no faster than the owner's limit, and reports each read to the watchdog."""
 
     def __init__(self, content: BinaryIO, pace: RateLimiter, beat: Callable[[], None]) -> None:
         self._content = content
@@ -298,7 +300,7 @@ class _RateLimited:
 
 
 def checked_destination(wanted: Mapping[str, Any], secret: str) -> AddedDestination:
-    """Return a destination as it is written down: where it is, and with SFTP whose key it shows.
+    """Return a backup target's ledger data: its address, and for SFTP its host key.
 
     Raises CommandError.
     """
@@ -307,35 +309,37 @@ def checked_destination(wanted: Mapping[str, Any], secret: str) -> AddedDestinat
     host_key = str(wanted.get("host_key") or "")
     try:
         known = host_key or ("SHA256:" if wanted["kind"] == "sftp" else "")
-        place = BackupTarget(
+        target = BackupTarget(
             kind=wanted["kind"], url=wanted["url"], user=wanted.get("user", ""), secret=secret, host_key=known
         )
     except ValueError as error:
         raise CommandError(str(error)) from error
     try:
-        found = addresses(place.host, place.port)
+        found = addresses(target.host, target.port)
     except OSError as error:
-        raise CommandError(f"{place.host} cannot be found: {error.strerror}") from error
+        raise CommandError(f"{target.host} cannot be found: {error.strerror}") from error
     home = {is_home(address) for address in found}
     if home == {True, False}:
-        raise CommandError(f"{place.host} is both on the home network and outside: name one of its addresses")
+        raise CommandError(
+            f"{target.host} is both on the home network and outside: name one of its addresses"
+        )
     outside = home == {False}
-    if outside and place.scheme == "http":
-        raise CommandError(f"{place.url}: outside the home network only https:// and sftp:// are used")
-    if place.kind == "sftp" and not host_key:
+    if outside and target.scheme == "http":
+        raise CommandError(f"{target.url}: outside the home network only https:// and sftp:// are used")
+    if target.kind == "sftp" and not host_key:
         if outside:
             raise CommandError(
                 "name the server's key (SHA256:…), as `ssh-keyscan HOST | ssh-keygen -lf -` does"
             )
         try:
-            host_key = key_of(place.host, place.port, home_address)
+            host_key = key_of(target.host, target.port, home_address)
         except OSError as error:
-            raise CommandError(f"{place.netloc}: {error}") from error
+            raise CommandError(f"{target.netloc}: {error}") from error
     return {
         "name": wanted["name"],
-        "kind": place.kind,
-        "url": place.url,
-        "user": place.user,
+        "kind": target.kind,
+        "url": target.url,
+        "user": target.user,
         "age": wanted["age"],
         "host_key": host_key,
         "limit_bytes": wanted.get("limit_bytes", 0),
@@ -344,7 +348,7 @@ def checked_destination(wanted: Mapping[str, Any], secret: str) -> AddedDestinat
 
 
 def keep_secret(state_dir: Path, name: str, secret: str | None) -> None:
-    """Keep a place's secret in a file that is the daemon's alone; None: forget it. Raises CommandError."""
+    """Store a target's secret in a file that only the daemon can read; None deletes it. Raises CommandError."""
     path = state_dir / SECRETS_FILE
     kept: dict[str, str] = {}
     with suppress(OSError, ValueError):

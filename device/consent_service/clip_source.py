@@ -1,4 +1,4 @@
-"""What the consent service asks of the clips. The composition implements it (device/daemon/clip_access.py)."""
+"""The clips, as the consent service needs them. The composition implements it (device/daemon/clip_access.py)."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -7,9 +7,7 @@ from device.consent.offer import Cut
 
 
 class ClipSource(Protocol):
-    """What the consent service asks of the clips. Every method may block, and raises CommandError if it cannot
-    tell.
-    """
+    """The clips. Every method may block, and raises CommandError if it cannot answer."""
 
     def has(self, start_us: int, end_us: int) -> bool:
         """Return whether a clip overlaps a span of Unix microseconds."""
@@ -22,7 +20,7 @@ class ClipSource(Protocol):
         *,
         exact: bool,
     ) -> list[Cut]:
-        """Return the inward cuts of the clips that overlap a span; `spans` says what of each clip."""
+        """Return the inward cuts of the clips that overlap a span; `spans` selects the part of each clip."""
 
     def masks(self) -> Sequence[Sequence[tuple[float, float]]]:
         """Return the privacy masks."""

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 STEP_S = 0.25
 SLICE_ITEMS = 20
 BREATH_S = 0.002
-"""Between slices of a bundle, so that a flood leaves the processor to the bell."""
+"""Pause between slices of a bundle, so that a flood leaves processor time for a press."""
 MAX_REFUSED_BODIES = 100
 MAX_UNKNOWN_BYTES = 2_000_000
 CELL_LETTERS = 4
@@ -100,7 +100,7 @@ class InboxWorker:
         return self._read_spool(worker)
 
     def _begin_again(self) -> None:
-        """Forget what was known of a courier with other settings."""
+        """Reset the state that belongs to a courier with other settings."""
         self._settings_due = True
         self._spool = None
         self._since_s = self._look_s = self._server_down_s = 0.0
@@ -118,20 +118,20 @@ class InboxWorker:
         return good
 
     def _look_at_courier(self, spool: SpoolReader) -> None:
-        """Tell the owner if nobody hears the neighbourhood for him; the house cannot know otherwise."""
+        """Raise a fault if the courier is silent or has no connection; nothing else would show it."""
         now_s = self._ledger_store.clock.mono_us() / US
         self._since_s = self._since_s or now_s
         if now_s < self._look_s:
             return
         self._look_s = now_s + LOOK_S
         try:
-            told = spool.status()
-            how = json.loads(told[1])["how"] if told else {}
+            status = spool.status()
+            how = json.loads(status[1])["how"] if status else {}
             server = str(how.get("server", ""))[:300]
         except (OSError, Unreadable, ValueError, KeyError, TypeError, AttributeError):
-            told, server = None, ""
+            status, server = None, ""
         silent_s = (
-            now_s - self._since_s if told is None else self._ledger_store.clock.wall_us() / US - told[0]
+            now_s - self._since_s if status is None else self._ledger_store.clock.wall_us() / US - status[0]
         )
         silent = min(silent_s, now_s - self._since_s) > PATIENCE_S
         text = "the courier has not reported for 15 minutes: no request and no notice is received"
@@ -172,7 +172,7 @@ class InboxWorker:
             waiting = spool.waiting()
             strange = set(spool.strangers()) - self._strangers
         except OSError:
-            return False  # there is no spool (yet); told when the settings were written
+            return False  # there is no spool (yet); reported when the settings were written
         self._strangers |= set(sorted(strange)[:MAX_REFUSED_BODIES])
         refused: Counter[str] = Counter({Reason.NOT_A_FILE: len(strange)} if strange else {})
         for number in waiting:
@@ -242,7 +242,7 @@ class InboxWorker:
     def _heard(self, ledger: LockedLedger, item: Item) -> list[LedgerEntryDraft]:
         """Return what an item adds to the ledger. Raises Refused, also if the gate itself fails.
 
-        Elsewhere a bug ends the process. Here a stranger could end the bell with one text, again and again.
+        Elsewhere a bug ends the process. Here a stranger could stop the doorbell again and again with one message.
         """
         ledger_store = self._ledger_store
         try:
@@ -250,7 +250,7 @@ class InboxWorker:
                 item.source,
                 item.content,
                 ledger_state=ledger.state,
-                place=self._place(),
+                home=self._home(),
                 now=ledger_store.now(),
             )
         except Refused:
@@ -263,8 +263,8 @@ class InboxWorker:
             raise Refused(Reason.GATE_FAILED, type(error).__name__) from error
 
     def _remember(self, item: Item) -> None:
-        """Keep for a while what an unknown key signed: its sender may be pinned in a moment, and the town
-        will not say it again for hours.
+        """Keep messages of unknown keys for a while: the owner may pin the sender shortly, and the community server
+        repeats them only after hours.
         """
         digest = hashlib.sha256(item.content).digest()
         if digest not in self._unknown:
@@ -275,7 +275,7 @@ class InboxWorker:
             self._unknown_bytes -= len(oldest.content)
 
     def hear_again(self, ledger: LockedLedger) -> None:
-        """Hear once more what was refused for its key."""
+        """Process again the messages that were refused for an unknown key."""
         items = list(self._unknown.values())
         self._unknown.clear()
         self._unknown_bytes = 0
@@ -298,7 +298,7 @@ class InboxWorker:
         return True
 
     def _tell_news(self, ledger: LockedLedger, drafts: Sequence[LedgerEntryDraft]) -> None:
-        """Give the controller each notice for this home that came, or was taken back."""
+        """Give the controller each new or cancelled notice for this home."""
         for notice in validation.news(drafts, ledger.state):
             if notice.here:
                 shown = notice_view(notice, ledger.state, self._ledger_store.now())
@@ -316,7 +316,7 @@ class InboxWorker:
             except CommandError as error:
                 log.info("match_waits %s", error)
                 return  # the index is not there yet: the request stays received
-            ledger.write([validation.matched(case.request, place=self._place_or_none(), has_footage=found)])
+            ledger.write([validation.matched(case.request, home=self._home_or_none(), has_footage=found)])
 
     def _expire(self, ledger: LockedLedger) -> None:
         now = self._ledger_store.now()
@@ -326,14 +326,14 @@ class InboxWorker:
                 ledger.write([entries.step(case.request.id, case.state, Step.EXPIRE)])
         ledger.forget(now)
 
-    def _place(self) -> HomePosition:
+    def _home(self) -> HomePosition:
         return HomePosition(longitude=self._config.longitude, latitude=self._config.latitude)
 
-    def _place_or_none(self) -> HomePosition | None:
-        return self._place() if self._config.enabled else None
+    def _home_or_none(self) -> HomePosition | None:
+        return self._home() if self._config.enabled else None
 
     def settings_changed(self) -> None:
-        """Have the courier's settings written again at the next step."""
+        """Mark the courier's settings to be written at the next step."""
         self._settings_due = True
 
 

@@ -1,8 +1,7 @@
 """The ledger: every request, decision and delivery, in order, each with the hash of the one before. See schema.sql.
 
 An entry is canonical JSON (RFC 8785); its hash is the SHA-256 of that text, and the next entry holds it. So
-one hash, the head's, stands for everything before it. Whoever wrote it down finds out if the past was
-changed, or rolled back.
+the head's hash covers everything before it. Anybody who has noted it can detect a changed or rolled back ledger.
 """
 
 import hashlib
@@ -26,11 +25,11 @@ _SCHEMA = Path(__file__).with_name("schema.sql")
 
 
 _UNREADABLE = (sqlite3.Error, ValueError, TypeError, AttributeError)
-"""What reading a damaged database may raise: a text that is none, a value of another kind."""
+"""Errors from reading a damaged database: undecodable text, a value of another type."""
 
 
 class LedgerBroken(DoorbellError):
-    """The ledger cannot be read, or is not what was written: nothing may be decided any more."""
+    """The ledger cannot be read, or was changed; no decision may be made any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +80,7 @@ class Ledger:
 
     @property
     def length(self) -> int:
-        """How many entries there are."""
+        """Number of entries."""
         return self._seq
 
     def append(
@@ -148,7 +147,7 @@ class Ledger:
         return None if row is None else bytes(row[0])
 
     def erase_body(self, digest: str) -> None:
-        """Erase what a notice said, once nobody needs it; its hash stays."""
+        """Delete a notice's body once nobody needs it; its hash stays."""
         with self._db:
             self._db.execute("DELETE FROM body WHERE sha256 = ?", (digest,))
 
@@ -183,7 +182,7 @@ class Ledger:
         ]
 
     def refused_bodies(self) -> list[RefusedBody]:
-        """Return the first that were refused, as they came."""
+        """Return the first refused messages, unchanged."""
         rows = self._db.execute("SELECT reason, detail, wall_us, bytes FROM refused_body ORDER BY number")
         return [
             {"reason": reason, "detail": detail, "at": rfc3339(wall_us), "bytes": bytes(content)}
@@ -191,7 +190,7 @@ class Ledger:
         ]
 
     def prove(self) -> None:
-        """Raise LedgerBroken unless it is what was written."""
+        """Raise LedgerBroken if it was changed."""
         wrong = next(self.faults(), None)
         if wrong:
             raise LedgerBroken(f"{self._path}: {wrong}; see docs/consent.md, 'The ledger is broken'")
@@ -199,7 +198,7 @@ class Ledger:
     # --- proof -------------------------------------------------------------------------------------
 
     def faults(self, known_head: str | None = None) -> Iterator[str]:
-        """Yield what is wrong with it, in sentences; nothing if it is what was written.
+        """Yield a sentence for each fault; none if it is unchanged.
 
         `known_head` is a head that somebody wrote down earlier: it must still be one of the hashes.
         """
@@ -208,7 +207,7 @@ class Ledger:
             names = {
                 name for (name,) in self._db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
             }
-            if missing := {"entry_stays", "entry_is_not_taken_away", "body_stays"} - names:
+            if missing := {"entry_stays", "entry_is_never_deleted", "body_stays"} - names:
                 yield f"the triggers that protect entries are gone: {', '.join(sorted(missing))}"
             for seq, text, digest in self._db.execute("SELECT seq, text, hash FROM entry ORDER BY seq"):
                 if seq != expected:
@@ -228,7 +227,7 @@ class Ledger:
             entry = json.loads(text)
             digest, kind = entry["body"], entry["kind"]
         except (ValueError, KeyError, TypeError):
-            return  # told by _entry_faults
+            return  # reported by _entry_faults
         if digest is None:
             return
         content = self.body(digest)

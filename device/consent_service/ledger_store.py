@@ -1,6 +1,6 @@
-"""The owner of the ledger and of what follows from it. One lock, which nobody else sees.
+"""The owner of the ledger and of what follows from it. It has the only lock, which is private.
 
-Whoever reads or writes asks for a `LockedLedger`, and has it to itself as long as the `with` block lasts. The
+A reader or writer gets a `LockedLedger`, exclusively for the duration of its `with` block. The
 page's threads and the consent service's own come here; the controller never does: it gets facts.
 """
 
@@ -23,7 +23,7 @@ from device.system.clock import Clock, parse_rfc3339
 log = logging.getLogger(__name__)
 
 EARLIEST_US = 1_767_225_600_000_000
-"""2026: a clock that shows less was never set, and would put every signature in the future."""
+"""2026: an earlier clock was never set; every signature would seem to be in the future."""
 LAG_US = 300_000_000
 
 
@@ -66,7 +66,7 @@ class LockedLedger:
         return len(self._ledger.refused_bodies())
 
     def write(self, drafts: Sequence[LedgerEntryDraft]) -> None:
-        """Write entries, durably, and only then let them count. Raises LedgerBroken."""
+        """Write entries durably, and only then apply them. Raises LedgerBroken."""
         wanted = [(draft.kind, draft.data, draft.body) for draft in drafts]
         entries = self._ledger.append_all(wanted, wall_us=self._clock.wall_us(), clock=self._clock.flag())
         self._inbox(Fault(code="ledger_broken", active=False))  # a disk that was full has room again
@@ -111,7 +111,7 @@ class LockedLedger:
         try:
             self.state.take(entry.kind, entry.data, body, at_us // 1_000_000)
         except (Refused, KeyError, ValueError) as error:
-            # Of an older version, which was less strict: an entry that cannot be understood counts for nothing.
+            # Of an older, less strict version: an invalid entry has no effect.
             log.warning("ledger_entry_ignored seq=%d kind=%s %r", entry.seq, entry.kind, error)
 
 
@@ -126,7 +126,7 @@ class LedgerStore:
         self._locked: LockedLedger | None = None
 
     def open(self) -> None:
-        """Read the ledger from its first entry: nothing else says what is pinned and open."""
+        """Read the ledger from its first entry; only it defines what is pinned and open."""
         with self._lock:
             self._locked = None
             try:
@@ -147,12 +147,12 @@ class LedgerStore:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a ledger that can be believed."""
+        """Whether there is a valid ledger."""
         return self._locked is not None
 
     @contextmanager
     def locked(self) -> Iterator[LockedLedger | None]:
-        """Hold the lock: for the workers. None while there is no ledger that can be believed."""
+        """Hold the lock: for the workers. None while there is no valid ledger."""
         with self._lock:
             yield self._locked
 
@@ -183,7 +183,7 @@ class LedgerStore:
         self.inbox(Fault(code="ledger_broken", active=True, text=str(error), remedy=remedy))
 
     def clock_is_good(self) -> bool:
-        """Return whether the wall clock may be believed: set at all, and not behind the ledger."""
+        """Return whether the wall clock is plausible: set at all, and not behind the ledger."""
         wall_us = self.clock.wall_us()
         newest_us = self._locked.newest_us if self._locked else 0
         return wall_us >= EARLIEST_US and wall_us >= newest_us - LAG_US

@@ -9,7 +9,7 @@ from device.consent.documents import Offer, Parcel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a release is: `part` 0 to 1 of its stage; `hot`: it waits for the board to cool."""
+    """Progress of a release: `part` is 0 to 1 of its stage; `hot`: it waits for the board to cool."""
 
     stage: str
     part: float = 0.0
@@ -26,7 +26,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """Nothing was made; `why` is for a person."""
+    """No parcel was made; `why` is for a person."""
 
     why: str
 
@@ -35,7 +35,7 @@ class ReleaseRun(Protocol):
     """One parcel that is being made."""
 
     def poll(self) -> Progress | Made | Failed:
-        """Return how it is, without waiting."""
+        """Return its state, without waiting."""
 
     def stop(self) -> None:
         """End it at once."""
@@ -48,4 +48,4 @@ class ReleaseBackend(Protocol):
         """Begin, in an empty folder that is this parcel's alone. Raises CommandError, OSError."""
 
     def sealed(self, folder: Path) -> Path:
-        """Return where a parcel lies that was made in a folder."""
+        """Return the path of a parcel that was made in a folder."""

@@ -1,8 +1,8 @@
-"""From an approval to its receipt: has the parcel made, hands it over, follows it, erases what is left.
+"""From an approval to its receipt: starts the release process, hands the parcel over, follows it, cleans up.
 
-A thread of its own. It decides nothing: an approval in the ledger is all that begins it, and it looks there
-again before each step. Every entry is durable before what follows from it; whatever a crash leaves is either
-gone on with (a sealed parcel) or erased (anything else), by looking at what there is and at the ledger.
+A thread of its own. It decides nothing: only an approval in the ledger starts it, and it reads the ledger again
+before each step. Every entry is durable before its effect. After a crash it continues with a sealed parcel and
+deletes everything else, according to the files and the ledger.
 """
 
 import logging
@@ -40,7 +40,7 @@ from device.system.worker import Worker
 log = logging.getLogger(__name__)
 
 STEP_S, IDLE_S = 0.25, 0.75
-"""Between turns while something is under way, and while nothing is."""
+"""Intervals between steps while a release is under way, and otherwise."""
 SILENCE_S = 60.0
 """Timeout after which a silent courier is assumed to have sent nothing."""
 TELL_PERCENT = 10
@@ -64,7 +64,7 @@ class ReleaseWorker:
         self._release_backend = release_backend
         self._run: tuple[str, ReleaseRun] | None = None
         self._progress: dict[str, Progress] = {}
-        self._told: dict[str, tuple[str, int]] = {}
+        self._reported: dict[str, tuple[str, int]] = {}
         self._gone_s: dict[str, float] = {}
 
     def run(self, worker: Worker) -> None:
@@ -84,11 +84,11 @@ class ReleaseWorker:
         self._spool = config.spool_dir
 
     def progress(self, case: Case) -> ProgressView | None:
-        """Return how far a release is; None if none is under way."""
-        told = self._progress.get(case.request.id)
-        if told is None or case.state not in UNDER_WAY:
+        """Return a release's progress; None if none is under way."""
+        progress = self._progress.get(case.request.id)
+        if progress is None or case.state not in UNDER_WAY:
             return None
-        return {"stage": told.stage, "part": told.part, "hot": told.hot}
+        return {"stage": progress.stage, "part": progress.part, "hot": progress.hot}
 
     def step(self) -> bool:
         """Do what is due; return whether something is under way. Raises LedgerBroken."""
@@ -115,7 +115,7 @@ class ReleaseWorker:
     # --- approved → sealed ------------------------------------------------------------------------
 
     def _continue_run(self, cases: list[Case]) -> None:
-        """End the making of what is not approved any more."""
+        """Stop the release process of a request that is no longer approved."""
         if self._run is None:
             return
         standing = {case.request.id for case in cases if case.state is State.APPROVED}
@@ -140,7 +140,7 @@ class ReleaseWorker:
                     self._release_backend.begin(folder, case.approved_offer(), case.offer_hash),
                 )
             except (CommandError, OSError) as error:
-                self._step(case, Step.FAIL, why=f"it could not be made: {error}")
+                self._step(case, Step.FAIL, why=f"the parcel could not be made: {error}")
             return
         if self._run[0] != request:
             return
@@ -150,8 +150,8 @@ class ReleaseWorker:
                 self._tell(case, found)
             case Made():
                 self._run = None
-                for place in (folder, folder.parent, folder.parent.parent):
-                    sync_folder(place)  # the entry says that it is there: so it is, also after a power cut
+                for path in (folder, folder.parent, folder.parent.parent):
+                    sync_folder(path)  # the entry names it, so it must survive a power cut
                 self._step(case, Step.SEAL, parcel=found.parcel)
             case Failed():
                 self._run = None
@@ -162,7 +162,7 @@ class ReleaseWorker:
 
     def _hand_over(self, case: Case) -> None:
         if not self._sealed(case).exists():
-            self._step(case, Step.FAIL, why="the sealed parcel is gone from the card")
+            self._step(case, Step.FAIL, why="the encrypted parcel is missing from the disk")
             return
         if not self._spool_is_there():
             return
@@ -209,7 +209,7 @@ class ReleaseWorker:
         if not self._spool_is_there():
             return
         if not is_granted(self._spool / "out", digest):
-            self._step(case, Step.FAIL, why="the parcel was taken out of the spool by somebody")
+            self._step(case, Step.FAIL, why="somebody removed the parcel from the spool")
             return
         report = self._report(digest)
         if report is None:
@@ -220,10 +220,10 @@ class ReleaseWorker:
         if report.state == "stored":
             self._deliver(case, report)
         elif report.state == "refused":
-            self._step(case, Step.FAIL, why=f"the store did not take it: {_plain(report.why)}")
+            self._step(case, Step.FAIL, why=f"the store refused the parcel: {_plain(report.why)}")
 
     def _deliver(self, case: Case, report: UploadReport) -> None:
-        """Believe a receipt only if it is this parcel's, at the place that was approved."""
+        """Accept a receipt only if it is for this parcel and the approved target."""
         receipt, upload = report.receipt, case.approved_offer()["upload"]
         wanted: Receipt = {
             "sha256": case.sealed_parcel()["sha256"],
@@ -234,15 +234,15 @@ class ReleaseWorker:
         }
         # The courier wrote it: it may be anything.
         if receipt is None or not isinstance(receipt.get("said"), dict) or {**receipt, "said": {}} != wanted:
-            self._step(case, Step.FAIL, why="the courier's receipt is not this parcel's")
+            self._step(case, Step.FAIL, why="the courier's receipt does not match this parcel")
             return
-        said = {name: _plain(text) for name, text in receipt["said"].items()}
-        self._step(case, Step.DELIVER, receipt={**wanted, "said": said})
+        answer = {name: _plain(text) for name, text in receipt["said"].items()}
+        self._step(case, Step.DELIVER, receipt={**wanted, "said": answer})
 
     # --- what had left, if it ended before --------------------------------------------------------
 
     def _account(self, case: Case) -> None:
-        """Write down how much had left; the last word is the courier's, or its silence."""
+        """Record how much had been sent; final with the courier's report, or after its silence."""
         digest = case.sealed_parcel()["sha256"]
         report = self._report(digest)
         if report is None:
@@ -250,7 +250,7 @@ class ReleaseWorker:
             was_handed_over = any(step["state"] == State.HANDED_OVER for step in case.history)
             if was_handed_over and time.monotonic() - gone_s < SILENCE_S:
                 return
-            why = "the courier had sent nothing" if was_handed_over else "it never left the house"
+            why = "the courier had sent nothing" if was_handed_over else "it never reached the courier"
             self._write_left(case, left_bytes=0, final=True, why=why)
         elif report.state != "sending":
             self._write_left(case, left_bytes=report.left_bytes, final=True, why=_plain(report.why))
@@ -266,7 +266,7 @@ class ReleaseWorker:
     # --- erasing ----------------------------------------------------------------------------------
 
     def _sweep(self, cases: list[Case]) -> None:
-        """Erase whatever no open approval needs. What a crash, a kill or a withdrawal left, ends here."""
+        """Delete files that no open approval needs, also those left by a crash, a kill or a withdrawal."""
         with self._ledger_store.locked() as ledger:
             needed = {case.request.id for case in cases if case.state in (State.SEALED, State.HANDED_OVER)}
             if self._run:
@@ -310,7 +310,7 @@ class ReleaseWorker:
     # --- small things -----------------------------------------------------------------------------
 
     def _step(self, case: Case, step: Step, **details: Unpack[StepDetails]) -> bool:
-        """Write a step, if the case stands where it stood; somebody may have withdrawn meanwhile."""
+        """Write a step if the case's state is unchanged; somebody may have withdrawn meanwhile."""
         with self._ledger_store.locked() as ledger:
             if ledger is None or step not in TABLE[case.state]:
                 return False
@@ -318,13 +318,13 @@ class ReleaseWorker:
             return True
 
     def _tell(self, case: Case, progress: Progress) -> None:
-        """Keep how far it is for whoever asks, and tell the controller now and then."""
+        """Store the progress for callers, and report it to the controller now and then."""
         request = case.request.id
         self._progress[request] = progress
         percent = int(progress.part * 100) // TELL_PERCENT * TELL_PERCENT
         stage = "hot" if progress.hot else progress.stage
-        if self._told.get(request) != (stage, percent):
-            self._told[request] = stage, percent
+        if self._reported.get(request) != (stage, percent):
+            self._reported[request] = stage, percent
             fields = {"request": request, "stage": stage, "percent": percent}
             mono_us = self._ledger_store.clock.mono_us()
             self._ledger_store.inbox(ConsentStep(kind="release", mono_us=mono_us, fields=fields))
@@ -352,6 +352,6 @@ class ReleaseWorker:
 
 
 def _plain(text: object) -> str:
-    """Return a text of somebody else as one that can be shown."""
+    """Return an untrusted text in a form that can be shown."""
     shown = str(text)[:300]
     return shown if shown.isprintable() else ascii(shown)

@@ -1,5 +1,5 @@
--- The ledger: what was heard, decided and sent. It cannot be rebuilt from anything, and an effect may follow only from
--- an entry that is durable: synchronous=FULL.
+-- The ledger: messages received, decisions, and what was sent. It cannot be rebuilt, and only a durable entry may have
+-- an effect: synchronous=FULL.
 
 CREATE TABLE IF NOT EXISTS entry (
     seq   INTEGER PRIMARY KEY,  -- 1, 2, 3 … without a gap
@@ -10,19 +10,19 @@ CREATE TABLE IF NOT EXISTS entry (
 CREATE TRIGGER IF NOT EXISTS entry_stays BEFORE UPDATE ON entry
 BEGIN SELECT raise(ABORT, 'an entry of the ledger is never changed'); END;
 
-CREATE TRIGGER IF NOT EXISTS entry_is_not_taken_away BEFORE DELETE ON entry
-BEGIN SELECT raise(ABORT, 'an entry of the ledger is never taken away'); END;
+CREATE TRIGGER IF NOT EXISTS entry_is_never_deleted BEFORE DELETE ON entry
+BEGIN SELECT raise(ABORT, 'an entry of the ledger is never deleted'); END;
 
--- What entries are about, byte for byte as it reached the device: envelopes, pinned records, CAP alerts.
+-- The bodies of entries, byte for byte as received: envelopes, pinned records, CAP alerts.
 CREATE TABLE IF NOT EXISTS body (
     sha256 TEXT PRIMARY KEY,    -- hex
     bytes  BLOB NOT NULL
 ) STRICT;
 
 CREATE TRIGGER IF NOT EXISTS body_stays BEFORE UPDATE ON body
-BEGIN SELECT raise(ABORT, 'what an entry is about is never changed'); END;
+BEGIN SELECT raise(ABORT, 'the body of an entry is never changed'); END;
 
--- What was refused is no entry: strangers decide how much of it there is. Counted, and the first hundred kept.
+-- Refused messages are no entries, because strangers decide how many there are: counted, and the first hundred kept.
 CREATE TABLE IF NOT EXISTS refused (
     reason        TEXT PRIMARY KEY,
     number        INTEGER NOT NULL,

@@ -1,4 +1,4 @@
-"""What the owner is shown of requests, notices, backup targets and entries (device/consent/views.py)."""
+"""Builds the owner's views of requests, notices, backup targets and entries (device/consent/views.py)."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ from device.consent_service.ledger import Entry, Ledger
 
 
 def request_view(case: Case, ledger_state: LedgerState) -> RequestView:
-    """Return a request, without what would leave."""
+    """Return a request without its offer."""
     sender = ledger_state.senders.get(case.request.agency)
     shown = {
         **case.request.model_dump(mode="json"),
@@ -39,12 +39,12 @@ def request_view(case: Case, ledger_state: LedgerState) -> RequestView:
 
 
 def sender_view(record: SenderRecord, **more: Unpack[SenderDetails]) -> SenderView:
-    """Return a sender's record, and what else there is to say about it."""
+    """Return a sender's record and its state."""
     return cast("SenderView", {**record.model_dump(mode="json"), **more})
 
 
 def release_view(case: Case, progress: ProgressView | None) -> ReleaseView | None:
-    """Return what became of an approval: how far it is, what was sealed, what left; None before it."""
+    """Return an approval's progress, parcel and sent bytes; None before an approval."""
     if not case.offer:
         return None
     return {
@@ -58,7 +58,7 @@ def release_view(case: Case, progress: ProgressView | None) -> ReleaseView | Non
 
 
 def destination_view(destination: Destination) -> DestinationView:
-    """Return a place for backups and how far it is."""
+    """Return a backup target and its progress."""
     backups = destination.backups.values()
     return {
         "name": destination.name,
@@ -76,7 +76,7 @@ def destination_view(destination: Destination) -> DestinationView:
 
 
 def notice_view(kept: StoredNotice, ledger_state: LedgerState, now: int) -> NoticeView:
-    """Return a notice and who said it."""
+    """Return a notice and its sender."""
     sender = ledger_state.senders.get(kept.source)
     state = "expired" if kept.state == "current" and kept.exp <= now else kept.state
     # Who signed it, also if the owner has unpinned him since.

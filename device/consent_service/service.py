@@ -79,21 +79,21 @@ class ConsentService:
             return [request_view(case, ledger.state) for case in cases]
 
     def request(self, request_id: str, choice: Choice = ALL) -> RequestView:
-        """Return one request with exactly what would leave, and the hash to approve it with."""
+        """Return one request with its offer and the offer's hash, which an approval needs."""
         with self.ledger_store.locked_for_owner() as ledger:
             case = _find(ledger, request_id)
-            told = request_view(case, ledger.state)
-            told["history"] = case.history
-            told["release"] = release_view(case, self.release_worker.progress(case))
+            view = request_view(case, ledger.state)
+            view["history"] = case.history
+            view["release"] = release_view(case, self.release_worker.progress(case))
         if case.state is State.OFFERED:
             cuts = self._cuts(case, choice)
             with self.ledger_store.locked_for_owner() as ledger:
-                told["offer"] = self._offer(ledger, case, cuts, choice)
-            told["offer_hash"] = offer_hash(told["offer"])
-        return told
+                view["offer"] = self._offer(ledger, case, cuts, choice)
+            view["offer_hash"] = offer_hash(view["offer"])
+        return view
 
     def approve(self, request_id: str, shown_hash: str, choice: Choice = ALL) -> RequestView:
-        """Approve what the owner was shown, and nothing else. Raises CommandError."""
+        """Approve exactly the offer that the owner was shown. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
             if not self.ledger_store.clock_is_good():
                 raise CommandError("the clock is not set, so the approval could not expire")
@@ -125,14 +125,14 @@ class ConsentService:
             return request_view(case, ledger.state)
 
     def decline(self, request_id: str) -> RequestView:
-        """Decline; nobody outside learns it. Raises CommandError."""
+        """Decline; nothing is sent to anybody. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
             case = _find(ledger, request_id)
             ledger.write([entries.step(request_id, case.state, Step.DECLINE)])
             return request_view(case, ledger.state)
 
     def withdraw(self, request_id: str) -> RequestView:
-        """Take an approval back: nothing leaves any more. Raises CommandError."""
+        """Withdraw an approval: nothing more is sent. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
             case = _find(ledger, request_id)
             ledger.write([entries.step(request_id, case.state, Step.WITHDRAW)])
@@ -183,7 +183,7 @@ class ConsentService:
             self.inbox_worker.hear_again(ledger)
 
     def unpin(self, sender: str) -> None:
-        """End a pin, and every offer that hung on it. Raises CommandError."""
+        """Unpin a sender and end its offers. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
             ledger.write(owner_actions.unpinned(sender, ledger.state))
 
@@ -205,12 +205,12 @@ class ConsentService:
             self.inbox_worker.settings_changed()
 
     def destinations(self) -> list[DestinationView]:
-        """Return the owner's own places for backups, and how far each is. No secret is in it."""
+        """Return the owner's backup targets and their progress, without secrets."""
         with self.ledger_store.locked_for_owner() as ledger:
-            return [destination_view(each) for each in ledger.state.destinations.values()]
+            return [destination_view(destination) for destination in ledger.state.destinations.values()]
 
     def add_destination(self, wanted: Mapping[str, Any], secret: str) -> DestinationView:
-        """Consent to backups to a place of one's own. Raises CommandError."""
+        """Add a backup target of the owner's own. Raises CommandError."""
         found = backup_worker.checked_destination(wanted, secret)
         self._check_age(found["age"])
         with self.ledger_store.locked_for_owner() as ledger:
@@ -220,7 +220,7 @@ class ConsentService:
             return destination_view(ledger.state.destinations[found["name"]])
 
     def remove_destination(self, name: str) -> None:
-        """Stop backups to a target; the existing ones are for the owner to delete. Raises CommandError."""
+        """Stop backups to a target; the owner deletes the existing ones. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
             ledger.write([owner_actions.destination_removed(name, ledger.state)])
             backup_worker.keep_secret(self._state_dir, name, None)
@@ -238,7 +238,7 @@ class ConsentService:
         """Return the notices that can be read, newest first."""
         with self.ledger_store.locked_for_owner() as ledger:
             kept = sorted(ledger.state.notices.values(), key=lambda each: each.iat, reverse=True)
-            return [notice_view(each, ledger.state, self.ledger_store.now()) for each in kept]
+            return [notice_view(notice, ledger.state, self.ledger_store.now()) for notice in kept]
 
     def ledger(self, newest: int) -> LedgerView:
         """Return the ledger's newest entries, its head, and what was refused."""
@@ -248,13 +248,13 @@ class ConsentService:
                 "head": ledger.head,
                 "length": ledger.length,
                 "entries": entries,
-                "refused": [{**each, "sentence": sentence_of(each["reason"])} for each in ledger.refused()],
+                "refused": [{**row, "sentence": sentence_of(row["reason"])} for row in ledger.refused()],
             }
 
     def export(self) -> Iterator[str]:
         """Yield the whole ledger as JSON lines, as it is now. Raises CommandError."""
         with self.ledger_store.locked_for_owner():
-            pass  # there is one that can be believed
+            pass  # there is a valid one
         ledger = Ledger(self.ledger_store.path, read_only=True)
         try:
             yield from export_text(ledger)
@@ -262,7 +262,7 @@ class ConsentService:
             ledger.close()
 
     def _cuts(self, case: Case, choice: Choice) -> list[Cut]:
-        """Look at the clips, which may take a while: without the lock."""
+        """Read the clips without the lock, because it may take a while."""
         window = case.request.window
         span = window.start * 1_000_000, window.end * 1_000_000
         return self._footage.cuts(lambda clip_id: choice.span(clip_id, span), *span, exact=choice.exact)
@@ -281,8 +281,8 @@ class ConsentService:
     def _try_recipients(self, record: bytes) -> None:
         from device.consent_service.age_recipients import check_recipient  # loads pyrage
 
-        _, said = sender_records.record_in(record)
-        for recipient in said.recipients:
+        _, parsed = sender_records.record_in(record)
+        for recipient in parsed.recipients:
             check_recipient(recipient.age)
 
 

@@ -19,17 +19,17 @@ class BackupUploader:
         if account is None or kind is None:
             raise Refusing("the grant names no account")
         try:
-            place = BackupTarget(
+            target = BackupTarget(
                 kind=kind,
                 url=account.url,
                 user=account.user,
                 secret=account.secret,
                 host_key=account.host_key,
             )
-            if f"{place.scheme}://{place.netloc}" != grant.origin or place.scheme == "http":
+            if f"{target.scheme}://{target.netloc}" != grant.origin or target.scheme == "http":
                 raise Refusing("the account is at another place than the grant")
             content = _Stream(attempt.chunks(0, grant.size_bytes))
-            put(place, f"{grant.sha256}.age", content, grant.size_bytes, public_address)
+            put(target, f"{grant.sha256}.age", content, grant.size_bytes, public_address)
         except (TargetRejected, ValueError) as error:
             raise Refusing(str(error)) from error
         attempt.stored({})

@@ -59,7 +59,7 @@ def listen(
         try:
             connection.open()
             begin()
-            # Some hours, by chance: the same for all houses, and no id lives longer.
+            # A random number of hours, from the same range for all doorbells; no id is used longer.
             stay_s = MIN_STAY_S + secrets.randbelow(MAX_STAY_S - MIN_STAY_S)
             connection.serve(stay_s, stopping, beat)
             delay_s = FIRST_DELAY_S

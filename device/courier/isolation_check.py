@@ -18,28 +18,28 @@ TIMEOUT_S = 3.0
 class Doctor:
     """Answers each question once."""
 
-    def __init__(self, house_folder: Path, own_folder: Path) -> None:
-        self._house = house_folder
+    def __init__(self, daemon_folder: Path, own_folder: Path) -> None:
+        self._daemon = daemon_folder
         self._own = own_folder
         self._answered = ""
 
     def poll(self) -> None:
         """Answer if there is a new question. Raises OSError."""
         try:
-            content = read_small(self._house, DOCTOR)
+            content = read_small(self._daemon, DOCTOR)
             asked = json.loads(content) if content else {}
             nonce = str(asked.get("nonce", ""))[:64]
-            places = [str(each)[:400] for each in asked.get("paths", ())][:MAX]
-            ports = [int(each) for each in asked.get("ports", ())][:MAX]
+            paths = [str(path)[:400] for path in asked.get("paths", ())][:MAX]
+            ports = [int(port) for port in asked.get("ports", ())][:MAX]
         except (Unreadable, ValueError, TypeError, AttributeError):
             return
         if not nonce or nonce == self._answered:
             return
         self._answered = nonce
-        tried = [{"what": path, "said": _read(path)} for path in places]
-        tried += [{"what": f"127.0.0.1:{port}", "said": _connect(port)} for port in ports]
-        told = {"nonce": nonce, "uid": os.getuid(), "tried": tried}
-        write_small(self._own, DOCTOR, json.dumps(told).encode())
+        tried = [{"what": path, "result": _read(path)} for path in paths]
+        tried += [{"what": f"127.0.0.1:{port}", "result": _connect(port)} for port in ports]
+        answer = {"nonce": nonce, "uid": os.getuid(), "tried": tried}
+        write_small(self._own, DOCTOR, json.dumps(answer).encode())
 
 
 def _read(path: str) -> str:

@@ -42,10 +42,10 @@ class Courier:
 
     def __init__(self, spool: Path, *, allow_loopback: bool = False) -> None:
         self._allow_loopback = allow_loopback
-        self._house_folder = spool / "out"
+        self._daemon_folder = spool / "out"
         own = spool / "in"
         try:
-            self._writer = Writer(SpoolWriter(own, self._house_folder))
+            self._writer = Writer(SpoolWriter(own, self._daemon_folder))
         except OSError as error:
             raise StateError(
                 f"{error.filename or own}: {error.strerror}; in the spool, in/ belongs to the courier "
@@ -57,7 +57,7 @@ class Courier:
         self._how: dict[str, str] = {}
         self._limits: Limits | None = None
         """None until the settings have been read: nothing is sent before."""
-        self._told: tuple[float, dict[str, str]] = (0.0, {})
+        self._reported: tuple[float, dict[str, str]] = (0.0, {})
 
     def run(self, notifier: Notifier) -> int:
         """Follow the settings until `stopping` is set; return the exit status."""
@@ -66,24 +66,24 @@ class Courier:
         following: list[Worker] = []
         standing: CourierSettings | None = None
         notifier.ready("listening for settings")
-        said, turns = "", 0
-        doctor = Doctor(self._house_folder, self._own_folder)
+        reported, turns = "", 0
+        doctor = Doctor(self._daemon_folder, self._own_folder)
         while not self.stopping.is_set() and not self._died.is_set():
-            settings, trouble = settings_in(self._house_folder)
-            if trouble and trouble != said:
+            settings, trouble = settings_in(self._daemon_folder)
+            if trouble and trouble != reported:
                 log.warning("settings %s", trouble)
-            said = trouble
+            reported = trouble
             # What cannot be read this moment changes nothing.
             if not trouble and settings != standing:
                 _stop(following)
                 self._limits = settings.limits
                 following, standing = self._follow(settings), settings
             self._say_how_it_is()
-            with suppress(OSError):  # told by whoever waits for the answer
+            with suppress(OSError):  # the daemon reports a missing answer
                 doctor.poll()
             turns += 1
             if turns % WATCHDOG_EVERY_STEPS == 0 and all(
-                each.is_healthy() for each in (writer, carrier, *following)
+                worker.is_healthy() for worker in (writer, carrier, *following)
             ):
                 notifier.watchdog()
             self.stopping.wait(LOOK_S)
@@ -93,12 +93,12 @@ class Courier:
         return 1 if self._died.is_set() else 0
 
     def _say_how_it_is(self) -> None:
-        """Write it down when it changes, and every few minutes: else the house tells its owner."""
-        written_s, how = self._told
+        """Write the status when it changes, and every few minutes; otherwise the daemon raises a fault."""
+        written_s, how = self._reported
         now_s, current = time.monotonic(), dict(self._how)
         if how == current and now_s - written_s < STATUS_EVERY_S and written_s:
             return
-        self._told = (now_s, current)
+        self._reported = (now_s, current)
         content = json.dumps({"v": 1, "how": current, "dropped": self._writer.dropped}).encode()
         try:
             write_small(self._own_folder, STATUS, content)
@@ -107,7 +107,7 @@ class Courier:
 
     def _carry(self, worker: Worker) -> None:
         UploadWorker(
-            self._house_folder,
+            self._daemon_folder,
             self._own_folder,
             limits=lambda: self._limits,
             tell=lambda text: self._how.update(parcels=text),

@@ -52,7 +52,7 @@ class S3Uploader:
             answer = attempt.ask("PUT", plan.parts[number], headers=headers, body=attempt.chunks(begin, end))
             if answer.status in _GONE:
                 attempt.tell(place="", parts=(), sent_bytes=0)
-                raise OSError(f"answered {answer.status}: the upload is gone, and begins anew")
+                raise OSError(f"answered {answer.status}: the upload is gone; it starts again")
             etag = answer.headers.get("etag", "")
             if answer.status != _OK or not _ETAG.fullmatch(etag):
                 raise _trouble(answer)
@@ -63,11 +63,11 @@ class S3Uploader:
         if answer.status != _OK or b"<Error" in answer.body:
             raise _trouble(answer)
         kept = ("date", "etag", "x-amz-version-id")
-        said = {name: answer.headers[name][:200] for name in kept if name in answer.headers}
+        stored = {name: answer.headers[name][:200] for name in kept if name in answer.headers}
         etag_in = re.search(rb"<ETag>([^<]{1,200})</ETag>", answer.body)
         if etag_in:
-            said["etag"] = etag_in[1].decode("ascii", "replace").replace("&quot;", "")
-        attempt.stored({"upload": plan.upload, "parts": str(len(plan.parts)), **said})
+            stored["etag"] = etag_in[1].decode("ascii", "replace").replace("&quot;", "")
+        attempt.stored({"upload": plan.upload, "parts": str(len(plan.parts)), **stored})
 
     def forget(self, attempt: UploadAttempt) -> str:
         """Have the store abort an upload, which deletes its parts."""
@@ -83,24 +83,24 @@ class S3Uploader:
 
 def _plan(attempt: UploadAttempt) -> _Plan:
     """Ask for signed addresses, for a new upload or to go on with one."""
-    told = {
+    question = {
         "sha256": attempt.grant.sha256,
         "size": attempt.grant.size_bytes,
         "upload": attempt.report.place or None,
     }
     headers = {"content-type": "application/json"}
-    answer = attempt.ask("POST", PLACE, headers=headers, body=json.dumps(told).encode())
+    answer = attempt.ask("POST", PLACE, headers=headers, body=json.dumps(question).encode())
     if answer.status not in (_OK, _CREATED):
         raise _trouble(answer)
     try:
-        said = json.loads(answer.body)
+        values = json.loads(answer.body)
         origin = attempt.grant.origin
         plan = _Plan(
-            upload=matching(_UPLOAD, said["upload"]),
-            part_bytes=int(said["part_bytes"]),
-            parts=tuple(_target(url, origin) for url in said["parts"][: MAX_PARTS + 1]),
-            complete=_target(said["complete"], origin),
-            abort=_target(said["abort"], origin),
+            upload=matching(_UPLOAD, values["upload"]),
+            part_bytes=int(values["part_bytes"]),
+            parts=tuple(_target(url, origin) for url in values["parts"][: MAX_PARTS + 1]),
+            complete=_target(values["complete"], origin),
+            abort=_target(values["abort"], origin),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise OSError(f"its plan of an upload cannot be read: {error}") from error
@@ -130,5 +130,5 @@ def _complete(etags: tuple[str, ...]) -> bytes:
 
 def _trouble(answer: Answer) -> Exception:
     if answer.status in _EXPIRED:
-        return OSError(f"answered {answer.status}: its signed addresses are asked for anew")
+        return OSError(f"answered {answer.status}: new signed addresses will be requested")
     return trouble(answer)

@@ -49,7 +49,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CourierSettings:
-    """Nothing in it is secret, and no position in it is more precise than a town."""
+    """Nothing in it is secret, and no position in it is more precise than a cell of some 40 km."""
 
     broker: Broker | None = None
     cells: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class CourierSettings:
 
 
 def settings_in(folder: Path) -> tuple[CourierSettings, str]:
-    """Return the settings in the house's folder, or none and why they cannot be used."""
+    """Return the settings in the daemon's folder, or None and the reason why they cannot be used."""
     try:
         content = read_small(folder, SETTINGS)
         return (CourierSettings(), "") if content is None else (_checked(json.loads(content)), "")
@@ -66,10 +66,10 @@ def settings_in(folder: Path) -> tuple[CourierSettings, str]:
         return CourierSettings(), f"{folder / SETTINGS}: {error}"
 
 
-def _checked(told: CourierSettingsFile) -> CourierSettings:
-    if told["v"] != 1:
+def _checked(document: CourierSettingsFile) -> CourierSettings:
+    if document["v"] != 1:
         raise ValueError("is of another version")
-    broker = told["broker"]
+    broker = document["broker"]
     found = None
     if broker is not None:
         found = Broker(
@@ -77,10 +77,10 @@ def _checked(told: CourierSettingsFile) -> CourierSettings:
         )
         if not 0 < found.port <= _MAX_PORT:
             raise ValueError(f"{found.port} is no port")
-    feeds = {matching(_NAME, name): matching(_URL, url) for name, url in told["feeds"].items()}
+    feeds = {matching(_NAME, name): matching(_URL, url) for name, url in document["feeds"].items()}
     if len(feeds) > MAX_FEEDS:
         raise ValueError(f"more than {MAX_FEEDS} feeds")
-    cells = tuple(matching(_CELL, cell) for cell in told["cells"][:9])
-    upload = told["upload"]
+    cells = tuple(matching(_CELL, cell) for cell in document["cells"][:9])
+    upload = document["upload"]
     limits = Limits(kbps=int(upload["kbps"]), hours=matching(_HOURS, upload["hours"]))
     return CourierSettings(broker=found, cells=cells, feeds=feeds, limits=limits)

@@ -16,7 +16,7 @@ from device.spool.folders import MAX_BUNDLE_BYTES, Item, SpoolWriter, bundle, si
 log = logging.getLogger(__name__)
 
 EVERY_S = 0.1
-"""What is heard waits no longer for its bundle, if the disk is quick."""
+"""Maximum time that a message waits for its bundle, if the disk is fast."""
 MAX_WAITING_BYTES = 8_388_608
 MAX_REMEMBERED = 20_000
 BURST_BYTES, REFILL_BYTES_A_SECOND = 134_217_728, 10_000
@@ -73,8 +73,8 @@ class Writer:
         return True
 
     def run(self, stopping: threading.Event, beat: Callable[[], None]) -> None:
-        """Write bundles until told to stop; what waits then is written first."""
-        told = 0
+        """Write bundles until stopped; pending messages are written before it returns."""
+        reported = 0
         while True:
             beat()
             stopped = stopping.wait(EVERY_S)
@@ -85,9 +85,11 @@ class Writer:
             except OSError as error:
                 log.warning("spool %s: %s", error.filename or "", error.strerror)
                 stopping.wait(5.0)
-            if self.dropped != told:
-                log.warning("dropped count=%d: the house does not keep up, or is away", self.dropped - told)
-                told = self.dropped
+            if self.dropped != reported:
+                log.warning(
+                    "dropped count=%d: doorbelld reads too slowly or is not running", self.dropped - reported
+                )
+                reported = self.dropped
             if stopped:
                 return
             if not self._waiting:

@@ -37,7 +37,9 @@ class TusUploader:
             budget -= end - offset
             if budget < 0:
                 raise Refusing("it keeps losing what it was sent")
-            offset = self._send(attempt, offset, end)  # told with the next segment: a sync for each is enough
+            offset = self._send(
+                attempt, offset, end
+            )  # reported with the next segment: one sync for each is enough
         attempt.check_grant()
         last = self._ask(attempt, "HEAD")
         if _number(last, "upload-offset") != size or _number(last, "upload-length") != size:
@@ -68,10 +70,10 @@ class TusUploader:
         if answer.status != _CREATED:
             raise trouble(answer)
         location = answer.headers.get("location", "")
-        place = location.removeprefix(attempt.grant.origin)
-        if not _UPLOAD.fullmatch(place) or ".." in place:
+        path = location.removeprefix(attempt.grant.origin)
+        if not _UPLOAD.fullmatch(path) or ".." in path:
             raise Refusing(f"it wants the parcel at another place: {location[:100]!r}")
-        attempt.tell(place=place, sent_bytes=0)
+        attempt.tell(place=path, sent_bytes=0)
 
     def _offset(self, attempt: UploadAttempt) -> int | None:
         """Return how much the server has; None if it knows nothing of the upload any more."""
@@ -102,7 +104,7 @@ class TusUploader:
         except GrantGone:
             attempt.close()  # in the middle of a request: the server sees it end
             raise
-        if answer.status in (409, 423, *_GONE):  # it stands elsewhere, or the last request still holds it
+        if answer.status in (409, 423, *_GONE):  # its offset differs, or the last request still locks it
             raise OSError(f"answered {answer.status}: asked again")
         if answer.status not in (_OK, _NO_CONTENT):
             raise trouble(answer)

@@ -32,7 +32,7 @@ class GrantGone(Exception):
 
 @dataclass(slots=True)
 class Answer:
-    """What a store answered; header names in lower case."""
+    """A store's response; header names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -115,7 +115,7 @@ class UploadAttempt:
             raise GrantGone
 
     def chunks(self, begin: int, end: int) -> Iterator[bytes]:
-        """Yield the sealed bytes from one place to another, as long as the grant stands.
+        """Yield the encrypted bytes from one offset to another, as long as the grant exists.
 
         Before the first of them it is written down that they may leave. Raises GrantGone.
         """
@@ -125,18 +125,18 @@ class UploadAttempt:
         self.tell(sent_bytes=begin)
         with open_parcel(self._folder, self.grant.sha256) as file:
             file.seek(begin)
-            place = begin
-            while place < end:
+            offset = begin
+            while offset < end:
                 if not self._may_go_on():
-                    self.left_bytes = max(before, place)  # here it is known exactly
+                    self.left_bytes = max(before, offset)  # here it is known exactly
                     self.tell()
                     raise GrantGone
-                block = file.read(min(CHUNK_BYTES, end - place))
+                block = file.read(min(CHUNK_BYTES, end - offset))
                 if not block:
                     raise Refusing("the parcel in the spool is shorter than its grant says")
                 self._pace(len(block))
                 yield block
-                place += len(block)
+                offset += len(block)
 
     def prove_parcel(self) -> None:
         """Raise Refusing unless the parcel is what the grant says, to the byte."""
@@ -153,15 +153,15 @@ class UploadAttempt:
             raise Refusing("the parcel in the spool is not as long as its grant says")
         file.seek(0)
 
-    def stored(self, said: dict[str, str]) -> None:
-        """Write the receipt down: what the store said, bound to the parcel."""
+    def stored(self, answer: dict[str, str]) -> None:
+        """Write the receipt: the store's answer, bound to the parcel."""
         grant = self.grant
         receipt: Receipt = {
             "sha256": grant.sha256,
             "size_bytes": grant.size_bytes,
             "kind": grant.kind,
             "origin": grant.origin,
-            "said": said,
+            "said": answer,
         }
         self.tell(state="stored", sent_bytes=grant.size_bytes, receipt=receipt)
 
@@ -174,7 +174,7 @@ class Uploader(Protocol):
 
 
 class RevocableUploader(Uploader, Protocol):
-    """A way to a store that can be told to forget; an owner's own place is the owner's to tidy."""
+    """An uploader whose store can delete unfinished uploads; the owner cleans up backup targets."""
 
     def forget(self, attempt: UploadAttempt) -> str:
         """Have the store forget a part of a parcel; say how that went. Raises OSError."""

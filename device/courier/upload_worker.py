@@ -48,7 +48,7 @@ class UploadWorker:
 
     def __init__(
         self,
-        house_folder: Path,
+        daemon_folder: Path,
         own_folder: Path,
         *,
         limits: Callable[[], Limits | None],
@@ -56,7 +56,7 @@ class UploadWorker:
         stopping: threading.Event,
         beat: Callable[[], None],
     ) -> None:
-        self._house = house_folder
+        self._daemon_folder = daemon_folder
         self._own = own_folder
         self._limits = limits
         self._tell = tell
@@ -66,7 +66,7 @@ class UploadWorker:
         self._failures: dict[str, int] = {}
 
     def run(self) -> None:
-        """Carry until told to stop."""
+        """Work until stopped."""
         while not self._stopping.is_set():
             self._beat()
             try:
@@ -77,9 +77,9 @@ class UploadWorker:
             self._stopping.wait(STEP_S)
 
     def _step(self) -> None:
-        granted = sorted(names_in(self._house, "grant"))
+        granted = sorted(names_in(self._daemon_folder, "grant"))
         reported = list(names_in(self._own, "report"))
-        for digest in [*granted, *(each for each in reported if each not in granted)]:
+        for digest in [*granted, *(name for name in reported if name not in granted)]:
             if self._stopping.is_set() or self._due_s.get(digest, 0.0) > time.monotonic():
                 continue
             self._beat()
@@ -91,7 +91,7 @@ class UploadWorker:
 
     def _read(self, digest: str) -> tuple[Grant | None, UploadReport | None]:
         try:
-            grant = grant_in(self._house, digest)
+            grant = grant_in(self._daemon_folder, digest)
         except Unreadable as error:
             log.warning("spool %s", error)
             grant = None
@@ -114,11 +114,11 @@ class UploadWorker:
         try:
             attempt = UploadAttempt(
                 grant,
-                self._house,
+                self._daemon_folder,
                 report=report,
                 may_go_on=lambda: self._stands(grant),
                 pace=RateLimiter(limits.bytes_a_second, sleep=self._sleep),
-                save=lambda said: write_report(self._own, said),
+                save=lambda report: write_report(self._own, report),
             )
             WAYS[grant.kind].carry(attempt)
             log.info("parcel stored sha256=%s", digest[:16])
@@ -152,7 +152,7 @@ class UploadWorker:
         if self._stopping.is_set() or grant.expires_s <= time.time():
             return False
         try:
-            return grant_in(self._house, grant.sha256) == grant
+            return grant_in(self._daemon_folder, grant.sha256) == grant
         except (OSError, Unreadable):
             return False
 
@@ -190,7 +190,7 @@ class UploadWorker:
         )
         attempt = UploadAttempt(
             grant,
-            self._house,
+            self._daemon_folder,
             report=report,
             may_go_on=lambda: False,  # not a byte of a parcel
             pace=lambda _size: None,

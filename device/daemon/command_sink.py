@@ -1,4 +1,4 @@
-"""What the controller may command. `command_router.py` carries it out; tests record it."""
+"""The controller's commands. `command_router.py` executes them; tests record them."""
 
 from typing import Any, Protocol
 

@@ -31,10 +31,10 @@ from device.events import (
     Flushed,
     InputRefused,
     LedgerReport,
-    LinkReport,
     MotionEnded,
     MotionSettling,
     MotionStarted,
+    MqttReport,
     NoticeHeard,
     Pressed,
     PressEvent,
@@ -124,8 +124,8 @@ class Controller:
                 self._camera_reported(fact)
             case ButtonState():
                 self._device_state.button = fact
-            case LinkReport():
-                self._device_state.link = fact
+            case MqttReport():
+                self._device_state.mqtt = fact
                 self._published_us = None  # a new connection gets the current state
             case StoreReport():
                 self._store_reported(fact)
@@ -291,7 +291,7 @@ class Controller:
         self.sink.log_fact(
             kind,
             at=stamp(self.clock, mono_us),
-            late=self._device_state.link is None or self._device_state.link.state != "up",
+            late=self._device_state.mqtt is None or self._device_state.mqtt.state != "up",
             event_id=event_id,
             press_id=None,
             fields=fields,

@@ -14,7 +14,7 @@ OPENING_US = 45_000_000
 
 
 class ButtonLine(Protocol):
-    """What is checked of the button."""
+    """The checks of the button."""
 
     def healthy(self) -> bool:
         """Return whether an edge would still be heard."""

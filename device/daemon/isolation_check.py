@@ -29,7 +29,7 @@ class IsolationRow(TypedDict):
 
     who: str
     what: str
-    said: str
+    result: str
     holds: bool
 
 
@@ -89,7 +89,7 @@ class IsolationCheck:
         if answer is None:
             return [_row("courier", "everything", "it does not answer: is it running?", holds=False)]
         return [
-            _row("courier", row["what"], row["said"], holds=row["said"] not in ("read", "connected"))
+            _row("courier", row["what"], row["result"], holds=row["result"] not in ("read", "connected"))
             for row in answer
         ]
 
@@ -103,7 +103,7 @@ def _answer(folder: Path, nonce: str) -> list[dict[str, str]] | None:
             answer = json.loads(content) if content else {}
             if answer.get("nonce") == nonce:
                 return [
-                    {"what": str(row["what"])[:400], "said": str(row["said"])[:100]}
+                    {"what": str(row["what"])[:400], "result": str(row["result"])[:100]}
                     for row in answer["tried"]
                 ]
         except (Unreadable, ValueError, KeyError, TypeError, AttributeError):
@@ -123,5 +123,5 @@ def _reach(address: str, port: int) -> tuple[str, bool]:
     return "connected: not isolated", False
 
 
-def _row(who: str, what: str, said: str, holds: bool) -> IsolationRow:  # noqa: FBT001
-    return {"who": who, "what": what, "said": said, "holds": holds}
+def _row(who: str, what: str, result: str, holds: bool) -> IsolationRow:  # noqa: FBT001
+    return {"who": who, "what": what, "result": result, "holds": holds}

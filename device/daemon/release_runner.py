@@ -59,7 +59,7 @@ class ReleaseRunner:
             seed=release_seed(device_secret(self._daemon.layout.release_secret), offer["request"]),
             version=__version__,
             canaries=list(dict.fromkeys(self._canaries())),
-            place=(home.latitude, home.longitude) if home.enabled else None,
+            home=(home.latitude, home.longitude) if home.enabled else None,
         )
         return RunningRelease(job.text(), folder / PARCEL)
 

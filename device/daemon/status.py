@@ -1,11 +1,11 @@
-"""What the controller knows of the components, and how it is published: the `state` topic, `doorbell status`."""
+"""The controller's state of the components, formatted for the `state` topic and `doorbell status`."""
 
 import socket
 from dataclasses import dataclass, field
 
 from device import __version__
 from device.config import Config
-from device.events import ButtonState, CameraReport, Fault, LedgerReport, LinkReport, StoreReport
+from device.events import ButtonState, CameraReport, Fault, LedgerReport, MqttReport, StoreReport
 from device.system.clock import Clock, Stamp, rfc3339
 
 
@@ -26,7 +26,7 @@ class DeviceState:
     camera: CameraReport | None = None
     button: ButtonState | None = None
     button_stuck: bool = False
-    link: LinkReport | None = None
+    mqtt: MqttReport | None = None
     store: StoreReport | None = None
     ledger: LedgerReport | None = None
     presses: int = 0
@@ -97,7 +97,7 @@ def state(
 def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str, object]:
     """Return what the components contribute to `StatusResponse` (device/web/models.py)."""
     now_us = clock.mono_us()
-    camera, store, link, mqtt = device_state.camera, device_state.store, device_state.link, config.mqtt
+    camera, store, connection, mqtt = device_state.camera, device_state.store, device_state.mqtt, config.mqtt
     last_us, pressed = camera.last_frame_us if camera else None, device_state.last_press
     return {
         "ready": device_state.ready,
@@ -114,11 +114,11 @@ def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str,
         },
         "button": {"kind": config.button.kind, "state": _button(device_state)},
         "mqtt": {
-            "state": link.state if link else ("connecting" if mqtt.enabled else "off"),
+            "state": connection.state if connection else ("connecting" if mqtt.enabled else "off"),
             "host": mqtt.host,
             "port": mqtt.port,
             "topic_root": f"{mqtt.prefix}/{config.device.id}",
-            "protocol": link.protocol if link else "",
+            "protocol": connection.protocol if connection else "",
         },
         "page": {"url": page_url(config)},
         "storage": {

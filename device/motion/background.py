@@ -71,7 +71,7 @@ class SceneTuning:
     restless_from: float = 0.1
     """From this restlessness (0..1) on, two cells of swaying are accepted instead of one."""
     stir_s: float = 0.25
-    """Age of the picture that movement is compared with; what stands still does not differ from it."""
+    """Age of the picture that movement is compared with; anything motionless does not differ from it."""
     settle_s: float = 2.0
     """Time after the start in which everything is background, and exposure and white balance settle."""
     resettle_s: float = 1.0
@@ -311,7 +311,7 @@ class Scene:
         """Return how far the changed cells in `box` still show the scene's own texture, -1 to 1.
 
         It is the correlation of the fine detail with the background's, noise counting as difference: near 1
-        where the scene is lit anew or lies in a shadow, about 0 where something hides it, and where there is
+        where the light has changed or a shadow fell, about 0 where something hides it, and where there is
         no detail to compare.
         """
         changed = part(self.changed, box) > 0

@@ -33,7 +33,7 @@ GATE_CELLS_PER_S = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackTuning:
-    """What a track has to do to count as a person. Lengths are the longer side of its box."""
+    """The conditions for a track to count as a person. Lengths are the longer side of its box."""
 
     least_cells: int = 5
     """Smaller blobs are ignored (5 cells of 160 x 90 are 80 pixels of 640 x 360)."""
@@ -97,7 +97,7 @@ class TrackPoint:
 
 @dataclass(slots=True)
 class Course:
-    """What a track did within the window: cells, seconds, and cells a second."""
+    """A track's movement within the window: cells, seconds, and cells a second."""
 
     speed_x: float
     speed_y: float

@@ -7,7 +7,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from device.config import MqttConfig
 from device.errors import CommandError
-from device.mqtt.connection import CONNECT_TIMEOUT_S, BrokerConnection, LinkLost, OldBroker
+from device.mqtt.connection import CONNECT_TIMEOUT_S, BrokerConnection, ConnectionLost, OldBroker
 from device.mqtt.local_only import refuse_outside, refuse_outside_names
 
 
@@ -19,7 +19,7 @@ def try_broker(config: MqttConfig, device_id: str, password: str | None = None) 
             return _try(config, device_id, password, MQTTProtocolVersion.MQTTv5, "MQTT 5")
         except OldBroker:
             return _try(config, device_id, password, MQTTProtocolVersion.MQTTv311, "MQTT 3.1.1")
-    except LinkLost as error:
+    except ConnectionLost as error:
         raise CommandError(str(error)) from error
 
 
@@ -38,7 +38,7 @@ def _try(
         until = time.monotonic() + CONNECT_TIMEOUT_S
         while not session.accepted:
             if time.monotonic() > until:
-                raise LinkLost("the broker does not answer")
+                raise ConnectionLost("the broker does not answer")
             session.step(never_fd, 0.2, lambda: time.monotonic_ns() // 1000)
         session.close()
         return f"the broker at {config.host}:{config.port} accepts the connection ({name})"

@@ -36,15 +36,15 @@ MANY_IN_FLIGHT = 1000
 _UNSUPPORTED_VERSION = {"Unsupported protocol version"}
 
 
-class LinkLost(DoorbellError):
+class ConnectionLost(DoorbellError):
     """This connection is over; the message says why."""
 
 
-class NoAnswer(LinkLost):
+class NoAnswer(ConnectionLost):
     """The broker accepted the connection and never answered CONNECT."""
 
 
-class OldBroker(LinkLost):
+class OldBroker(ConnectionLost):
     """The broker does not speak MQTT 5."""
 
 
@@ -56,7 +56,7 @@ class _Waiting:
 
 @dataclass(slots=True)
 class BrokerConnection:
-    """Call `connect`, then `step` until LinkLost. Every method belongs to the publisher's thread."""
+    """Call `connect`, then `step` until ConnectionLost. Every method belongs to the publisher's thread."""
 
     config: MqttConfig
     client_id: str
@@ -74,7 +74,7 @@ class BrokerConnection:
     _client: mqtt.Client = field(init=False)
 
     def connect(self, subscriptions: list[str]) -> None:
-        """Open the connection and send CONNECT; `accepted` is set by CONNACK. Raises LinkLost."""
+        """Open the connection and send CONNECT; `accepted` is set by CONNACK. Raises ConnectionLost."""
         client = self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=self.client_id, protocol=self.protocol
         )
@@ -103,7 +103,7 @@ class BrokerConnection:
             else:
                 client.connect(self.config.host, self.config.port, keepalive_s)
         except (OSError, ValueError) as error:
-            raise LinkLost(f"{self.config.host}:{self.config.port}: {error}") from error
+            raise ConnectionLost(f"{self.config.host}:{self.config.port}: {error}") from error
 
     def _password(self) -> str:
         if self.password is not None:
@@ -113,7 +113,7 @@ class BrokerConnection:
         try:
             return Path(self.config.password_file).read_text().strip()
         except OSError as error:
-            raise LinkLost(f"mqtt.password_file {self.config.password_file}: {error}") from error
+            raise ConnectionLost(f"mqtt.password_file {self.config.password_file}: {error}") from error
 
     def _tls(self) -> ssl.SSLContext:
         try:
@@ -121,7 +121,7 @@ class BrokerConnection:
             if self.config.cert_file:
                 context.load_cert_chain(self.config.cert_file, self.config.key_file or None)
         except OSError as error:
-            raise LinkLost(f"mqtt.ca_file or cert_file: {error}") from error
+            raise ConnectionLost(f"mqtt.ca_file or cert_file: {error}") from error
         return context
 
     def peer(self) -> str:
@@ -130,7 +130,7 @@ class BrokerConnection:
         try:
             return str(sock.getpeername()[0])
         except (OSError, AttributeError) as error:
-            raise LinkLost("the connection closed at once") from error
+            raise ConnectionLost("the connection closed at once") from error
 
     # --- callbacks: on the publisher's thread, inside step() ----------------------------------------------
 
@@ -187,19 +187,19 @@ class BrokerConnection:
         expiry_s: int | None = None,
         done: Callable[[], None] = lambda: None,
     ) -> None:
-        """Publish; `done` is called when PUBACK arrives. Raises LinkLost."""
+        """Publish; `done` is called when PUBACK arrives. Raises ConnectionLost."""
         properties = None
         if expiry_s is not None and self.protocol == MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.PUBLISH)
             properties.MessageExpiryInterval = expiry_s
         info = self._client.publish(topic, payload, qos, retain, properties)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise LinkLost(mqtt.error_string(info.rc))
+            raise ConnectionLost(mqtt.error_string(info.rc))
         if qos:
             self._waiting[info.mid] = _Waiting(now_us, done)
 
     def step(self, wake_fd: int, timeout_s: float, now_us: Callable[[], int]) -> None:
-        """Wait for the broker or for `wake_fd`, then read and write what is ready. Raises LinkLost."""
+        """Wait for the broker or for `wake_fd`, then read and write what is ready. Raises ConnectionLost."""
         sock: Any = self._client.socket()
         if sock is not None:
             poll = select.poll()
@@ -214,10 +214,10 @@ class BrokerConnection:
                 self._client.loop_write()
             self._client.loop_misc()
         if self._ended or self._client.socket() is None:
-            raise (OldBroker if self._old else LinkLost)(self._ended or "the connection is gone")
+            raise (OldBroker if self._old else ConnectionLost)(self._ended or "the connection is gone")
         oldest_us = min((w.since_us for w in self._waiting.values()), default=None)
         if oldest_us is not None and now_us() - oldest_us > ACK_TIMEOUT_US:
-            raise LinkLost("the broker acknowledged nothing for 10 s")
+            raise ConnectionLost("the broker acknowledged nothing for 10 s")
 
     @property
     def unacknowledged(self) -> int:

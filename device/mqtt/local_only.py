@@ -3,24 +3,24 @@
 import socket
 
 from device.config import MqttConfig
-from device.mqtt.connection import LinkLost
+from device.mqtt.connection import ConnectionLost
 from device.system.local_network import is_home
 
 
 def refuse_outside(config: MqttConfig, address: str) -> None:
-    """Raises LinkLost if a numeric address is not of the home network."""
+    """Raises ConnectionLost if a numeric address is not of the home network."""
     if not is_home(address):
-        raise LinkLost(
+        raise ConnectionLost(
             f"mqtt.host {config.host} is {address}, outside the home network: refused; "
             "name a broker at a private address"
         )
 
 
 def refuse_outside_names(config: MqttConfig) -> None:
-    """Raises LinkLost if the broker's name resolves to an address outside, or to none."""
+    """Raises ConnectionLost if the broker's name resolves to an address outside, or to none."""
     try:
         found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise LinkLost(f"{config.host}: {error.strerror}") from error
+        raise ConnectionLost(f"{config.host}: {error.strerror}") from error
     for *_, address in found:
         refuse_outside(config, str(address[0]))

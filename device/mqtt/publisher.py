@@ -21,13 +21,13 @@ from device.events import (
     Fault,
     Inbox,
     InputRefused,
-    LinkReport,
+    MqttReport,
     PressEvent,
     PressSettled,
     SettingAsked,
 )
 from device.mqtt import topics
-from device.mqtt.connection import CONNECT_TIMEOUT_S, BrokerConnection, LinkLost, NoAnswer, OldBroker
+from device.mqtt.connection import CONNECT_TIMEOUT_S, BrokerConnection, ConnectionLost, NoAnswer, OldBroker
 from device.mqtt.local_only import refuse_outside, refuse_outside_names
 from device.mqtt.log_replay import LogReplay
 from device.policy.rate_limit import TokenBucket
@@ -118,7 +118,7 @@ class MqttPublisher:
     def leave(self) -> None:
         """Settle the presses that are left; called when the thread has ended."""
         self._settle_presses()
-        self._inbox(LinkReport(mono_us=self._clock.mono_us(), state="off"))
+        self._inbox(MqttReport(mono_us=self._clock.mono_us(), state="off"))
         self._inbox(Fault(code="mqtt_down", active=False))
 
     def _wake(self) -> None:
@@ -141,7 +141,7 @@ class MqttPublisher:
                     log.warning("mqtt_old_broker using=3.1.1: presses cannot expire in its queues")
                     protocol = MQTTProtocolVersion.MQTTv311
                     continue
-            except LinkLost as error:
+            except ConnectionLost as error:
                 if isinstance(error, NoAnswer) and self._is_old(worker):
                     protocol = MQTTProtocolVersion.MQTTv311
                     continue
@@ -177,7 +177,7 @@ class MqttPublisher:
             return
         self._state = state
         log.info("mqtt state=%s broker=%s:%d %s", state, self._config.host, self._config.port, text)
-        self._inbox(LinkReport(mono_us=self._clock.mono_us(), state=state, protocol=protocol, text=text))
+        self._inbox(MqttReport(mono_us=self._clock.mono_us(), state=state, protocol=protocol, text=text))
         down = state == "down"
         remedy = "is the broker running, and are mqtt.host and mqtt.port right?" if down else ""
         self._inbox(Fault(code="mqtt_down", active=down, text=text, remedy=remedy))
@@ -251,7 +251,7 @@ class MqttPublisher:
         except OldBroker:
             log.warning("mqtt_old_broker using=3.1.1: presses cannot expire in its queues")
             return True
-        except LinkLost:
+        except ConnectionLost:
             return False
         return False
 

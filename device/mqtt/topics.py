@@ -39,7 +39,7 @@ COMMANDS = (*SWITCHES, QUIET_UNTIL, CLIP)
 ONLINE, OFFLINE = "online", "offline"
 ON, OFF = "ON", "OFF"
 MAKE_CLIP = "PRESS"
-"""What Home Assistant's button publishes; the only payload that `clip/set` takes."""
+"""The payload of Home Assistant's button; the only payload that `clip/set` takes."""
 RING = "ring"
 WITHDRAWN = "withdrawn"
 NOTICE_EVENTS = ("alert", "update", "news", WITHDRAWN)

@@ -52,7 +52,7 @@ class Timeline:
         return max(placed_us, pts_us + anchor_us), placed_us
 
     def beside(self, source_us: int | None, *, arrived_us: int) -> int | None:
-        """Return where sound of the same source lies, or None before the first picture.
+        """Return the time of sound of the same source, or None before the first picture.
 
         Sound has the pictures' anchor. Where that would put it further than JUMP_US from its arrival its
         stamps are not the pictures' (only they have jumped yet, or its clock has drifted away): it is placed

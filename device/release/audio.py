@@ -1,7 +1,7 @@
-"""The sound of a cut: decoded and encoded anew, so that nothing leaves but what can be heard.
+"""The sound of a cut: decoded and re-encoded, so that only audible sound is sent.
 
 Packets of AAC and Opus have room for texts that no player shows (FFmpeg's own encoder writes its name
-there), and they cannot be taken out without reading all of the rest. Encoded anew, it also begins with the
+there), and they cannot be taken out without reading all of the rest. Re-encoded, it also begins with the
 very sample.
 """
 
@@ -79,7 +79,7 @@ class AudioTranscoder:
 
     def _encode(self, frame: Any) -> Iterator[bytes]:
         for packet in self._encoder.encode(frame):
-            if packet.pts is None or packet.pts >= 0:  # in front of it lies what the encoder is late
+            if packet.pts is None or packet.pts >= 0:  # before it is the encoder's delay
                 yield bytes(packet)
 
     def _heard(self) -> Iterator[Any]:

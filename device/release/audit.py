@@ -30,7 +30,7 @@ _PLAIN_TAGS = {"major_brand", "minor_version", "compatible_brands", "language", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
-    """What was promised of a clip."""
+    """The promises of a clip."""
 
     frames: int
     length_us: int
@@ -39,16 +39,16 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One promise and whether it was proved; `said` is a sentence."""
+    """One promise and whether it was proved; `result` is a sentence."""
 
     name: str
     good: bool
-    said: str
+    result: str
 
 
 @dataclass(slots=True)
 class AuditReport:
-    """What an audit found."""
+    """The result of an audit."""
 
     proofs: list[Proof] = field(default_factory=list)
     frames: int = 0
@@ -64,7 +64,7 @@ class AuditReport:
     @property
     def wrong(self) -> str:
         """The first thing that was not proved, in a sentence; empty if everything was."""
-        return next((f"{proof.name}: {proof.said}" for proof in self.proofs if not proof.good), "")
+        return next((f"{proof.name}: {proof.result}" for proof in self.proofs if not proof.good), "")
 
 
 def audit(path: Path, promise: Promise | None, canaries: Sequence[Pattern]) -> AuditReport:
@@ -89,11 +89,11 @@ class _Audit:
         self._promise = promise
         self._canaries = canaries
         self._report = report
-        self._told = AuditedFile(size=path.stat().st_size)
-        report.size_bytes = self._told.size
+        self._parsed = AuditedFile(size=path.stat().st_size)
+        report.size_bytes = self._parsed.size
 
     def run(self) -> None:
-        """Prove one thing after another. Without the first nothing can be said about the next."""
+        """Check one promise after another; stop at the first that fails, because the next ones depend on it."""
         steps: tuple[tuple[str, Callable[[], str]], ...] = (
             ("boxes", self._boxes),
             ("tracks", self._tracks),
@@ -117,14 +117,14 @@ class _Audit:
 
     @property
     def _video(self) -> AuditedTrack:
-        return next(track for track in self._told.tracks if track.is_video)
+        return next(track for track in self._parsed.tracks if track.is_video)
 
     def _boxes(self) -> str:
-        self._told = read_file(self._data, self._told.size)
-        return f"{len(self._told.boxes)} boxes, every one of them listed, and every byte in one"
+        self._parsed = read_file(self._data, self._parsed.size)
+        return f"{len(self._parsed.boxes)} boxes, every one of them listed, and every byte in one"
 
     def _tracks(self) -> str:
-        tracks = self._told.tracks
+        tracks = self._parsed.tracks
         kinds = [track.handler for track in tracks]
         if kinds not in ([b"vide"], [b"vide", b"soun"], [b"soun", b"vide"]):
             raise Violation(
@@ -134,7 +134,7 @@ class _Audit:
         if self._promise and sound and not self._promise.sound:
             raise Violation("there is sound, which was not to leave")
         numbers = [track.number for track in tracks]
-        if numbers != [*range(1, len(tracks) + 1)] or self._told.next_track != len(tracks) + 1:
+        if numbers != [*range(1, len(tracks) + 1)] or self._parsed.next_track != len(tracks) + 1:
             raise Violation("the tracks are not numbered one after the other")
         for track in tracks:
             count = len(track.sizes)
@@ -152,23 +152,23 @@ class _Audit:
         return f"one of pictures ({self._video.codec}), {'one of sound' if sound else 'none of sound'}"
 
     def _media(self) -> str:
-        spans = sorted(span for track in self._told.tracks for span in track.samples())
-        place = self._told.media[0]
+        spans = sorted(span for track in self._parsed.tracks for span in track.samples())
+        offset = self._parsed.media[0]
         for begin, size in spans:
-            if begin != place:
+            if begin != offset:
                 raise Violation(
-                    f"{abs(begin - place)} bytes at {min(begin, place)} of the media belong to "
-                    f"{'no sample' if begin > place else 'two samples'}"
+                    f"{abs(begin - offset)} bytes at {min(begin, offset)} of the media belong to "
+                    f"{'no sample' if begin > offset else 'two samples'}"
                 )
-            place += size
-        if place != self._told.media[1]:
+            offset += size
+        if offset != self._parsed.media[1]:
             raise Violation(
-                f"{abs(self._told.media[1] - place)} bytes at the end of the media are in no sample"
+                f"{abs(self._parsed.media[1] - offset)} bytes at the end of the media are in no sample"
             )
         return f"{len(spans)} samples fill the media to the byte"
 
     def _headers(self) -> str:
-        for track in self._told.tracks:
+        for track in self._parsed.tracks:
             match track.codec:
                 case "avc1":
                     avc_header(track.config)
@@ -185,7 +185,7 @@ class _Audit:
                 picture(self._data(begin, begin + size), codec=video.codec, is_first=not number)
             except Violation as error:
                 raise Violation(f"sample {number + 1}: {error}") from error
-        for track in self._told.tracks:
+        for track in self._parsed.tracks:
             for begin, size in [] if track.is_video else track.samples():
                 sound(self._data(begin, begin + size))
         found = self._report.frames
@@ -195,28 +195,28 @@ class _Audit:
 
     def _times(self) -> str:
         longest = 0
-        for track in self._told.tracks:
+        for track in self._parsed.tracks:
             length = sum(track.durations)
             if not track.ticks or length != track.length or 0 in track.durations:
                 raise Violation("the lengths of the samples do not add up to that of the track")
-            in_movie = length * self._told.movie_ticks // track.ticks
+            in_movie = length * self._parsed.movie_ticks // track.ticks
             if track.movie_length != in_movie:
                 raise Violation("the track says another length than its samples have")
             longest = max(longest, in_movie)
-        if not self._told.movie_ticks or longest != self._told.movie_length:
+        if not self._parsed.movie_ticks or longest != self._parsed.movie_length:
             raise Violation("the file says another length than its tracks have")
         video = self._video
         length_us = int(Fraction(video.length, video.ticks) * _US)
         self._report.length_us = length_us
         shown, decoded = [], 0
-        for place, duration in enumerate(video.durations):
-            shown.append(decoded + (video.offsets[place] if video.offsets else 0))
+        for index, duration in enumerate(video.durations):
+            shown.append(decoded + (video.offsets[index] if video.offsets else 0))
             decoded += duration
         if sorted(shown) != sorted(set(shown)) or min(shown) != 0 or max(shown) >= video.length:
             raise Violation("a picture is shown twice, before the beginning or behind the end")
         if self._promise and length_us > self._promise.length_us + _SLACK_US:
             raise Violation(f"it lasts {length_us} us; {self._promise.length_us} us were approved")
-        for track in self._told.tracks:
+        for track in self._parsed.tracks:
             over_us = int(Fraction(track.length, track.ticks) * _US) - length_us
             if not track.is_video and over_us > _SLACK_US:
                 raise Violation("the sound lasts longer than the pictures")
@@ -253,8 +253,8 @@ class _Audit:
     def _search(self) -> str:
         self._file.seek(0)
         found = found_in(self._file, self._canaries, shortest=MIN_IN_MEDIA)
-        begin, end = self._told.media
-        for first, last in ((0, begin), (end, self._told.size)):
+        begin, end = self._parsed.media
+        for first, last in ((0, begin), (end, self._parsed.size)):
             found += found_in(io.BytesIO(self._data(first, last)), self._canaries)
         if found:
             raise Violation(f"it holds {', '.join(repr(text) for text in dict.fromkeys(found))}")

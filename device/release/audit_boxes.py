@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 
 class Violation(Exception):
-    """What was not proved, in a sentence."""
+    """A promise that is not proved; the message is a sentence."""
 
 
 @dataclass(slots=True)
@@ -18,7 +18,7 @@ class Bytes:
 
     data: bytes
     what: str
-    place: int = 0
+    offset: int = 0
 
     def number(self, size: int, *, signed: bool = False) -> int:
         """Return the next big-endian number."""
@@ -26,10 +26,10 @@ class Bytes:
 
     def take(self, size: int) -> bytes:
         """Return the next bytes. Raises Violation if there are too few."""
-        if size < 0 or self.place + size > len(self.data):
+        if size < 0 or self.offset + size > len(self.data):
             raise Violation(f"{self.what} is cut short")
-        self.place += size
-        return self.data[self.place - size : self.place]
+        self.offset += size
+        return self.data[self.offset - size : self.offset]
 
     def must_be(self, value: bytes, of_what: str) -> None:
         """Take bytes that can only be these."""
@@ -39,18 +39,18 @@ class Bytes:
 
     def must_end(self) -> None:
         """Raise Violation if something is left over."""
-        if self.place != len(self.data):
-            raise Violation(f"{self.what} has {len(self.data) - self.place} bytes too many")
+        if self.offset != len(self.data):
+            raise Violation(f"{self.what} has {len(self.data) - self.offset} bytes too many")
 
     @property
     def left(self) -> int:
         """How many bytes are still to be read."""
-        return len(self.data) - self.place
+        return len(self.data) - self.offset
 
 
 @dataclass(slots=True)
 class AuditedTrack:
-    """What the tables of one track say."""
+    """The tables of one track."""
 
     number: int = 0
     handler: bytes = b""
@@ -94,14 +94,14 @@ class AuditedTrack:
                 if not size:
                     raise Violation("the chunks hold more samples than there are sizes, or an empty one")
                 yield begin, size
-                begin += size  # noqa: PLW2901  (the next sample lies behind this one)
+                begin += size  # noqa: PLW2901  (the next sample follows this one)
         if next(sizes, None) is not None:
             raise Violation("there are sizes of samples that lie in no chunk")
 
 
 @dataclass(slots=True)
 class AuditedFile:
-    """What was read: the tracks, where the media lies, and every box's path in order."""
+    """A parsed file: the tracks, the range of the media, and every box's path in order."""
 
     size: int
     media: tuple[int, int] = (0, 0)
@@ -121,65 +121,65 @@ _MAX_MOOV = 64_000_000
 
 def read_file(data: Callable[[int, int], bytes], size: int) -> AuditedFile:
     """Read a file's boxes; `data` returns the bytes from one place to another. Raises Violation."""
-    told = AuditedFile(size=size)
-    place, kinds = 0, []
-    while place < size:
-        head = data(place, min(place + 8, size))
+    file = AuditedFile(size=size)
+    offset, kinds = 0, []
+    while offset < size:
+        head = data(offset, min(offset + 8, size))
         if len(head) < 8:
             raise Violation(f"{len(head)} bytes lie behind the last box")
         length, kind = int.from_bytes(head[:4], "big"), head[4:]
-        if length < 8 or place + length > size:
+        if length < 8 or offset + length > size:
             raise Violation(f"box {_name(kind)} says that it has {length} bytes; the file does not")
         kinds.append(kind)
-        told.boxes.append(_name(kind))
+        file.boxes.append(_name(kind))
         if kind == b"mdat":
-            told.media = place + 8, place + length
+            file.media = offset + 8, offset + length
         elif kind in (b"ftyp", b"moov"):
             if length > _MAX_MOOV:
                 raise Violation(f"box {_name(kind)} is larger than any honest one")
-            content = Bytes(data(place + 8, place + length), _name(kind))
+            content = Bytes(data(offset + 8, offset + length), _name(kind))
             if kind == b"ftyp":
                 content.must_be(_FTYP, "its content")
                 content.must_end()
             else:
-                _moov(content, told)
-        place += length
+                _moov(content, file)
+        offset += length
     if kinds != [b"ftyp", b"mdat", b"moov"]:
         raise Violation(
             f"the boxes are {', '.join(map(_name, kinds)) or 'none'}; they must be ftyp, mdat, moov"
         )
-    return told
+    return file
 
 
 def _name(kind: bytes) -> str:
     return kind.decode("latin-1") if kind.isascii() and kind.decode("ascii").isprintable() else kind.hex()
 
 
-def _children(inside: Bytes, told: AuditedFile) -> Iterator[tuple[bytes, Bytes]]:
+def _children(inside: Bytes, file: AuditedFile) -> Iterator[tuple[bytes, Bytes]]:
     while inside.left:
         length, kind = inside.number(4), inside.take(4)
         path = f"{inside.what}/{_name(kind)}"
-        told.boxes.append(path)
+        file.boxes.append(path)
         yield kind, Bytes(inside.take(length - 8), path)
 
 
 def _only(
-    inside: Bytes, told: AuditedFile, kinds: Sequence[bytes], maybe: Sequence[bytes] = ()
+    inside: Bytes, file: AuditedFile, kinds: Sequence[bytes], maybe: Sequence[bytes] = ()
 ) -> Iterator[tuple[bytes, Bytes]]:
     """Yield children of these kinds, in this order, each once (one of `maybe` may be missing), no other."""
     last = -1
-    for kind, content in _children(inside, told):
+    for kind, content in _children(inside, file):
         if kind not in kinds:
             raise Violation(f"box {content.what} is not one that may be there")
-        place = kinds.index(kind)
-        if place <= last:
+        index = kinds.index(kind)
+        if index <= last:
             raise Violation(f"box {content.what} is there twice, or out of order")
-        if missing := [each for each in kinds[last + 1 : place] if each not in maybe]:
+        if missing := [name for name in kinds[last + 1 : index] if name not in maybe]:
             raise Violation(f"box {inside.what}/{_name(missing[0])} is missing")
-        last = place
+        last = index
         yield kind, content
         content.must_end()
-    if missing := [each for each in kinds[last + 1 :] if each not in maybe]:
+    if missing := [name for name in kinds[last + 1 :] if name not in maybe]:
         raise Violation(f"box {inside.what}/{_name(missing[0])} is missing")
 
 
@@ -188,20 +188,20 @@ def _full(content: Bytes, *, version: int = 0, flags: int = 0) -> Bytes:
     return content
 
 
-def _moov(moov: Bytes, told: AuditedFile) -> None:
+def _moov(moov: Bytes, file: AuditedFile) -> None:
     has_header = False
-    for kind, content in _children(moov, told):
-        if kind == b"mvhd" and not has_header and not told.tracks:
+    for kind, content in _children(moov, file):
+        if kind == b"mvhd" and not has_header and not file.tracks:
             has_header = True
             _full(content).must_be(_NO_TIMES, "when it was made")
-            told.movie_ticks, told.movie_length = content.number(4), content.number(4)
+            file.movie_ticks, file.movie_length = content.number(4), content.number(4)
             content.must_be(b"\0\1\0\0\1\0" + bytes(10) + _UNITY + bytes(24), "rate, volume and matrix")
-            told.next_track = content.number(4)
+            file.next_track = content.number(4)
         elif kind == b"trak" and has_header:
             track = AuditedTrack()
-            told.tracks.append(track)
-            for inner, part in _only(content, told, (b"tkhd", b"mdia")):
-                _tkhd(part, track) if inner == b"tkhd" else _mdia(part, track, told)
+            file.tracks.append(track)
+            for inner, part in _only(content, file, (b"tkhd", b"mdia")):
+                _tkhd(part, track) if inner == b"tkhd" else _mdia(part, track, file)
         else:
             raise Violation(f"box {content.what} is not one that may be there")
         content.must_end()
@@ -224,8 +224,8 @@ def _tkhd(content: Bytes, track: AuditedTrack) -> None:
         raise Violation(f"{content.what}: volume is {volume.hex()}")
 
 
-def _mdia(mdia: Bytes, track: AuditedTrack, told: AuditedFile) -> None:
-    for kind, content in _only(mdia, told, (b"mdhd", b"hdlr", b"minf")):
+def _mdia(mdia: Bytes, track: AuditedTrack, file: AuditedFile) -> None:
+    for kind, content in _only(mdia, file, (b"mdhd", b"hdlr", b"minf")):
         if kind == b"mdhd":
             _full(content).must_be(_NO_TIMES, "when it was made")
             track.ticks, track.length = content.number(4), content.number(4)
@@ -238,25 +238,25 @@ def _mdia(mdia: Bytes, track: AuditedTrack, told: AuditedFile) -> None:
             content.must_be(bytes(13), "name")
         else:
             head, fixed, flags = (b"vmhd", bytes(8), 1) if track.is_video else (b"smhd", bytes(4), 0)
-            for inner, part in _only(content, told, (head, b"dinf", b"stbl")):
+            for inner, part in _only(content, file, (head, b"dinf", b"stbl")):
                 if inner == head:
                     _full(part, flags=flags).must_be(fixed, "mode or balance")
                 elif inner == b"dinf":
-                    for _, dref in _only(part, told, (b"dref",)):
-                        dref.must_be(_DREF, "where the media lies")
+                    for _, dref in _only(part, file, (b"dref",)):
+                        dref.must_be(_DREF, "location of the media")
                 else:
-                    _stbl(part, track, told)
+                    _stbl(part, track, file)
 
 
-def _stbl(stbl: Bytes, track: AuditedTrack, told: AuditedFile) -> None:
+def _stbl(stbl: Bytes, track: AuditedTrack, file: AuditedFile) -> None:
     kinds = (b"stsd", b"stts", b"ctts", b"stss", b"stsc", b"stsz", b"stco")
-    for kind, content in _only(stbl, told, kinds, (b"ctts", b"stss")):
+    for kind, content in _only(stbl, file, kinds, (b"ctts", b"stss")):
         track.seen.add(kind)
         _full(content, version=1 if kind == b"ctts" else 0)
         if kind == b"stsd":
             content.must_be(b"\0\0\0\1", "number of sample entries")
             length, codec = content.number(4), content.take(4)
-            _entry(Bytes(content.take(length - 8), f"{content.what}/{_name(codec)}"), codec, track, told)
+            _entry(Bytes(content.take(length - 8), f"{content.what}/{_name(codec)}"), codec, track, file)
             continue
         if kind == b"stsz":
             content.must_be(bytes(4), "common size")
@@ -283,8 +283,8 @@ def _stbl(stbl: Bytes, track: AuditedTrack, told: AuditedFile) -> None:
                     track.keys = numbers
 
 
-def _entry(content: Bytes, codec: bytes, track: AuditedTrack, told: AuditedFile) -> None:
-    told.boxes.append(content.what)
+def _entry(content: Bytes, codec: bytes, track: AuditedTrack, file: AuditedFile) -> None:
+    file.boxes.append(content.what)
     configs = {b"avc1": b"avcC", b"hvc1": b"hvcC"} if track.is_video else {b"mp4a": b"esds"}
     if codec not in configs:
         raise Violation(f"the codec {_name(codec)} is not one that may leave")
@@ -303,7 +303,7 @@ def _entry(content: Bytes, codec: bytes, track: AuditedTrack, told: AuditedFile)
         content.must_be(b"\0\x10" + bytes(4), "sample size")
         content.take(2)  # the rate: whole Hertz, whatever they are
         content.must_be(bytes(2), "a fraction of the rate")
-    for _, config in _only(content, told, (configs[codec],)):
+    for _, config in _only(content, file, (configs[codec],)):
         track.config = config.take(config.left)
     content.must_end()
     track.codec = codec.decode()

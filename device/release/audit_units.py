@@ -50,7 +50,7 @@ class Bits:
         return (1 << zeros) - 1 + self.u(zeros)
 
     def more(self) -> bool:
-        """Return whether something stands before the end (more_rbsp_data)."""
+        """Return whether there is data before the end (more_rbsp_data)."""
         return self._bits[self._place :].rstrip("0") != "1"
 
     def must_end(self) -> None:
@@ -62,26 +62,26 @@ class Bits:
 
 def avc_header(config: bytes) -> None:
     """Prove that an avcC holds parameter sets that are read to their last bit. Raises Violation."""
-    told = Bytes(config, "avcC")
-    told.must_be(b"\1", "version")
-    profile = told.take(3)
-    told.must_be(b"\xff", "length of lengths")
-    for mask, reader, kind in ((0x1F, _avc_sps, 7), (0xFF, _avc_pps, 8)):
-        count = told.number(1)
+    parser = Bytes(config, "avcC")
+    parser.must_be(b"\1", "version")
+    profile = parser.take(3)
+    parser.must_be(b"\xff", "length of lengths")
+    for mask, check, kind in ((0x1F, _avc_sps, 7), (0xFF, _avc_pps, 8)):
+        count = parser.number(1)
         if mask == 0x1F and count & 0xE0 != 0xE0:
             raise Violation("avcC: reserved bits are not set")
         if not count & mask:
             raise Violation("avcC holds no parameter set of a kind")
         for _ in range(count & mask):
-            unit = told.take(told.number(2))
+            unit = parser.take(parser.number(2))
             if not unit or len(unit) > _MAX_SET or unit[0] & 0x9F != kind:
                 raise Violation(f"avcC: {len(unit)} bytes that are no parameter set")
             if kind == 7 and unit[1:4] != profile:
                 raise Violation("avcC: its profile is not that of its parameter set")
-            reader(Bits(unit[1:], f"parameter set {kind}"))
+            check(Bits(unit[1:], f"parameter set {kind}"))
     if profile[0] == 100:  # High
-        told.must_be(b"\xfd\xf8\xf8\0", "chroma and depth")
-    told.must_end()
+        parser.must_be(b"\xfd\xf8\xf8\0", "chroma and depth")
+    parser.must_end()
 
 
 def _avc_sps(bits: Bits) -> None:
@@ -183,24 +183,24 @@ def hevc_header(config: bytes) -> None:
 
     The sets are bounded, not read to their last bit.
     """
-    told = Bytes(config, "hvcC")
-    told.must_be(b"\1", "version")
-    told.take(12)
+    parser = Bytes(config, "hvcC")
+    parser.must_be(b"\1", "version")
+    parser.take(12)
     for reserved in (0xF0, None, 0xFC, 0xFC, 0xF8, 0xF8):
-        if reserved is not None and told.data[told.place] & reserved != reserved:
+        if reserved is not None and parser.data[parser.offset] & reserved != reserved:
             raise Violation("hvcC: reserved bits are not set")
-        told.take(1)
-    told.must_be(b"\0\0\x0f\3", "rate, layers and number of arrays")
+        parser.take(1)
+    parser.must_be(b"\0\0\x0f\3", "rate, layers and number of arrays")
     for kind in (32, 33, 34):
-        told.must_be(bytes([0x80 | kind]), "kind of array")
-        count = told.number(2)
+        parser.must_be(bytes([0x80 | kind]), "kind of array")
+        count = parser.number(2)
         if not 0 < count <= 16:
             raise Violation(f"hvcC: {count} parameter sets of a kind")
         for _ in range(count):
-            unit = told.take(told.number(2))
+            unit = parser.take(parser.number(2))
             if len(unit) > _MAX_SET or len(unit) < 3 or unit[0] >> 1 != kind or unit[-1] == 0:
                 raise Violation(f"hvcC: {len(unit)} bytes that are no parameter set")
-    told.must_end()
+    parser.must_end()
 
 
 def picture(sample: bytes, *, codec: str, is_first: bool) -> None:
@@ -218,7 +218,7 @@ def picture(sample: bytes, *, codec: str, is_first: bool) -> None:
         if unit[-1] == 0 or unit.endswith(b"\0\0\3"):
             raise Violation("a slice is followed by filler")
         if is_first and not random:
-            raise Violation("the first picture needs one that lies before it")
+            raise Violation("the first picture needs an earlier one")
         begun += begins
         if not begun:
             raise Violation("a sample begins in the middle of a picture")
@@ -227,9 +227,9 @@ def picture(sample: bytes, *, codec: str, is_first: bool) -> None:
 
 
 def _units(sample: bytes) -> Iterator[bytes]:
-    told = Bytes(sample, "a sample")
-    while told.left:
-        unit = told.take(told.number(4))
+    parser = Bytes(sample, "a sample")
+    while parser.left:
+        unit = parser.take(parser.number(4))
         if not unit:
             raise Violation("a sample holds an empty unit")
         yield unit
@@ -237,19 +237,19 @@ def _units(sample: bytes) -> Iterator[bytes]:
 
 def sound_header(config: bytes) -> None:
     """Prove that the header of sound says what kind it is and no more. Raises Violation."""
-    told = Bytes(config, "esds")
-    told.must_be(bytes(4), "version and flags")
-    told.must_be(b"\3", "tag")
-    if told.number(1) != told.left:
+    parser = Bytes(config, "esds")
+    parser.must_be(bytes(4), "version and flags")
+    parser.must_be(b"\3", "tag")
+    if parser.number(1) != parser.left:
         raise Violation("esds: its descriptor does not fill it")
-    told.must_be(bytes(3) + b"\4", "stream")
-    decoder = Bytes(told.take(told.number(1)), "esds")
+    parser.must_be(bytes(3) + b"\4", "stream")
+    decoder = Bytes(parser.take(parser.number(1)), "esds")
     decoder.must_be(b"\x40\x15" + bytes(11) + b"\5", "decoder")
     length = decoder.number(1)
     if not 2 <= length <= _MAX_ASC or length != decoder.left:
         raise Violation("esds: the decoder's own header is too long")
-    told.must_be(b"\6\1\2", "layer")
-    told.must_end()
+    parser.must_be(b"\6\1\2", "layer")
+    parser.must_end()
 
 
 def sound(sample: bytes) -> None:

@@ -28,7 +28,7 @@ Tell = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What was offered of one clip; microseconds count from the clip's first picture."""
+    """The offered part of one clip; microseconds count from the clip's first picture."""
 
     first_us: int
     last_us: int
@@ -49,14 +49,14 @@ def cut(source: Path, target: Path, wanted: Wanted, tell: Tell) -> None:
     with av.open(str(source)) as file, target.open("xb") as out:
         video: Any = file.streams.video[0]
         coded = pictures(
-            [(each.pts, each.duration or 0, each.is_keyframe) for each in _timed(file, video)],
+            [(packet.pts, packet.duration or 0, packet.is_keyframe) for packet in _timed(file, video)],
             video.time_base,
         )
         places = inside(coded, wanted.first_us, wanted.last_us, exact=wanted.exact)
         if len(places) != wanted.frames:
             raise NotAllowed(f"it holds {len(places)} pictures where {wanted.frames} were offered")
         writer = Mp4Writer(out)
-        work = _Work(file=file, video=video, coded=coded, places=places, writer=writer, tell=tell)
+        work = _Work(file=file, video=video, coded=coded, indices=places, writer=writer, tell=tell)
         file.seek(0)
         if wanted.is_encoded:
             work.encode(_cover(wanted))
@@ -75,7 +75,7 @@ class _Work:
     file: Any
     video: Any
     coded: Sequence[Picture]
-    places: Sequence[int]
+    indices: Sequence[int]
     writer: Mp4Writer
     tell: Tell
 
@@ -85,11 +85,11 @@ class _Work:
         scrubber = Scrubber(context.name)
         head = scrubber.header(bytes(context.extradata or b""))
         track = self._track(context.width, context.height)
-        chosen = set(self.places)
+        chosen = set(self.indices)
         # Decoded one after the other in the time of those that are shown: what was left out leaves no hole.
-        times = sorted((self.coded[place].pts_ticks, self.coded[place].until_ticks) for place in self.places)
-        for place, packet in enumerate(_timed(self.file, self.video)):
-            if place not in chosen:
+        times = sorted((self.coded[index].pts_ticks, self.coded[index].until_ticks) for index in self.indices)
+        for index, packet in enumerate(_timed(self.file, self.video)):
+            if index not in chosen:
                 continue
             decoded, until = times[len(track.sizes)]
             self.writer.add(
@@ -99,7 +99,7 @@ class _Work:
                 offset=packet.pts - decoded,
                 key=packet.is_keyframe,
             )
-            self.tell(len(track.sizes) / len(self.places))
+            self.tell(len(track.sizes) / len(self.indices))
         sets = scrubber.sets
         track.entry = (
             avc1(context.width, context.height, sets)
@@ -122,7 +122,7 @@ class _Work:
             in_band_headers=True,
         )
         encoder.thread_count = 1  # each thread needs pictures of its own
-        ends = {self.coded[place].pts_ticks: self.coded[place].until_ticks for place in self.places}
+        ends = {self.coded[index].pts_ticks: self.coded[index].until_ticks for index in self.indices}
         track = self._track(width_px, height_px)
         scrubber = Scrubber("h264")
 
@@ -130,7 +130,7 @@ class _Work:
             for packet in packets:
                 data = scrubber.picture(in_annex_b(bytes(packet)))
                 self.writer.add(track, data, duration=ends[packet.pts] - packet.pts, key=packet.is_keyframe)
-                self.tell(len(track.sizes) / len(self.places))
+                self.tell(len(track.sizes) / len(self.indices))
 
         for frame in self._decoded():
             if frame.pts not in ends:
@@ -145,7 +145,7 @@ class _Work:
 
     def add_sound(self, length_us: int) -> None:
         """Add what is heard while the pictures are shown."""
-        begin_s = min(self.coded[place].pts_ticks for place in self.places) * self.video.time_base
+        begin_s = min(self.coded[index].pts_ticks for index in self.indices) * self.video.time_base
         sound = AudioTranscoder(self.file, begin_s, Fraction(length_us, _US))
         entry = mp4a(sound.channels, sound.rate_hz, sound.header)
         track = self.writer.add_track(Mp4Track(kind="sound", ticks=sound.rate_hz, entry=entry))
@@ -160,16 +160,20 @@ class _Work:
 
     def _decoded(self) -> Iterator[Any]:
         """Yield pictures from the last keyframe in front of the first that is wanted, to the last one."""
-        first_pts = min(self.coded[place].pts_ticks for place in self.places)
-        keys = (place for place, each in enumerate(self.coded) if each.is_key and each.pts_ticks <= first_pts)
+        first_pts = min(self.coded[index].pts_ticks for index in self.indices)
+        keys = (
+            index
+            for index, picture in enumerate(self.coded)
+            if picture.is_key and picture.pts_ticks <= first_pts
+        )
         begin = max(keys, default=0)
         decoder: Any = av.CodecContext.create(self.video.codec_context.name, "r")
         decoder.extradata = self.video.codec_context.extradata
         decoder.thread_count = 1
-        for place, packet in enumerate(_timed(self.file, self.video)):
-            if place >= begin:
+        for index, packet in enumerate(_timed(self.file, self.video)):
+            if index >= begin:
                 yield from decoder.decode(packet)
-            if place > max(self.places) + _REORDER:
+            if index > max(self.indices) + _REORDER:
                 return
         yield from decoder.decode(None)
 

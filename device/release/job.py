@@ -1,4 +1,4 @@
-"""What the consent service's side hands to a release, and what comes back: one JSON document in, JSON lines out."""
+"""The input and output of the release process: one JSON document in, JSON lines out."""
 
 import json
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class Job:
     """Of the key that signs the manifest."""
     version: str
     canaries: Sequence[str]
-    place: tuple[float, float] | None
+    home: tuple[float, float] | None
     """Latitude and longitude, which are looked for like the canaries."""
 
     @property
@@ -34,7 +34,7 @@ class Job:
         return [_points(mask) for mask in self.offer["masks"]]
 
     def source(self, clip: OfferedClip) -> Path:
-        """Return where the clip lies."""
+        """Return the clip's path."""
         return self.folder / f"{clip['id']}.mp4"
 
     def text(self) -> str:
@@ -47,22 +47,22 @@ class Job:
                 "seed": self.seed.hex(),
                 "version": self.version,
                 "canaries": list(self.canaries),
-                "place": self.place,
+                "home": self.home,
             }
         )
 
     @classmethod
     def read(cls, text: str) -> "Job":
         """Return a job that was handed over."""
-        told = json.loads(text)
+        values = json.loads(text)
         return cls(
-            folder=Path(told["folder"]),
-            offer=told["offer"],
-            offer_hash=told["offer_hash"],
-            seed=bytes.fromhex(told["seed"]),
-            version=told["version"],
-            canaries=told["canaries"],
-            place=tuple(told["place"]) if told["place"] else None,
+            folder=Path(values["folder"]),
+            offer=values["offer"],
+            offer_hash=values["offer_hash"],
+            seed=bytes.fromhex(values["seed"]),
+            version=values["version"],
+            canaries=values["canaries"],
+            home=tuple(values["home"]) if values["home"] else None,
         )
 
 

@@ -60,7 +60,7 @@ def _base64(plain: bytes) -> Iterator[bytes]:
 
 
 def found_in(file: BinaryIO, wanted: Iterable[Pattern], *, shortest: int = MIN) -> list[str]:
-    """Return which canaries are in a file (from where it stands to its end), each once."""
+    """Return which canaries are in a file (from its current position to its end), each once."""
     looked_for = [pattern for pattern in wanted if len(pattern.content) >= shortest]
     if not looked_for:
         return []

@@ -37,8 +37,8 @@ def signed(payload: Manifest, seed: bytes) -> bytes:
     """Return a manifest; its key is put into it."""
     key = Ed25519PrivateKey.from_private_bytes(seed)
     document: Mapping[str, Any] = {**payload, "key": public_x(seed)}
-    told = rfc8785.dumps(document)
-    what = _coded(_header()) + "." + _coded(told)
+    content = rfc8785.dumps(document)
+    what = _coded(_header()) + "." + _coded(content)
     return f"{what}.{_coded(key.sign(what.encode()))}".encode()
 
 

@@ -102,11 +102,11 @@ def avc1(width_px: int, height_px: int, sets: dict[int, list[bytes]]) -> bytes:
     sps, pps = sets[7], sets[8]
     if not sps or not pps:
         raise NotAllowed("the video has no header (SPS, PPS)")
-    told = b"\x01" + sps[0][1:4] + b"\xff" + bytes([0xE0 | len(sps)]) + _sized(sps)
-    told += bytes([len(pps)]) + _sized(pps)
+    config = b"\x01" + sps[0][1:4] + b"\xff" + bytes([0xE0 | len(sps)]) + _sized(sps)
+    config += bytes([len(pps)]) + _sized(pps)
     if sps[0][1] == _HIGH_PROFILE:
-        told += b"\xfd\xf8\xf8\x00"  # 4:2:0, eight bits, no extension: what this profile can only be
-    return _visual(b"avc1", width_px, height_px, _box(b"avcC", told))
+        config += b"\xfd\xf8\xf8\x00"  # 4:2:0, eight bits, no extension: what this profile can only be
+    return _visual(b"avc1", width_px, height_px, _box(b"avcC", config))
 
 
 def hvc1(width_px: int, height_px: int, sets: dict[int, list[bytes]], head: bytes) -> bytes:
@@ -117,8 +117,8 @@ def hvc1(width_px: int, height_px: int, sets: dict[int, list[bytes]], head: byte
         bytes([0x80 | kind]) + struct.pack(">H", len(units)) + _sized(units) for kind, units in sets.items()
     )
     # Behind profile and depths: frame rate unknown, one layer, lengths of four bytes.
-    told = head[:19] + b"\0\0\x0f" + bytes([len(sets)]) + arrays
-    return _visual(b"hvc1", width_px, height_px, _box(b"hvcC", told))
+    config = head[:19] + b"\0\0\x0f" + bytes([len(sets)]) + arrays
+    return _visual(b"hvc1", width_px, height_px, _box(b"hvcC", config))
 
 
 def mp4a(channels: int, rate_hz: int, header: bytes) -> bytes:
@@ -130,15 +130,15 @@ def mp4a(channels: int, rate_hz: int, header: bytes) -> bytes:
 
 
 def _visual(kind: bytes, width_px: int, height_px: int, config: bytes) -> bytes:
-    told = bytes(6) + struct.pack(">H", 1) + bytes(16) + struct.pack(">HH", width_px, height_px)
-    told += struct.pack(">IIIH", 0x480000, 0x480000, 0, 1) + bytes(32) + struct.pack(">Hh", 24, -1)
-    return _box(kind, told, config)
+    fields = bytes(6) + struct.pack(">H", 1) + bytes(16) + struct.pack(">HH", width_px, height_px)
+    fields += struct.pack(">IIIH", 0x480000, 0x480000, 0, 1) + bytes(32) + struct.pack(">Hh", 24, -1)
+    return _box(kind, fields, config)
 
 
 def _audio(kind: bytes, channels: int, rate_hz: int, config: bytes) -> bytes:
-    told = bytes(6) + struct.pack(">H", 1) + bytes(8)
-    told += struct.pack(">HHII", channels, 16, 0, rate_hz << 16)
-    return _box(kind, told, config)
+    fields = bytes(6) + struct.pack(">H", 1) + bytes(8)
+    fields += struct.pack(">HHII", channels, 16, 0, rate_hz << 16)
+    return _box(kind, fields, config)
 
 
 def _descriptor(tag: int, content: bytes) -> bytes:
@@ -164,8 +164,10 @@ def _full(kind: bytes, content: bytes, *, version: int = 0, flags: int = 0) -> b
 
 
 def _mvhd(duration: int, next_track: int) -> bytes:
-    told = struct.pack(">IIII", 0, 0, MOVIE_TICKS, duration) + struct.pack(">IH", 0x10000, 0x100) + bytes(10)
-    return _full(b"mvhd", told + _MATRIX + bytes(24) + struct.pack(">I", next_track))
+    fields = (
+        struct.pack(">IIII", 0, 0, MOVIE_TICKS, duration) + struct.pack(">IH", 0x10000, 0x100) + bytes(10)
+    )
+    return _full(b"mvhd", fields + _MATRIX + bytes(24) + struct.pack(">I", next_track))
 
 
 def _trak(track: Mp4Track, number: int) -> bytes:
@@ -196,12 +198,12 @@ def _tables(track: Mp4Track) -> Iterable[bytes]:
     if any(track.offsets):
         yield _full(b"ctts", _runs(track.offsets, ">Ii"), version=1)
     if not all(track.keys):
-        keys = [place for place, key in enumerate(track.keys, 1) if key]
+        keys = [number for number, key in enumerate(track.keys, 1) if key]
         yield _full(b"stss", struct.pack(f">I{len(keys)}I", len(keys), *keys))
     yield _full(b"stsc", _chunk_runs([count for _, count in track.chunks]))
     yield _full(b"stsz", struct.pack(f">II{len(track.sizes)}I", 0, len(track.sizes), *track.sizes))
-    places = [place for place, _ in track.chunks]
-    yield _full(b"stco", struct.pack(f">I{len(places)}I", len(places), *places))
+    offsets = [offset for offset, _ in track.chunks]
+    yield _full(b"stco", struct.pack(f">I{len(offsets)}I", len(offsets), *offsets))
 
 
 def _runs(values: Sequence[int], form: str) -> bytes:
@@ -211,6 +213,8 @@ def _runs(values: Sequence[int], form: str) -> bytes:
 
 def _chunk_runs(counts: Sequence[int]) -> bytes:
     rows = [
-        (place, count, 1) for place, count in enumerate(counts, 1) if place == 1 or count != counts[place - 2]
+        (number, count, 1)
+        for number, count in enumerate(counts, 1)
+        if number == 1 or count != counts[number - 2]
     ]
     return struct.pack(">I", len(rows)) + b"".join(struct.pack(">III", *row) for row in rows)

@@ -74,25 +74,25 @@ class Release:
         clips = job.offer["clips"]
         self._lengths = [clip["last_us"] - clip["first_us"] for clip in clips]
         self._limit_s = max(MIN_LIMIT_S, LIMIT_TIMES * sum(self._lengths) / _US)
-        texts, numbers = place_canaries(*job.place) if job.place else ([], [])
+        texts, numbers = place_canaries(*job.home) if job.home else ([], [])
         self._canaries: list[Pattern] = patterns([*job.canaries, *texts]) + numbers
 
     def run(self) -> Parcel:
         """Make the parcel; return what it is. Raises NotAllowed, OSError, av.error.FFmpegError."""
         job, files = self._job, []
-        told = []
+        entries = []
         for number, clip in enumerate(job.offer["clips"], 1):
             name = f"clip-{number}.mp4"
             path = job.folder / name
             wanted = self._cut(number - 1, clip, path)
             files.append((name, path))
-            told.append(self._entry(name, path, clip, wanted))
+            entries.append(self._entry(name, path, clip, wanted))
         # Only now: while it cuts and decodes, memory is what a small board has least of.
         from device.release.manifest import FILE, public_x, signed
         from device.release.parcel import archive, seal
 
         manifest = job.folder / FILE
-        manifest.write_bytes(signed(self._manifest(told), job.seed))
+        manifest.write_bytes(signed(self._manifest(entries), job.seed))
         self._say({"part": 1.0, "stage": "sealing", "hot": False})
         plain = job.folder / "parcel.tar"
         archive(plain, [(FILE, manifest), *files])
@@ -103,11 +103,12 @@ class Release:
             "bytes": size_bytes,
             "key": public_x(job.seed),
             "clips": [
-                {"file": each["file"], "sha256": each["sha256"], "bytes": each["bytes"]} for each in told
+                {"file": entry["file"], "sha256": entry["sha256"], "bytes": entry["bytes"]}
+                for entry in entries
             ],
         }
 
-    def _cut(self, place: int, clip: OfferedClip, path: Path) -> Wanted:
+    def _cut(self, index: int, clip: OfferedClip, path: Path) -> Wanted:
         job = self._job
         source = job.source(clip)
         with source.open("rb") as file:
@@ -122,10 +123,10 @@ class Release:
             masks=job.masks,
             blurs=blurs_of(clip),
         )
-        done_us, whole_us = sum(self._lengths[:place]), max(1, sum(self._lengths))
+        done_us, whole_us = sum(self._lengths[:index]), max(1, sum(self._lengths))
 
         def tell(part: float) -> None:
-            self._tell((done_us + part * self._lengths[place]) / whole_us, pause=wanted.is_encoded)
+            self._tell((done_us + part * self._lengths[index]) / whole_us, pause=wanted.is_encoded)
 
         cut(source, path, wanted, tell)
         source.unlink()

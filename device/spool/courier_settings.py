@@ -19,7 +19,7 @@ class UploadLimits(TypedDict):
 
 
 class CourierSettingsFile(TypedDict):
-    """Where to listen, and for what. Nothing in it is secret, and nothing is more precise than a town."""
+    """The courier's broker, cells and feeds. Nothing in it is secret, or more precise than a cell of some 40 km."""
 
     v: int
     broker: BrokerAddress | None

@@ -1,8 +1,8 @@
-"""The folders between the house and its courier: the only thing that both know.
+"""The folders between doorbelld and its courier: their only interface.
 
     in/     written by the courier: what it heard, unparsed, in bundles (000000000017.in), how it is
             (`status.json`)
-    out/    written by the house: settings for the courier, how far it has read (`read`)
+    out/    written by doorbelld: settings for the courier, how far it has read (`read`)
 
 Parcels have files of their own in both (device/spool/parcels.py), and `doorbell doctor` asks and is answered in
 `doctor.json`. A bundle is written to a name that nobody reads,
@@ -129,14 +129,14 @@ class SpoolWriter:
 
     def _read_so_far(self) -> int:
         try:
-            told = read_small(self._reader_folder, READ)
+            content = read_small(self._reader_folder, READ)
         except (OSError, Unreadable):
             return 0
-        return int(told) if told and told.isdigit() and len(told) <= len(_name(0)) else 0
+        return int(content) if content and content.isdigit() and len(content) <= len(_name(0)) else 0
 
 
 class SpoolReader:
-    """The reading side of `in/`: the house's. It writes nothing there."""
+    """The reading side of `in/`, for doorbelld. It writes nothing there."""
 
     def __init__(self, folder: Path, own_folder: Path) -> None:
         self._folder = folder
@@ -162,12 +162,12 @@ class SpoolReader:
                 yield entry.name
 
     def status(self) -> tuple[float, bytes] | None:
-        """Return when the courier last said how it is (Unix seconds), and what; None if it never did.
+        """Return the time (Unix seconds) and content of the courier's last status; None without one.
 
         Raises Unreadable, OSError.
         """
-        told = read_small(self._folder, STATUS)
-        return None if told is None else ((self._folder / STATUS).lstat().st_mtime, told)
+        content = read_small(self._folder, STATUS)
+        return None if content is None else ((self._folder / STATUS).lstat().st_mtime, content)
 
     def done(self, number: int) -> None:
         """Say that everything up to a bundle was read, so that the courier takes it away. Raises OSError."""

@@ -3,8 +3,8 @@
     out/    SHA256.parcel   the sealed bytes          in/    SHA256.report   how far it is, or how it ended
             SHA256.grant    where they may go, until when
 
-A parcel may leave while its grant lies there, and not a chunk longer: taking the grant away is how the house
-withdraws. Each folder has one writer. Standard library alone, like the spool.
+A parcel may be sent only while its grant exists, checked for each chunk: doorbelld withdraws by deleting the
+grant. Each folder has one writer. Standard library alone, like the spool.
 """
 
 import json
@@ -42,7 +42,7 @@ class Receipt(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """As whom, at an owner's own place; an agency's store has no accounts."""
+    """The account at a backup target; an agency's store has no accounts."""
 
     url: str
     user: str
@@ -52,7 +52,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """One parcel may go to one place, until a time (Unix seconds)."""
+    """One parcel may be sent to one target, until a time (Unix seconds)."""
 
     sha256: str
     size_bytes: int
@@ -79,11 +79,11 @@ UploadState = Literal["sending", "stored", "ended", "refused"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadReport:
-    """What the courier says of a parcel.
+    """The courier's report on a parcel.
 
     `sent_bytes`: the store has them. `left_bytes`: at most so many have left, whatever became of them; it is
-    written down before they do. `stored`: all of it is there, `receipt` is what the store said. `ended`: the
-    grant was taken away or ran out; `why` says whether the store was told to forget. `refused`: the store
+    written down before they do. `stored`: it is complete, `receipt` is the store's answer. `ended`: the
+    grant was deleted or expired; `why` says whether the store was asked to delete it. `refused`: the store
     does not do what it must, and asking again would not help.
     """
 
@@ -98,7 +98,7 @@ class UploadReport:
     place: str = ""
     """The upload's own address or name at the store, for going on with it; the courier's business."""
     parts: tuple[str, ...] = ()
-    """What an S3 store called the parts that it has; the courier's business."""
+    """The ETags of the parts that an S3 store has; used only by the courier."""
     receipt: Receipt | None = None
 
     def __post_init__(self) -> None:
@@ -159,7 +159,7 @@ def stage_parcel(folder: Path, parcel: Path, sha256: str) -> None:
 
 
 def write_grant(folder: Path, grant: Grant) -> None:
-    """Let a parcel that lies there go, durably. Raises OSError."""
+    """Write a parcel's grant, durably. Raises OSError."""
     write_small(folder, f"{grant.sha256}.grant", json.dumps(asdict(grant)).encode())
 
 
@@ -177,12 +177,12 @@ def _small(folder: Path, name: str, kind: type[Grant] | type[UploadReport]) -> G
     if content is None:
         return None
     try:
-        told = json.loads(content)
-        if "parts" in told:
-            told["parts"] = tuple(told["parts"])
-        if told.get("account"):
-            told["account"] = Account(**told["account"])
-        return kind(**told)
+        values = json.loads(content)
+        if "parts" in values:
+            values["parts"] = tuple(values["parts"])
+        if values.get("account"):
+            values["account"] = Account(**values["account"])
+        return kind(**values)
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise Unreadable("broken_file", name) from None
 

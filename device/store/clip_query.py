@@ -19,7 +19,7 @@ _AV_US = 1_000_000
 
 def cut_of(folder: Path, row: ClipRow, start_us: int, end_us: int, *, exact: bool = False) -> Cut | None:
     """Return the inward cut of a clip: the first keyframe (`exact`: the first picture) at or after the start
-    to the last picture that is over by the end; None if no whole picture lies between. Unix microseconds.
+    to the last picture that is over by the end; None if there is no whole picture between. Unix microseconds.
     Raises OSError, ValueError.
     """
     coded = _pictures(folder / row.file_name)

@@ -41,7 +41,7 @@ class EventLogReader:
             f"{_SELECT} ORDER BY seq DESC LIMIT ?",
             [limit],
         ).fetchall()
-        return [_told(row) for row in reversed(rows)]
+        return [_row(row) for row in reversed(rows)]
 
     def of_event(self, part: str, limit: int) -> list[LogRow]:
         """Return the rows whose event id begins or ends with `part`, oldest first."""
@@ -50,14 +50,14 @@ class EventLogReader:
             "ORDER BY seq LIMIT ?2",
             [part, limit],
         )
-        return [_told(row) for row in rows]
+        return [_row(row) for row in rows]
 
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
 
 
-def _told(row: Sequence[Any]) -> LogRow:
+def _row(row: Sequence[Any]) -> LogRow:
     seq, kind, event_id, wall_us, clock, late, extra = row
     payload = {
         "seq": seq,
@@ -174,7 +174,7 @@ class EventLog:
             "ORDER BY seq LIMIT ?",
             [after_seq, limit],
         )
-        return [_told(row) for row in rows]
+        return [_row(row) for row in rows]
 
     def pending_count(self) -> int:
         """Return how many rows wait for their PUBACK."""

@@ -18,7 +18,7 @@ from device.motion.zones import Points
 from device.store.ffmpeg_errors import plain_errors
 
 CRF = 20
-"""x264's quality; 20 can hardly be told from the source."""
+"""x264's quality; 20 is hardly distinguishable from the source."""
 
 
 def masked_copy(source: Path, target: Path, masks: Masks) -> None:

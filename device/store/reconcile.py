@@ -27,7 +27,7 @@ MAX_HOLES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """What `reconcile` did with one file or row; without a `clip_id` it was no clip."""
+    """The repair of one file or row; without a `clip_id` it was no clip."""
 
     path: Path
     row: ClipRow | None
@@ -205,6 +205,6 @@ def findings(
         if sizes[file_name] is None:
             yield f"{folder / file_name}: no ordinary file; the next start puts it aside, unread"
         elif file_name.endswith(PART):
-            yield f"{folder / file_name}: a clip was cut off; the next start of doorbelld mends it"
+            yield f"{folder / file_name}: a clip was cut off; the next start of doorbelld repairs it"
         else:
             yield f"{folder / file_name}: no row knows this file; the next start adopts it or puts it aside"

@@ -1,17 +1,17 @@
--- The log: every fact the house keeps, in order. It cannot be rebuilt from anything, so it is written with
+-- The log: every fact that the daemon stores, in order. It cannot be rebuilt, so it is written with
 -- synchronous=FULL: a row is durable before its first PUBLISH, and a power cut never reuses a seq.
 
 CREATE TABLE IF NOT EXISTS fact (
-    seq              INTEGER PRIMARY KEY AUTOINCREMENT, -- grows by one for ever
+    seq              INTEGER PRIMARY KEY AUTOINCREMENT, -- increases by one, never reused
     kind             TEXT NOT NULL,          -- press, motion_started, …; docs/mqtt.md lists them
     event_id         TEXT,                   -- ULID of the visit, where there is one
-    occurred_wall_us INTEGER NOT NULL,       -- Unix time, as the wall clock said when the row was written
+    occurred_wall_us INTEGER NOT NULL,       -- Unix time by the wall clock when the row was written
     clock            TEXT NOT NULL,          -- synchronised or unsynchronised
     boot_id          TEXT NOT NULL,
     mono_us          INTEGER NOT NULL,       -- CLOCK_MONOTONIC of the fact
-    late             INTEGER,                -- 1: the link was down; NULL: a press whose PUBACK is awaited
+    late             INTEGER,                -- 1: the MQTT connection was down; NULL: a press whose PUBACK is awaited
     press_id         INTEGER,                -- of this run of the daemon, for presses
-    fields           TEXT NOT NULL           -- JSON object of what the kind adds
+    fields           TEXT NOT NULL           -- JSON object with the members of this kind
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS fact_by_time ON fact (occurred_wall_us);

@@ -81,7 +81,7 @@ def minute_of_day(wall_us: int) -> int:
 
 
 def within(hours: str, minute: int) -> bool:
-    """Return whether a minute of the day lies in `hours`: "22:00-07:00", perhaps over midnight; "": never.
+    """Return whether a minute of the day is in `hours`: "22:00-07:00", perhaps over midnight; "": never.
 
     The last minute does not count; two equal times are a whole day.
     """

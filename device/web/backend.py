@@ -1,4 +1,4 @@
-"""What the web API asks of the rest of the daemon. The composition implements it (device/daemon/api_backend.py).
+"""The rest of the daemon, as the web API needs it. The composition implements it (device/daemon/api_backend.py).
 
 Every method may block for some seconds, is called on a thread that may, and raises CommandError.
 """
@@ -27,7 +27,7 @@ from device.web.models import (
 
 
 class Read(Protocol):
-    """What a ring buffer returns: packets in order, where to continue, how many were gone already."""
+    """Result of reading a ring buffer: packets in order, where to continue, how many were gone already."""
 
     @property
     def packets(self) -> tuple[Packet | SoundPacket, ...]:

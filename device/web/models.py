@@ -226,7 +226,7 @@ class IsolationAttempt(ResponseBody):
 
     who: str = Field(description="the process that tried: doorbelld or courier")
     what: str = Field(description="the address or file")
-    said: str = Field(description="the kernel's answer")
+    result: str = Field(description="the kernel's answer")
     holds: bool
 
 
@@ -330,7 +330,7 @@ class SettingResponse(ResponseBody):
 
 
 class UndoResponse(ResponseBody):
-    """What can be undone."""
+    """The changes that can be undone."""
 
     undo: int = Field(description="changes that can be undone, one after the other")
 

@@ -1,4 +1,4 @@
-"""What the API of consent takes and answers. Times are Unix seconds where they are whole numbers."""
+"""Requests and responses of the consent API. Times are Unix seconds where they are whole numbers."""
 
 from typing import Annotated, Literal
 
@@ -162,7 +162,7 @@ class ReleaseProgress(ResponseBody):
 
 
 class ReleaseBody(ResponseBody):
-    """What became of an approval."""
+    """The progress and the result of an approval."""
 
     offer: OfferBody
     progress: ReleaseProgress | None
@@ -244,7 +244,7 @@ class SenderKey(ResponseBody):
 
 
 class SenderBody(ResponseBody):
-    """What a sender's file contains."""
+    """The contents of a sender's file."""
 
     v: int
     serial: int

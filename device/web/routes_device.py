@@ -177,7 +177,7 @@ def _add_clips(api: APIRouter, backend: Backend, require_recent_auth: RecentAuth
 
     @api.get("/snapshot.jpg", tags=["live"], response_class=Response, responses=file_of(JPEG))
     def snapshot() -> Response:
-        """What the camera sees now."""
+        """The current masked picture of the camera."""
         return Response(backend.snapshot(), media_type=JPEG)
 
 

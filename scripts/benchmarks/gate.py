@@ -36,11 +36,11 @@ def measure(tries: int) -> dict[str, Any]:
     good = signed_envelope(REQUEST, _request(), key)
     envelope = read(good, types=(REQUEST,), kids=None)
     public = key.public_key().public_bytes_raw()
-    position = HomePosition(longitude=PLACE[0], latitude=PLACE[1])
+    home = HomePosition(longitude=PLACE[0], latitude=PLACE[1])
     worst = _worst(key, kid)
 
     def hear(content: bytes) -> Callable[[], object]:
-        return lambda: heard("request", content, ledger_state=ledger_state, place=position, now=NOW)
+        return lambda: heard("request", content, ledger_state=ledger_state, home=home, now=NOW)
 
     kinds: dict[str, Callable[[], object]] = {
         "bare signature": lambda: keys.check(envelope, public),

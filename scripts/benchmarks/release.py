@@ -123,7 +123,7 @@ def released(folder: Path, clip: Path, digest: str, kind: str) -> tuple[float, f
         seed=bytes(32),
         version="0",
         canaries=("Anna's door",),
-        place=(48.8584, 2.2945),
+        home=(48.8584, 2.2945),
     )
     began_s = time.monotonic()
     process = subprocess.Popen(

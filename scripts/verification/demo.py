@@ -227,7 +227,7 @@ def approved(
     opened = open_parcel(parcel, department.folder.path, folder / "opened", [request])
     say("the department opens it:")
     for check in opened.checks:
-        say(f"  {'ok' if check.good else 'NO'}  {check.name}: {check.said}")
+        say(f"  {'ok' if check.good else 'NO'}  {check.name}: {check.result}")
     say(f"  report: {write_report(opened)}")
     offered = [(clip["start"], clip["end"], clip["frames"]) for clip in shown["offer"]["clips"]]
     got = [(clip["start"], clip["end"], clip["frames"]) for clip in opened.manifest["clips"]]

@@ -107,7 +107,7 @@ def spool(data: bytes) -> None:
 def _heard(source: str, content: bytes) -> None:
     began = time.perf_counter()
     try:
-        drafts = heard(source, content, ledger_state=BOOK, place=PLACE, now=NOW)
+        drafts = heard(source, content, ledger_state=BOOK, home=PLACE, now=NOW)
         assert all(draft.body is None or len(draft.body) <= MAX_BYTES * 2 for draft in drafts)  # noqa: S101
         assert not any(draft.data.get("to") == "approved" for draft in drafts)  # noqa: S101
     except Refused as error:

@@ -69,7 +69,7 @@ class ScriptedBackend:
             seed=SEED,
             version="0",
             canaries=("Anna's door",),
-            place=(48.858, 2.294),
+            home=(48.858, 2.294),
         )
         try:
             return _Done(Made(parcel=Release(job, lambda _line: None).run(), path=folder / PARCEL))

@@ -1,1 +1,1 @@
-"""What `scripts/agency` is made of."""
+"""The code of `scripts/agency`."""

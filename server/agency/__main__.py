@@ -1,7 +1,7 @@
 """scripts/agency: what a police department or a news source does, with files that anybody can look into.
 
 Everything it makes is a signed text; docs/consent-protocol.md describes each. Nothing it does reaches a
-doorbell: what is published goes to the town, and no answer comes back but a parcel that an owner decided to
+doorbell: what is published goes to the community server, and the only answer is a parcel that an owner decided to
 send.
 """
 
@@ -39,7 +39,7 @@ def record(arguments: argparse.Namespace) -> int:
     folder = Folder(arguments.folder)
     police = arguments.kind == "police"
     upload = {"name": "store", "kind": arguments.upload_kind, "origin": arguments.upload}
-    said = {
+    fields = {
         "sender": arguments.id,
         "kind": arguments.kind,
         "name": arguments.name,
@@ -50,7 +50,7 @@ def record(arguments: argparse.Namespace) -> int:
     }
     if police and not arguments.upload:
         raise AgencyError("a police record names where parcels go: --upload https://evidence.example")
-    content = folder.record(said=said, days=arguments.days, now=now_s())
+    content = folder.record(fields=fields, days=arguments.days, now=now_s())
     _save(arguments.out, content)
     return 0
 
@@ -109,8 +109,8 @@ def validate(arguments: argparse.Namespace) -> int:
     content = _read(arguments.file)
     try:
         if _typ(content) == RECORD:
-            _, said = record_in(content)
-            print(f"a record of {said.name}; serial {said.serial}")
+            _, parsed = record_in(content)
+            print(f"a record of {parsed.name}; serial {parsed.serial}")
         else:
             record_content = _read(arguments.record) if arguments.record else _own(Folder(arguments.folder))
             _judge(content, record_content)
@@ -126,7 +126,7 @@ def open_it(arguments: argparse.Namespace) -> int:
     out = arguments.out or arguments.parcel.with_suffix("")
     opened = open_parcel(arguments.parcel, arguments.folder, out, arguments.request)
     for check in opened.checks:
-        print(f"{'ok ' if check.good else 'NO '} {check.name}: {check.said}")
+        print(f"{'ok ' if check.good else 'NO '} {check.name}: {check.result}")
     print(write_report(opened))
     if not opened.good:
         print("not everything holds: do not rely on this parcel", file=sys.stderr)
@@ -135,16 +135,16 @@ def open_it(arguments: argparse.Namespace) -> int:
 
 def _judge(content: bytes, record_content: bytes) -> None:
     """Raise Refused unless a doorbell that pinned a record takes a request or notice."""
-    envelope, said = record_in(record_content)
+    envelope, parsed = record_in(record_content)
     ledger_state, now = LedgerState(), now_s()
     draft = pinned(record_content, envelope.kid, ledger_state=ledger_state, now=now)
     ledger_state.take(draft.kind, draft.data, draft.body, now)
-    ring = said.jurisdiction.coordinates[0]
-    place = HomePosition(longitude=ring[0][0], latitude=ring[0][1])
+    ring = parsed.jurisdiction.coordinates[0]
+    home = HomePosition(longitude=ring[0][0], latitude=ring[0][1])
     source = "request" if _typ(content) == REQUEST else "notice"
-    for each in heard(source, content, ledger_state=ledger_state, place=place, now=now):
-        if each.data.get("to") == "rejected":
-            word, _, detail = each.data["why"].partition(": ")
+    for draft in heard(source, content, ledger_state=ledger_state, home=home, now=now):
+        if draft.data.get("to") == "rejected":
+            word, _, detail = draft.data["why"].partition(": ")
             raise Refused(Reason(word), detail)
 
 
@@ -157,7 +157,7 @@ def _explain(content: bytes, folder: Folder) -> None:
 
 
 def _own(folder: Folder) -> bytes:
-    """Return the folder's own record, signed anew."""
+    """Return the folder's own record, signed again."""
     return signed_envelope(RECORD, folder.who(), folder.key)
 
 
@@ -212,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  (a command after the
     def add_area(one: argparse.ArgumentParser, radius_m: float) -> None:
         where = one.add_mutually_exclusive_group(required=True)
         where.add_argument("--area", type=Path, metavar="FILE", help="GeoJSON with one polygon")
-        where.add_argument("--around", metavar="LAT,LON", help="a circle around a place")
+        where.add_argument("--around", metavar="LAT,LON", help="a circle around a position")
         one.add_argument("--radius-m", type=float, default=radius_m, help="its radius (default: %(default)s)")
 
     add("keygen", keygen, "make a signing key and a sealing key")
@@ -271,9 +271,13 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  (a command after the
     one.add_argument(
         "--request", type=Path, action="append", default=[], metavar="FILE", help="your requests, to compare"
     )
-    one = add("publish", publish, "hand it to the town: one PUT, and no answer but that it arrived")
+    one = add(
+        "publish",
+        publish,
+        "send it to the community server: one PUT; the answer only confirms that it arrived",
+    )
     one.add_argument("file", type=Path, metavar="FILE")
-    one.add_argument("--server", required=True, metavar="URL", help="the town's https:// address")
+    one.add_argument("--server", required=True, metavar="URL", help="the community server's https:// address")
     one.add_argument(
         "--ca", type=Path, metavar="FILE", help="the authority of its certificate, if it is its own"
     )

@@ -26,18 +26,20 @@ def verified(content: bytes) -> dict[str, Any]:
     if _decoded(head) != HEADER:
         raise BadManifest("the manifest's header is another one")
     try:
-        told = json.loads(_decoded(body))
-        canonical = rfc8785.dumps(told) == _decoded(body)
-        Ed25519PublicKey.from_public_bytes(_decoded(told["key"].encode())).verify(_decoded(signature), what)
+        manifest = json.loads(_decoded(body))
+        canonical = rfc8785.dumps(manifest) == _decoded(body)
+        Ed25519PublicKey.from_public_bytes(_decoded(manifest["key"].encode())).verify(
+            _decoded(signature), what
+        )
     except InvalidSignature:
         raise BadManifest("the manifest's signature is not its key's: it was changed") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:  # BadManifest, too
         raise BadManifest(f"the manifest cannot be read: {error}") from None
     if not canonical:
         raise BadManifest("the manifest is not canonical JSON")
-    if not isinstance(told, dict) or told.get("v") != 1:
+    if not isinstance(manifest, dict) or manifest.get("v") != 1:
         raise BadManifest("the manifest is of another version")
-    return told
+    return manifest
 
 
 def signing_input(content: bytes) -> tuple[bytes, bytes]:

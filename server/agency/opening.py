@@ -31,11 +31,11 @@ MAX_CLIP_BYTES = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was checked; `said` is a sentence."""
+    """One thing that was checked; `result` is a sentence."""
 
     name: str
     good: bool
-    said: str
+    result: str
 
 
 @dataclass(slots=True)
@@ -67,16 +67,16 @@ def open_parcel(parcel: Path, key_folder: Path, out: Path, requests: list[Path])
     with parcel.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     try:
-        said = _unpack(plain, out)
+        manifest = _unpack(plain, out)
     except AgencyError:
         plain.unlink()
         raise
-    opened = Opened(parcel, digest, parcel.stat().st_size, said, out)
+    opened = Opened(parcel, digest, parcel.stat().st_size, manifest, out)
     opened.checks.append(Check("seal", True, "it was sealed for this key, and not changed since"))  # noqa: FBT003
-    opened.checks.append(Check("signature", True, f"the manifest is signed by the key {said['key']}"))  # noqa: FBT003
+    opened.checks.append(Check("signature", True, f"the manifest is signed by the key {manifest['key']}"))  # noqa: FBT003
     _check_padding(plain, opened)
     _check_request(opened, requests)
-    for clip in said["clips"]:
+    for clip in manifest["clips"]:
         _check_clip(opened, clip)
     plain.unlink()
     _write_proofs(opened)
@@ -104,12 +104,12 @@ def _unpack(plain: Path, out: Path) -> dict[str, Any]:
                 raise AgencyError(f"the parcel does not begin with {FILE}")
             file = tar.extractfile(members[0])
             content = file.read() if file else b""
-            said = verified(content)
-            names = [FILE, *(f"clip-{number}.mp4" for number in range(1, len(said["clips"]) + 1))]
-            if [member.name for member in members] != names or not all(each.isreg() for each in members):
+            manifest = verified(content)
+            names = [FILE, *(f"clip-{number}.mp4" for number in range(1, len(manifest["clips"]) + 1))]
+            if [member.name for member in members] != names or not all(member.isreg() for member in members):
                 raise AgencyError("the parcel holds other files than its manifest names")
             (out / FILE).write_bytes(content)
-            for member, clip in zip(members[1:], said["clips"], strict=True):
+            for member, clip in zip(members[1:], manifest["clips"], strict=True):
                 if member.size != clip["bytes"] or member.size > MAX_CLIP_BYTES:
                     raise AgencyError(f"{member.name} has another size than the manifest says")
                 inner = tar.extractfile(member)
@@ -121,7 +121,7 @@ def _unpack(plain: Path, out: Path) -> dict[str, Any]:
         raise AgencyError(f"the parcel's archive cannot be read: {error}") from error
     except BadManifest as error:
         raise AgencyError(str(error)) from error
-    return said
+    return manifest
 
 
 def _check_padding(plain: Path, opened: Opened) -> None:
@@ -132,28 +132,28 @@ def _check_padding(plain: Path, opened: Opened) -> None:
         file.seek(end)
         clean = all(not block.strip(b"\0") for block in iter(lambda: file.read(1 << 20), b""))
     good = clean and size == size_class(size)
-    said = f"{size:,} bytes, a size class; behind the last file only zeros"
-    opened.checks.append(Check("padding", good, said if good else "something lies behind the last file"))
+    text = f"{size:,} bytes, a size class; behind the last file only zeros"
+    opened.checks.append(Check("padding", good, text if good else "there is data behind the last file"))
 
 
 def _check_request(opened: Opened, requests: list[Path]) -> None:
     """Check that it answers a request that this agency made, if the requests are at hand."""
-    said = opened.manifest
+    manifest = opened.manifest
     if not requests:
         opened.checks.append(
-            Check("request", True, f"{said['request']}; give --request FILE to compare it with your own")  # noqa: FBT003
+            Check("request", True, f"{manifest['request']}; give --request FILE to compare it with your own")  # noqa: FBT003
         )
         return
     for path in requests:
         content = path.read_bytes().strip()
-        if hashlib.sha256(content).hexdigest() != said["request_sha256"]:
+        if hashlib.sha256(content).hexdigest() != manifest["request_sha256"]:
             continue
         try:
             asked = request_of(read(content, types=(REQUEST,), kids=None).payload)
         except Refused:
             continue
-        if isinstance(asked, FootageRequest) and asked.id == said["request"]:
-            window = {name: parse_rfc3339(said["window"][name]) // 1_000_000 for name in ("start", "end")}
+        if isinstance(asked, FootageRequest) and asked.id == manifest["request"]:
+            window = {name: parse_rfc3339(manifest["window"][name]) // 1_000_000 for name in ("start", "end")}
             same = window == {"start": asked.window.start, "end": asked.window.end}
             text = f"{path.name}: case {asked.case}"
             opened.checks.append(Check("request", same, text if same else f"{text}; its window is another"))
@@ -170,27 +170,27 @@ def _check_clip(opened: Opened, clip: dict[str, Any]) -> None:
     start_us, end_us = parse_rfc3339(clip["start"]), parse_rfc3339(clip["end"])
     from_us, until_us = (parse_rfc3339(opened.manifest["window"][name]) for name in ("start", "end"))
     inside = from_us <= start_us < end_us <= until_us
-    said = f"{clip['start']} to {clip['end']}, {'inside' if inside else 'NOT inside'} the window"
-    opened.checks.append(Check(f"{clip['file']} times", inside, said))
+    result = f"{clip['start']} to {clip['end']}, {'inside' if inside else 'NOT inside'} the window"
+    opened.checks.append(Check(f"{clip['file']} times", inside, result))
     promise = Promise(frames=clip["frames"], length_us=end_us - start_us, sound=clip["sound"])
     found = audit(path, promise, [])
     opened.audits[clip["file"]] = found
-    said = found.wrong or f"{found.frames} pictures, {found.length_us / 1e6:.3f} s, and nothing besides"
-    opened.checks.append(Check(f"{clip['file']} content", found.good, said))
+    result = found.wrong or f"{found.frames} pictures, {found.length_us / 1e6:.3f} s, and nothing besides"
+    opened.checks.append(Check(f"{clip['file']} content", found.good, result))
 
 
 def _write_proofs(opened: Opened) -> None:
     """Write what public tools need to check the same."""
-    out, said = opened.folder, opened.manifest
+    out, manifest = opened.folder, opened.manifest
     content = (out / FILE).read_bytes()
     signed, signature = signing_input(content)
-    (out / "manifest.json").write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     (out / "manifest.signed").write_bytes(signed)
     (out / "manifest.sig").write_bytes(signature)
-    key = Ed25519PublicKey.from_public_bytes(raw_of(said["key"]))
+    key = Ed25519PublicKey.from_public_bytes(raw_of(manifest["key"]))
     pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     (out / "release-key.pem").write_bytes(pem)
-    lines = [f"{clip['sha256']}  {clip['file']}\n" for clip in said["clips"]]
+    lines = [f"{clip['sha256']}  {clip['file']}\n" for clip in manifest["clips"]]
     (out / "SHA256SUMS").write_text("".join(lines))
 
 

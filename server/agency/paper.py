@@ -1,4 +1,4 @@
-"""What a sender keeps in a folder of its own: keys, and who it is. And what it writes with them."""
+"""A sender's folder: its keys and its identity, and the messages that it signs with them."""
 
 import json
 import os
@@ -32,7 +32,7 @@ DAY_S = 86_400
 
 
 class AgencyError(Exception):
-    """What was asked for cannot be done; the message is for a person."""
+    """The command cannot be carried out; the message is for a person."""
 
 
 class Folder:
@@ -52,8 +52,8 @@ class Folder:
         )
         _write_secret(self.path / SIGNING_KEY, pem)
         identity = pyrage.x25519.Identity.generate()
-        told = f"# public key: {identity.to_public()}\n{identity}\n"
-        _write_secret(self.path / SEALING_KEY, told.encode())
+        text = f"# public key: {identity.to_public()}\n{identity}\n"
+        _write_secret(self.path / SEALING_KEY, text.encode())
         return keys.fingerprint(key.public_key().public_bytes_raw())
 
     @property
@@ -87,15 +87,15 @@ class Folder:
     def who(self) -> dict[str, Any]:
         """Return what `record` kept. Raises Wrong."""
         try:
-            told: dict[str, Any] = json.loads((self.path / WHO).read_text())
+            kept: dict[str, Any] = json.loads((self.path / WHO).read_text())
         except FileNotFoundError:
             raise AgencyError(
                 f"{self.path}: no record here yet; write one with `scripts/agency record`"
             ) from None
-        return told
+        return kept
 
-    def record(self, *, said: dict[str, Any], days: int, now: int) -> bytes:
-        """Return a signed record, one serial further than the last, and keep what it says. Raises Wrong."""
+    def record(self, *, fields: dict[str, Any], days: int, now: int) -> bytes:
+        """Return a signed record, one serial further than the last, and store its fields. Raises Wrong."""
         try:
             serial = self.who()["serial"] + 1
         except AgencyError:
@@ -104,7 +104,7 @@ class Folder:
         payload = {
             "v": 1,
             "serial": serial,
-            **said,
+            **fields,
             "keys": [
                 {
                     "kid": keys.fingerprint(raw),
@@ -119,10 +119,10 @@ class Folder:
         (self.path / WHO).write_text(json.dumps(payload, indent=1, ensure_ascii=False))
         return content
 
-    def request(self, **said: Any) -> bytes:
+    def request(self, **fields: Any) -> bytes:
         """Return a signed footage request. Raises Wrong."""
         return self._signed(
-            REQUEST, {"v": 1, "op": "request", "agency": self.who()["sender"], **said}, request_of
+            REQUEST, {"v": 1, "op": "request", "agency": self.who()["sender"], **fields}, request_of
         )
 
     def cancellation(self, typ: str, name: str, now: int) -> bytes:
@@ -131,10 +131,10 @@ class Folder:
         payload = {"v": 1, "op": "cancel", "id": name, role: self.who()["sender"], "iat": time_text(now)}
         return self._signed(typ, payload, request_of if typ == REQUEST else notice_of)
 
-    def notice(self, **said: Any) -> bytes:
+    def notice(self, **fields: Any) -> bytes:
         """Return a signed notice. Raises Wrong."""
         return self._signed(
-            NOTICE, {"v": 1, "op": "issue", "source": self.who()["sender"], **said}, notice_of
+            NOTICE, {"v": 1, "op": "issue", "source": self.who()["sender"], **fields}, notice_of
         )
 
     def _signed(self, typ: str, payload: dict[str, Any], look: Callable[[dict[str, Any]], Any]) -> bytes:
@@ -158,10 +158,10 @@ def polygon_of(
     """
     if path is not None:
         try:
-            told = json.loads(path.read_text())
-            told = told["features"][0] if told.get("type") == "FeatureCollection" else told
-            told = told["geometry"] if told.get("type") == "Feature" else told
-            found = Polygon.model_validate({"type": told["type"], "coordinates": told["coordinates"]})
+            shape = json.loads(path.read_text())
+            shape = shape["features"][0] if shape.get("type") == "FeatureCollection" else shape
+            shape = shape["geometry"] if shape.get("type") == "Feature" else shape
+            found = Polygon.model_validate({"type": shape["type"], "coordinates": shape["coordinates"]})
             found.corners(MAX_JURISDICTION_CORNERS if jurisdiction else MAX_AREA_CORNERS)
         except OSError as error:
             raise AgencyError(f"{path}: {error.strerror}") from error
@@ -171,7 +171,7 @@ def polygon_of(
             raise AgencyError(
                 f"{path}: is no GeoJSON with one Polygon of one ring: {str(error)[:100]}"
             ) from error
-        return {"type": "Polygon", "coordinates": told["coordinates"]}
+        return {"type": "Polygon", "coordinates": shape["coordinates"]}
     try:
         latitude, longitude = (float(part) for part in (around or "").split(","))
     except ValueError:

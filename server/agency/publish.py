@@ -1,4 +1,4 @@
-"""Handing something to the town: a PUT to a spool that can be written and not read."""
+"""Sends a message to the community server: a PUT to a spool that can be written but not read."""
 
 import argparse
 import secrets
@@ -12,19 +12,19 @@ _CREATED = (201, 204)
 
 
 def publish(arguments: argparse.Namespace) -> int:
-    """Hand it to the town."""
-    place = f"{arguments.server.rstrip('/')}/in/{secrets.token_hex(16)}"
+    """Send it to the community server."""
+    url = f"{arguments.server.rstrip('/')}/in/{secrets.token_hex(16)}"
     try:
         content = arguments.file.read_bytes().strip()
         pool = urllib3.PoolManager(
             ca_certs=str(arguments.ca) if arguments.ca else None, cert_reqs="CERT_REQUIRED"
         )
-        answer = pool.request("PUT", place, body=content, timeout=TIMEOUT_S, redirect=False, retries=False)
+        answer = pool.request("PUT", url, body=content, timeout=TIMEOUT_S, redirect=False, retries=False)
     except OSError as error:
         raise AgencyError(f"{arguments.file}: {error.strerror}") from error
     except urllib3.exceptions.HTTPError as error:
         raise AgencyError(f"{arguments.server}: {error}") from error
     if answer.status not in _CREATED:
         raise AgencyError(f"{arguments.server}: answered {answer.status}")
-    print("the town has it. Whether anybody hears it, or has footage, nobody can tell you")
+    print("the community server has received it. You will not learn who receives it, or who has footage")
     return 0

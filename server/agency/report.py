@@ -33,7 +33,7 @@ def write_report(opened: Opened) -> Path:
 
 
 def _page(opened: Opened) -> str:
-    said, text = opened.manifest, html.escape
+    manifest, text = opened.manifest, html.escape
     good = opened.good
     verdict = (
         "Everything holds: this is what one owner answered to this request, unchanged."
@@ -42,17 +42,17 @@ def _page(opened: Opened) -> str:
     )
     rows = "".join(
         f"<tr><td class={'good' if check.good else 'bad'}>{'✓' if check.good else '✗'}</td>"
-        f"<td>{text(check.name)}</td><td>{text(check.said)}</td></tr>"
+        f"<td>{text(check.name)}</td><td>{text(check.result)}</td></tr>"
         for check in opened.checks
     )
-    clips = "".join(_clip(opened, number) for number in range(len(said["clips"])))
+    clips = "".join(_clip(opened, number) for number in range(len(manifest["clips"])))
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Parcel {opened.sha256[:16]}</title>"
-        f"<style>{_STYLE}</style><h1>Footage in answer to request {text(said['request'])}</h1>"
+        f"<style>{_STYLE}</style><h1>Footage in answer to request {text(manifest['request'])}</h1>"
         f"<p>Parcel SHA-256 <code>{opened.sha256}</code>, {opened.size_bytes:,} bytes. "
         f"Opened {opened_at()}.</p>"
         f"<p class='verdict {'good' if good else 'bad'}'>{verdict}</p>"
-        f"<p>Asked for: {text(said['window']['start'])} to {text(said['window']['end'])}. "
+        f"<p>Asked for: {text(manifest['window']['start'])} to {text(manifest['window']['end'])}. "
         "The owner was asked, chose what to share, and remains unknown: the signing key was made for this "
         "answer alone. It proves that all clips come from one owner and were not changed since they left "
         "the doorbell; it does not prove who that is, nor that the doorbell's clock was right "
@@ -72,7 +72,7 @@ def _clip(opened: Opened, number: int) -> str:
     video = (
         "copied as the camera coded it"
         if clip["video"] == "copied"
-        else f"encoded anew ({clip['masks']} privacy masks, {clip['blurs']} blurred areas)"
+        else f"re-encoded ({clip['masks']} privacy masks, {clip['blurs']} blurred areas)"
     )
     pictures = "".join(
         f"<img alt='' src='data:image/jpeg;base64,{coded}'>" for coded in _pictures(opened, clip)

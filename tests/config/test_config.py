@@ -218,7 +218,7 @@ ZONE = '[[zones]]\nname = "a"\nkind = "include"\npoints = '
         (
             '[mqtt]\npassword = "hunter2"',
             (
-                "mqtt.password in FILE, line 2: a password never stands in this file; "
+                "mqtt.password in FILE, line 2: a password must not be in this file; "
                 "put it into a file "
                 "of its own that only the daemon can read (systemd: LoadCredential=) "
                 "and name that in "
@@ -447,7 +447,7 @@ ZONE = '[[zones]]\nname = "a"\nkind = "include"\npoints = '
         (
             ZONE + "[[0, 0], [640, 0], [640, 480]]",
             (
-                "zones[0].points in FILE, line 4: point 2, [640, 0], lies outside the picture; "
+                "zones[0].points in FILE, line 4: point 2, [640, 0], is outside the picture; "
                 "write shares of its width and height, 0 to 1, not pixels"
             ),
         ),
@@ -625,7 +625,7 @@ def test_a_byte_order_mark_does_no_harm(file: Path) -> None:
     ("text", "location", "remedy"),
     [
         ("[device]\nname = Front\n", "FILE, line 2, column 8", "put text in double quotes"),
-        ('[device]\nid = "a"\nid = "b"\n', "FILE, line 3, column 9", "this key stands twice"),
+        ('[device]\nid = "a"\nid = "b"\n', "FILE, line 3, column 9", "this key is in its table twice"),
         (
             "[clips]\n[clips]\n",
             "FILE, line 2, column 7",

@@ -43,7 +43,7 @@ def outcome(
     source: str, content: bytes, ledger_state: LedgerState | None = None, now: int = envelopes.NOW
 ) -> str:
     try:
-        drafts = heard(source, content, ledger_state=ledger_state or a_ledger_state(), place=PLACE, now=now)
+        drafts = heard(source, content, ledger_state=ledger_state or a_ledger_state(), home=PLACE, now=now)
     except Refused as error:
         return str(error.reason)
     rejected = [draft.data["why"] for draft in drafts if draft.data.get("to") == "rejected"]

@@ -46,7 +46,7 @@ class ValidationHarness:
     def hear(self, source: str, content: bytes) -> str:
         """Return "kept", "again", or the reason of the refusal."""
         try:
-            drafts = heard(source, content, ledger_state=self.ledger_state, place=PLACE, now=self.now)
+            drafts = heard(source, content, ledger_state=self.ledger_state, home=PLACE, now=self.now)
         except Refused as error:
             return str(error.reason)
         self.write(drafts)
@@ -57,7 +57,7 @@ class ValidationHarness:
 
     def offer(self, request_id: str) -> None:
         case = self.ledger_state.cases[request_id]
-        self.write([matched(case.request, place=PLACE, has_footage=True)])
+        self.write([matched(case.request, home=PLACE, has_footage=True)])
 
 
 def ulid(number: int) -> str:
@@ -188,10 +188,10 @@ def test_a_doorbell_outside_the_area_or_without_a_clip_has_nothing_to_decide() -
     doorbell.hear("request", asked(doorbell, 1))
     request = doorbell.ledger_state.cases[ulid(1)].request
     far = HomePosition(longitude=2.38, latitude=48.89)
-    assert matched(request, place=far, has_footage=True).data["to"] == "unmatched"
-    assert matched(request, place=None, has_footage=True).data["to"] == "unmatched"
-    assert matched(request, place=PLACE, has_footage=False).data["to"] == "unmatched"
-    assert matched(request, place=PLACE, has_footage=True).data["to"] == "offered"
+    assert matched(request, home=far, has_footage=True).data["to"] == "unmatched"
+    assert matched(request, home=None, has_footage=True).data["to"] == "unmatched"
+    assert matched(request, home=PLACE, has_footage=False).data["to"] == "unmatched"
+    assert matched(request, home=PLACE, has_footage=True).data["to"] == "offered"
 
 
 # --- pins -----------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from device.events import (
     ConsentStep,
     Fact,
     LedgerReport,
-    LinkReport,
     MotionStarted,
+    MqttReport,
     NoticeHeard,
     Pressed,
     PressEvent,
@@ -237,7 +237,7 @@ def test_a_new_connection_begins_with_the_state_as_it_is_now(doorbell: Controlle
     doorbell.after(0.25)
     ring(doorbell)
     assert doorbell.sink.state["presses"] == 0
-    doorbell.controller.take(LinkReport(mono_us=0, state="up"))
+    doorbell.controller.take(MqttReport(mono_us=0, state="up"))
     doorbell.after(0.25)
     assert doorbell.sink.state["presses"] == 1
 

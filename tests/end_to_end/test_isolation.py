@@ -65,7 +65,7 @@ def test_isolation_holds_and_a_courier_with_the_same_user_is_reported(
         result = [row for row in rows(doorbell) if row["who"] == "courier"]
         assert len(result) >= 5
         assert all(row["holds"] for row in result), result
-        assert {row["said"] for row in result} == {"Permission denied"}
+        assert {row["result"] for row in result} == {"Permission denied"}
     finally:
         apart.end()
     for path in (doorbell.spool / "in").iterdir():
@@ -103,7 +103,7 @@ def test_a_doorbell_that_reaches_the_internet_is_told_and_one_that_cannot_is_bel
             result[name] = [row for row in rows(made) if row["who"] == "doorbelld"]
             made.stop_both()
         listener.end(signal.SIGKILL)
-    assert [row["said"] for row in result["inside"]] == ["connected: not isolated"]
+    assert [row["result"] for row in result["inside"]] == ["connected: not isolated"]
     assert not result["inside"][0]["holds"]
     assert result["outside"]
     assert all(row["holds"] for row in result["outside"])

@@ -267,7 +267,7 @@ def test_a_doorbell_far_away_has_the_request_on_record_and_nothing_to_decide(
         far.clips(1)
         put(dev_server, department.request())
         row = far.request_in("unmatched")
-        assert row["why"] == "this house is not in its area"
+        assert row["why"] == "your home is not in its area"
         assert far.run("requests", "approve", row["id"], typed="yes\n").returncode == 1
     finally:
         far.stop_both()

@@ -96,9 +96,9 @@ def test_presses_while_the_broker_is_away_are_late_in_log_and_never_live(
 ) -> None:
     dashboard = Listener(broker.port, client_id="persistent")
     door = doorbell(mqtt={"keepalive_s": 5}).start()
-    wait_for("the link", lambda: door.status()["mqtt"]["state"] == "up")
+    wait_for("the connection", lambda: door.status()["mqtt"]["state"] == "up")
     broker.stop()
-    wait_for("the link to be down", lambda: door.status()["mqtt"]["state"] == "down")
+    wait_for("the connection to be down", lambda: door.status()["mqtt"]["state"] == "down")
     first, second = door.ring(), door.ring()
     wait_for("the status to say so", lambda: door.status()["storage"]["log_pending"] >= 2)
     wait_for("empty queues", lambda: door.status()["waiting"] == {"controller": 0, "storage": 0})

@@ -210,7 +210,9 @@ def test_the_embedded_broker_speaks_3_1_1_and_a_press_gets_through(tmp_path: Pat
     door = Doorbell(tmp_path / "d", port, {"kind": "pi"})
     try:
         door.start(camera=False)
-        mqtt = wait_for("the link", lambda: m if (m := door.status()["mqtt"])["state"] == "up" else None)
+        mqtt = wait_for(
+            "the connection", lambda: m if (m := door.status()["mqtt"])["state"] == "up" else None
+        )
         assert mqtt["protocol"] == "3.1.1"
         listener = Listener(port)
         door.ring()

@@ -17,7 +17,7 @@ import pytest
 
 from device.cli.client import ask
 from device.config import MqttConfig
-from device.events import Fact, LinkReport, PressEvent
+from device.events import Fact, MqttReport, PressEvent
 from device.mqtt.log_replay import LogPage
 from device.mqtt.publisher import MqttPublisher
 from device.store.event_log import EventLog
@@ -100,7 +100,7 @@ def test_a_broker_that_accepts_the_connection_and_never_answers_blocks_nothing(d
     with socket.create_server(("127.0.0.1", 0)) as silent:
         door = doorbell(mqtt={"port": silent.getsockname()[1]}).start()
         took_s = [answered_s(door)]
-        # At once late, although the link is in the middle of connecting.
+        # At once late, although the client is connecting.
         wait_for("the press to be settled", lambda: presses_in_log(door) == [True])
         wait_for("the fault", lambda: "mqtt_down" in {f["code"] for f in door.status()["faults"]})
         took_s.append(answered_s(door))
@@ -117,14 +117,14 @@ def test_on_a_silently_cut_connection_a_press_is_late_and_sent_once_after_reconn
 ) -> None:
     """A half-open network: nothing comes, and nothing is closed."""
     door = doorbell(mqtt={"port": wire.port, "keepalive_s": 5}).start()
-    wait_for("the link", lambda: door.status()["mqtt"]["state"] == "up")
+    wait_for("the connection", lambda: door.status()["mqtt"]["state"] == "up")
     first = ask(door.state, "POST", "/ring")
     wait_for("the live press", lambda: listener.of("press"))
     wait_for("its PUBACK", lambda: presses_in_log(door) == [False])
     wire.cut.set()
     took_s = answered_s(door)
     assert took_s < 4, "less than the wire needs to be given up, however busy the machine is"
-    wait_for("the link to be given up", lambda: door.status()["mqtt"]["state"] == "down")
+    wait_for("the connection to be given up", lambda: door.status()["mqtt"]["state"] == "down")
     wait_for("the press to be settled", lambda: presses_in_log(door) == [False, True])
     wire.cut.clear()
     rows = wait_for("both rows", lambda: r if len(r := listener.log("press")) >= 2 else None)
@@ -144,7 +144,7 @@ def test_a_broker_that_restarts_at_the_moment_of_a_press_loses_and_doubles_none(
     door = doorbell(mqtt={"port": wire.port, "keepalive_s": 5}).start()
     rung: list[dict[str, Any]] = []
     for number in range(4):
-        wait_for("the link", lambda: door.status()["mqtt"]["state"] == "up")
+        wait_for("the connection", lambda: door.status()["mqtt"]["state"] == "up")
         ringing = threading.Thread(target=lambda: rung.append(ask(door.state, "POST", "/ring")))
         if number % 2:  # in the broker's last breath, or just behind it
             ringing.start()
@@ -154,7 +154,7 @@ def test_a_broker_that_restarts_at_the_moment_of_a_press_loses_and_doubles_none(
             ringing.start()
         ringing.join(PATIENCE_S)
         broker.start()
-    wait_for("the link", lambda: door.status()["mqtt"]["state"] == "up")
+    wait_for("the connection", lambda: door.status()["mqtt"]["state"] == "up")
     rung.append(ask(door.state, "POST", "/ring"))
 
     def rows() -> dict[int, dict[str, Any]]:
@@ -201,7 +201,9 @@ def test_a_press_does_not_wait_for_the_log_and_an_unreadable_log_is_retried(
     worker = Worker("mqtt", link.run, inbox=facts.append, patience_s=90)
     worker.start()
     happen()
-    wait_for("the link", lambda: any(isinstance(f, LinkReport) and f.state == "up" for f in list(facts)))
+    wait_for(
+        "the connection", lambda: any(isinstance(f, MqttReport) and f.state == "up" for f in list(facts))
+    )
     link.press(
         PressEvent(
             press_id=1, at=stamp(SystemClock()), button="front",

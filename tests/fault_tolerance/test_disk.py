@@ -71,7 +71,7 @@ def test_while_every_fsync_takes_five_seconds_a_press_does_not_wait_and_losses_a
     camera = {"kind": "stream", "stream": {"url": str(noise(tmp_path / "noise.mp4"))}}
     # The ring holds some 2 s of this camera: no fsync of 5 s is bridged by it.
     door = doorbell(camera, clips={"pre_roll_s": 0, "post_roll_s": 4, "ring_bytes": 1_000_000}).start()
-    wait_for("the link", lambda: door.status()["mqtt"]["state"] == "up")
+    wait_for("the connection", lambda: door.status()["mqtt"]["state"] == "up")
     press_s(door, listener)
     before_kb = memory_kb(door)
     disk.be(fsync_s=5)
@@ -144,7 +144,7 @@ def test_a_disk_that_cannot_be_read_leaves_a_ringing_bell(
     disk.be(fail=("read",))
     door.start(camera=False)
     wait_for("the fault", lambda: "storage_failed" in faults(door))
-    wait_for("the link", lambda: door.status()["mqtt"]["state"] == "up")
+    wait_for("the connection", lambda: door.status()["mqtt"]["state"] == "up")
     press_s(door, listener)
     assert Path(clip["file"]).exists()
     disk.be()

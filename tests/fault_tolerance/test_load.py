@@ -43,7 +43,7 @@ def test_five_thousand_rows_that_wait_are_sent_in_order_while_a_press_stays_live
     event_log.close()
     from_s = time.monotonic()
     door.start(camera=False)
-    wait_for("the link", lambda: ask(door.state, "GET", "/status")["mqtt"]["state"] == "up")
+    wait_for("the connection", lambda: ask(door.state, "GET", "/status")["mqtt"]["state"] == "up")
     took_s: list[float] = []
     behind: list[int] = []
     overtook = []

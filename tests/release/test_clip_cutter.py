@@ -58,7 +58,7 @@ def test_a_copied_cut_begins_at_a_keyframe_that_needs_nothing_before_it(tmp_path
     done = made(tmp_path, source, of)
     report = audit(done, promise(of), [])
     # Such a film's keyframes are no IDR pictures: the auditor does not take that for proof, and says so.
-    assert report.good or "needs one that lies before it" in report.wrong
+    assert report.good or "needs an earlier one" in report.wrong
     exact = wanted(source, 1_100_000, 4_700_000, exact=True)
     assert audit(made(tmp_path, source, exact), promise(exact), []).good
 

@@ -71,7 +71,7 @@ def parcel(tmp_path_factory: pytest.TempPathFactory, agency: Sender) -> Path:
         seed=bytes(32),
         version="0",
         canaries=("Anna's door",),
-        place=(48.8584, 2.2945),
+        home=(48.8584, 2.2945),
     )
     result = Release(Job.read(job.text()), lambda _line: None).run()
     assert sorted(path.name for path in folder.iterdir()) == [PARCEL]  # nothing plain is left

@@ -59,7 +59,7 @@ class Sender:
             "jurisdiction": circle(*TOWER, 10_000),
         }
         self.record.write_bytes(
-            self.folder.record(said={**payload, **changes}, days=700, now=int(time.time()))
+            self.folder.record(fields={**payload, **changes}, days=700, now=int(time.time()))
         )
         return self.record
 

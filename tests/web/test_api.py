@@ -277,7 +277,7 @@ def test_another_broker_is_tried_then_used_and_no_press_is_lost(
     door.ring()
     changes = {"mqtt.port": broker.port, "mqtt.password": "a secret of the broker's"}
     assert owner.ask("PATCH", "/api/config", {"changes": changes}).status == 200
-    wait_for("the link", lambda: door.status()["mqtt"]["state"] == "up")
+    wait_for("the connection", lambda: door.status()["mqtt"]["state"] == "up")
     try:
         door.ring()
         wait_for("the press", lambda: heard.of("press"))

@@ -1,4 +1,4 @@
-"""The drawn porch as a camera: real H.264 packets, so that everything behind it sees the real thing."""
+"""The drawn porch as a camera: real H.264 packets, so that all other code works as with a real camera."""
 
 import threading
 from collections.abc import Callable
@@ -22,7 +22,7 @@ TIME_CODE_BITS = 32
 
 
 class SceneCamera:
-    """Draws in real time; its visitor may press the simulated button."""
+    """Draws in real time; its visitor can press the simulated button."""
 
     kind = "scene"
 

@@ -1,4 +1,4 @@
-"""What stands still in the drawn porch: the garden and its street, painted once by day and by night."""
+"""The static background of the drawn porch: the garden and its street, painted once by day and by night."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from device.camera.simulated.lens import SUB, Image, Lens, Pixels, Plane, WorldP
 CROWN: Final = (-2.9, 3.55, 5.6, 1.45)
 """The tree's: x, y, z and radius, m."""
 
-Flat = Sequence[tuple[float, float]]  # an outline that stands upright: x and y, m
+Flat = Sequence[tuple[float, float]]  # an upright outline: x and y, m
 
 _HOUSES: Final = (
     # from x and so wide, eaves and ridge, m; wall, roof and door
@@ -47,7 +47,7 @@ def paint(lens: Lens) -> tuple[Image, Image, Plane]:
 
 
 class _Canvas:
-    """Paint, how far away each pixel is (m), and the light it gives off at night (0..255)."""
+    """Colours, the distance of each pixel (m), and the light that it emits at night (0..255)."""
 
     def __init__(self, lens: Lens) -> None:
         shape = lens.height_px, lens.width_px
@@ -125,7 +125,7 @@ def _by_night(canvas: _Canvas) -> Plane:
     height, width = grey.shape
     right = (np.arange(width, dtype=np.float32)[None, :] - np.float32(lamp_x)) / unit
     down = (np.arange(height, dtype=np.float32)[:, None] - np.float32(lamp_y)) / unit
-    # The lamp lights what stands near it, and its glare spreads in the lens and the damp air.
+    # The lamp lights the objects near it, and its glare spreads in the lens and the damp air.
     sky = canvas.far_m == _SKY_Z_M
     lit = np.where(sky, 0.03, 0.34 * np.exp(-((right / 0.29) ** 2)) * np.exp(-(((down - 0.13) / 0.17) ** 2)))
     apart = right**2 + down**2
@@ -186,7 +186,7 @@ def _house(
 
 
 def _ground(canvas: _Canvas) -> None:
-    """Colour what lies flat, pixel by pixel, by where on the ground it is."""
+    """Colour the ground, pixel by pixel, by its position."""
     height, width = canvas.far_m.shape
     top = math.ceil(canvas.lens.at((0, 0, _HOUSE_Z_M))[1])
     focal_px = np.float32(canvas.lens.px(1, 1))
@@ -248,7 +248,7 @@ def _garden(canvas: _Canvas) -> None:
         canvas.fill(_box(*xs, 0.6, 0.67), fence_z, 0xD8D6CF)
     picket = (0.05, 0.86), (0.0, 0.78), (0.0, 0.03), (0.1, 0.03), (0.1, 0.78)
     for at in np.arange(-14, 14, 0.15).tolist():
-        if abs(at + 0.05 - gate_x) > 0.8:  # the gate stands open
+        if abs(at + 0.05 - gate_x) > 0.8:  # the gate is open
             canvas.fill(_moved(picket, at), fence_z, 0xF3F1EA)
     canvas.soft(_box(-14, 14, 0, 0.2), fence_z, 0x2A2A20, 0.35, 0.07)
     blooms = (0x8E7BB5, 0xE9E4EF, 0xD77C93, 0xF0C75E, 0x8E7BB5)
@@ -269,7 +269,7 @@ def _garden(canvas: _Canvas) -> None:
 
 
 def _porch(canvas: _Canvas) -> None:
-    """Add what is too near to be sharp: a tub of lavender, a post of the porch, its eaves."""
+    """Add the objects that are too near to be sharp: a tub of lavender, a post of the porch, its eaves."""
     z = 2.3
     x = canvas.lens.edge_m(z)[0] - 0.42
     tub = (-0.24, 0.52), (0.24, 0.52), (0.18, 0.0), (-0.18, 0.0)

@@ -1,4 +1,4 @@
-"""The lens, the light and the places that the drawn porch's garden and its visitor share.
+"""Lens, light and positions, shared by the drawn porch's garden and its visitor.
 
 Space is metres in the lens's frame: x to the right, y up from the ground, z away from the lens.
 """

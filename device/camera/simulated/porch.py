@@ -1,9 +1,9 @@
-"""The drawn porch: what the `scene` camera kind looks at when there is no camera.
+"""The drawn porch: the scene of the `scene` camera kind, for use without a camera.
 
 A pure renderer: size, settings and `time_s` decide every byte. It never asks the time, opens a
 file, or touches a global random state.
 
-What stands still is painted once (garden.py), for day and for night. A frame copies that, bends
+The background is painted once (garden.py), for day and for night. A frame copies it, bends
 the tree's crown, draws the visitor (visitor.py) and adds sensor noise.
 """
 
@@ -24,7 +24,7 @@ __all__ = ["CYCLE_S", "PRESS_AT_S", "VISIT_S", "Image", "Porch"]
 VISIT_S: Final = 16.0
 """From the first step out from behind a yew until the visitor is behind it again."""
 PRESS_AT_S: Final = 6.0
-"""When in a visit the finger touches the bell."""
+"""When the finger touches the button, counted from the start of the visit."""
 CYCLE_S: Final = 600.0
 """One day and one night of the light "cycle"."""
 
@@ -89,7 +89,7 @@ class Porch:
         return self._frame
 
     def press_due(self, before_s: float, now_s: float) -> bool:
-        """Tell whether a finger touches the bell in (before_s, now_s]."""
+        """Return whether a finger touches the button in (before_s, now_s]."""
         lead_s = self._first_visit_s + PRESS_AT_S
         return self._visitors and self._visit_at(now_s - lead_s) > self._visit_at(before_s - lead_s)
 

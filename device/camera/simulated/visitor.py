@@ -1,4 +1,4 @@
-"""Who comes to the drawn porch: where a visitor's body is at a moment of the visit, and its drawing."""
+"""The visitors of the drawn porch: the position of a visitor's body at a time of the visit, and its drawing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Brush:
         cv2.fillPoly(self.frame, [self.lens.corners(points)], colour, cv2.LINE_AA, SUB)
 
     def shape(self, middle: WorldPoint, outline: Outline, code: int, gain: float = 1.0) -> None:
-        """Fill an outline that stands upright around `middle`."""
+        """Fill an upright outline around `middle`."""
         metre = self.lens.px(1, middle[2])
         corners = fixed(outline * (metre, -metre) + self.lens.at(middle))
         cv2.fillPoly(self.frame, [corners], lit(code, middle[2], gain, self.night), cv2.LINE_AA, SUB)
@@ -70,7 +70,7 @@ _NEAR_M, _STREET_M = 0.86, 8.7
 
 
 class Visitor:
-    """One visitor at one moment, `since_press_s` from -6 to 10 since the finger touches the bell.
+    """One visitor at one moment, `since_press_s` from -6 to 10 since the finger touches the button.
 
     The body's own axes are its left to right as the lens sees it when faced, up, and forward.
     """
@@ -208,7 +208,7 @@ class Visitor:
             self._hand(brush, wrist)
 
     def _hand(self, brush: Brush, wrist: WorldPoint) -> None:
-        """Draw the hand at the bell, under the lens: a loose fist and one finger held out."""
+        """Draw the hand at the button, under the lens: a loose fist and one finger held out."""
         skin = self.look.skin
         x, y, z = fist = wrist[0] + 0.02, wrist[1] + 0.026, wrist[2] - 0.075
         cuff = _between(wrist, fist, -0.3), _between(wrist, fist, 0.12)
