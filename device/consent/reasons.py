@@ -104,7 +104,7 @@ _SENTENCES = {
     Reason.TOO_MANY_OPEN: "this sender has too many open requests",
     Reason.TOO_MANY_TODAY: "this sender has sent too many messages in one day",
     Reason.BAD_KEY: "one of its keys is not a usable Ed25519 key, or is not named by its fingerprint",
-    Reason.BAD_RECIPIENT: "one of its recipients cannot be encrypted for",
+    Reason.BAD_RECIPIENT: "nothing can be encrypted for one of its recipients",
     Reason.MISTAKE: "this input is not possible",
     Reason.GATE_FAILED: "the check crashed on it, which is a bug: please report it with the exported ledger",
     Reason.NOT_A_FILE: "it is not a regular file",

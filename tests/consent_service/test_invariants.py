@@ -255,13 +255,13 @@ def test_the_destination_is_the_pinned_record_s_and_never_the_request_s(asked: C
         asked.consent_service.approve(ID, "0" * 64)
 
 
-def test_a_recipient_that_nothing_can_be_sealed_for_is_not_pinned(tmp_path: Path) -> None:
+def test_a_recipient_that_nothing_can_be_encrypted_for_is_not_pinned(tmp_path: Path) -> None:
     doorbell = ConsentHarness(tmp_path)
     low_order = "age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z"
     broken = "age1" + "q" * 58
     for age in (low_order, broken):
         content = a_record(recipients=[{"name": "evidence", "age": age}])
-        with pytest.raises(CommandError, match="sealed"):
+        with pytest.raises(CommandError, match="encrypted"):
             doorbell.consent_service.pin(content, keys.spoken(envelopes.kid(envelopes.AGENCY)))
     assert doorbell.consent_service.senders() == []
 
