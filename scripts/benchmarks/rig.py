@@ -26,7 +26,7 @@ class BenchDoorbell(Doorbell):
 
     def __init__(self, folder: Path, port: int, camera: dict[str, Any], **options: Any) -> None:
         """Start it below `folder`, and connect as soon as it listens."""
-        super().__init__(folder / "doorbell", port, camera, **options)
+        super().__init__(folder / "doorbell", port, camera, device={"id": "bench"}, **options)
         self.log_path = self.state / "log"
         self.process = Process([*self._program, "--config", self.config], log=self.log_path)
         self._client = Connection(self.state / "run")
