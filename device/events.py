@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypedDict
 
-from device.system.clock import Stamp
-
 if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and the button must be live first
     import numpy as np
     from numpy.typing import NDArray
@@ -17,6 +15,18 @@ if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and the button m
 
 Cause = Literal["press", "manual", "motion"]
 CameraState = Literal["opening", "live", "down", "private"]
+
+ClockFlag = Literal["synchronised", "unsynchronised"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """One moment on both clocks, taken once and handed on: a wall clock that is stepped later does not move it."""
+
+    mono_us: int
+    wall_us: int
+    flag: ClockFlag
+
 
 # --- what the camera delivers -------------------------------------------------------------------
 

@@ -18,7 +18,8 @@ import rfc8785
 from device.consent.documents import EntryData
 from device.consent.views import RefusedBody, RefusedCount
 from device.errors import DoorbellError
-from device.system.clock import ClockFlag, rfc3339
+from device.events import ClockFlag
+from device.system.clock import rfc3339
 
 GENESIS = "0" * 64
 _SCHEMA = Path(__file__).with_name("schema.sql")

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from device.config import ClipsConfig
 from device.daemon.command_sink import CommandSink
-from device.events import CameraReport, Cause
+from device.events import CameraReport, Cause, Stamp
 from device.policy.episode import ClipOrder, EpisodeRule
-from device.system.clock import Stamp
 from device.system.ulid import new_ulid
 
 

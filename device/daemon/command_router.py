@@ -5,7 +5,7 @@ import queue
 from collections.abc import Callable
 from typing import Any
 
-from device.events import AnnouncedNotice, MotionStarted, PressEvent
+from device.events import AnnouncedNotice, MotionStarted, PressEvent, Stamp
 from device.hw.chime import Chime
 from device.mqtt import topics
 from device.mqtt.publisher import MqttPublisher
@@ -13,7 +13,7 @@ from device.policy.episode import ClipOrder
 from device.policy.settings import Settings
 from device.store.layout import SETTINGS_FILE
 from device.store.messages import Flush, NewFact, SettlePress, StorageMessage, WriteFile
-from device.system.clock import Stamp, rfc3339
+from device.system.clock import rfc3339
 
 
 class CommandRouter:

@@ -2,10 +2,9 @@
 
 from typing import Any, Protocol
 
-from device.events import AnnouncedNotice, MotionStarted, PressEvent
+from device.events import AnnouncedNotice, MotionStarted, PressEvent, Stamp
 from device.policy.episode import ClipOrder
 from device.policy.settings import Settings
-from device.system.clock import Stamp
 
 
 class CommandSink(Protocol):

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from device import __version__
 from device.config import Config
-from device.events import ButtonState, CameraReport, Fault, LedgerReport, MqttReport, StoreReport
-from device.system.clock import Clock, Stamp, rfc3339
+from device.events import ButtonState, CameraReport, Fault, LedgerReport, MqttReport, Stamp, StoreReport
+from device.system.clock import Clock, rfc3339
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,8 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from device.events import Cause
-from device.system.clock import ClockFlag
+from device.events import Cause, ClockFlag
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAME = re.compile(

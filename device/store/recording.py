@@ -10,11 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from device.events import Cause, Packet, SoundPacket
+from device.events import Cause, ClockFlag, Packet, SoundPacket
 from device.store.clip_file import ClipFile
 from device.store.clip_name import ClipName
 from device.store.ring import RingBuffer
-from device.system.clock import ClockFlag
 
 GAP_US = 2_000_000
 """Packets further apart than this belong to two clips: the camera was away in between."""

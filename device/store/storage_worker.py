@@ -13,7 +13,7 @@ from typing import Any
 
 from device.config import StorageConfig
 from device.errors import StoreError
-from device.events import ClipDropped, ClipKept, Flushed, Inbox, StoreReport
+from device.events import ClipDropped, ClipKept, ClockFlag, Flushed, Inbox, StoreReport
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
 from device.store.event_log_writer import EventLogWriter
 from device.store.fault_latch import FaultLatch
@@ -40,7 +40,7 @@ from device.store.retention import Quota
 from device.store.ring import RingBuffer
 from device.store.thumbnails import Thumbnails
 from device.system import board
-from device.system.clock import Clock, ClockFlag, boot_id, wall_at_us
+from device.system.clock import Clock, boot_id, wall_at_us
 from device.system.durable_files import write_durably
 from device.system.worker import Worker
 

@@ -7,12 +7,11 @@ file names and expiry only: a Pi has no battery clock, boots in the past and jum
 import ctypes
 import os
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
-ClockFlag = Literal["synchronised", "unsynchronised"]
+from device.events import ClockFlag, Stamp
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_MINUTES = 1440
@@ -57,15 +56,6 @@ class SystemClock:
 def wall_at_us(clock: Clock, mono_us: int) -> int:
     """Return the wall time, in Unix microseconds, of a past or near moment on the monotonic clock."""
     return clock.wall_us() - (clock.mono_us() - mono_us)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stamp:
-    """One moment on both clocks, taken once and handed on: a wall clock that is stepped later does not move it."""
-
-    mono_us: int
-    wall_us: int
-    flag: ClockFlag
 
 
 def stamp(clock: Clock, mono_us: int | None = None) -> Stamp:

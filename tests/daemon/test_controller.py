@@ -15,6 +15,7 @@ from device.events import (
     ButtonState,
     CameraReport,
     ClipAsked,
+    ClockFlag,
     ConsentStep,
     Fact,
     LedgerReport,
@@ -24,12 +25,13 @@ from device.events import (
     Pressed,
     PressEvent,
     SettingAsked,
+    Stamp,
     StoreReport,
 )
 from device.mqtt.topics import press_payload
 from device.policy.episode import ClipOrder, OpenClip
 from device.policy.settings import Settings
-from device.system.clock import ClockFlag, Stamp, rfc3339, stamp
+from device.system.clock import rfc3339, stamp
 
 HOUR_US = 3_600_000_000
 

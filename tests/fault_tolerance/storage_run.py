@@ -4,10 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from device.events import ClipDropped, Fact, Fault
+from device.events import ClipDropped, ClockFlag, Fact, Fault
 from device.store.index import Index
 from device.store.reconcile import findings
-from device.system.clock import ClockFlag
 from tests.support import storage
 
 LIMIT_BYTES = 400_000

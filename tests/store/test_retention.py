@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from device.config import Config
+from device.events import ClockFlag
 from device.store.index import ClipRow, Index
 from device.store.retention import MAX_PER_LOOK, Quota
-from device.system.clock import ClockFlag
 
 DAY_US = 86_400_000_000
 

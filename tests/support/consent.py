@@ -13,10 +13,9 @@ from device.consent.offer import Cut
 from device.consent_service.release_protocol import ReleaseBackend, ReleaseRun
 from device.consent_service.service import ConsentService
 from device.errors import CommandError
-from device.events import Fact
+from device.events import ClockFlag, Fact
 from device.spool.folders import Item, SpoolWriter, Unreadable, bundle
 from device.spool.parcels import Grant, Receipt, UploadReport, grant_in, names_in
-from device.system.clock import ClockFlag
 from tests.support import envelopes
 
 US = 1_000_000

@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from device.config import StorageConfig
-from device.events import ClipKept, Fact, Packet, VideoFormat
+from device.events import ClipKept, ClockFlag, Fact, Packet, VideoFormat
 from device.media.encoder import SoftwareEncoder
 from device.media.masks import Masks
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
@@ -29,7 +29,7 @@ from device.store.messages import (
 )
 from device.store.ring import RingBuffer
 from device.store.storage_worker import StorageWorker
-from device.system.clock import Clock, ClockFlag
+from device.system.clock import Clock
 
 FPS, WIDTH_PX, HEIGHT_PX, KEYFRAME_EVERY = 10, 96, 64, 10
 STEP_US = 500_000
