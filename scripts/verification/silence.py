@@ -68,6 +68,10 @@ class Block:
 
 def main(arguments: argparse.Namespace) -> int:
     """Print the proof; exit status 1 if a difference was found."""
+    if arguments.requests < 2 * REQUESTS_A_BLOCK:
+        sys.exit(
+            f"scripts/prove silence: --requests {arguments.requests}: at least {2 * REQUESTS_A_BLOCK} are needed"
+        )
     with tempfile.TemporaryDirectory(prefix="s") as directory:
         folder = Path(directory)
         departments = [
