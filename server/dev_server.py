@@ -6,7 +6,6 @@ systemd would.
 
 import argparse
 import json
-import os
 import shutil
 import signal
 import socket
@@ -18,11 +17,10 @@ from typing import Self
 
 import trustme
 
-from server.dev_processes import GaveUp, Process, free_port, user_name, wait_for
+from server.dev_processes import PATH, GaveUp, Process, free_port, user_name, wait_for
 from server.render import write_all
 
 STEP_S = 0.2
-SBIN = ":/usr/sbin:/usr/local/sbin"
 
 
 class Missing(Exception):
@@ -117,7 +115,7 @@ class DevServer:
                 word for name, at in folders.items() for word in (f"--{name}", str(self.folder / at))
             ]
             return [sys.executable, "-m", "server.publisher", *arguments]
-        found = shutil.which(name, path=os.environ.get("PATH", "") + SBIN)
+        found = shutil.which(name, path=PATH)
         if found is None:
             raise Missing(f"{name} is not installed: sudo apt install nginx mosquitto")
         if name == "nginx":

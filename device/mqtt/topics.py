@@ -1,7 +1,7 @@
 """Every MQTT topic and the payloads that are made for it. The reference for users is docs/mqtt.md.
 
-Names are relative to `root`. The daemon subscribes to `<name>/set` of the topics in `COMMANDS`. No payload carries a
-picture, and `press` is never retained.
+Names are relative to `root`. The daemon subscribes to `+/set`; the controller refuses a name that it does not know.
+No payload carries a picture, and `press` is never retained.
 """
 
 import json
@@ -33,8 +33,6 @@ PUBLISHED = (
 )
 
 CLIP = "clip"
-COMMANDS = (*SWITCHES, QUIET_UNTIL, CLIP)
-"""Names that `<name>/set` may be published for; anything else on such a topic is reported as refused."""
 
 ONLINE, OFFLINE = "online", "offline"
 ON, OFF = "ON", "OFF"

@@ -21,11 +21,10 @@ from device.consent.reasons import Refused
 from device.consent.validation import HomePosition, heard
 from device.consent_service.ledger import Ledger
 from server.agency.signing import signed_envelope
+from tests.support.envelopes import NOW, PLACE
 
 TRIES = 1000
 TITLE = "gate: one envelope, microseconds of one thread; ledger: seconds to read and prove at a start"
-PLACE = (2.2945, 48.8584)
-NOW = 1_795_000_000
 ENTRIES, BATCH = 10_000, 500
 
 

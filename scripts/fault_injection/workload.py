@@ -24,7 +24,6 @@ from tests.support.storage import STEP_US, StorageRun, Time
 
 CHECKPOINT_PAGES = 30
 """SQLite's own 1000 would be reached once in such a short run; the order of its writes is the same."""
-LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 def mark_promises(mark: Callable[..., None]) -> None:

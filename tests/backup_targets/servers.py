@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from server.dev_processes import Process, free_port, user_name, wait_for
+from server.dev_processes import NODE, Process, free_port, user_name, wait_for
 from tests.support import needs
 from tests.support.network_namespace import Here, Island
-from tests.support.stores import NODE, SERVER
+from tests.support.stores import SERVER
 
 SBIN = "/usr/sbin/sshd"
 PASSWORD = "correct horse"  # noqa: S105  (of a server that lives for a test)

@@ -9,17 +9,15 @@ import functools
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from server.dev_processes import PATH
+from server.dev_processes import NODE, PATH
 
 ROOT = Path(__file__).resolve().parents[2]
-NODE = Path(sys.executable).with_name("node")
 
 
 @functools.cache

@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 from typing import Self
 
-from server.dev_processes import GaveUp, Process, wait_for
+from server.dev_processes import NODE, GaveUp, Process, wait_for
 from server.dev_server import make_certificates
 from server.render import render
 from tests.support.network_namespace import Here, Island
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / "server/store"
-NODE = Path(sys.executable).with_name("node")
 HOST, PORT = "evidence.example", 443
 
 
