@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
@@ -25,6 +26,14 @@ MAX_OF_ONE_PEER = 24
 HANDSHAKE_S = 5.0
 IDLE_S = 10.0
 SHUT_DOWN_S = 0.4
+
+
+@dataclass(eq=False)
+class _Greeting:
+    """An accepted connection, until the web server has it in its list."""
+
+    peer: str
+    protocol: asyncio.Protocol | None = None
 
 
 class ConnectionLimiter:
@@ -47,8 +56,7 @@ class ConnectionLimiter:
         self._config.load()
         logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it logs a line for each socket
         self._state = ServerState()
-        self._greeting: Counter[str] = Counter()
-        self._greetings: set[asyncio.Task[None]] = set()
+        self._greetings: dict[_Greeting, asyncio.Task[None]] = {}
 
     async def serve(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
         """Accept connections until cancelled; socket permissions control access to a Unix socket."""
@@ -65,9 +73,11 @@ class ConnectionLimiter:
             if not self._has_room(peer):
                 client.close()
                 continue
-            greeting = asyncio.create_task(self._greet(client, peer, tls))
-            self._greetings.add(greeting)
-            greeting.add_done_callback(self._greetings.discard)
+            greeting = _Greeting(peer)
+            self._greetings[greeting] = asyncio.create_task(self._greet(greeting, client, tls))
+            await asyncio.sleep(
+                0
+            )  # accepting a waiting connection does not yield: a crowd would hold up the others
 
     def _has_room(self, peer: str) -> bool:
         if not peer:
@@ -75,26 +85,28 @@ class ConnectionLimiter:
         if not is_home(peer):
             log.warning("page_refused peer=%s: not of the home network", peer)
             return False
-        clients: list[Any] = [getattr(connection, "client", None) for connection in self._state.connections]
+        connections = self._state.connections
+        clients: list[Any] = [getattr(connection, "client", None) for connection in connections]
         open_now = Counter(str(client[0]) for client in clients if client)
-        open_now.update(self._greeting)
+        open_now.update(greeting.peer for greeting in self._greetings if greeting.protocol not in connections)
         return open_now.total() < MAX_CONNECTIONS and open_now[peer] < MAX_OF_ONE_PEER
 
-    async def _greet(self, client: socket.socket, peer: str, tls: ssl.SSLContext | None) -> None:
+    async def _greet(self, greeting: _Greeting, client: socket.socket, tls: ssl.SSLContext | None) -> None:
+        def protocol() -> asyncio.Protocol:
+            greeting.protocol = self._protocol()
+            return greeting.protocol
+
         loop = asyncio.get_running_loop()
-        self._greeting[peer] += 1
         try:
-            transport, protocol = await loop.connect_accepted_socket(
-                self._protocol, client, ssl=tls, ssl_handshake_timeout=HANDSHAKE_S if tls else None
+            transport, made = await loop.connect_accepted_socket(
+                protocol, client, ssl=tls, ssl_handshake_timeout=HANDSHAKE_S if tls else None
             )
         except (OSError, TimeoutError):  # ssl.SSLError is an OSError
             client.close()
             return
         finally:
-            self._greeting[peer] -= 1
-            if not self._greeting[peer]:
-                del self._greeting[peer]
-        loop.call_later(IDLE_S, _close_idle, transport, protocol)
+            del self._greetings[greeting]
+        loop.call_later(IDLE_S, _close_idle, transport, made)
 
     def _protocol(self) -> asyncio.Protocol:
         make: Any = self._config.http_protocol_class
@@ -105,10 +117,10 @@ class ConnectionLimiter:
         """Give responses in progress a moment to finish, then end the rest."""
         for connection in list(self._state.connections):
             connection.shutdown()
-        tasks = [*self._state.tasks, *self._greetings]
+        tasks = [*self._state.tasks, *self._greetings.values()]
         if tasks:
             await asyncio.wait(tasks, timeout=SHUT_DOWN_S)
-        for task in [*self._state.tasks, *self._greetings]:
+        for task in [*self._state.tasks, *self._greetings.values()]:
             task.cancel()
         for connection in list(self._state.connections):
             with suppress(AttributeError):
