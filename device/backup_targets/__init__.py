@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
 from device.system.host_patterns import HOST_OR_IPV6
+from device.system.send_guard import SendGuard
 
 TargetKind = Literal["s3", "webdav", "sftp"]
 AddressOf = Callable[[str, int], str]
@@ -30,10 +31,10 @@ class TargetRejected(Exception):
 
 
 class ByteSource(Protocol):
-    """The content to send."""
+    """The encrypted bytes to send. They end with an error when they may not be sent any more."""
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes, none at the end."""
+    def pieces(self, begin: int) -> Iterator[bytes]:
+        """Yield the bytes from an offset to the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +97,13 @@ class BackupTarget:
         return self.host if self.port == PORTS[self.scheme] else f"{self.host}:{self.port}"
 
 
-def put(target: BackupTarget, name: str, content: ByteSource, size: int, address_of: AddressOf) -> None:
-    """Store some bytes under a name in a place's folder. Raises TargetFull, TargetRejected, OSError (retry)."""
+def put(
+    target: BackupTarget, name: str, content: ByteSource, size: int, address_of: AddressOf, guard: SendGuard
+) -> None:
+    """Store some bytes under a name in a target's folder. `guard` watches the connections.
+
+    Raises TargetFull, TargetRejected, OSError (retry).
+    """
     match target.kind:
         case "s3":
             from device.backup_targets.s3 import put_s3 as store
@@ -105,15 +111,4 @@ def put(target: BackupTarget, name: str, content: ByteSource, size: int, address
             from device.backup_targets.webdav import put_webdav as store
         case "sftp":
             from device.backup_targets.sftp import put_sftp as store
-    store(target, name, content, size, address_of)
-
-
-def blocks(content: ByteSource, size: int) -> Iterator[bytes]:
-    """Yield what is sent, in pieces."""
-    left = size
-    while left > 0:
-        block = content.read(min(65_536, left))
-        if not block:
-            raise OSError("what was to be sent is shorter than it was")
-        left -= len(block)
-        yield block
+    store(target, name, content, size, address_of, guard)

@@ -6,14 +6,16 @@ import urllib3
 
 from device.backup_targets import TIMEOUT_S, AddressOf, BackupTarget
 from device.system.https import https_pool
+from device.system.send_guard import SendGuard
 
 
 class TargetPool(urllib3.PoolManager):
     """Connections to one place alone: another host or port, by a redirection say, is an error."""
 
-    def __init__(self, target: BackupTarget, address_of: AddressOf) -> None:
+    def __init__(self, target: BackupTarget, address_of: AddressOf, guard: SendGuard) -> None:
         super().__init__()
         self._target = target
+        self._guard = guard
         self._address = address_of(target.host, target.port)
         self._pool: urllib3.HTTPConnectionPool | None = None
 
@@ -38,4 +40,5 @@ class TargetPool(urllib3.PoolManager):
             else:
                 timeout = urllib3.Timeout(TIMEOUT_S)
                 self._pool = urllib3.HTTPConnectionPool(self._address, target.port, timeout=timeout)
+            self._guard.watch_pool(self._pool)
         return self._pool

@@ -16,16 +16,21 @@ from device.backup_targets import (
     ByteSource,
     TargetFull,
     TargetRejected,
-    blocks,
 )
+from device.system.send_guard import SendGuard
 
 _KEYS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 
 
-def put_sftp(target: BackupTarget, name: str, content: ByteSource, size: int, address_of: AddressOf) -> None:
-    """Store some bytes, under their name only once they are whole. Raises TargetFull, TargetRejected, OSError."""
+def put_sftp(
+    target: BackupTarget, name: str, content: ByteSource, size: int, address_of: AddressOf, guard: SendGuard
+) -> None:
+    """Store some bytes, under their name only once they are whole; go on where an earlier try ended.
+
+    Raises TargetFull, TargetRejected, OSError.
+    """
     try:
-        with _transport(target, address_of) as transport:
+        with _transport(target, address_of, guard) as transport:
             _store(transport, target, name, content, size)
     except (paramiko.SSHException, EOFError) as error:
         raise OSError(f"{target.netloc}: {error}") from error
@@ -44,13 +49,25 @@ def _store(
     sftp.get_channel().settimeout(TIMEOUT_S)
     _make(sftp, target.path)
     part = f"{target.path or '.'}/{name}.part"
-    with sftp.open(part, "wb") as file:
+    begin = _size_of(sftp, part)
+    if begin > size:
+        begin = 0
+    with sftp.open(part, "r+b" if begin else "wb") as file:
+        file.seek(begin)
         file.set_pipelined(True)
-        for block in blocks(content, size):
-            file.write(block)
+        for piece in content.pieces(begin):
+            file.write(piece)
     if sftp.stat(part).st_size != size:
         raise OSError(f"{target.netloc} has another size than was sent")
     sftp.posix_rename(part, part.removesuffix(".part"))
+
+
+def _size_of(sftp: paramiko.SFTPClient, path: str) -> int:
+    """Return how much of an earlier try is there."""
+    try:
+        return sftp.stat(path).st_size or 0
+    except OSError:
+        return 0
 
 
 def key_of(place_host: str, port: int, address_of: AddressOf) -> str:
@@ -66,8 +83,9 @@ def key_of(place_host: str, port: int, address_of: AddressOf) -> str:
         transport.close()
 
 
-def _transport(target: BackupTarget, address_of: AddressOf) -> paramiko.Transport:
+def _transport(target: BackupTarget, address_of: AddressOf, guard: SendGuard) -> paramiko.Transport:
     sock = socket.create_connection((address_of(target.host, target.port), target.port), TIMEOUT_S)
+    guard.watch(sock)
     transport = paramiko.Transport(sock)
     try:
         transport.start_client(timeout=TIMEOUT_S)

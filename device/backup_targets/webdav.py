@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 import urllib3
 
-from device.backup_targets import AddressOf, BackupTarget, ByteSource, TargetFull, TargetRejected, blocks
+from device.backup_targets import AddressOf, BackupTarget, ByteSource, TargetFull, TargetRejected
 from device.backup_targets.pool import TargetPool
+from device.system.send_guard import SendGuard
 
 _QUOTA = b'<propfind xmlns="DAV:"><prop><quota-available-bytes/></prop></propfind>'
 _MADE, _STORED = (201, 405), (200, 201, 204)
@@ -15,10 +16,10 @@ _REFUSED, _FULL, _MISSING = (401, 403), 507, 409
 
 
 def put_webdav(
-    target: BackupTarget, name: str, content: ByteSource, size: int, address_of: AddressOf
+    target: BackupTarget, name: str, content: ByteSource, size: int, address_of: AddressOf, guard: SendGuard
 ) -> None:
     """Store some bytes. Raises TargetFull, TargetRejected, OSError."""
-    pool = TargetPool(target, address_of)
+    pool = TargetPool(target, address_of, guard)
     headers = urllib3.make_headers(basic_auth=f"{target.user}:{target.secret}") if target.user else {}
     root = f"{target.scheme}://{target.netloc}"
 
@@ -46,7 +47,7 @@ def put_webdav(
             raise _trouble(target, answer.status)
     path = f"{target.path}/{name}"
     length = {"content-length": str(size), "content-type": "application/octet-stream"}
-    answer = ask("PUT", path, blocks(content, size), **length)
+    answer = ask("PUT", path, content.pieces(0), **length)
     if answer.status not in _STORED:
         raise _trouble(target, answer.status)
 

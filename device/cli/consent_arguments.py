@@ -101,7 +101,12 @@ def _add_requests(commands: Any, add: Add, with_json: Callable[[argparse.Argumen
         ("withdraw", of_requests.withdraw, "withdraw an approval"),
     ):
         one = add(requests, name, run, text)
-        one.add_argument("id", metavar="ID", help="request id, from `doorbell requests list`")
+        many = name == "withdraw"
+        one.add_argument(
+            "id", metavar="ID", nargs="?" if many else None, help="request id, from `doorbell requests list`"
+        )
+        if many:
+            one.add_argument("--all", action="store_true", help="withdraw every approval")
         if name in ("show", "approve"):
             with_json(one)
             one.add_argument(

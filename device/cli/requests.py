@@ -9,11 +9,11 @@ from typing import TypedDict
 from urllib.parse import quote
 
 from device.cli.client import FAILED, OK, ask, ask_raw, print_json
-from device.cli.formatting import local_time_text, save, typed_answer
+from device.cli.formatting import bytes_text, local_time_text, save, typed_answer
 from device.cli.progress_bar import Bar
 from device.consent.documents import Offer
 from device.consent.keys import spoken
-from device.consent.views import ReleaseView, RequestView
+from device.consent.views import ReleaseView, RequestView, WithdrawalView
 from device.errors import CommandError
 
 FOLLOW_S = 0.5
@@ -124,9 +124,24 @@ def decline(arguments: argparse.Namespace) -> int:
 
 
 def withdraw(arguments: argparse.Namespace) -> int:
-    """Take an approval back."""
-    ask(arguments.state, "POST", f"{_place(arguments.id)}/withdraw")
-    print("withdrawn: nothing more is sent; `doorbell requests show` will show how much had been sent before")
+    """Take an approval back, or all of them."""
+    if bool(arguments.id) is arguments.all:
+        raise CommandError("name one request, or --all")
+    path = "/withdrawals" if arguments.all else f"{_place(arguments.id)}/withdraw"
+    done: WithdrawalView = ask(arguments.state, "POST", path)
+    if arguments.all and not done["requests"] and not done["parcels"] and done["recorded_in"] == "ledger":
+        print("no release is under way: there is nothing to withdraw")
+        return OK
+    print("withdrawn: nothing more is sent")
+    for parcel in done["parcels"]:
+        left, size = bytes_text(parcel["left_bytes"]), bytes_text(parcel["of_bytes"])
+        print(f"parcel {parcel['sha256'][:16]}: at most {left} of {size} had left")
+    if done["recorded_in"] == "ledger":
+        print("`doorbell requests show` will show how much had been sent before")
+    else:
+        print(
+            "the ledger cannot be written: doorbelld keeps this beside it, and copies it once it is repaired"
+        )
     return OK
 
 

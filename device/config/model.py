@@ -119,6 +119,7 @@ class DeviceConfig(Table):
     name: Title = "Doorbell"
     state_dir: AbsolutePath = Path("/var/lib/doorbelld")
     runtime_dir: AbsolutePath = Path("/run/doorbelld")
+    trust_clock: bool = False
 
 
 class GpioConfig(Table):
@@ -371,6 +372,8 @@ class NeighbourhoodConfig(Table):
     upload_kbps: int = Field(0, ge=0, le=1_000_000)
     upload_hours: str = ""
     spool_dir: AbsolutePath = Field(Path("/var/lib/doorbelld-spool"), validate_default=True)
+    lease_dir: AbsolutePath = Path("/run/doorbelld-leases")
+    lease_s: float = Field(30.0, ge=1, le=30)
 
     _hours = field_validator("upload_hours")(_two_times)
     _readable = field_validator("broker_ca_file")(_readable_file)

@@ -12,6 +12,6 @@ def config_below(state: Path, tables: dict[str, Any]) -> dict[str, Any]:
     """Return `tables` with every folder that they leave out below `state`, where `doorbell --state` looks."""
     folders: dict[str, dict[str, Any]] = {
         "device": {"state_dir": str(state / "state"), "runtime_dir": str(state / "run")},
-        "neighbourhood": {"spool_dir": str(state / "spool")},
+        "neighbourhood": {"spool_dir": str(state / "spool"), "lease_dir": str(state / "leases")},
     }
     return {**tables, **{name: {**table, **tables.get(name, {})} for name, table in folders.items()}}

@@ -132,6 +132,13 @@ class Manifest(TypedDict):
 # --- the entries of the ledger --------------------------------------------------------------------
 
 
+class Boottime(TypedDict):
+    """A time of CLOCK_BOOTTIME in whole seconds, and the boot that it belongs to."""
+
+    boot: str
+    s: int
+
+
 class StepDetails(TypedDict, total=False):
     """The members that a step of a request adds to its entry."""
 
@@ -139,6 +146,7 @@ class StepDetails(TypedDict, total=False):
     offer: Offer
     offer_hash: str
     ends_at: int
+    ends_boottime: Boottime
     destination: UploadOrigin
     sha256: str
     parcel: Parcel
@@ -155,6 +163,7 @@ RequestStep = TypedDict(
         "offer": NotRequired[Offer],
         "offer_hash": NotRequired[str],
         "ends_at": NotRequired[int],
+        "ends_boottime": NotRequired[Boottime],
         "destination": NotRequired[UploadOrigin],
         "sha256": NotRequired[str],
         "parcel": NotRequired[Parcel],
@@ -249,6 +258,31 @@ class StartedBackup(StoredBackup):
     """`backup`."""
 
     bytes: int
+
+
+class StoppedBackup(StoredBackup):
+    """`backup_stopped`: how much of a copy had left when its target was removed; at most."""
+
+    left_bytes: int
+    of_bytes: int
+    why: str
+
+
+class RevokedParcel(TypedDict):
+    """One parcel that was on its way; at most `left_bytes` of it had left."""
+
+    sha256: str
+    left_bytes: int
+    of_bytes: int
+
+
+class RevokedWithoutLedger(TypedDict):
+    """`revocation`: what the owner stopped while the ledger could not be read or written."""
+
+    of: Literal["request", "destination"]
+    name: str
+    at: str
+    parcels: Sequence[RevokedParcel]
 
 
 EntryData = Mapping[str, Any]

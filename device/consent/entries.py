@@ -7,11 +7,13 @@ from device.consent.documents import (
     Cancellation,
     EntryData,
     SentBytes,
+    RevokedWithoutLedger,
     StartedBackup,
     StepDetails,
+    StoppedBackup,
     StoredBackup,
 )
-from device.consent.ledger_state import Case
+from device.consent.ledger_state import Backup, Case
 from device.consent.states import State, Step, after
 
 
@@ -72,3 +74,21 @@ def backed_up(destination: str, clip_id: str, sha256: str) -> LedgerEntryDraft:
     """Return the entry of a backup that has arrived."""
     data: StoredBackup = {"destination": destination, "clip": clip_id, "sha256": sha256}
     return LedgerEntryDraft(kind="backed_up", data=data)
+
+
+def backup_stopped(destination: str, backup: Backup, *, left_bytes: int, why: str) -> LedgerEntryDraft:
+    """Return how much of a copy had left when its target was removed."""
+    data: StoppedBackup = {
+        "destination": destination,
+        "clip": backup.clip_id,
+        "sha256": backup.sha256,
+        "left_bytes": min(left_bytes, backup.size_bytes),
+        "of_bytes": backup.size_bytes,
+        "why": why,
+    }
+    return LedgerEntryDraft(kind="backup_stopped", data=data)
+
+
+def revocation(data: RevokedWithoutLedger) -> LedgerEntryDraft:
+    """Return what the owner stopped while there was no ledger."""
+    return LedgerEntryDraft(kind="revocation", data=data)

@@ -13,6 +13,7 @@ from device.consent.cap import Alert, alerts_of
 from device.consent.documents import (
     AddedDestination,
     AddedFeed,
+    Boottime,
     Cancellation,
     EntryData,
     NoticeReceived,
@@ -22,6 +23,7 @@ from device.consent.documents import (
     RequestStep,
     SentBytes,
     StartedBackup,
+    StoppedBackup,
     StoredBackup,
     UnpinnedSender,
 )
@@ -70,6 +72,8 @@ class Case:
     offer_hash: str = ""
     ends_at: int = 0
     """When an approval ends, Unix seconds; 0 before an approval."""
+    ends_boottime: Boottime | None = None
+    """The same by the clock that cannot be set; it counts in the boot of the approval alone."""
     offer: Offer | None = None
     """The approved offer, unchanged."""
     parcel: Parcel | None = None
@@ -167,6 +171,8 @@ class LedgerState:
         self.feeds: dict[str, str] = {}
         self.cases: dict[str, Case] = {}
         self.destinations: dict[str, Destination] = {}
+        self.stopped_backups: dict[str, tuple[str, Backup]] = {}
+        """Copies that were on their way when their target was removed, until it is known how much had left."""
         self.notices: dict[tuple[str, str], StoredNotice] = {}
         self.superseded: set[tuple[str, str]] = set()
         self.cancelled: set[tuple[str, str]] = set()
@@ -191,7 +197,14 @@ class LedgerState:
                 added = cast("AddedDestination", data)
                 self.destinations[added["name"]] = Destination(**added, added_at=at)
             case "destination_removed":
-                del self.destinations[cast("RemovedName", data)["name"]]
+                removed = self.destinations.pop(cast("RemovedName", data)["name"])
+                self.stopped_backups |= {
+                    backup.sha256: (removed.name, backup)
+                    for backup in removed.backups.values()
+                    if not backup.done
+                }
+            case "backup_stopped":
+                del self.stopped_backups[cast("StoppedBackup", data)["sha256"]]
             case "backup":
                 started = cast("StartedBackup", data)
                 backup = Backup(
@@ -262,6 +275,7 @@ class LedgerState:
         case.history.append({"state": str(state), "at": at, "why": case.why})
         case.offer_hash = data.get("offer_hash", case.offer_hash)
         case.ends_at = data.get("ends_at", case.ends_at)
+        case.ends_boottime = data.get("ends_boottime", case.ends_boottime)
         case.offer = data.get("offer", case.offer)
         case.parcel = data.get("parcel", case.parcel)
         case.receipt = data.get("receipt", case.receipt)

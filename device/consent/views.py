@@ -4,9 +4,9 @@ Types alone. Times are Unix seconds unless they are text (RFC 3339).
 """
 
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
-from device.consent.documents import EntryData, GeoJsonPolygon, Offer, Parcel
+from device.consent.documents import EntryData, GeoJsonPolygon, Offer, Parcel, RevokedParcel
 from device.spool.parcels import Receipt
 
 
@@ -42,6 +42,14 @@ class HistoryView(TypedDict):
     state: str
     at: int
     why: str
+
+
+class WithdrawalView(TypedDict):
+    """What was stopped, and how much of it had left; at most."""
+
+    requests: list[str]
+    recorded_in: Literal["ledger", "revocations"]
+    parcels: list[RevokedParcel]
 
 
 class RequestView(TypedDict):

@@ -1,8 +1,9 @@
 """Backups of clips to the owner's own targets, off until the owner adds one: the only permanent grants.
 
 Each clip is encrypted with the owner's own key; its ledger entry is durable before the first byte is sent. This
-thread serves targets on the home network, the courier those outside, under a grant like a parcel's. A target that
-is full, misconfigured or unreachable is a fault, and is tried again at growing intervals.
+thread serves targets on the home network, the courier those outside, under a grant like a parcel's; both only while
+a lease covers the clip. A target that is full, misconfigured or unreachable is a fault, and is tried again at
+growing intervals.
 """
 
 import json
@@ -10,7 +11,7 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -21,11 +22,13 @@ from device.consent import entries
 from device.consent.documents import AddedDestination
 from device.consent.entries import LedgerEntryDraft
 from device.consent.ledger_state import Backup, Destination
+from device.consent_service.lease_keeper import LeaseKeeper
 from device.consent_service.ledger import LedgerBroken
-from device.consent_service.ledger_store import LedgerStore
+from device.consent_service.ledger_store import LedgerStore, LockedLedger
 from device.errors import CommandError
 from device.events import Fault
 from device.spool.folders import Unreadable, write_small
+from device.spool.leases import piece_bytes
 from device.spool.parcels import (
     Account,
     Grant,
@@ -37,13 +40,13 @@ from device.spool.parcels import (
     write_grant,
 )
 from device.system.local_network import addresses, is_home
+from device.system.send_guard import SendGuard
 from device.system.worker import Worker
 
 log = logging.getLogger(__name__)
 
 STEP_S = 2.0
 FIRST_DELAY_S, MAX_DELAY_S = 60.0, 3600.0
-GRANT_S = 7 * 86_400
 SEAL_PATIENCE_S = 600.0
 SECRETS_FILE = "destinations.json"
 KINDS: dict[str, TargetKind] = {"s3": "s3", "webdav": "webdav", "sftp": "sftp"}
@@ -86,6 +89,8 @@ class BackupWorker:
         state_dir: Path,
         folder: Path,
         clips: Clips,
+        *,
+        leases: LeaseKeeper,
     ) -> None:
         """`folder` holds sealed copies on their way, and nothing else."""
         self._ledger_store = ledger_store
@@ -93,6 +98,9 @@ class BackupWorker:
         self._state_dir = state_dir
         self._folder = folder
         self._clips = clips
+        self._leases = leases
+        self._left_bytes: dict[str, int] = {}
+        """What has left of a copy that doorbelld itself sends."""
         self._due_s: dict[str, float] = {}
         self._delay_s: dict[str, float] = {}
         self._beat: Callable[[], None] = lambda: None
@@ -117,6 +125,7 @@ class BackupWorker:
         with self._ledger_store.locked() as ledger:
             if ledger is None or not self._ledger_store.clock_is_good():
                 return
+            self._account(ledger)
             destinations = list(ledger.state.destinations.values())
         self._sweep(destinations)
         for destination in destinations:
@@ -136,15 +145,58 @@ class BackupWorker:
             if destination.outside:
                 self._hand_over(destination, waiting)
             else:
-                target, name = self._target(destination), f"{waiting.sha256}.age"
-                with self._path(waiting).open("rb") as content:
-                    paced = _RateLimited(
-                        content, RateLimiter(self._config.upload_kbps * 125, sleep=self._rest), self._beat
-                    )
-                    put(target, name, paced, waiting.size_bytes, home_address)
+                self._send(destination, waiting)
                 self._done(destination, waiting)
+        except _LeaseEnded:
+            return  # its target was removed, or it goes on once there is a lease again
         except (TargetRejected, CommandError, OSError, subprocess.SubprocessError, ValueError) as error:
             self._wait(destination, error)
+
+    def _send(self, destination: Destination, backup: Backup) -> None:
+        """Send a copy to a target on the home network. Raises _LeaseEnded, TargetRejected, OSError."""
+        target, name = self._target(destination), f"{backup.sha256}.age"
+        rate = self._config.upload_kbps * 125
+        self._leases.renew()
+        with (
+            self._path(backup).open("rb") as file,
+            SendGuard(lambda: self._leases.covers(backup.sha256)) as guard,
+        ):
+            content = _LeasedCopy(
+                file,
+                guard,
+                piece_bytes=piece_bytes(rate),
+                pace=RateLimiter(rate, sleep=self._rest),
+                check=lambda: self._check(backup),
+            )
+            try:
+                put(target, name, content, backup.size_bytes, home_address, guard)
+            except (TargetRejected, OSError):
+                self._check(backup)  # the guard may have reset the connection
+                raise
+            finally:
+                left_bytes = max(self._left_bytes.get(backup.sha256, 0), content.left_bytes)
+                self._left_bytes[backup.sha256] = left_bytes
+
+    def _check(self, backup: Backup) -> None:
+        self._beat()
+        if not self._leases.covers(backup.sha256):
+            raise _LeaseEnded
+
+    def _account(self, ledger: LockedLedger) -> None:
+        """Record how much of each copy had left whose target was removed meanwhile. Raises LedgerBroken."""
+        drafts = []
+        for digest, (destination, backup) in ledger.state.stopped_backups.items():
+            try:
+                report = report_in(self._config.spool_dir / "in", digest)
+            except (OSError, Unreadable):
+                report = None
+            if report and report.state == "sending":
+                continue  # the courier is about to say how it ended
+            left_bytes = max(self._left_bytes.get(digest, 0), report.left_bytes if report else 0)
+            why = "its target was removed"
+            drafts.append(entries.backup_stopped(destination, backup, left_bytes=left_bytes, why=why))
+        if drafts:
+            ledger.write(drafts)
 
     def _seal_next(self, destination: Destination) -> Backup | None:
         since_us = destination.added_at * 1_000_000
@@ -193,13 +245,13 @@ class BackupWorker:
                 size_bytes=backup.size_bytes,
                 kind=target.kind if target.kind != "s3" else "bucket",
                 origin=f"{target.scheme}://{target.netloc}",
-                expires_s=self._ledger_store.now() + GRANT_S,
                 account=account,
             )
             with self._ledger_store.locked() as ledger:  # a removal comes before this, or revokes the grant
                 if ledger is None or destination.name not in ledger.state.destinations:
                     return
                 write_grant(out, grant)
+            self._leases.renew()
             self._path(backup).unlink(missing_ok=True)
             return
         try:
@@ -216,6 +268,7 @@ class BackupWorker:
         return is_granted(self._config.spool_dir / "out", backup.sha256)
 
     def _done(self, destination: Destination, backup: Backup) -> None:
+        self._left_bytes.pop(backup.sha256, None)
         self._write(destination, [entries.backed_up(destination.name, backup.clip_id, backup.sha256)])
         with suppress(OSError):
             revoke(self._config.spool_dir / "out", backup.sha256)
@@ -283,20 +336,44 @@ class BackupWorker:
                     path.unlink()
 
 
-class _RateLimited:
-    """Reads no faster than the owner's limit, and reports each read to the watchdog."""
+class _LeaseEnded(Exception):
+    """No lease covers the copy at this moment."""
 
-    def __init__(self, content: BinaryIO, pace: RateLimiter, beat: Callable[[], None]) -> None:
-        self._content = content
+
+class _LeasedCopy:
+    """A sealed copy, read no faster than the owner's limit, and only while a lease covers it."""
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        guard: SendGuard,
+        *,
+        piece_bytes: int,
+        pace: Callable[[int], None],
+        check: Callable[[], None],
+    ) -> None:
+        self._file = file
+        self._guard = guard
+        self._piece_bytes = piece_bytes
         self._pace = pace
-        self._beat = beat
+        self._check = check
+        self.left_bytes = 0
+        """At most so many have left."""
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes."""
-        self._beat()
-        block = self._content.read(size)
-        self._pace(len(block))
-        return block
+    def pieces(self, begin: int) -> Iterator[bytes]:
+        """Yield the bytes from an offset to the end. Raises _LeaseEnded."""
+        self._file.seek(begin)
+        self.left_bytes = begin
+        with self._guard.armed():
+            while piece := self._file.read(self._piece_bytes):
+                self._pace(len(piece))
+                try:
+                    self._check()
+                except _LeaseEnded:
+                    self._guard.reset()
+                    raise
+                self.left_bytes += len(piece)
+                yield piece
 
 
 def checked_destination(wanted: Mapping[str, Any], secret: str) -> AddedDestination:

@@ -321,8 +321,13 @@ class InboxWorker:
     def _expire(self, ledger: LockedLedger) -> None:
         now = self._ledger_store.now()
         for case in ledger.state.open_cases():
-            end = case.ends_at or case.request.exp
-            if case.state is not State.RECEIVED and end <= now:
+            if case.state is State.RECEIVED:
+                continue
+            if case.ends_at:  # approved: while the clock is not known to be right, it waits without a lease
+                is_over = self._ledger_store.clock_was_set() and not self._ledger_store.approval_left_s(case)
+            else:
+                is_over = case.request.exp <= now
+            if is_over:
                 ledger.write([entries.step(case.request.id, case.state, Step.EXPIRE)])
         ledger.forget(now)
 

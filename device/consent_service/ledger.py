@@ -69,6 +69,7 @@ class Ledger:
         self._path = path
         self._seq: int = row[0] if row else 0
         self._head: str = row[1] if row else GENESIS
+        self._proven: tuple[int, int] = (0, 0)
 
     def close(self) -> None:
         """Close the file."""
@@ -195,6 +196,38 @@ class Ledger:
         wrong = next(self.faults(), None)
         if wrong:
             raise LedgerBroken(f"{self._path}: {wrong}; see docs/consent.md, 'The ledger is broken'")
+        self._proven = self._identity()
+
+    def prove_newest(self) -> None:
+        """Raise LedgerBroken unless it is the file that `prove` read, with what was appended since, and no more.
+
+        Cheap: it reads the newest entry alone, unless somebody else has written to the file.
+        """
+        if self._identity() != self._proven:
+            self.prove()
+        row = self._newest_row()
+        if row is None or (row[0], row[2]) != (self._seq, self._head):
+            raise LedgerBroken(f"{self._path}: its newest entry is not the one that was written last")
+        wrong = next(_entry_faults(row[0], row[1], row[2], None), None)
+        if wrong:
+            raise LedgerBroken(f"{self._path}: {wrong}; see docs/consent.md, 'The ledger is broken'")
+
+    def _identity(self) -> tuple[int, int]:
+        """Return what changes when the file is replaced, or another program writes to it."""
+        try:
+            version = self._db.execute("PRAGMA data_version").fetchone()[0]
+            return self._path.stat().st_ino, int(version)
+        except (*_UNREADABLE, OSError) as error:
+            raise LedgerBroken(
+                f"{self._path}: {error}; see docs/consent.md, 'The ledger is broken'"
+            ) from error
+
+    def _newest_row(self) -> tuple[int, str, str] | None:
+        try:
+            row = self._db.execute("SELECT seq, text, hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
+        except _UNREADABLE as error:
+            raise LedgerBroken(f"{self._path}: {error}") from error
+        return None if row is None else (int(row[0]), str(row[1]), str(row[2]))
 
     # --- proof -------------------------------------------------------------------------------------
 
@@ -242,7 +275,8 @@ class Ledger:
         return row[0] or 0
 
 
-def _entry_faults(seq: int, text: str, digest: str, prev: str) -> Iterator[str]:
+def _entry_faults(seq: int, text: str, digest: str, prev: str | None) -> Iterator[str]:
+    """Yield what is wrong with an entry; `prev` None: it may follow any."""
     if hashlib.sha256(text.encode()).hexdigest() != digest:
         yield f"entry {seq} was changed: its text does not have its hash"
     try:
@@ -251,7 +285,7 @@ def _entry_faults(seq: int, text: str, digest: str, prev: str) -> Iterator[str]:
             yield f"entry {seq} is not canonical JSON"
         if entry["seq"] != seq:
             yield f"entry {seq} says that it is {entry['seq']}"
-        if entry["prev"] != prev:
+        if prev is not None and entry["prev"] != prev:
             yield f"entry {seq} does not follow the one before it"
     except (ValueError, KeyError, TypeError) as error:
         yield f"entry {seq} cannot be read: {error}"

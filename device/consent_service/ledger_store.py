@@ -11,14 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from device.consent.entries import LedgerEntryDraft
-from device.consent.ledger_state import LedgerState
+from device.consent.ledger_state import Case, LedgerState
 from device.consent.reasons import Reason, Refused
 from device.consent.states import NoSuchStep, State
 from device.consent.views import RefusedCount
 from device.consent_service.ledger import Entry, Ledger, LedgerBroken
 from device.errors import CommandError
 from device.events import ConsentStep, Fault, Inbox, LedgerReport
-from device.system.clock import Clock, parse_rfc3339
+from device.spool.leases import boottime_s
+from device.system.clock import Clock, boot_id, parse_rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,10 @@ class LockedLedger:
     def refused(self) -> list[RefusedCount]:
         """Return how much was refused, by reason."""
         return self._ledger.refused()
+
+    def verify_newest(self) -> None:
+        """Raise LedgerBroken unless it is what was verified at the start, with what was written since."""
+        self._ledger.prove_newest()
 
     def number_of_refused_bodies(self) -> int:
         """Return how many refused messages the ledger holds."""
@@ -118,10 +123,14 @@ class LockedLedger:
 class LedgerStore:
     """Opens the ledger and hands it to one thread at a time."""
 
-    def __init__(self, path: Path, clock: Clock, inbox: Inbox) -> None:
+    def __init__(self, path: Path, clock: Clock, inbox: Inbox, *, trust_clock: bool = False) -> None:
+        """`trust_clock`: the clock is right from the boot on, whoever has set it (device.trust_clock)."""
         self.path = path
         self.clock = clock
         self.inbox = inbox
+        self._was_set = trust_clock
+        self.last_state: LedgerState | None = None
+        """What was known when the ledger broke: it tells what to stop, and allows nothing."""
         self._lock = threading.RLock()
         self._locked: LockedLedger | None = None
 
@@ -187,6 +196,36 @@ class LedgerStore:
         wall_us = self.clock.wall_us()
         newest_us = self._locked.newest_us if self._locked else 0
         return wall_us >= EARLIEST_US and wall_us >= newest_us - LAG_US
+
+    def close_broken(self, error: LedgerBroken) -> None:
+        """Use a ledger no more that was changed under the daemon: nothing rests on it until the next start."""
+        with self._lock:
+            if self._locked:
+                self.last_state = self._locked.state
+                self._locked.close()
+                self._locked = None
+        self.report_broken(error)
+
+    def clock_was_set(self) -> bool:
+        """Return whether a time server has set the clock since the boot; approvals need it.
+
+        A clock without a battery goes on, after a power cut, where it was: an approval that ended meanwhile
+        would seem to stand.
+        """
+        self._was_set = self._was_set or self.clock.flag() == "synchronised"
+        return self._was_set
+
+    def approval_left_s(self, case: Case) -> float:
+        """Return for how long an approval stands, in seconds; 0 if it has ended or nobody can say.
+
+        By the wall clock and, in the boot of the approval, also by the clock that cannot be set.
+        """
+        if not self.clock_is_good() or not self.clock_was_set():
+            return 0.0
+        left_s = case.ends_at - self.clock.wall_us() / 1e6
+        if case.ends_boottime and case.ends_boottime["boot"] == boot_id():
+            left_s = min(left_s, case.ends_boottime["s"] - boottime_s())
+        return max(0.0, left_s)
 
     def now(self) -> int:
         """Return the wall time in Unix seconds."""

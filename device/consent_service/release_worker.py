@@ -7,19 +7,22 @@ deletes everything else, according to the files and the ledger.
 
 import logging
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Unpack
 
 from device.config import NeighbourhoodConfig
-from device.consent import entries
-from device.consent.documents import StepDetails
+from device.consent import entries, owner_actions
+from device.consent.documents import RevokedWithoutLedger, StepDetails
 from device.consent.ledger_state import Case
 from device.consent.states import TABLE, State, Step
 from device.consent.views import ProgressView
 from device.consent_service.ledger import LedgerBroken
+from device.consent_service.lease_keeper import LeaseKeeper
 from device.consent_service.ledger_store import LedgerStore, LockedLedger
 from device.consent_service.release_protocol import Failed, Made, Progress, ReleaseBackend, ReleaseRun
+from device.consent_service.revocations import Revocation, Revocations, SentParcel
 from device.errors import CommandError
 from device.events import ConsentStep, Fault
 from device.spool.folders import Unreadable
@@ -56,12 +59,17 @@ class ReleaseWorker:
         config: NeighbourhoodConfig,
         folder: Path,
         release_backend: ReleaseBackend,
+        *,
+        leases: LeaseKeeper,
+        revocations: Revocations,
     ) -> None:
         """`folder` holds working copies, one folder a request, and nothing else."""
         self._ledger_store = ledger_store
         self._spool = config.spool_dir
         self._folder = folder
         self._release_backend = release_backend
+        self._leases = leases
+        self._revocations = revocations
         self._run: tuple[str, ReleaseRun] | None = None
         self._progress: dict[str, Progress] = {}
         self._reported: dict[str, tuple[str, int]] = {}
@@ -95,6 +103,7 @@ class ReleaseWorker:
         with self._ledger_store.locked() as ledger:
             if ledger is None:
                 return False
+            self._copy_revocations(ledger)
             cases = list(ledger.state.cases.values())
         clock_is_good = self._ledger_store.clock_is_good()
         self._continue_run(cases)
@@ -184,7 +193,6 @@ class ReleaseWorker:
             size_bytes=case.sealed_parcel()["bytes"],
             kind=upload["kind"],
             origin=upload["origin"],
-            expires_s=case.ends_at,
         )
         out = self._spool / "out"
         try:
@@ -198,6 +206,7 @@ class ReleaseWorker:
         except OSError as error:
             self._tell_spool(error)
             return
+        self._leases.renew()
         self._ledger_store.inbox(Fault(code="spool", active=False))
         self._erase(self._folder / case.request.id)
 
@@ -292,11 +301,63 @@ class ReleaseWorker:
             if self._spool.is_dir():
                 self._tell_spool(error)
 
-    def revoke(self, case: Case) -> None:
-        """Take the grant of a withdrawn approval away now, not at the next step."""
-        if case.parcel:
+    def revoke_parcels(self, digests: Iterable[str]) -> None:
+        """Delete the grants and copies of some parcels. Raises OSError."""
+        for digest in digests:
+            revoke(self._spool / "out", digest)
+
+    def sent_parcels(self, case: Case | None) -> tuple[SentParcel, ...]:
+        """Return how much of a request's parcel has left, as the courier reports it; None: of every parcel."""
+        if case is None:
             with suppress(OSError):
-                revoke(self._spool / "out", case.sealed_parcel()["sha256"])
+                return tuple(filter(None, map(self._sent, names_in(self._spool / "out", "grant"))))
+            return ()
+        sent = self._sent(case.sealed_parcel()["sha256"]) if case.parcel else None
+        return (sent,) if sent else ()
+
+    def _sent(self, digest: str) -> SentParcel | None:
+        report = self._report(digest)
+        if report is None:
+            return None
+        return SentParcel(sha256=digest, left_bytes=report.left_bytes, of_bytes=report.size_bytes)
+
+    def revoke(self, case: Case | None) -> None:
+        """Delete the grant and the copies of a withdrawn approval now, not at the next step; None: of all.
+
+        Raises OSError.
+        """
+        if case is None:
+            out = self._spool / "out"
+            self.revoke_parcels({*names_in(out, "grant"), *names_in(out, "parcel")})
+            with suppress(FileNotFoundError):
+                for folder in list(self._folder.iterdir()):
+                    self._erase(folder)
+            return
+        if case.parcel and (self._spool / "out").is_dir():
+            revoke(self._spool / "out", case.sealed_parcel()["sha256"])
+        self._erase(self._folder / case.request.id)
+
+    def _copy_revocations(self, ledger: LockedLedger) -> None:
+        """Write into the ledger what was stopped without it; whatever ledger this is, that stays stopped."""
+        waiting = self._revocations.not_in_ledger()
+        revoked = [
+            case
+            for case in ledger.state.cases.values()
+            if case.state in UNDER_WAY and self._revocations.is_revoked("request", case.request.id)
+        ]
+        drafts = [entries.revocation(_ledger_data(revocation)) for revocation in waiting]
+        why = "you withdrew it while there was no ledger"
+        drafts += [entries.step(case.request.id, case.state, Step.WITHDRAW, why=why) for case in revoked]
+        drafts += [
+            owner_actions.destination_removed(name, ledger.state)
+            for name in ledger.state.destinations
+            if self._revocations.is_revoked("destination", name)
+        ]
+        if not drafts or self._revocations.unreadable:
+            return
+        ledger.write(drafts)
+        with suppress(OSError):  # written once more at the next start
+            self._revocations.now_in_ledger(waiting, [case.request.id for case in revoked])
 
     def _erase(self, folder: Path) -> None:
         with suppress(OSError):
@@ -349,6 +410,18 @@ class ReleaseWorker:
         text = f"{error.filename or self._spool}: {error.strerror}; approved releases wait here"
         remedy = "see systemd/README.md, 'The spool'"
         self._ledger_store.inbox(Fault(code="spool", active=True, text=text, remedy=remedy))
+
+
+def _ledger_data(revocation: Revocation) -> RevokedWithoutLedger:
+    return {
+        "of": revocation.kind,
+        "name": revocation.name,
+        "at": revocation.at,
+        "parcels": [
+            {"sha256": parcel.sha256, "left_bytes": parcel.left_bytes, "of_bytes": parcel.of_bytes}
+            for parcel in revocation.parcels
+        ],
+    }
 
 
 def _plain(text: object) -> str:

@@ -12,19 +12,34 @@ from typing import Any
 from device.config import NeighbourhoodConfig
 from device.consent import entries, owner_actions, rules, sender_records
 from device.consent.documents import Offer
-from device.consent.ledger_state import Case
+from device.consent.ledger_state import Case, LedgerState
 from device.consent.offer import Choice, Cut, make_offer, offer_hash
 from device.consent.reasons import Refused, sentence_of
 from device.consent.states import State, Step, after
-from device.consent.views import DestinationView, LedgerView, NoticeView, RequestView, SenderView
+from device.consent.views import (
+    DestinationView,
+    LedgerView,
+    NoticeView,
+    RequestView,
+    SenderView,
+    WithdrawalView,
+)
 from device.consent_service import backup_worker
 from device.consent_service.backup_worker import BackupWorker, Clips
 from device.consent_service.clip_source import ClipSource
 from device.consent_service.inbox_worker import InboxWorker
-from device.consent_service.ledger import Ledger
+from device.consent_service.lease_keeper import LeaseKeeper
+from device.consent_service.ledger import Ledger, LedgerBroken
 from device.consent_service.ledger_store import LedgerStore, LockedLedger
 from device.consent_service.release_protocol import ReleaseBackend
-from device.consent_service.release_worker import ReleaseWorker
+from device.consent_service.release_worker import UNDER_WAY, ReleaseWorker
+from device.consent_service.revocations import (
+    EVERY_REQUEST,
+    Revocation,
+    RevocationKind,
+    Revocations,
+    SentParcel,
+)
 from device.consent_service.serializers import (
     destination_view,
     entry_view,
@@ -34,9 +49,10 @@ from device.consent_service.serializers import (
     request_view,
     sender_view,
 )
-from device.errors import CommandError
+from device.errors import CommandError, DoorbellError
 from device.events import Inbox
-from device.system.clock import Clock
+from device.spool.leases import boottime_s
+from device.system.clock import Clock, boot_id, rfc3339
 
 ALL = Choice()
 
@@ -55,14 +71,26 @@ class ConsentService:
         footage: ClipSource,
         release_backend: ReleaseBackend,
         clips: Clips,
+        trust_clock: bool = False,
     ) -> None:
         """`path` is the ledger's, `working` the folder in which parcels are made."""
-        self.ledger_store = LedgerStore(path, clock, inbox)
+        self.ledger_store = LedgerStore(path, clock, inbox, trust_clock=trust_clock)
+        self.revocations = Revocations(path.parent / "revocations.json")
+        self.lease_keeper = LeaseKeeper(
+            self.ledger_store, self.revocations, config.lease_dir, lease_s=config.lease_s
+        )
         self.inbox_worker = InboxWorker(self.ledger_store, config, footage)
         self.backup_worker = BackupWorker(
-            self.ledger_store, config, path.parent, path.parent / "backups", clips
+            self.ledger_store, config, path.parent, path.parent / "backups", clips, leases=self.lease_keeper
         )
-        self.release_worker = ReleaseWorker(self.ledger_store, config, working, release_backend)
+        self.release_worker = ReleaseWorker(
+            self.ledger_store,
+            config,
+            working,
+            release_backend,
+            leases=self.lease_keeper,
+            revocations=self.revocations,
+        )
         self._state_dir = path.parent
         self._footage = footage
 
@@ -97,7 +125,17 @@ class ConsentService:
         with self.ledger_store.locked_for_owner() as ledger:
             if not self.ledger_store.clock_is_good():
                 raise CommandError("the clock is not set, so the approval could not expire")
+            if not self.ledger_store.clock_was_set():
+                raise CommandError(
+                    "no time server has set the clock since the boot, so the approval could end too late: check that "
+                    "the doorbell reaches a time server, or see device.trust_clock"
+                )
             case = _find(ledger, request_id)
+            if self.revocations.is_revoked("request", request_id):
+                raise CommandError(
+                    self.revocations.unreadable
+                    or "you withdrew this request's approval; it cannot be approved again"
+                )
         cuts = self._cuts(case, choice) if case.state is State.OFFERED else []
         with self.ledger_store.locked_for_owner() as ledger:
             now = self.ledger_store.now()
@@ -119,6 +157,7 @@ class ConsentService:
                 offer=offer,
                 offer_hash=shown_hash,
                 ends_at=ends_at,
+                ends_boottime={"boot": boot_id(), "s": int(boottime_s()) + ends_at - now},
                 destination=offer["upload"],
             )
             ledger.write([approval])
@@ -131,13 +170,77 @@ class ConsentService:
             ledger.write([entries.step(request_id, case.state, Step.DECLINE)])
             return request_view(case, ledger.state)
 
-    def withdraw(self, request_id: str) -> RequestView:
-        """Withdraw an approval: nothing more is sent. Raises CommandError."""
-        with self.ledger_store.locked_for_owner() as ledger:
-            case = _find(ledger, request_id)
-            ledger.write([entries.step(request_id, case.state, Step.WITHDRAW)])
-            self.release_worker.revoke(case)
-            return request_view(case, ledger.state)
+    def withdraw(self, request_id: str) -> WithdrawalView:
+        """Withdraw an approval: nothing more is sent, whether or not there is a ledger. Raises CommandError."""
+        self.lease_keeper.stop("request", request_id)
+        with self.ledger_store.locked() as ledger:
+            state = ledger.state if ledger else self.ledger_store.last_state
+            try:
+                case = _case_of(state, request_id) if state else None
+                step = entries.step(request_id, case.state, Step.WITHDRAW) if case else None
+            except DoorbellError as error:
+                self.revocations.release("request", request_id)
+                raise CommandError(str(error)) from error
+            parcels = self.release_worker.sent_parcels(case) if case else ()
+            trouble = []
+            try:
+                if case:
+                    self.release_worker.revoke(case)  # first: it makes room on a full disk
+            except OSError as error:
+                trouble.append(f"{error.filename}: {error.strerror}")
+            is_in_ledger = False
+            try:
+                if ledger and step:
+                    ledger.write([step])
+                    is_in_ledger = True
+            except LedgerBroken as error:
+                self.ledger_store.report_broken(error)
+            trouble += self._revoke("request", request_id, parcels, is_in_ledger=is_in_ledger)
+            if trouble and not is_in_ledger:
+                raise CommandError(_not_written(trouble))
+            return _withdrawal([request_id], parcels, is_in_ledger=is_in_ledger)
+
+    def withdraw_all(self) -> WithdrawalView:
+        """Stop every release, whether or not there is a ledger. Raises CommandError."""
+        with self.ledger_store.locked() as ledger:
+            state = ledger.state if ledger else self.ledger_store.last_state
+            known = (
+                [case.request.id for case in state.cases.values() if case.state in UNDER_WAY] if state else []
+            )
+            if ledger is None:
+                parcels = self.release_worker.sent_parcels(None)
+                for request_id in known:
+                    self.lease_keeper.stop("request", request_id)
+                trouble = []
+                try:
+                    self.release_worker.revoke(None)
+                except OSError as error:
+                    trouble.append(f"{error.filename}: {error.strerror}")
+                for request_id in known or [EVERY_REQUEST]:
+                    trouble += self._revoke("request", request_id, parcels, is_in_ledger=False)
+                if trouble:
+                    raise CommandError(_not_written(trouble))
+                return _withdrawal(known, parcels, is_in_ledger=False)
+        stopped = [self.withdraw(request_id) for request_id in known]
+        return {
+            "requests": known,
+            "recorded_in": "ledger"
+            if all(each["recorded_in"] == "ledger" for each in stopped)
+            else "revocations",
+            "parcels": [parcel for each in stopped for parcel in each["parcels"]],
+        }
+
+    def _revoke(
+        self, kind: RevocationKind, name: str, parcels: tuple[SentParcel, ...], *, is_in_ledger: bool
+    ) -> list[str]:
+        """Write a revocation down; return what went wrong."""
+        at = rfc3339(self.ledger_store.clock.wall_us())
+        revocation = Revocation(kind=kind, name=name, at=at, parcels=parcels, in_ledger=is_in_ledger)
+        try:
+            self.revocations.add(revocation)
+        except OSError as error:
+            return [f"{error.filename}: {error.strerror}"]
+        return []
 
     def senders(self) -> list[SenderView]:
         """Return the pinned senders."""
@@ -216,15 +319,50 @@ class ConsentService:
         with self.ledger_store.locked_for_owner() as ledger:
             draft = owner_actions.destination_added(found, ledger.state)
             backup_worker.keep_secret(self._state_dir, found["name"], secret)
+            try:
+                self.revocations.forget("destination", found["name"])
+            except OSError as error:
+                raise CommandError(f"{error.filename}: {error.strerror}") from error
             ledger.write([draft])
             return destination_view(ledger.state.destinations[found["name"]])
 
     def remove_destination(self, name: str) -> None:
-        """Stop backups to a target; the owner deletes the existing ones. Raises CommandError."""
-        with self.ledger_store.locked_for_owner() as ledger:
-            ledger.write([owner_actions.destination_removed(name, ledger.state)])
-            backup_worker.keep_secret(self._state_dir, name, None)
-            self.release_worker.revoke_unneeded(ledger)
+        """Stop backups to a target, whether or not there is a ledger; the owner deletes the existing ones.
+
+        Raises CommandError.
+        """
+        self.lease_keeper.stop("destination", name)
+        with self.ledger_store.locked() as ledger:
+            state = ledger.state if ledger else self.ledger_store.last_state
+            try:
+                draft = owner_actions.destination_removed(name, state) if state else None
+            except Refused as error:
+                self.revocations.release("destination", name)
+                raise CommandError(error.detail) from error
+            is_in_ledger = False
+            try:
+                if ledger and draft:
+                    ledger.write([draft])
+                    is_in_ledger = True
+            except LedgerBroken as error:
+                self.ledger_store.report_broken(error)
+            trouble = []
+            try:
+                if ledger and is_in_ledger:
+                    self.release_worker.revoke_unneeded(ledger)
+                elif state and name in state.destinations:
+                    self.release_worker.revoke_parcels(
+                        backup.sha256
+                        for backup in state.destinations[name].backups.values()
+                        if not backup.done
+                    )
+                backup_worker.keep_secret(self._state_dir, name, None)
+            except (OSError, CommandError) as error:
+                trouble.append(str(error))
+            if not is_in_ledger:
+                trouble += self._revoke("destination", name, (), is_in_ledger=False)
+                if trouble:
+                    raise CommandError(_not_written(trouble))
 
     def _check_age(self, age: str) -> None:
         from device.consent_service.age_recipients import check_recipient  # loads pyrage
@@ -286,8 +424,32 @@ class ConsentService:
             check_recipient(recipient.age)
 
 
+def _not_written(trouble: list[str]) -> str:
+    return (
+        f"it is stopped while doorbelld runs, but could not be written down ({'; '.join(trouble)}): make room on the "
+        "disk or repair it, and do it again"
+    )
+
+
+def _withdrawal(
+    requests: list[str], parcels: tuple[SentParcel, ...], *, is_in_ledger: bool
+) -> WithdrawalView:
+    return {
+        "requests": requests,
+        "recorded_in": "ledger" if is_in_ledger else "revocations",
+        "parcels": [
+            {"sha256": parcel.sha256, "left_bytes": parcel.left_bytes, "of_bytes": parcel.of_bytes}
+            for parcel in parcels
+        ],
+    }
+
+
 def _find(ledger: LockedLedger, request_id: str) -> Case:
-    case = ledger.state.cases.get(request_id)
+    return _case_of(ledger.state, request_id)
+
+
+def _case_of(state: LedgerState, request_id: str) -> Case:
+    case = state.cases.get(request_id)
     if case is None:
         raise CommandError(f"there is no request {request_id}; `doorbell requests list` shows them")
     return case

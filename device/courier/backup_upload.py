@@ -1,4 +1,4 @@
-"""Upload of a sealed backup to the owner's own target outside the home. Each attempt starts from the first byte."""
+"""Upload of a sealed backup to the owner's own target outside the home."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ class BackupUploader:
     """The way to an owner's own S3, WebDAV or SFTP."""
 
     def carry(self, attempt: UploadAttempt) -> None:
-        """Carry it. Raises OSError, Refusing, GrantGone."""
+        """Carry it. Raises OSError, Refusing, GrantGone, LeaseLapsed."""
         attempt.prove_parcel()
         grant, account = attempt.grant, attempt.grant.account
         kinds: dict[str, TargetKind] = {"bucket": "s3", "webdav": "webdav", "sftp": "sftp"}
@@ -28,29 +28,20 @@ class BackupUploader:
             )
             if f"{target.scheme}://{target.netloc}" != grant.origin or target.scheme == "http":
                 raise Refusing("the account is at another place than the grant")
-            content = _Stream(attempt.chunks(0, grant.size_bytes))
-            put(target, f"{grant.sha256}.age", content, grant.size_bytes, public_address)
+            name = f"{grant.sha256}.age"
+            attempt.check()
+            put(target, name, _Pieces(attempt), grant.size_bytes, public_address, attempt.guard)
         except (TargetRejected, ValueError) as error:
             raise Refusing(str(error)) from error
         attempt.stored({})
 
 
-class _Stream:
-    """Reads what is yielded."""
+class _Pieces:
+    """An attempt's bytes, as a backup target takes them."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._left = b""
+    def __init__(self, attempt: UploadAttempt) -> None:
+        self._attempt = attempt
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes: so many, unless it ends."""
-        parts, have = [self._left], len(self._left)
-        while size < 0 or have < size:
-            block = next(self._chunks, b"")
-            if not block:
-                break
-            parts.append(block)
-            have += len(block)
-        whole = b"".join(parts)
-        self._left = whole[size:] if size >= 0 else b""
-        return whole[:size] if size >= 0 else whole
+    def pieces(self, begin: int) -> Iterator[bytes]:
+        """Yield the bytes from an offset to the end."""
+        return self._attempt.chunks(begin, self._attempt.grant.size_bytes)

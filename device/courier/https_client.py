@@ -11,6 +11,7 @@ from urllib3.util import SKIP_HEADER
 
 from device.courier.public_address import public_addresses
 from device.system.https import HTTPS_PORT, https_pool
+from device.system.send_guard import SendGuard
 
 TIMEOUT_S = 30.0
 _QUIET = {"user-agent": SKIP_HEADER, "accept-encoding": SKIP_HEADER}
@@ -28,11 +29,19 @@ def split_origin(origin: str) -> tuple[str, int]:
 class HttpsClient:
     """Keeps one connection. The host is resolved, and every address checked, before it is opened."""
 
-    def __init__(self, origin: str, *, timeout_s: float = TIMEOUT_S, allow_loopback: bool = False) -> None:
-        """Raises ValueError if `origin` is none."""
+    def __init__(
+        self,
+        origin: str,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        allow_loopback: bool = False,
+        guard: SendGuard | None = None,
+    ) -> None:
+        """`guard` watches the connections. Raises ValueError if `origin` is none."""
         self._host, self._port = split_origin(origin)
         self._timeout_s = timeout_s
         self._allow_loopback = allow_loopback
+        self._guard = guard
         self._pool: urllib3.HTTPSConnectionPool | None = None
 
     def request(
@@ -51,6 +60,8 @@ class HttpsClient:
         failure = OSError(f"{self._host} has no address")
         for address in public_addresses(self._host, self._port, allow_loopback=self._allow_loopback):
             self._pool = https_pool(self._host, self._port, address, timeout_s=self._timeout_s)
+            if self._guard:
+                self._guard.watch_pool(self._pool)
             try:
                 return _request(self._pool, method, target, sent, body)
             except _NotConnected as error:  # nothing of the body was taken: the next address can have it

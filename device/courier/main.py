@@ -25,6 +25,7 @@ from device.courier.upload_worker import UploadWorker
 from device.errors import DoorbellError, StateError
 from device.events import Fact, WorkerDied
 from device.spool.folders import STATUS, SpoolWriter, write_small
+from device.spool.leases import LeaseReader
 from device.system.logs import start_logging
 from device.system.sd_notify import Notifier
 from device.system.worker import Worker
@@ -32,6 +33,7 @@ from device.system.worker import Worker
 log = logging.getLogger(__name__)
 
 DEFAULT_SPOOL = Path("/var/lib/doorbelld-spool")
+DEFAULT_LEASES = Path("/run/doorbelld-leases")
 LOOK_S = 1.0
 WATCHDOG_EVERY_STEPS = 5
 STATUS_EVERY_S = 300.0
@@ -40,7 +42,8 @@ STATUS_EVERY_S = 300.0
 class Courier:
     """The four workers, and the settings they follow."""
 
-    def __init__(self, spool: Path, *, allow_loopback: bool = False) -> None:
+    def __init__(self, spool: Path, leases: Path, *, allow_loopback: bool = False) -> None:
+        self._leases = LeaseReader(leases)
         self._allow_loopback = allow_loopback
         self._daemon_folder = spool / "out"
         own = spool / "in"
@@ -109,6 +112,7 @@ class Courier:
         UploadWorker(
             self._daemon_folder,
             self._own_folder,
+            leases=self._leases,
             limits=lambda: self._limits,
             tell=lambda text: self._how.update(parcels=text),
             stopping=worker.stopping,
@@ -179,6 +183,12 @@ def main() -> int:
     """`doorbelld-courier`: receive requests and notices, fetch feeds and upload parcels for a doorbell."""
     parser = argparse.ArgumentParser(prog="doorbelld-courier", description=main.__doc__)
     parser.add_argument("--spool", type=Path, default=DEFAULT_SPOOL, help="default: %(default)s")
+    parser.add_argument(
+        "--leases",
+        type=Path,
+        default=DEFAULT_LEASES,
+        help="folder of the daemon's leases (neighbourhood.lease_dir); default: %(default)s",
+    )
     parser.add_argument("--json", action="store_true", help="log as JSON, one object a line")
     parser.add_argument(
         "--allow-loopback",
@@ -189,7 +199,7 @@ def main() -> int:
     handler = start_logging(as_json=arguments.json)
     os.umask(0o027)
     try:
-        courier = Courier(arguments.spool, allow_loopback=arguments.allow_loopback)
+        courier = Courier(arguments.spool, arguments.leases, allow_loopback=arguments.allow_loopback)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: courier.stopping.set())
         return courier.run(Notifier())

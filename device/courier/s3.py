@@ -38,9 +38,9 @@ class S3Uploader:
     """The way to an S3-compatible store."""
 
     def carry(self, attempt: UploadAttempt) -> None:
-        """Carry it to the receipt. Raises OSError, Refusing, GrantGone."""
+        """Carry it to the receipt. Raises OSError, Refusing, GrantGone, LeaseLapsed."""
         attempt.prove_parcel()
-        attempt.check_grant()
+        attempt.check()
         plan = _plan(attempt)
         if plan.upload != attempt.report.place:  # a new upload begins with no part
             attempt.tell(place=plan.upload, parts=(), sent_bytes=0)
@@ -57,7 +57,7 @@ class S3Uploader:
             if answer.status != _OK or not _ETAG.fullmatch(etag):
                 raise _trouble(answer)
             attempt.tell(parts=(*attempt.report.parts, etag), sent_bytes=end)
-        attempt.check_grant()
+        attempt.check()
         answer = attempt.ask("POST", plan.complete, body=_complete(attempt.report.parts))
         # S3 answers 200 and says later, in the body, that it failed.
         if answer.status != _OK or b"<Error" in answer.body:

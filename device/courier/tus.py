@@ -7,13 +7,15 @@ created at `/parcels` of the pinned origin, and its own address has to lie below
 import base64
 import re
 
-from device.courier.upload_attempt import SEGMENT_BYTES, Answer, GrantGone, Refusing, UploadAttempt, trouble
+from device.courier.upload_attempt import Answer, Refusing, UploadAttempt, trouble
 
 PLACE = "/parcels"
 _VERSION = {"tus-resumable": "1.0.0"}
 _UPLOAD = re.compile(r"/parcels/[A-Za-z0-9._~+=-]{1,200}")
 _CREATED, _OK, _NO_CONTENT = 201, 200, 204
 _GONE = (403, 404, 410)
+SEGMENT_BYTES = 16 << 20
+"""Of one request: some servers refuse longer ones."""
 MAX_DIGITS = 11
 """Of a size in a header: parcels have 64 GiB at most."""
 MAX_TIMES = 3
@@ -24,7 +26,7 @@ class TusUploader:
     """The way to a tus server."""
 
     def carry(self, attempt: UploadAttempt) -> None:
-        """Carry it to the receipt. Raises OSError, Refusing, GrantGone."""
+        """Carry it to the receipt. Raises OSError, Refusing, GrantGone, LeaseLapsed."""
         attempt.prove_parcel()
         size = attempt.grant.size_bytes
         offset = self._offset(attempt) if attempt.report.place else None
@@ -37,10 +39,8 @@ class TusUploader:
             budget -= end - offset
             if budget < 0:
                 raise Refusing("it keeps losing what it was sent")
-            offset = self._send(
-                attempt, offset, end
-            )  # reported with the next segment: one sync for each is enough
-        attempt.check_grant()
+            offset = self._send(attempt, offset, end)
+        attempt.check()
         last = self._ask(attempt, "HEAD")
         if _number(last, "upload-offset") != size or _number(last, "upload-length") != size:
             raise Refusing("it says that it has another size than it was sent")
@@ -50,15 +50,21 @@ class TusUploader:
         """Have the server forget an upload (tus: termination)."""
         if not attempt.report.place:
             return "nothing was there to be forgotten"
+        had = self._ask(attempt, "HEAD").headers.get("upload-offset", "")
         answer = self._ask(attempt, "DELETE")
         if answer.status == _NO_CONTENT:
-            return "the store has deleted what it had"
+            told = (
+                f" ({had} bytes, it said)"
+                if had.isascii() and had.isdigit() and len(had) <= MAX_DIGITS
+                else ""
+            )
+            return f"the store has deleted what it had{told}"
         if answer.status in _GONE:
             return "the store has it no longer"
         return f"the store did not delete what it had: it answered {answer.status}"
 
     def _create(self, attempt: UploadAttempt) -> None:
-        attempt.check_grant()
+        attempt.check()
         name = base64.b64encode(attempt.grant.sha256.encode()).decode()
         headers = {
             **_VERSION,
@@ -97,13 +103,7 @@ class TusUploader:
             "content-type": "application/offset+octet-stream",
             "content-length": str(end - begin),
         }
-        try:
-            answer = attempt.ask(
-                "PATCH", attempt.report.place, headers=headers, body=attempt.chunks(begin, end)
-            )
-        except GrantGone:
-            attempt.close()  # in the middle of a request: the server sees it end
-            raise
+        answer = attempt.ask("PATCH", attempt.report.place, headers=headers, body=attempt.chunks(begin, end))
         if answer.status in (409, 423, *_GONE):  # its offset differs, or the last request still locks it
             raise OSError(f"answered {answer.status}: asked again")
         if answer.status not in (_OK, _NO_CONTENT):

@@ -1,10 +1,11 @@
-"""One attempt to upload a parcel. The grant is checked before each chunk.
+"""One attempt to upload a parcel. Grant and lease are checked directly before each piece is sent.
 
 A store that cannot be reached, or fails, is asked again later (`OSError`). One that behaves as no honest store does
 is not (`Refusing`).
 """
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import Any, BinaryIO, Protocol
 import urllib3
 
 from device.courier.https_client import HttpsClient
+from device.spool.leases import piece_bytes
 from device.spool.parcels import Grant, Receipt, UploadReport, open_parcel
+from device.system.send_guard import SendGuard
 
-CHUNK_BYTES = 262_144
-"""The unit of a withdrawal: nothing more leaves once the grant is gone."""
-SEGMENT_BYTES = 16 << 20
-"""The unit in which it is written down, before it leaves, how much may have left."""
+NOTE_S = 2.0
+MAX_NOTE_BYTES = 16 << 20
+"""How much may leave is written down before it does: what leaves in so many seconds, at most so many bytes."""
 MAX_ANSWER_BYTES = 262_144
 
 
@@ -27,7 +29,11 @@ class Refusing(Exception):
 
 
 class GrantGone(Exception):
-    """The grant was taken away, or has run out."""
+    """The grant was taken away: this parcel is never sent again."""
+
+
+class LeaseLapsed(Exception):
+    """No lease covers the parcel at this moment: the upload waits."""
 
 
 @dataclass(slots=True)
@@ -56,16 +62,19 @@ class UploadAttempt:
         folder: Path,
         *,
         report: UploadReport | None,
-        may_go_on: Callable[[], bool],
+        check: Callable[[], None],
+        bytes_a_second: int,
         pace: Callable[[int], None],
         save: Callable[[UploadReport], None],
     ) -> None:
-        """`may_go_on` looks at the grant; `pace` waits as the owner's limit wants; `save` writes a report
-        down, durably.
+        """`check` raises GrantGone or LeaseLapsed; `pace` waits as the owner's limit of `bytes_a_second` (0: none)
+        wants; `save` writes a report down, durably.
         """
         self.grant = grant
+        self.check = check
+        self.guard = SendGuard(self._may_send)
         self._folder = folder
-        self._may_go_on = may_go_on
+        self._piece_bytes = piece_bytes(bytes_a_second)
         self._pace = pace
         self._save = save
         self.report = report or UploadReport(
@@ -77,9 +86,14 @@ class UploadAttempt:
         )
         self._client: HttpsClient | None = None
         self.left_bytes = self.report.left_bytes
+        """What may have left, as it is written down."""
+        self._surely_left_bytes = self.report.left_bytes
+        self._began_s = time.monotonic()
+        self._yielded_bytes = 0
 
     def close(self) -> None:
         """Let the connection go."""
+        self.guard.close()
         if self._client:
             self._client.close()
 
@@ -97,7 +111,7 @@ class UploadAttempt:
         body: bytes | Iterator[bytes] | None = None,
     ) -> Answer:
         """Ask the origin for a path. Raises OSError: also for an answer that is too long."""
-        self._client = self._client or HttpsClient(self.grant.origin)
+        self._client = self._client or HttpsClient(self.grant.origin, guard=self.guard)
         answer = self._client.request(method, target, headers=headers or {}, body=body)
         try:
             content = answer.read(MAX_ANSWER_BYTES + 1, decode_content=False)
@@ -109,34 +123,47 @@ class UploadAttempt:
             raise OSError(str(error)) from error
         return Answer(answer.status, {name.lower(): text for name, text in answer.headers.items()}, content)
 
-    def check_grant(self) -> None:
-        """Raise GrantGone if it may not go on."""
-        if not self._may_go_on():
-            raise GrantGone
+    def _may_send(self) -> bool:
+        try:
+            self.check()
+        except (GrantGone, LeaseLapsed):
+            return False
+        return True
 
     def chunks(self, begin: int, end: int) -> Iterator[bytes]:
-        """Yield the encrypted bytes from one offset to another, as long as the grant exists.
+        """Yield the encrypted bytes from one offset to another, while the parcel may be sent.
 
-        Before the first of them it is written down that they may leave. Raises GrantGone.
+        Before any of them it is written down that they may leave. Raises GrantGone, LeaseLapsed.
         """
-        self.check_grant()
-        before = self.left_bytes
-        self.left_bytes = max(before, end)
-        self.tell(sent_bytes=begin)
-        with open_parcel(self._folder, self.grant.sha256) as file:
+        with open_parcel(self._folder, self.grant.sha256) as file, self.guard.armed():
             file.seek(begin)
             offset = begin
             while offset < end:
-                if not self._may_go_on():
-                    self.left_bytes = max(before, offset)  # here it is known exactly
-                    self.tell()
-                    raise GrantGone
-                block = file.read(min(CHUNK_BYTES, end - offset))
+                block = file.read(min(self._piece_bytes, end - offset))
                 if not block:
                     raise Refusing("the parcel in the spool is shorter than its grant says")
                 self._pace(len(block))
+                self._note(offset, offset + len(block))
+                try:
+                    self.check()
+                except (GrantGone, LeaseLapsed):
+                    self.guard.reset()
+                    self.left_bytes = max(self._surely_left_bytes, offset)  # here it is known exactly
+                    self.tell()
+                    raise
                 yield block
                 offset += len(block)
+                self._yielded_bytes += len(block)
+                self._surely_left_bytes = max(self._surely_left_bytes, offset)
+
+    def _note(self, begin: int, end: int) -> None:
+        """Write down, if it is not yet, that what lies before `end` may leave, and what will leave soon."""
+        if end <= self.left_bytes:
+            return
+        rate = self._yielded_bytes / max(0.1, time.monotonic() - self._began_s)
+        ahead = min(MAX_NOTE_BYTES, int(rate * NOTE_S))
+        self.left_bytes = min(self.grant.size_bytes, end + ahead)
+        self.tell(sent_bytes=begin)
 
     def prove_parcel(self) -> None:
         """Raise Refusing unless the parcel is what the grant says, to the byte."""
@@ -170,7 +197,7 @@ class Uploader(Protocol):
     """How parcels reach one kind of store."""
 
     def carry(self, attempt: UploadAttempt) -> None:
-        """Carry it, or what is left of it, to the receipt. Raises OSError, Refusing, GrantGone."""
+        """Carry it, or what is left of it, to the receipt. Raises OSError, Refusing, GrantGone, LeaseLapsed."""
 
 
 class RevocableUploader(Uploader, Protocol):

@@ -1,7 +1,7 @@
 """The courier's uploads: it looks for grants, uploads their parcels, and reports the progress of each.
 
 One parcel at a time, in order of their hashes. After a kill, a reboot or an outage it resumes at the store's offset,
-until the grant ends. It checks the grant before each chunk.
+while the grant is there. Without a lease it waits; it checks both directly before each piece.
 """
 
 import logging
@@ -16,8 +16,16 @@ from device.courier.public_address import NotPublic
 from device.courier.s3 import S3Uploader
 from device.courier.settings import Limits
 from device.courier.tus import TusUploader
-from device.courier.upload_attempt import GrantGone, Refusing, RevocableUploader, UploadAttempt, Uploader
+from device.courier.upload_attempt import (
+    GrantGone,
+    LeaseLapsed,
+    Refusing,
+    RevocableUploader,
+    UploadAttempt,
+    Uploader,
+)
 from device.spool.folders import Unreadable
+from device.spool.leases import LeaseReader
 from device.spool.parcels import (
     MAX_WHY,
     Grant,
@@ -51,6 +59,7 @@ class UploadWorker:
         daemon_folder: Path,
         own_folder: Path,
         *,
+        leases: LeaseReader,
         limits: Callable[[], Limits | None],
         tell: Callable[[str], None],
         stopping: threading.Event,
@@ -58,6 +67,7 @@ class UploadWorker:
     ) -> None:
         self._daemon_folder = daemon_folder
         self._own = own_folder
+        self._leases = leases
         self._limits = limits
         self._tell = tell
         self._stopping = stopping
@@ -95,7 +105,7 @@ class UploadWorker:
         except Unreadable as error:
             log.warning("spool %s", error)
             grant = None
-        if grant is not None and (grant.sha256 != digest or grant.expires_s <= time.time()):
+        if grant is not None and grant.sha256 != digest:
             grant = None
         try:
             return grant, report_in(self._own, digest)
@@ -104,7 +114,7 @@ class UploadWorker:
 
     def _carry(self, grant: Grant, report: UploadReport | None) -> None:
         limits = self._limits()
-        if limits is None:
+        if limits is None or not self._leases.covers(grant.sha256):
             return
         if not limits.may_send_now():
             self._tell(f"waiting for the upload hours ({limits.hours})")
@@ -116,7 +126,8 @@ class UploadWorker:
                 grant,
                 self._daemon_folder,
                 report=report,
-                may_go_on=lambda: self._stands(grant),
+                check=lambda: self._check(grant),
+                bytes_a_second=limits.bytes_a_second,
                 pace=RateLimiter(limits.bytes_a_second, sleep=self._sleep),
                 save=lambda report: write_report(self._own, report),
             )
@@ -126,6 +137,9 @@ class UploadWorker:
             self._failures.pop(digest, None)
         except GrantGone:
             self._due_s.pop(digest, None)
+        except LeaseLapsed:
+            log.info("parcel paused sha256=%s", digest[:16])
+            self._tell("waiting for doorbelld")
         except Refusing as error:
             log.error("parcel refused sha256=%s origin=%s %s", digest[:16], grant.origin, error)
             if attempt:
@@ -133,7 +147,8 @@ class UploadWorker:
                 left = attempt.left_bytes
                 write_report(self._own, replace(attempt.report, state="refused", left_bytes=left, why=why))
         except (OSError, Unreadable) as error:
-            self._wait_after(digest, grant, error)
+            if self._leases.covers(digest):  # otherwise the guard has reset the connection
+                self._wait_after(digest, grant, error)
         finally:
             if attempt:
                 attempt.close()
@@ -146,15 +161,19 @@ class UploadWorker:
         log.warning("parcel waits sha256=%s delay_s=%.0f %s", digest[:16], delay_s, why)
         self._tell(why[:MAX_WHY])
 
-    def _stands(self, grant: Grant) -> bool:
-        """Return whether the grant is what it was, and has not run out."""
+    def _check(self, grant: Grant) -> None:
+        """Raise GrantGone unless the grant is what it was, LeaseLapsed unless a lease covers it now."""
         self._beat()
-        if self._stopping.is_set() or grant.expires_s <= time.time():
-            return False
+        if self._stopping.is_set():
+            raise LeaseLapsed
         try:
-            return grant_in(self._daemon_folder, grant.sha256) == grant
+            is_same = grant_in(self._daemon_folder, grant.sha256) == grant
         except (OSError, Unreadable):
-            return False
+            raise LeaseLapsed from None
+        if not is_same:
+            raise GrantGone
+        if not self._leases.covers(grant.sha256):
+            raise LeaseLapsed
 
     def _end(self, report: UploadReport) -> None:
         """The grant is gone: have the store forget a part, say what had left, and forget it oneself later."""
@@ -186,13 +205,13 @@ class UploadWorker:
             size_bytes=report.size_bytes,
             kind=report.kind,
             origin=report.origin,
-            expires_s=int(time.time()) + 3600,
         )
         attempt = UploadAttempt(
             grant,
             self._daemon_folder,
             report=report,
-            may_go_on=lambda: False,  # not a byte of a parcel
+            check=_send_nothing,
+            bytes_a_second=0,
             pace=lambda _size: None,
             save=lambda _said: None,
         )
@@ -206,3 +225,8 @@ class UploadWorker:
         while not self._stopping.is_set() and (left := until_s - time.monotonic()) > 0:
             self._beat()
             self._stopping.wait(min(STEP_S, left))
+
+
+def _send_nothing() -> None:
+    """Let not a byte of a parcel go: the grant is gone."""
+    raise GrantGone

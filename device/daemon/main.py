@@ -75,6 +75,7 @@ def run(sources: Sources) -> int:
             commands.footage, ReleaseRunner(daemon), commands.footage
         )
         stack.callback(consent_service.stop, 1.0)
+        stack.callback(daemon.open_leases().stop, 1.0)
         stack.callback(daemon.open_releases().stop, 1.0)
         stack.callback(daemon.open_backups().stop, 1.0)
         page = daemon.open_web(sockets, commands, commands.save)

@@ -214,8 +214,14 @@ class Daemon:
             footage=footage,
             release_backend=release_backend,
             clips=clips,
+            trust_clock=self.config.device.trust_clock,
         )
         return self.start_worker("consent", self.consent_service.inbox_worker.run, patience_s=120)
+
+    def open_leases(self) -> Worker:
+        """Start the worker that renews the leases of what may be sent."""
+        assert self.consent_service  # noqa: S101  (open_consent_service comes first)
+        return self.start_worker("leases", self.consent_service.lease_keeper.run, patience_s=120)
 
     def open_releases(self) -> Worker:
         """Start the worker that makes approved releases."""

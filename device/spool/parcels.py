@@ -3,8 +3,9 @@
     out/    SHA256.parcel   the sealed bytes          in/    SHA256.report   how far it is, or how it ended
             SHA256.grant    where they may go, until when
 
-A parcel may be sent only while its grant exists, checked for each chunk: doorbelld withdraws by deleting the
-grant. Each folder has one writer. Standard library alone, like the spool.
+A parcel may be sent only while its grant exists and a lease covers it (leases.py). doorbelld ends an upload for
+good by deleting the grant; a lease that lapses is a pause. Each folder has one writer. Standard library alone, like
+the spool.
 """
 
 import json
@@ -52,13 +53,12 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """One parcel may be sent to one target, until a time (Unix seconds)."""
+    """One parcel may be sent to one target."""
 
     sha256: str
     size_bytes: int
     kind: UploadKind
     origin: str
-    expires_s: int
     account: Account | None = None
 
     def __post_init__(self) -> None:
@@ -68,7 +68,6 @@ class Grant:
             and 0 < self.size_bytes <= MAX_PARCEL_BYTES
             and self.kind in get_args(UploadKind)
             and re.fullmatch(UPLOAD_ORIGIN, self.origin)
-            and self.expires_s > 0
         )
         if not fits:
             raise ValueError("is no grant")
@@ -83,7 +82,7 @@ class UploadReport:
 
     `sent_bytes`: the store has them. `left_bytes`: at most so many have left, whatever became of them; it is
     written down before they do. `stored`: it is complete, `receipt` is the store's answer. `ended`: the
-    grant was deleted or expired; `why` says whether the store was asked to delete it. `refused`: the store
+    grant was deleted; `why` says whether the store was asked to delete it. `refused`: the store
     does not do what it must, and asking again would not help.
     """
 

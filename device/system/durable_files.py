@@ -35,12 +35,25 @@ def copy_durably(source: Path, target: Path, *, mode: int = 0o640) -> None:
         shutil.copyfileobj(original, copy, 1 << 20)
 
 
+def replace_file(path: Path, content: bytes, *, mode: int = 0o640) -> None:
+    """Replace a small file in one step, without a sync: for a folder in memory. Raises OSError."""
+    with _written_beside(path, mode) as (part, file):
+        file.write(content)
+    part.rename(path)
+
+
 @contextmanager
 def _replaced(path: Path, mode: int) -> Iterator[BinaryIO]:
-    part = path.with_name(f".{path.name}.new")
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
-    with os.fdopen(fd, "wb") as file:
+    with _written_beside(path, mode) as (part, file):
         yield file
         file.flush()
         os.fsync(file.fileno())
     rename_durably(part, path)
+
+
+@contextmanager
+def _written_beside(path: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
+    part = path.with_name(f".{path.name}.new")
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    with os.fdopen(fd, "wb") as file:
+        yield part, file

@@ -70,6 +70,9 @@ class Consent(Protocol):
     def withdraw(self, request_id: str) -> JsonObject:
         """Withdraw an approval."""
 
+    def withdraw_all(self) -> JsonObject:
+        """Withdraw every approval."""
+
     def destinations(self) -> Sequence[JsonObject]:
         """Return the owner's own backup destinations, without their secrets."""
 

@@ -91,6 +91,24 @@ class RequestSummary(ResponseBody):
     approved_hash: str
 
 
+class WithdrawnParcel(ResponseBody):
+    """A parcel that was on its way."""
+
+    sha256: str
+    left_bytes: int = Field(description="at most so many of its bytes had left")
+    of_bytes: int
+
+
+class Withdrawal(ResponseBody):
+    """What was stopped."""
+
+    requests: list[str] = Field(description="the requests; empty if the ledger cannot tell which there were")
+    recorded_in: Literal["ledger", "revocations"] = Field(
+        description="revocations: the ledger is broken or full, and gets it once it is repaired"
+    )
+    parcels: list[WithdrawnParcel]
+
+
 class RequestStepBody(ResponseBody):
     """One step of a request."""
 

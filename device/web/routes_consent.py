@@ -33,6 +33,7 @@ from device.web.models_consent import (
     SenderFile,
     SenderPreview,
     SendersResponse,
+    Withdrawal,
 )
 from device.web.responses import JSON_LINES, SVG, file_of
 from device.web.routes_device import RecentAuthCheck
@@ -85,9 +86,14 @@ def _add_requests(api: APIRouter, backend: Backend, require_password: PasswordCh
         return RequestSummary.model_validate(backend.consent.decline(request_id))
 
     @api.post("/requests/{request_id}/withdraw", tags=["consent"])
-    def withdraw(request_id: Id) -> RequestSummary:
-        """Withdraw an approval."""
-        return RequestSummary.model_validate(backend.consent.withdraw(request_id))
+    def withdraw(request_id: Id) -> Withdrawal:
+        """Withdraw an approval, also while the ledger is broken."""
+        return Withdrawal.model_validate(backend.consent.withdraw(request_id))
+
+    @api.post("/withdrawals", tags=["consent"])
+    def withdraw_all() -> Withdrawal:
+        """Withdraw every approval, also while the ledger is broken."""
+        return Withdrawal.model_validate(backend.consent.withdraw_all())
 
     @api.get(
         "/requests/{request_id}/map.svg", tags=["consent"], response_class=Response, responses=file_of(SVG)

@@ -198,7 +198,7 @@ def carried(folder: Path, pairs: int) -> dict[str, Any]:
             box.start()
             time.sleep(2)
             found = [(by_courier(box, store), by_curl(folder, island, store)) for _ in range(pairs)]
-            box.stop()
+            box.close()
     except (NoIsland, NoStore) as error:
         return {"missing": str(error)}
     return {

@@ -255,7 +255,7 @@ def within_a_chunk(folder: Path, scale: float, seed: int) -> Tally:
             most = max(most, report.left_bytes - before)
             held = in_store(store, report.place) == 0 and report.left_bytes < size and report.receipt is None
             tally.count(f"{digest[:8]}: {report}", held=held)
-        box.stop()
+        box.close()
     print(f"      at most {most / 1e3:.0f} kB between what the store had and what had left")
     return tally
 

@@ -140,7 +140,6 @@ def erase_before_the_grant() -> None:
             size_bytes=case.sealed_parcel()["bytes"],
             kind=upload["kind"],
             origin=upload["origin"],
-            expires_s=case.ends_at,
         )
         write_grant(self._spool / "out", grant)
         parcel.unlink()

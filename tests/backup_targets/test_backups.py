@@ -283,7 +283,7 @@ def test_the_courier_carries_backups_to_all_three_outside(tmp_path: Path, island
             assert [path.name for path in dav.stored()] == [f"{first}.age"]
             assert [path.name for path in ssh.stored()] == [f"{second}.age"]
             assert any(third in str(path) for path in s3.files.rglob("*"))
-            box.stop()
+            box.close()
     finally:
         dav.stop()
         ssh.stop()
@@ -297,4 +297,4 @@ def test_the_courier_refuses_a_target_on_a_home_network(tmp_path: Path, island: 
     wait_for("the courier's word", lambda: "not on the internet" in box.status())
     report = box.report(digest)
     assert report is None or report.left_bytes == 0
-    box.stop()
+    box.close()

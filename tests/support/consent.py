@@ -129,6 +129,7 @@ class ConsentHarness:
             latitude=envelopes.PLACE[1],
             broker_host="town.example",
             spool_dir=folder / "spool",
+            lease_dir=folder / "leases",
         )
         self.open()
 

@@ -149,7 +149,8 @@ class NeighbourhoodDoorbell(Doorbell):
         """Start the courier and wait until it listens."""
         log = self.state / "courier.log"
         before = log.read_bytes().count(b"server up") if log.exists() else 0
-        words = [BIN / "doorbelld-courier", "--spool", self.spool, "--allow-loopback"]
+        words = [BIN / "doorbelld-courier", "--spool", self.spool, "--leases", self.state / "leases"]
+        words.append("--allow-loopback")
         self.courier = Process(words, log=log, env=self._environment)
         wait_for("the courier", lambda: log.read_bytes().count(b"server up") > before)
 

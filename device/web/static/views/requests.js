@@ -1,7 +1,7 @@
 // The Neighbourhood view: requests of police departments, notices of sources, links to senders and ledger.
-import { get } from "../api.js";
+import { ask, get } from "../api.js";
 import { el, icon, show } from "../dom.js";
-import { t, whenText } from "../i18n.js";
+import { bytesText, t, whenText } from "../i18n.js";
 
 const OPEN = ["offered", "approved", "sealed", "handed over"];
 
@@ -29,8 +29,32 @@ export async function mount(container, doorbell) {
         el("h2", {}, t("requests_promise")),
         el("ul", {}, [1, 2, 3, 4].map((step) => el("li", {}, t(`requests_promise_${step}`))))));
   };
-  await draw();
+  try {
+    await draw();
+  } catch (error) {
+    stopAll(container, error);
+  }
   return doorbell.onFact((fact) => { if (/notice_heard|consent/.test(fact.kind)) draw().catch(() => { /* the line at the top says it */ }); });
+}
+
+/** The list cannot be shown (the ledger is broken): what is being sent can be stopped all the same. */
+function stopAll(container, error) {
+  const message = el("p", { role: "status", class: "message", id: "stopped" });
+  const stop = async () => {
+    try {
+      const { parcels } = await ask("POST", "/withdrawals");
+      message.textContent = [t("stopped_all"), ...parcels.map((parcel) =>
+        t("stopped_parcel", { left: bytesText(parcel.left_bytes), size: bytesText(parcel.of_bytes) }))].join(" ");
+    } catch (trouble) {
+      message.textContent = trouble.message;
+    }
+  };
+  show(container,
+    el("h1", {}, t("nav_requests")),
+    el("p", { class: "notice" }, icon("warning"), error.message),
+    el("p", {}, t("stop_all_hint")),
+    el("div", { class: "buttons" }, el("button", { class: "plain", id: "stop-all", onclick: stop }, t("stop_all"))),
+    message);
 }
 
 function requestCard(request) {
