@@ -6,8 +6,8 @@ from typing import Unpack
 from device.consent.documents import (
     Cancellation,
     EntryData,
-    SentBytes,
     RevokedWithoutLedger,
+    SentBytes,
     StartedBackup,
     StepDetails,
     StoppedBackup,

@@ -18,8 +18,8 @@ from device.consent.documents import RevokedWithoutLedger, StepDetails
 from device.consent.ledger_state import Case
 from device.consent.states import TABLE, State, Step
 from device.consent.views import ProgressView
-from device.consent_service.ledger import LedgerBroken
 from device.consent_service.lease_keeper import LeaseKeeper
+from device.consent_service.ledger import LedgerBroken
 from device.consent_service.ledger_store import LedgerStore, LockedLedger
 from device.consent_service.release_protocol import Failed, Made, Progress, ReleaseBackend, ReleaseRun
 from device.consent_service.revocations import Revocation, Revocations, SentParcel

@@ -11,7 +11,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Self
 
 import urllib3
 
@@ -76,7 +76,7 @@ class SendGuard:
                 sock.close()
             self._sockets.clear()
 
-    def __enter__(self) -> "SendGuard":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -24,7 +24,6 @@ from server.dev_processes import Process, wait_for
 from tests.support.doorbell import BIN
 from tests.support.network_namespace import Island
 
-
 LEASE_S = MAX_LEASE_S
 """A busy machine may take long to renew; tests end a lease by `end_lease`."""
 
