@@ -70,7 +70,7 @@ def test_somebody_who_never_saw_it_claims_watches_finds_yesterday_s_visitor_and_
     door = doorbell(
         {"kind": "scene", "scene": scene}, page={"enabled": True, "port": 0}, motion={"enabled": True}
     )
-    yesterday_s_visit(door.state, make_video(tmp_path / "yesterday.mp4", seconds=4))
+    visit_at = yesterday_s_visit(door.state, make_video(tmp_path / "yesterday.mp4", seconds=4))
     door.start()
     page = open_page(door, **PHONE).page
     # Claim.
@@ -84,6 +84,8 @@ def test_somebody_who_never_saw_it_claims_watches_finds_yesterday_s_visitor_and_
     picture(page, "door")
     # Yesterday.
     page.get_by_role("link", name="Visits", exact=True).click()
+    # The day after the visit: today, unless midnight has passed since.
+    page.goto(f"{door.page}/#/visits/{visit_at + timedelta(days=1):%Y-%m-%d}")
     page.get_by_role("button", name="Previous day").click()
     page.get_by_role("link", name=re.compile("12:34")).click()
     page.wait_for_function("() => document.getElementById('player')?.readyState >= 1")
