@@ -49,7 +49,8 @@ class LeaseKeeper:
         self._lease_s = lease_s
         self._lock = threading.Lock()
         self._leases: dict[str, _Lease] = {}
-        self._written: dict[str, float] = {}
+        self._written: dict[str, float] | None = None
+        """What is in the file; None: an earlier run's leases may be."""
         self._has_fault = False
 
     def run(self, worker: Worker) -> None:
@@ -117,7 +118,7 @@ class LeaseKeeper:
             for sha256, lease in self._leases.items()
             if not self._revocations.is_revoked(lease.kind, lease.name)
         }
-        if not ends_s and not self._written:
+        if not ends_s and self._written == {}:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o750)

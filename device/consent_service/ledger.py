@@ -69,7 +69,8 @@ class Ledger:
         self._path = path
         self._seq: int = row[0] if row else 0
         self._head: str = row[1] if row else GENESIS
-        self._proven: tuple[int, int] = (0, 0)
+        self._inode = self._current_inode()
+        self._proven_version = -1
 
     def close(self) -> None:
         """Close the file."""
@@ -196,14 +197,16 @@ class Ledger:
         wrong = next(self.faults(), None)
         if wrong:
             raise LedgerBroken(f"{self._path}: {wrong}; see docs/consent.md, 'The ledger is broken'")
-        self._proven = self._identity()
+        self._proven_version = self._version()
 
     def prove_newest(self) -> None:
         """Raise LedgerBroken unless it is the file that `prove` read, with what was appended since, and no more.
 
         Cheap: it reads the newest entry alone, unless somebody else has written to the file.
         """
-        if self._identity() != self._proven:
+        if self._current_inode() != self._inode:
+            raise LedgerBroken(f"{self._path}: another file was put in its place while doorbelld runs")
+        if self._version() != self._proven_version:
             self.prove()
         row = self._newest_row()
         if row is None or (row[0], row[2]) != (self._seq, self._head):
@@ -212,15 +215,18 @@ class Ledger:
         if wrong:
             raise LedgerBroken(f"{self._path}: {wrong}; see docs/consent.md, 'The ledger is broken'")
 
-    def _identity(self) -> tuple[int, int]:
-        """Return what changes when the file is replaced, or another program writes to it."""
+    def _current_inode(self) -> int:
         try:
-            version = self._db.execute("PRAGMA data_version").fetchone()[0]
-            return self._path.stat().st_ino, int(version)
-        except (*_UNREADABLE, OSError) as error:
-            raise LedgerBroken(
-                f"{self._path}: {error}; see docs/consent.md, 'The ledger is broken'"
-            ) from error
+            return self._path.stat().st_ino
+        except OSError as error:
+            raise LedgerBroken(f"{self._path}: {error.strerror}") from error
+
+    def _version(self) -> int:
+        """Return a number that changes when another connection writes to the file."""
+        try:
+            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+        except _UNREADABLE as error:
+            raise LedgerBroken(f"{self._path}: {error}") from error
 
     def _newest_row(self) -> tuple[int, str, str] | None:
         try:

@@ -339,6 +339,14 @@ class ReleaseWorker:
 
     def _copy_revocations(self, ledger: LockedLedger) -> None:
         """Write into the ledger what was stopped without it; whatever ledger this is, that stays stopped."""
+        unreadable = self._revocations.unreadable
+        if unreadable:
+            text = f"{unreadable}: nobody knows what you have stopped, so nothing is sent"
+            remedy = "restore the file, or delete it and withdraw again what must not be sent"
+            self._ledger_store.inbox(
+                Fault(code="revocations_unreadable", active=True, text=text, remedy=remedy)
+            )
+            return
         waiting = self._revocations.not_in_ledger()
         revoked = [
             case
@@ -353,7 +361,7 @@ class ReleaseWorker:
             for name in ledger.state.destinations
             if self._revocations.is_revoked("destination", name)
         ]
-        if not drafts or self._revocations.unreadable:
+        if not drafts:
             return
         ledger.write(drafts)
         with suppress(OSError):  # written once more at the next start

@@ -123,7 +123,10 @@ class Revocations:
 
 def _read(path: Path) -> list[Revocation]:
     entries = []
-    for values in json.loads(path.read_bytes()):
+    document = json.loads(path.read_bytes())
+    if not isinstance(document, list):
+        raise TypeError("is no list of revocations")
+    for values in document:
         parcels = tuple(SentParcel(**parcel) for parcel in values.pop("parcels"))
         entry = Revocation(**values, parcels=parcels)
         if entry.kind not in ("request", "destination") or not isinstance(entry.name, str):

@@ -27,6 +27,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.wall_s = envelopes.NOW
+        self.is_synchronised = True
 
     def mono_us(self) -> int:
         return self.wall_s * US
@@ -35,7 +36,7 @@ class Clock:
         return self.wall_s * US
 
     def flag(self) -> ClockFlag:
-        return "synchronised"
+        return "synchronised" if self.is_synchronised else "unsynchronised"
 
 
 class Clips:
