@@ -99,8 +99,9 @@ class BackupWorker:
         self._folder = folder
         self._clips = clips
         self._leases = leases
-        self._left_bytes: dict[str, int] = {}
-        """What has left of a copy that doorbelld itself sends."""
+        self.sent_bytes: dict[str, int] = {}
+        """What has left, at most, of each copy that doorbelld itself sends: SHA-256 → bytes."""
+        self.is_sending = False
         self._due_s: dict[str, float] = {}
         self._delay_s: dict[str, float] = {}
         self._beat: Callable[[], None] = lambda: None
@@ -167,15 +168,19 @@ class BackupWorker:
                 piece_bytes=piece_bytes(rate),
                 pace=RateLimiter(rate, sleep=self._rest),
                 check=lambda: self._check(backup),
+                note=lambda left_bytes: self._note(backup, left_bytes),
             )
+            self.is_sending = True
             try:
                 put(target, name, content, backup.size_bytes, home_address, guard)
             except (TargetRejected, OSError):
                 self._check(backup)  # the guard may have reset the connection
                 raise
             finally:
-                left_bytes = max(self._left_bytes.get(backup.sha256, 0), content.left_bytes)
-                self._left_bytes[backup.sha256] = left_bytes
+                self.is_sending = False
+
+    def _note(self, backup: Backup, left_bytes: int) -> None:
+        self.sent_bytes[backup.sha256] = max(self.sent_bytes.get(backup.sha256, 0), left_bytes)
 
     def _check(self, backup: Backup) -> None:
         self._beat()
@@ -192,7 +197,7 @@ class BackupWorker:
                 report = None
             if report and report.state == "sending":
                 continue  # the courier is about to say how it ended
-            left_bytes = max(self._left_bytes.get(digest, 0), report.left_bytes if report else 0)
+            left_bytes = max(self.sent_bytes.get(digest, 0), report.left_bytes if report else 0)
             why = "its target was removed"
             drafts.append(entries.backup_stopped(destination, backup, left_bytes=left_bytes, why=why))
         if drafts:
@@ -268,7 +273,7 @@ class BackupWorker:
         return is_granted(self._config.spool_dir / "out", backup.sha256)
 
     def _done(self, destination: Destination, backup: Backup) -> None:
-        self._left_bytes.pop(backup.sha256, None)
+        self.sent_bytes.pop(backup.sha256, None)
         self._write(destination, [entries.backed_up(destination.name, backup.clip_id, backup.sha256)])
         with suppress(OSError):
             revoke(self._config.spool_dir / "out", backup.sha256)
@@ -351,19 +356,19 @@ class _LeasedCopy:
         piece_bytes: int,
         pace: Callable[[int], None],
         check: Callable[[], None],
+        note: Callable[[int], None],
     ) -> None:
+        """`note` is told how many bytes have left, at most, before the last of them do."""
         self._file = file
         self._guard = guard
         self._piece_bytes = piece_bytes
         self._pace = pace
         self._check = check
-        self.left_bytes = 0
-        """At most so many have left."""
+        self._note = note
 
     def pieces(self, begin: int) -> Iterator[bytes]:
         """Yield the bytes from an offset to the end. Raises _LeaseEnded."""
-        self._file.seek(begin)
-        self.left_bytes = begin
+        left_bytes = self._file.seek(begin)
         with self._guard.armed():
             while piece := self._file.read(self._piece_bytes):
                 self._pace(len(piece))
@@ -372,7 +377,8 @@ class _LeasedCopy:
                 except _LeaseEnded:
                     self._guard.reset()
                     raise
-                self.left_bytes += len(piece)
+                left_bytes += len(piece)
+                self._note(left_bytes)
                 yield piece
 
 

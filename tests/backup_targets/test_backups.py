@@ -1,7 +1,10 @@
 """Sealed backups to the owner's own S3, WebDAV and SFTP: at home from the daemon, outside by the courier."""
 
 import json
+import secrets
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -298,3 +301,97 @@ def test_the_courier_refuses_a_target_on_a_home_network(tmp_path: Path, island: 
     report = box.report(digest)
     assert report is None or report.left_bytes == 0
     box.close()
+
+
+# --- what stops a copy on its way -------------------------------------------------------------------
+
+
+@contextmanager
+def under_way(doorbell: ConsentHarness, size: int = 4_000_000) -> Iterator[str]:
+    """Yield the SHA-256 of a copy of which a part has left, with a limit of 500 kB a second."""
+    doorbell.backups.files = {"one": doorbell.folder / "large.mp4"}
+    doorbell.backups.files["one"].write_bytes(secrets.token_bytes(size))
+    worker = doorbell.consent_service.backup_worker
+    worker.configure(doorbell.config.model_copy(update={"upload_kbps": 4_000}))
+    sending = threading.Thread(target=worker.step)
+    sending.start()
+    try:
+        yield wait_for("the first bytes", lambda: next(iter(worker.sent_bytes), None))
+    finally:
+        doorbell.consent_service.lease_keeper.stop("destination", "own")
+        sending.join()
+
+
+def received_bytes(server: Any) -> int:
+    """Return what lies at a server; s3rver keeps a part in a file without a name of ours."""
+    return sum(path.stat().st_size for path in server.files.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("make_server", [webdav, sftp, bucket])
+def test_a_removed_target_gets_no_more_of_a_copy_on_its_way_and_the_ledger_tells_how_much_had_left(
+    doorbell: ConsentHarness, tmp_path: Path, make_server: Callable[[Path], tuple[Any, dict[str, Any], str]]
+) -> None:
+    server, target, secret = make_server(tmp_path)
+    try:
+        added(doorbell, target, secret)
+        with under_way(doorbell) as digest:
+            doorbell.consent_service.remove_destination("own")
+        turn(doorbell)
+        (stopped,) = [entry["data"] for entry in doorbell.ledger() if entry["kind"] == "backup_stopped"]
+        assert (stopped["sha256"], stopped["destination"], stopped["clip"]) == (digest, "own", "one")
+        assert 0 < stopped["left_bytes"] < stopped["of_bytes"]
+        assert received_bytes(server) <= stopped["left_bytes"]
+        assert fault(doorbell) == ""
+        turn(doorbell, 3)
+        assert kinds(doorbell).count("backup_stopped") == 1
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("make_server", [webdav, sftp, bucket])
+def test_a_copy_without_a_lease_waits_and_arrives_once_there_is_one_again(
+    doorbell: ConsentHarness, tmp_path: Path, make_server: Callable[[Path], tuple[Any, dict[str, Any], str]]
+) -> None:
+    server, target, secret = make_server(tmp_path)
+    try:
+        added(doorbell, target, secret)
+        with under_way(doorbell):
+            doorbell.clock.wall_s -= 3600  # behind the ledger: nobody knows when this is
+            doorbell.consent_service.lease_keeper.renew()
+            wait_for("the pause", lambda: not doorbell.consent_service.backup_worker.is_sending)
+            assert fault(doorbell) == ""  # a pause is no fault of the target's
+        doorbell.clock.wall_s += 3600
+        doorbell.consent_service.revocations.release("destination", "own")  # `under_way` ends with a stop
+        doorbell.consent_service.backup_worker.configure(doorbell.config)
+        turn(doorbell, 2)
+        assert doorbell.consent_service.destinations()[0]["stored"] == 1
+        (stored,) = [p for p in server.stored() if "metadata" not in p.name and "md5" not in p.name]
+        assert opened(stored, tmp_path, OURS) == doorbell.backups.files["one"].read_bytes()
+    finally:
+        server.stop()
+
+
+def test_a_backup_ends_without_a_ledger_and_no_repair_brings_it_back(
+    doorbell: ConsentHarness, tmp_path: Path
+) -> None:
+    server, target, secret = webdav(tmp_path)
+    try:
+        added(doorbell, target, secret)
+        doorbell.consent_service.ledger_store.close()
+        good = (doorbell.folder / "ledger.db").read_bytes()
+        (doorbell.folder / "ledger.db").write_bytes(b"broken")
+        doorbell.open()
+        doorbell.consent_service.remove_destination("own")
+        (doorbell.folder / "ledger.db").write_bytes(good)
+        doorbell.open()
+        doorbell.consent_service.release_worker.step()
+        turn(doorbell, 2)
+        assert doorbell.consent_service.destinations() == []
+        assert server.stored() == []
+        assert "own" not in json.loads((doorbell.folder / SECRETS_FILE).read_bytes())
+        # The name is free for another target.
+        added(doorbell, target, secret)
+        turn(doorbell)
+        assert len(server.stored()) == 1
+    finally:
+        server.stop()
