@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from scripts.verification import flood, release, silence
+from scripts.verification import egress, flood, release, silence
 
-PROOFS = {"silence": silence, "flood": flood, "release": release}
+PROOFS = {"silence": silence, "flood": flood, "release": release, "egress": egress}
 
 
 def main() -> int:

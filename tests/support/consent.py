@@ -116,7 +116,8 @@ class NeverStopping:
 class ConsentHarness:
     """A consent service, its spool, and the facts that it sent."""
 
-    def __init__(self, folder: Path, release_backend: ReleaseBackend | None = None) -> None:
+    def __init__(self, folder: Path, release_backend: ReleaseBackend | None = None, **settings: Any) -> None:
+        """`settings` are of the configuration's table `neighbourhood`."""
         self.folder = folder
         self.release_backend = release_backend or NoMaker()
         self.backups = NoClips()
@@ -131,6 +132,7 @@ class ConsentHarness:
             broker_host="town.example",
             spool_dir=folder / "spool",
             lease_dir=folder / "leases",
+            **settings,
         )
         self.open()
 

@@ -1,0 +1,56 @@
+"""Relay one port and write down when how many bytes came from the sender: `python -m scripts.verification.meter`.
+
+    LISTEN_PORT TARGET_ADDRESS TARGET_PORT LOG
+
+Each line of the log is a time (CLOCK_MONOTONIC, seconds) and a number of bytes. The receive buffer is small, so that
+hardly anything waits in it: what is counted late has arrived late.
+"""
+
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+BLOCK_BYTES = 16_384
+
+
+def main() -> None:
+    """Serve until killed."""
+    port, target, target_port, log = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
+    with log.open("a", buffering=1) as lines, socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BLOCK_BYTES)
+        listener.bind(("0.0.0.0", port))  # noqa: S104  (of a namespace without a network)
+        listener.listen()
+        while True:
+            sender, _ = listener.accept()
+            try:
+                server = socket.create_connection((target, target_port), 5)
+            except OSError:
+                sender.close()
+                continue
+
+            def count(block: bytes) -> None:
+                lines.write(f"{time.monotonic()} {len(block)}\n")
+
+            def ignore(_block: bytes) -> None: ...
+
+            for source, sink, note in ((sender, server, count), (server, sender, ignore)):
+                threading.Thread(target=_pump, args=(source, sink, note), daemon=True).start()
+
+
+def _pump(source: socket.socket, sink: socket.socket, note: object) -> None:
+    try:
+        while block := source.recv(BLOCK_BYTES):
+            note(block)  # type: ignore[operator]
+            sink.sendall(block)
+    except OSError:
+        pass
+    finally:
+        for connection in (source, sink):
+            connection.close()
+
+
+if __name__ == "__main__":
+    main()
