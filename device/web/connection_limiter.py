@@ -46,7 +46,7 @@ class _Greeting:
     protocol: asyncio.Protocol | None = None
 
 
-class _RefusalLog:
+class RefusalLog:
     """Reports refused connections once a minute: a line for each would fill the journal."""
 
     def __init__(self) -> None:
@@ -61,6 +61,26 @@ class _RefusalLog:
             log.warning("page_refused %s", counts)
             self._reported_s = now_s
             self._count.clear()
+
+
+def refusal(peer: str, open_now: Counter[str], signed_in: AbstractSet[str]) -> str:
+    """Return why one more connection has no place; empty if it has one.
+
+    `peer` is "" on a Unix socket; `open_now` counts the open connections of each peer; `signed_in` are the addresses
+    with a signed-in session.
+    """
+    if not peer:
+        return "too_many_on_the_command_socket" if open_now[""] >= MAX_ON_UNIX_SOCKET else ""
+    if not is_home(peer):
+        return "not_of_the_home_network"
+    if open_now[peer] >= MAX_OF_ONE_PEER:
+        return "too_many_of_one_address"
+    if peer in THIS_MACHINE:
+        return "too_many" if open_now.total() >= MAX_CONNECTIONS else ""
+    others = open_now.total() - sum(open_now[own] for own in THIS_MACHINE)
+    strangers = others - sum(open_now[known] for known in signed_in - THIS_MACHINE)
+    full = others >= MAX_WITHOUT_THIS_MACHINE or (peer not in signed_in and strangers >= MAX_OF_STRANGERS)
+    return "too_many" if full else ""
 
 
 def _nobody() -> AbstractSet[str]:
@@ -100,7 +120,12 @@ class ConnectionLimiter:
         logging.getLogger("uvicorn").setLevel(logging.ERROR)
         self._state = ServerState()
         self._greetings: dict[_Greeting, asyncio.Task[None]] = {}
-        self._refusals = _RefusalLog()
+        self._refusals = RefusalLog()
+
+    @property
+    def connections(self) -> int:
+        """Return how many connections have a place."""
+        return self._open_now().total()
 
     async def serve(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
         """Accept connections until cancelled; socket permissions control access to a Unix socket."""
@@ -124,29 +149,10 @@ class ConnectionLimiter:
             )  # accepting a waiting connection does not yield: a crowd would hold up the others
 
     def _has_room(self, peer: str) -> bool:
-        refusal = self._refusal(peer)
-        if refusal:
-            self._refusals.add(refusal, asyncio.get_running_loop().time())
-        return not refusal
-
-    def _refusal(self, peer: str) -> str:
-        """Return why a connection of this peer ("" on a Unix socket) has no place; empty if it has one."""
-        open_now = self._open_now()
-        if not peer:
-            return "too_many_on_the_command_socket" if open_now[""] >= MAX_ON_UNIX_SOCKET else ""
-        if not is_home(peer):
-            return "not_of_the_home_network"
-        if open_now[peer] >= MAX_OF_ONE_PEER:
-            return "too_many_of_one_address"
-        if peer in THIS_MACHINE:
-            full = open_now.total() >= MAX_CONNECTIONS
-        else:
-            others = open_now.total() - sum(open_now[own] for own in THIS_MACHINE)
-            signed_in = self._signed_in_peers() - THIS_MACHINE
-            full = others >= MAX_WITHOUT_THIS_MACHINE
-            if peer not in signed_in:
-                full = full or others - sum(open_now[known] for known in signed_in) >= MAX_OF_STRANGERS
-        return "too_many" if full else ""
+        why = refusal(peer, self._open_now(), self._signed_in_peers())
+        if why:
+            self._refusals.add(why, asyncio.get_running_loop().time())
+        return not why
 
     def _open_now(self) -> Counter[str]:
         """Return the number of connections of each peer."""
