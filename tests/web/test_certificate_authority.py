@@ -76,6 +76,10 @@ def test_the_page_s_certificate_is_trusted_whatever_the_machine_is_called(
     """A network can name a machine (DHCP), so its name is vouched for only below .local and the like."""
     monkeypatch.setattr(socket, "gethostname", lambda: machine)
     config = PageConfig(hosts=["front.door.example", "bare"])
+
+    def keep(name: str, content: bytes) -> None:
+        (tmp_path / name).write_bytes(content)
+
     names = certificate_names(config)
     assert {"localhost", "front.door.example", f"{machine.lower().partition('.')[0]}.local"} == set(names)
     assert {machine.lower(), "bare"} <= set(host_names(config)), "the page still answers to these names"
@@ -84,7 +88,7 @@ def test_the_page_s_certificate_is_trusted_whatever_the_machine_is_called(
         name="Porch",
         state_dir=tmp_path,
         clock=SystemClock(),
-        keep=lambda name, content: (tmp_path / name).write_bytes(content) and None,
+        keep=keep,
     )
     assert isinstance(page.context(), ssl.SSLContext)
     done = subprocess.run(
