@@ -22,6 +22,7 @@ from pathlib import Path
 
 from device.consent.envelope import MAX_BYTES
 from device.consent.reasons import Refused
+from device.system.core_dumps import forbid_core_dumps
 from device.system.logs import start_logging
 from server.broker_client import BrokerClient
 from server.items import Items
@@ -43,9 +44,12 @@ def spooled(folder: Path, most: int) -> Iterator[tuple[Path, bytes]]:
         for _, entry in zip(range(most * 4), entries, strict=False):
             if _NAME.fullmatch(entry.name):
                 # In the order of arrival: a cancellation comes after what it cancels, whatever their names.
+                # The kernel sets the ctime when nginx renames the complete file. nginx takes the mtime from the
+                # sender's Date header (ngx_http_dav_module), so it only decides within one tick of the clock.
                 with suppress(FileNotFoundError):
-                    found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
-    for _, name in sorted(found)[:most]:
+                    status = entry.stat(follow_symlinks=False)
+                    found.append((status.st_ctime_ns, status.st_mtime_ns, entry.name))
+    for *_, name in sorted(found)[:most]:
         path = folder / name
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -154,6 +158,7 @@ def main() -> int:
     down.add_argument("sender")
     down.add_argument("id")
     arguments = parser.parse_args()
+    forbid_core_dumps()
     if "kind" in arguments:
         return take_down(arguments)
     handler = start_logging(as_json=False)

@@ -17,6 +17,8 @@ import urllib3
 from defusedxml.ElementTree import fromstring
 from minio import Minio
 
+from device.system.core_dumps import forbid_core_dumps
+
 PART_BYTES = 8 << 20
 MAX_PARTS = 10_000
 LIFE = timedelta(days=3)
@@ -112,6 +114,7 @@ def main() -> int:
     parser.add_argument("--secret-file", required=True, type=argparse.FileType())
     parser.add_argument("--port", type=int, required=True, help="of loopback; nginx is in front")
     arguments = parser.parse_args()
+    forbid_core_dumps()
     secret = arguments.secret_file.read().strip()
     _Handler.signer = S3Signer(arguments.origin, arguments.store, arguments.bucket, arguments.key, secret)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", arguments.port), _Handler)

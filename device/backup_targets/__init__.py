@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from device.system.host_patterns import HOST_OR_IPV6
 from device.system.send_guard import SendGuard
+from device.system.urls import endpoint
 
 TargetKind = Literal["s3", "webdav", "sftp"]
 AddressOf = Callable[[str, int], str]
@@ -20,6 +21,19 @@ PORTS = {"https": 443, "http": 80, "sftp": 22}
 SCHEMES = {"s3": ("https", "http"), "webdav": ("https", "http"), "sftp": ("sftp",)}
 TIMEOUT_S = 30.0
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]{1,100}){0,8}/?")
+
+
+def refuse_credentials(url: str) -> None:
+    """Raise ValueError if a backup target's URL holds a user or a password, wherever and however written.
+
+    The URL is shown and recorded in the ledger. No path of a target has an @, so any @ ends a user or a password.
+    """
+    if "@" in url or "%40" in url:
+        raise ValueError(
+            f"{endpoint(url)}: a backup target's URL may hold no user and no password, because it is shown and "
+            "recorded in the ledger; give the user as --user, and the password when you are asked, or in "
+            "--secret-file"
+        )
 
 
 class TargetFull(OSError):
@@ -49,25 +63,26 @@ class BackupTarget:
     """Of SFTP: the server's fingerprint, as `ssh` shows it (SHA256:…)."""
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
+        refuse_credentials(self.url)
         try:
+            parts = urlsplit(self.url)
             port = parts.port
         except ValueError:
-            port = 0
+            parts, port = urlsplit(""), 0
         fits = (
-            parts.scheme in SCHEMES.get(self.kind, ())
-            and re.fullmatch(HOST_OR_IPV6, parts.netloc.rpartition("@")[2].removesuffix(f":{port}"))
-            and not parts.username
+            self.url.isascii()
+            and self.url.isprintable()  # urlsplit leaves out line ends and tabs
+            and parts.scheme in SCHEMES.get(self.kind, ())
+            and re.fullmatch(HOST_OR_IPV6, parts.netloc.removesuffix(f":{port}"))
             and port != 0
             and _PATH.fullmatch(parts.path)
-            and not parts.query
-            and not parts.fragment
+            and not {"?", "#"} & set(self.url)
             and (self.kind != "s3" or len(parts.path.strip("/")) > 0)
             and (self.kind != "sftp" or self.host_key.startswith("SHA256:"))
         )
         if not fits:
             raise ValueError(
-                f"{self.url!r} is not a URL of this kind: s3 is https://host/bucket, webdav is "
+                f"{endpoint(self.url)}: this is not a URL of this kind: s3 is https://host/bucket, webdav is "
                 "https://host/folder, sftp is sftp://host/folder with the server's key (SHA256:…)"
             )
 

@@ -26,6 +26,7 @@ from device.errors import CameraError
 from device.events import CameraSink, LumaFrame, Packet, SoundPacket, VideoFormat
 from device.media.masks import Masks
 from device.system.clock import Clock, SystemClock
+from device.system.core_dumps import forbid_core_dumps
 
 log = logging.getLogger(__name__)
 
@@ -199,6 +200,7 @@ class _PipeSink:
 
 def main() -> int:
     """Capture until standard input ends."""
+    forbid_core_dumps()
     sink = _PipeSink(int(sys.argv[1]))
     config: Any = pickle.load(sys.stdin.buffer)  # noqa: S301  (our own parent's)
     stop = threading.Event()

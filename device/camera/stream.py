@@ -23,7 +23,7 @@ from device.errors import CameraError
 from device.events import CameraSink, LumaFrame, Packet, VideoFormat
 from device.media.annex_b import AnnexB, parameter_sets
 from device.media.encoder import SoftwareEncoder
-from device.media.ffmpeg_input import FAILURES, Microseconds, is_file, open_source, why, without_secret
+from device.media.ffmpeg_input import FAILURES, Microseconds, is_file, open_source, source_name, why
 from device.media.masks import Masks
 from device.motion.frame_sampler import FrameSampler
 from device.policy.timeline import Timeline
@@ -91,7 +91,7 @@ class StreamCamera:
             self._run(sink, stop, beat)
         except av.error.FFmpegError as error:  # a filter or an encoder that cannot begin with this source
             url = self._config.url
-            raise CameraError(f"camera {without_secret(url)}: {why(error, url)}") from error
+            raise CameraError(f"camera {source_name(url)}: {why(error, url)}") from error
 
     def _run(self, sink: CameraSink, stop: threading.Event, beat: Callable[[], None]) -> None:
         config = self._config
@@ -102,7 +102,7 @@ class StreamCamera:
             width_px, height_px = video.codec_context.width, video.codec_context.height
             if min(width_px, height_px) < MIN_PX:
                 text = f"its pictures have {width_px} x {height_px} pixels, too few"
-                raise CameraError(f"camera {without_secret(config.url)}: {text}")
+                raise CameraError(f"camera {source_name(config.url)}: {text}")
             codec = video.codec_context.name
             if codec not in ("h264", "hevc"):
                 self._transcode(source, video, sink, stop, beat)
@@ -162,7 +162,7 @@ class StreamCamera:
                             return
                         if heard_us - seen_us > self._config.timeout_s * 1e6:
                             what = "sound comes, but no picture; switch it off and on"
-                            raise CameraError(f"camera {without_secret(url)}: {what}")
+                            raise CameraError(f"camera {source_name(url)}: {what}")
                         source_us = sound.time_us(packet)
                         if pace and source_us is not None:
                             source_us += in_us(turn) or 0
@@ -184,13 +184,13 @@ class StreamCamera:
                     seen_us = self._clock.mono_us()
                     yield packet, seen_us
                 if not (pace and self._config.loop):
-                    raise CameraError(f"camera {without_secret(url)}: the stream ended")
+                    raise CameraError(f"camera {source_name(url)}: the stream ended")
                 if pictures < FEWEST_PICTURES:
-                    raise CameraError(f"camera {without_secret(url)}: holds {pictures} picture, no video")
+                    raise CameraError(f"camera {source_name(url)}: holds {pictures} picture, no video")
                 source.seek(0)
                 turn = end - (first or 0)  # with B-frames the first decoding time is below 0
             except FAILURES as error:
-                raise CameraError(f"camera {without_secret(url)}: {why(error, url)}") from error
+                raise CameraError(f"camera {source_name(url)}: {why(error, url)}") from error
 
     def _copy(
         self,
@@ -223,7 +223,7 @@ class StreamCamera:
                 if not started:
                     if arrived_us - opened_us > NO_KEYFRAME_US:
                         raise CameraError(
-                            f"camera {without_secret(self._config.url)}: no keyframe in "
+                            f"camera {source_name(self._config.url)}: no keyframe in "
                             f"{NO_KEYFRAME_US // 1_000_000} s; set its keyframe interval (GOP) to 1 to 4 s"
                         )
                     continue

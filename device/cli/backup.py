@@ -1,7 +1,6 @@
 """`doorbell backup`: every clip from now on, sealed to your own key, to a place of your own."""
 
 import argparse
-import os
 import re
 import shutil
 import sys
@@ -10,11 +9,13 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
+from device.backup_targets import refuse_credentials
 from device.cli.client import FAILED, OK, ask, print_json
 from device.cli.formatting import bytes_text, typed_answer
 from device.cli.progress_bar import Bar
 from device.consent.views import DestinationView
 from device.errors import CommandError
+from device.system.durable_files import PRIVATE, PRIVATE_FOLDER, new_private_file, replacing
 
 GB = 1_000_000_000
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}")
@@ -27,11 +28,10 @@ def key(arguments: argparse.Namespace) -> int:
 
     identity = pyrage.x25519.Identity.generate()
     try:
-        fd = os.open(arguments.file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with new_private_file(arguments.file) as file:
+            file.write(f"# public key: {identity.to_public()}\n{identity}\n".encode())
     except OSError as error:
         raise CommandError(f"{arguments.file}: {error.strerror}") from error
-    with os.fdopen(fd, "w") as file:
-        file.write(f"# public key: {identity.to_public()}\n{identity}\n")
     print(identity.to_public())
     print(
         f"{arguments.file} decrypts your backups; nobody can without it, not even this doorbell. "
@@ -43,6 +43,10 @@ def key(arguments: argparse.Namespace) -> int:
 
 def add(arguments: argparse.Namespace) -> int:
     """Consent to backups to a place."""
+    try:
+        refuse_credentials(arguments.url)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
     try:
         secret = (
             arguments.secret_file.read_text().rstrip("\n")
@@ -103,7 +107,7 @@ def open_backup(arguments: argparse.Namespace) -> int:
 
     try:
         identity = pyrage.x25519.Identity.from_str(arguments.key.read_text().split()[-1])
-        arguments.out.mkdir(parents=True, exist_ok=True)
+        arguments.out.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         bar = Bar()
         for number, path in enumerate(arguments.files):
             if sys.stderr.isatty():
@@ -139,9 +143,8 @@ def _unpack(plain: IO[bytes], out: Path) -> None:
             for member in members:
                 content = tar.extractfile(member)
                 assert content  # noqa: S101  (a regular file)
-                # Never follow an existing symbolic link of that name.
-                fd = os.open(out / member.name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
-                with os.fdopen(fd, "wb") as copy:
+                # Replaces an existing file or symbolic link of that name, and follows none.
+                with replacing(out / member.name, mode=PRIVATE) as copy:
                     shutil.copyfileobj(content, copy)
     except tarfile.TarError as error:
         raise CommandError(f"cannot be opened: {error}") from error

@@ -9,6 +9,7 @@ from device.cli.client import FAILED, OK, ApiObject, ask, clip_path, print_json
 from device.cli.formatting import bytes_text, clips_text
 from device.errors import CommandError
 from device.store.files import open_plain, sha256_of
+from device.system.durable_files import new_private_file
 
 
 def list_clips(arguments: argparse.Namespace) -> int:
@@ -74,7 +75,7 @@ def export(arguments: argparse.Namespace) -> int:
 def _copied(clip: ApiObject, target: Path) -> tuple[str, int]:
     digest, size_bytes = hashlib.sha256(), 0
     try:
-        with target.open("xb") as copy, open_plain(Path(clip["file"])) as file:
+        with new_private_file(target) as copy, open_plain(Path(clip["file"])) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
                 size_bytes += copy.write(block)
@@ -98,6 +99,8 @@ def _masked(clip: ApiObject, target: Path) -> tuple[str, int]:
     if target.exists():
         raise CommandError(f"{target} exists already; name another file")
     try:
+        growing.unlink(missing_ok=True)
+        new_private_file(growing).close()  # FFmpeg writes into it and keeps its mode
         masked_copy(Path(clip["file"]), growing, Masks(clip["masks"]))
         digest, size_bytes = sha256_of(growing), growing.stat().st_size
         growing.rename(target)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from device.cli.client import ApiObject
 from device.errors import CommandError
+from device.system.durable_files import new_private_file
 
 _MOTION = {
     "off": "turned off",
@@ -90,9 +91,9 @@ def bytes_text(count: float) -> str:
 
 
 def save(path: Path, content: bytes) -> None:
-    """Write a new file of the owner's. Raises CommandError."""
+    """Write a new file that only its owner can read. Raises CommandError."""
     try:
-        with path.open("xb") as file:
+        with new_private_file(path) as file:
             file.write(content)
     except FileExistsError as error:
         raise CommandError(f"{path} exists already; name another file") from error

@@ -20,6 +20,7 @@ from device.cli.client import FAILED, NO_DAEMON, OK, NoDaemon
 from device.cli.consent_arguments import add_consent
 from device.errors import DoorbellError
 from device.policy.settings import QUIET_UNTIL, SWITCHES
+from device.system.core_dumps import forbid_core_dumps
 
 
 def _count(text: str) -> int:
@@ -206,6 +207,7 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Run one command; return its exit status."""
     arguments = _parser().parse_args()
+    forbid_core_dumps()
     if isinstance(arguments.state, str):
         arguments.state = Path(arguments.state)
     try:

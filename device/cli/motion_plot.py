@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from device.cli.motion_analysis import Luma, Story
 from device.errors import CommandError
 from device.motion.detector import THRESHOLD
+from device.system.durable_files import PRIVATE, write_durably
 
 Canvas = NDArray[np.uint8]
 PlotColour = tuple[int, int, int]
@@ -175,9 +176,11 @@ def event(path: Path, title: str, why: Sequence[tuple[float, Sequence[float]]], 
 
 
 def save(path: Path, canvas: Canvas) -> None:
-    """Write the PNG. Raises CommandError."""
+    """Write the PNG, for its owner alone; an older plot is replaced. Raises CommandError."""
     done, data = cv2.imencode(".png", canvas)
+    if path.exists() and not path.is_file():
+        raise CommandError(f"{path} is no file; name another one")
     try:
-        path.write_bytes(data.tobytes() if done else b"")
+        write_durably(path, data.tobytes() if done else b"", mode=PRIVATE)
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from error

@@ -5,6 +5,7 @@ import tomllib
 from typing import Any
 
 from device.cli.client import OK, ask, ask_raw, print_json
+from device.cli.formatting import save
 from device.config.toml import quoted
 from device.errors import CommandError
 
@@ -43,14 +44,7 @@ def logout_everywhere(arguments: argparse.Namespace) -> int:
 
 def snapshot(arguments: argparse.Namespace) -> int:
     """Save what the camera sees."""
-    data = ask_raw(arguments.state, "GET", "/snapshot.jpg")
-    try:
-        with arguments.file.open("xb") as file:
-            file.write(data)
-    except FileExistsError as error:
-        raise CommandError(f"{arguments.file} exists already; name another file") from error
-    except OSError as error:
-        raise CommandError(f"{arguments.file}: {error.strerror}") from error
+    save(arguments.file, ask_raw(arguments.state, "GET", "/snapshot.jpg"))
     print(arguments.file)
     return OK
 

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from device.config.model import Config, Table
 from device.config.toml import Location, key_text, number_text, quoted
+from device.system.urls import without_urls
 
 
 def _location(error: ErrorDetails) -> Location:
@@ -176,6 +177,8 @@ def _shown(value: object) -> str:
             shown = "a number beyond all bounds"
         case int() | float():
             shown = number_text(value)
+        case str() if "@" in value or without_urls(value) != value:
+            shown = "a text that may hold a password"
         case str():
             shown = f"the text {quoted(value if len(value) <= 40 else value[:40] + '…')}"
         case list():

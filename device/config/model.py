@@ -87,6 +87,8 @@ def _simple(points: list[PolygonPoint]) -> list[PolygonPoint]:
     return points
 
 
+_WITHOUT_SLASHES = re.compile(r"(rtsps?|https?):|[^/@]*@", re.IGNORECASE)
+"""How an address of a stream begins whose author forgot the scheme or a slash: it is not taken as a file's path."""
 _QUIET_HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
 Fps = Annotated[int, Field(ge=1, le=30)]
@@ -190,6 +192,10 @@ class StreamCameraConfig(Table):
             )
         if not url.isprintable():
             raise ValueError("holds a character that cannot be seen; write it again by hand")
+        if separator and " " in url:
+            raise ValueError("holds a space; write it as %20 in a URL")
+        if not separator and _WITHOUT_SLASHES.match(url):
+            raise ValueError("is no URL without ://; take rtsp://HOST/…, or a path that begins with / or ./")
         return url
 
 

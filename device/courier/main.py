@@ -26,6 +26,7 @@ from device.errors import DoorbellError, StateError
 from device.events import Fact, WorkerDied
 from device.spool.folders import STATUS, SpoolWriter, write_small
 from device.spool.leases import LeaseReader
+from device.system.core_dumps import forbid_core_dumps
 from device.system.logs import start_logging
 from device.system.sd_notify import Notifier
 from device.system.worker import Worker
@@ -196,6 +197,7 @@ def main() -> int:
         help="let the broker and feeds be on this machine: for a development server only",
     )
     arguments = parser.parse_args()
+    forbid_core_dumps()
     handler = start_logging(as_json=arguments.json)
     os.umask(0o027)
     try:

@@ -7,7 +7,7 @@ It runs on the main thread, owns no file, socket or device and never blocks: eac
 import logging
 import queue
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from device import __version__
@@ -47,6 +47,7 @@ from device.events import (
 )
 from device.policy.settings import SWITCHES, SettingRefused, Settings, with_setting
 from device.system.clock import Clock, minute_of_day, parse_rfc3339, rfc3339, stamp, within
+from device.system.urls import without_urls
 
 log = logging.getLogger(__name__)
 
@@ -232,7 +233,9 @@ class Controller:
         self._raise_or_clear(fault_checks.power_weak(report))
 
     def _raise_or_clear(self, *faults: Fault) -> None:
-        for fault in faults:
+        for reported in faults:
+            # The text may be a library's error that repeats a URL and its password; MQTT and the page show it.
+            fault = replace(reported, text=without_urls(reported.text))
             if not self._device_state.take_fault(fault, wall_us=self.clock.wall_us()):
                 continue
             if fault.active:

@@ -22,6 +22,7 @@ from device.events import ButtonState, Fault, Inbox, StopAsked
 from device.store.files import StateLock
 from device.store.layout import Layout
 from device.system.clock import SystemClock
+from device.system.core_dumps import forbid_core_dumps
 from device.system.logs import start_logging
 from device.system.sd_notify import Notifier
 from device.web.sockets import ListeningSockets
@@ -128,6 +129,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="log as JSON, one object a line")
     parser.add_argument("--version", action="version", version=__version__)
     arguments = parser.parse_args()
+    forbid_core_dumps()
     handler = start_logging(as_json=arguments.json)
     try:
         return run(read_sources(arguments.config))

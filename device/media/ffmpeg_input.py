@@ -1,7 +1,6 @@
 """Opens sources with FFmpeg, and explains why one cannot be opened."""
 
 import errno
-import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -9,16 +8,15 @@ from typing import Any
 import av
 
 from device.errors import CameraError
+from device.system.urls import endpoint
 
 FAILURES = (av.error.FFmpegError, OSError, ValueError)
 """PyAV raises an OSError or a ValueError where FFmpeg's error is of that kind, else an FFmpegError alone."""
-_SECRET = re.compile(r"(?<=://).*@")
-_QUERY = re.compile(r"\?.*")
 
 
-def without_secret(url: str) -> str:
-    """Return a URL whose user, password and query are masked, greedily: a password may hold an @."""
-    return _QUERY.sub("?***", _SECRET.sub("***@", url))
+def source_name(url: str) -> str:
+    """Return what messages call a source: the path of a file or device, or a URL's scheme, host and port."""
+    return endpoint(url) if "://" in url else url
 
 
 def why(error: Exception, url: str) -> str:
@@ -77,8 +75,8 @@ def open_source(url: str, *, timeout_s: float, fps: float, audio: bool = False) 
         timeout = None if is_file(url) else (timeout_s, timeout_s)
         container = av.open(url, format=form, options=options, timeout=timeout)
     except FAILURES as error:
-        raise CameraError(f"camera {without_secret(url)}: {why(error, url)}") from error
+        raise CameraError(f"camera {source_name(url)}: {why(error, url)}") from error
     if not container.streams.video:
         container.close()
-        raise CameraError(f"camera {without_secret(url)}: there is no video in it")
+        raise CameraError(f"camera {source_name(url)}: there is no video in it")
     return container

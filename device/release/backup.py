@@ -7,10 +7,12 @@ from pathlib import Path
 
 from device.release.parcel import archive, seal
 from device.release.process import NICENESS
+from device.system.core_dumps import forbid_core_dumps
 
 
 def main() -> int:
     """Seal it, padded, so that a place learns a size class and no name; print the SHA-256 of the seal."""
+    forbid_core_dumps()
     with suppress(OSError):
         os.nice(NICENESS)
     os.umask(0o077)

@@ -25,6 +25,7 @@ from device.release.clip_cutter import Wanted, cut
 from device.release.job import PARCEL, Job, blurs_of
 from device.release.leak_scan import Pattern, patterns, place_canaries
 from device.system.board import HeatLimit
+from device.system.core_dumps import forbid_core_dumps
 
 NICENESS = 19
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
@@ -190,6 +191,7 @@ class Release:
 
 def main() -> int:
     """Run the job on stdin."""
+    forbid_core_dumps()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # without its daemon it has no business
         os.nice(NICENESS)

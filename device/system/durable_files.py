@@ -1,4 +1,8 @@
-"""Files that survive a power cut: sync the bytes, rename, sync the folder (rename(2), fsync(2))."""
+"""Files that survive a power cut: sync the bytes, rename, sync the folder (rename(2), fsync(2)).
+
+Files that a command writes for a person show pictures, requests or keys, and often go to a folder that others can
+read. They are made by `new_private_file` or `replacing`, with PRIVATE as their mode.
+"""
 
 import os
 import shutil
@@ -6,6 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+PRIVATE = 0o600
+"""For its owner alone, whatever the umask is."""
+PRIVATE_FOLDER = 0o700
+
+
+def new_private_file(path: Path) -> BinaryIO:
+    """Create a file that only its owner can read, and open it for writing. Raises FileExistsError, OSError."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, PRIVATE), "wb")
 
 
 def sync_folder(folder: Path) -> None:
@@ -25,13 +38,13 @@ def rename_durably(source: Path, target: Path) -> None:
 
 def write_durably(path: Path, content: bytes, *, mode: int = 0o640) -> None:
     """Replace a small file: after a power cut it is the old one or the new one, whole. Raises OSError."""
-    with _replaced(path, mode) as file:
+    with replacing(path, mode=mode) as file:
         file.write(content)
 
 
 def copy_durably(source: Path, target: Path, *, mode: int = 0o640) -> None:
     """Copy a file of any size; after a power cut the copy is there whole or not at all. Raises OSError."""
-    with source.open("rb") as original, _replaced(target, mode) as copy:
+    with source.open("rb") as original, replacing(target, mode=mode) as copy:
         shutil.copyfileobj(original, copy, 1 << 20)
 
 
@@ -43,7 +56,8 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o640) -> None:
 
 
 @contextmanager
-def _replaced(path: Path, mode: int) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, mode: int) -> Iterator[BinaryIO]:
+    """Yield a new file that takes the place of `path` when it is complete. Raises OSError."""
     with _written_beside(path, mode) as (part, file):
         yield file
         file.flush()
@@ -54,6 +68,7 @@ def _replaced(path: Path, mode: int) -> Iterator[BinaryIO]:
 @contextmanager
 def _written_beside(path: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
     part = path.with_name(f".{path.name}.new")
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    part.unlink(missing_ok=True)  # of a power cut, perhaps with another mode
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     with os.fdopen(fd, "wb") as file:
         yield part, file

@@ -1,7 +1,8 @@
 """Logging to stderr: one line a fact, key=value, or JSON.
 
 A thread that logs never waits for stderr: a stuck journal or terminal must not delay a press. Records
-go into a bounded queue, which a thread writes out; records that do not fit are dropped and counted.
+go into a bounded queue, which a thread writes out; records that do not fit are dropped and counted. Of a URL only
+scheme, host and port are written: libraries repeat the whole in their errors, with its password.
 """
 
 import json
@@ -11,6 +12,7 @@ import sys
 import threading
 from datetime import UTC, datetime
 
+from device.system.urls import without_urls
 from device.system.worker import name_this_thread
 
 _MAX_QUEUE = 2000
@@ -18,9 +20,9 @@ _MAX_QUEUE = 2000
 
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        line = f"{_time(record)} {record.levelname.lower()} {_module(record)} {record.getMessage()}"
+        line = f"{_time(record)} {record.levelname.lower()} {_module(record)} {without_urls(record.getMessage())}"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            line += "\n" + without_urls(self.formatException(record.exc_info))
         return line
 
 
@@ -30,10 +32,10 @@ class _Json(logging.Formatter):
             "time": _time(record),
             "level": record.levelname.lower(),
             "module": _module(record),
-            "message": record.getMessage(),
+            "message": without_urls(record.getMessage()),
         }
         if record.exc_info:
-            fact["trace"] = self.formatException(record.exc_info)
+            fact["trace"] = without_urls(self.formatException(record.exc_info))
         return json.dumps(fact, ensure_ascii=False)
 
 

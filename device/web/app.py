@@ -3,9 +3,10 @@
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI, HTTPException, Request, WebSocket, WebSocketDisconnect
@@ -18,7 +19,7 @@ from device import __version__
 from device.errors import CommandError
 from device.web import auth_routes, routes_consent, routes_device
 from device.web.auth_accounts import AccessRefused, Accounts
-from device.web.auth_middleware import AuthMiddleware
+from device.web.auth_middleware import AuthMiddleware, bounded
 from device.web.backend import Backend
 from device.web.event_stream import Events
 from device.web.health_history import History
@@ -33,7 +34,7 @@ STATIC = Path(str(files("device.web").joinpath("static")))
 ABOUT = "Everything that the page shows and does. The command socket has the same API, without signing in."
 
 
-def socket_app(backend: Backend, accounts: Accounts, history: History) -> FastAPI:
+def socket_app(backend: Backend, accounts: Accounts, history: History) -> Callable[..., Awaitable[None]]:
     """Return the application of the command socket; whoever may open the socket may do everything."""
     app = _app()
     app.include_router(routes_device.router(backend, require_recent_auth=_anybody, history=history))
@@ -60,7 +61,10 @@ def socket_app(backend: Backend, accounts: Accounts, history: History) -> FastAP
         accounts.logout_everywhere()
         return EmptyResponse()
 
-    return app
+    async def with_bounded_body(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, bounded(receive) if scope["type"] == "http" else receive, send)
+
+    return with_bounded_body
 
 
 def page_app(

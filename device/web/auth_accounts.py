@@ -7,10 +7,13 @@ hash (RFC 9106; parameters of the OWASP Password Storage Cheat Sheet, sized for 
 import hashlib
 import hmac
 import json
+import logging
 import secrets
 import threading
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
@@ -19,18 +22,28 @@ from device.errors import CommandError
 from device.policy.login_throttle import Tries
 from device.system.clock import Clock
 
+log = logging.getLogger(__name__)
+
 MIN_PASSWORD, MAX_PASSWORD = 10, 256
 CODE_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32: no two of these letters look alike."""
 CODE_LENGTH = 10
-CODE_TRIES = 20
-"""Wrong claim codes, of 2**50 possible ones, before a new code is made."""
+WARN_AT = 20
+"""Wrong claim codes or passwords before the log says so; then at each doubling. A claim code does not change because
+of them: one of 2**50 is not guessed, and a code that changes could be kept from its owner.
+"""
+THIS_MACHINE = frozenset({"127.0.0.1", "::1"})
+"""Addresses of a browser on the doorbell itself."""
+MAX_PEERS_OF_SESSION = 4
 IDLE_US = 30 * 86_400_000_000
 MAX_US = 180 * 86_400_000_000
 SEEN_EVERY_US = 86_400_000_000
 STEP_UP_US = 300_000_000
 MAX_SESSIONS = 32
-MAX_WAITING = 4
+MAX_STRANGERS = 2
+"""Addresses without a signed-in session whose passwords are being checked, or wait for it. The owner's wait behind two
+hashes at most.
+"""
 
 
 class AccessRefused(CommandError):
@@ -53,6 +66,8 @@ class LoginSession:
     seen_us: int
     stepped_up_us: int | None = None
     """When the password was last given, on the monotonic clock. Never stored."""
+    peers: list[str] = field(default_factory=list)
+    """The addresses that it was last used from, newest last; places are kept for them."""
 
 
 def digest_of(token: str) -> str:
@@ -93,12 +108,12 @@ class Accounts:
         self._lock = threading.Lock()
         self._saving = threading.Lock()
         self._hashing = threading.Lock()
-        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
+        self._strangers = threading.BoundedSemaphore(MAX_STRANGERS)
         self._unsaved = False
         self._tries = Tries()
         self._hash, self._sessions = _read(content)
         self._code: str | None = None
-        self._code_tries = 0
+        self._wrong = Counter[str]()
         self.usable = usable
         if self._hash is None and usable:
             self._new_code()
@@ -110,35 +125,53 @@ class Accounts:
 
     def claim(self, code: str, password: str, *, peer: str, agent: str) -> str:
         """Make the caller, who has the claim code, the owner; return a token. Raises AccessRefused, CommandError."""
-        with self._one_at_a_time(peer):
-            if self._code is None:
-                raise AccessRefused("this doorbell has an owner; sign in", code="claimed", status=409)
-            if not hmac.compare_digest(_plain(code).encode(), self._code.encode()):
-                self._tries.failed(peer, self._clock.mono_us())
-                self._code_tries += 1
-                if self._code_tries >= CODE_TRIES:
-                    self._new_code()
-                raise AccessRefused(
-                    "that is not the code; `doorbell page code` shows it, and so does the log",
-                    code="wrong_code",
-                    status=403,
-                )
+        self._check_code(
+            code, peer
+        )  # costs nothing, so that guesses take no place of the owner, who has the code
+        with self._hashing:
+            self._check_code(code, peer)  # another may have been faster
             self._check_new(password)
             self._replace(self._hasher.hash(password), {})
             self._code = None
             self._show_code(None)
-            return self._begin(agent)
+            return self._begin(agent, peer)
+
+    def _check_code(self, code: str, peer: str) -> None:
+        with self._lock:
+            self.refuse_early(peer)
+            if self._code is None:
+                raise AccessRefused("this doorbell has an owner; sign in", code="claimed", status=409)
+            if hmac.compare_digest(_plain(code).encode(), self._code.encode()):
+                return
+            self._tries.failed(peer, self._clock.mono_us())
+            self._count_wrong("claim codes")
+        raise AccessRefused(
+            "that is not the code; `doorbell page code` shows it, and so does the log",
+            code="wrong_code",
+            status=403,
+        )
+
+    def _count_wrong(self, what: str) -> None:
+        self._wrong[what] += 1
+        count = self._wrong[what]
+        if count >= WARN_AT and count % WARN_AT == 0 and (count // WARN_AT).bit_count() == 1:
+            log.warning(
+                "page_wrong_tries count=%d: wrong %s; somebody in the home network guesses", count, what
+            )
 
     def login(self, password: str, *, peer: str, agent: str) -> str:
         """Return a new session's token. Raises AccessRefused."""
-        with self._one_at_a_time(peer):
+        with self._turn(peer, known=self.is_known(peer)):
             self._check(password, peer)
-            return self._begin(agent)
+            return self._begin(agent, peer)
 
-    def step_up(self, session: LoginSession, password: str, *, peer: str) -> None:
-        """Record that the password was given just now. Raises AccessRefused."""
-        with self._one_at_a_time(peer):
-            self._check(password, peer)
+    def step_up(self, session: LoginSession, password: str) -> None:
+        """Record that the password was given just now. Raises AccessRefused.
+
+        Failures are counted for the session: guesses of others behind its address do not make it wait.
+        """
+        with self._turn(session.digest, known=True):
+            self._check(password, session.digest)
             session.stepped_up_us = self._clock.mono_us()
 
     def change_password(self, session: LoginSession, password: str) -> None:
@@ -147,8 +180,11 @@ class Accounts:
         with self._hashing:
             self._replace(self._hasher.hash(password), {session.digest: session})
 
-    def session(self, token: str) -> LoginSession | None:
-        """Return the session of a cookie, if it is still valid. Never waits for hashing or the disk."""
+    def session(self, token: str, peer: str = "") -> LoginSession | None:
+        """Return the session of a cookie, if it is still valid. Never waits for hashing or the disk.
+
+        `peer`: the address that uses it, if it is a request.
+        """
         if not token:
             return None
         with self._lock:
@@ -163,7 +199,19 @@ class Accounts:
             if now_us - session.seen_us > SEEN_EVERY_US:
                 session.seen_us = now_us
                 self._unsaved = True
+            if peer and peer not in session.peers:
+                session.peers = [*session.peers, peer][-MAX_PEERS_OF_SESSION:]
+                self._unsaved = True
             return session
+
+    def is_known(self, peer: str) -> bool:
+        """Return whether an address is this machine's, or a signed-in browser's."""
+        return peer in THIS_MACHINE or peer in self.signed_in_peers()
+
+    def signed_in_peers(self) -> set[str]:
+        """Return the addresses that signed-in browsers were last seen at."""
+        with self._lock:
+            return {peer for session in self._sessions.values() for peer in session.peers}
 
     def save_if_needed(self) -> None:
         """Write the times that `session` updated; called now and then, where waiting for the disk is allowed."""
@@ -209,24 +257,39 @@ class Accounts:
             raise
         self._hash = hashed
 
-    def _one_at_a_time(self, peer: str) -> "_HashingSlot":
-        return _HashingSlot(self._waiting, self._hashing, lambda: self._refuse_early(peer))
+    @contextmanager
+    def _turn(self, tried_by: str, *, known: bool) -> Iterator[None]:
+        """Wait until no other password is being hashed. Raises AccessRefused: at once if too many strangers wait.
 
-    def _refuse_early(self, peer: str) -> None:
-        wait_us = self._tries.wait_us(peer, self._clock.mono_us())
+        `tried_by`: an address or a session, whose failures count together; `known`: it is not a stranger's.
+        """
+        self.refuse_early(tried_by)
+        with ExitStack() as stack:
+            if not known:
+                if not self._strangers.acquire(blocking=False):
+                    raise AccessRefused("many are signing in; try again", code="busy", status=503)
+                stack.callback(self._strangers.release)
+            with self._hashing:
+                self.refuse_early(tried_by)  # it may have failed while it waited
+                yield
+
+    def refuse_early(self, tried_by: str) -> None:
+        """Raise AccessRefused if an address or a session has to wait before its next try."""
+        wait_us = self._tries.wait_us(tried_by, self._clock.mono_us())
         if wait_us:
             text = f"too many tries; wait {-(-wait_us // 1_000_000)} s"
             raise AccessRefused(text, code="wait", status=429, wait_us=wait_us)
 
-    def _check(self, password: str, peer: str) -> None:
+    def _check(self, password: str, tried_by: str) -> None:
         if self._hash is None:
             raise AccessRefused("this doorbell has no owner yet", code="unclaimed", status=409)
         try:
             self._hasher.verify(self._hash, password[:MAX_PASSWORD])
         except (Argon2Error, InvalidHashError):
-            self._tries.failed(peer, self._clock.mono_us())
+            self._tries.failed(tried_by, self._clock.mono_us())
+            self._count_wrong("passwords")
             raise AccessRefused("that is not the password", code="wrong_password", status=403) from None
-        self._tries.passed(peer)
+        self._tries.passed(tried_by)
 
     @staticmethod
     def _check_new(password: str) -> None:
@@ -234,9 +297,11 @@ class Accounts:
             text = f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} characters; take a few words"
             raise AccessRefused(text, code="weak_password", status=422)
 
-    def _begin(self, agent: str) -> str:
+    def _begin(self, agent: str, peer: str) -> str:
         token, now_us = secrets.token_urlsafe(32), self._clock.wall_us()
-        session = LoginSession(digest=digest_of(token), agent=agent[:200], began_us=now_us, seen_us=now_us)
+        session = LoginSession(
+            digest=digest_of(token), agent=agent[:200], began_us=now_us, seen_us=now_us, peers=[peer]
+        )
         with self._lock:
             self._sessions[session.digest] = session
             if len(self._sessions) > MAX_SESSIONS:
@@ -247,7 +312,6 @@ class Accounts:
 
     def _new_code(self) -> None:
         self._code = "".join(secrets.choice(CODE_LETTERS) for _ in range(CODE_LENGTH))
-        self._code_tries = 0
         self._show_code(self.code_text)
 
     @property
@@ -271,31 +335,6 @@ class Accounts:
                 del session["stepped_up_us"]
             kept = {"version": 1, "password": hashed, "sessions": sessions}
             self._save_content(json.dumps(kept).encode())
-
-
-class _HashingSlot:
-    """Waits until no other password is being hashed, unless too many already wait."""
-
-    def __init__(
-        self, waiting: threading.BoundedSemaphore, lock: threading.Lock, check: Callable[[], None]
-    ) -> None:
-        self._waiting = waiting
-        self._lock = lock
-        self._check = check
-
-    def __enter__(self) -> None:
-        if not self._waiting.acquire(blocking=False):
-            raise AccessRefused("many are signing in; try again", code="busy", status=503)
-        self._lock.acquire()
-        try:
-            self._check()
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-        self._waiting.release()
 
 
 def _plain(code: str) -> str:

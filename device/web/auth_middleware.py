@@ -1,11 +1,10 @@
 """Checks every request before the application: host, origin, session. What is not allowed is refused.
 
 Defends against cross-site requests (Origin, change token, SameSite), DNS rebinding (Host), framing and injected
-scripts (headers), and endless bodies (size and time). Connections from outside the home network were refused
+scripts (headers), and endless bodies. Connections from outside the home network were refused
 before (`connection_limiter`).
 """
 
-import asyncio
 import json
 import re
 from collections.abc import Iterable
@@ -23,7 +22,6 @@ OPEN_FOLDERS = ("/static/",)
 WITHOUT_TOKEN = frozenset({"/api/claim", "/api/login"})
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 MAX_BODY_BYTES = 262_144
-BODY_S = 10.0
 TOKEN_HEADER = "x-doorbell-token"  # noqa: S105  (a header's name)
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
@@ -75,7 +73,7 @@ class AuthMiddleware:
         if refused:
             await _refuse(scope, receive, with_headers, *refused)
             return
-        await self._app(scope, _bounded(receive) if scope["type"] == "http" else receive, with_headers)
+        await self._app(scope, bounded(receive) if scope["type"] == "http" else receive, with_headers)
 
     def _refusal(
         self, scope: Any, headers: dict[str, str], host: str, *, tls: bool
@@ -90,7 +88,9 @@ class AuthMiddleware:
         if changes and urlsplit(headers.get("origin", "")).netloc.lower() != host.lower():
             return 403, "origin", "this did not come from the doorbell's own page"
         token = _cookie(headers.get("cookie", ""), cookie_name(tls=tls))
-        session: LoginSession | None = self._accounts.session(token)
+        session: LoginSession | None = self._accounts.session(
+            token, scope["client"][0] if scope["client"] else ""
+        )
         scope.setdefault("state", {})["session"] = session
         scope["state"]["token"] = token if session else ""
         if session is None:
@@ -145,26 +145,20 @@ def _with_headers(send: Any, path: str, host: str, *, tls: bool) -> Any:
     return send_with_headers
 
 
-def _bounded(receive: Any) -> Any:
-    """Return `receive` with a limit of bytes, and of time until the body is complete."""
-    size, whole = 0, False
+def bounded(receive: Any) -> Any:
+    """Return `receive` with a limit of bytes; the time until the body is complete is `timed_protocols`' limit."""
+    size = 0
 
-    async def bounded() -> Any:
-        nonlocal size, whole
-        if whole:
-            return await receive()  # only a disconnect can follow
-        try:
-            message = await asyncio.wait_for(receive(), BODY_S)
-        except TimeoutError:
-            return {"type": "http.disconnect"}
+    async def receive_bounded() -> Any:
+        nonlocal size
+        message = await receive()
         if message["type"] == "http.request":
             size += len(message.get("body", b""))
-            whole = not message.get("more_body", False)
             if size > MAX_BODY_BYTES:
                 return {"type": "http.disconnect"}
         return message
 
-    return bounded
+    return receive_bounded
 
 
 async def _refuse(scope: Any, receive: Any, send: Any, status: int, code: str, text: str) -> None:

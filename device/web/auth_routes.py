@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
+import anyio
+import anyio.to_thread
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
 from device.system.clock import rfc3339
-from device.web.auth_accounts import IDLE_US, Accounts, LoginSession, change_token
+from device.web.auth_accounts import IDLE_US, AccessRefused, Accounts, LoginSession, change_token
 from device.web.auth_middleware import cookie_name
 from device.web.models import Claim, EmptyResponse, Login, SessionResponse, SignedInBrowser, TokenResponse
 
@@ -33,14 +35,42 @@ def require_password(accounts: Accounts) -> Callable[[Request, str | None], None
         session: LoginSession | None = request.state.session
         if session is None or not password:
             raise HTTPException(403, {"error": "give the password with it", "code": "step_up"})
-        accounts.step_up(session, password, peer=peer(request))
+        accounts.step_up(session, password)
 
     return check
+
+
+class _LoginQueue:
+    """Lets strangers' passwords be checked one at a time, in order, on a thread of their own.
+
+    So a crowd of guesses takes no thread that the owner needs, and an owner at a new address gets a turn: each address
+    waits at one place, and after four failures it is refused before it queues.
+    """
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+        self._waiting: set[str] = set()
+        self._thread = anyio.CapacityLimiter(1)
+
+    async def run(self, address: str, attempt: Callable[[], str]) -> str:
+        """Return what `attempt` returns. Raises AccessRefused."""
+        if self._accounts.is_known(address):
+            return await anyio.to_thread.run_sync(attempt)
+        self._accounts.refuse_early(address)
+        if address in self._waiting:
+            text = "another try from this address is being checked; wait for it"
+            raise AccessRefused(text, code="busy", status=503)
+        self._waiting.add(address)
+        try:
+            return await anyio.to_thread.run_sync(attempt, limiter=self._thread)
+        finally:
+            self._waiting.discard(address)
 
 
 def router(accounts: Accounts, device_name: str) -> APIRouter:
     """Return the routes."""
     api = APIRouter(prefix="/api", tags=["owner"])
+    queue = _LoginQueue(accounts)
 
     def signed_in(request: Request, response: Response, token: str) -> TokenResponse:
         tls = request.url.scheme == "https"
@@ -75,15 +105,18 @@ def router(accounts: Accounts, device_name: str) -> APIRouter:
         return signed_in(request, response, token)
 
     @api.post("/login")
-    def login(body: Login, request: Request, response: Response) -> TokenResponse:
+    async def login(body: Login, request: Request, response: Response) -> TokenResponse:
         """Sign in."""
-        token = accounts.login(body.password, peer=peer(request), agent=agent(request))
+        address = peer(request)
+        token = await queue.run(
+            address, lambda: accounts.login(body.password, peer=address, agent=agent(request))
+        )
         return signed_in(request, response, token)
 
     @api.post("/step-up")
     def step_up(body: Login, request: Request) -> EmptyResponse:
         """Give the password again: for five minutes, changes that need a recent password are allowed."""
-        accounts.step_up(request.state.session, body.password, peer=peer(request))
+        accounts.step_up(request.state.session, body.password)
         return EmptyResponse()
 
     @api.post("/password", dependencies=[Depends(require_recent_auth(accounts))])

@@ -25,6 +25,22 @@ def host_names(config: PageConfig) -> list[str]:
     return sorted({name.lower() for name in names if name})
 
 
+def certificate_names(config: PageConfig) -> list[str]:
+    """Return the names that the page's certificate is for: those of `page.hosts` with a dot, and home names.
+
+    The machine's own name counts only below a name that is reserved for home networks: a network can assign another
+    one (DHCP), and the authority must not vouch for it.
+    """
+    chosen = {host.lower() for host in config.hosts}
+    return [name for name in host_names(config) if _is_home_name(name) or (name in chosen and "." in name)]
+
+
+def _is_home_name(name: str) -> bool:
+    return name == "localhost" or name.endswith(
+        tuple(f".{home}" for home in certificate_authority.HOME_NAMES)
+    )
+
+
 class Certificate:
     """Made and renewed in the state directory."""
 
@@ -65,12 +81,16 @@ class Certificate:
     def _made(self) -> Path:
         """Return the file of a valid certificate; make a new one if necessary."""
         now_us = self._clock.wall_us()
-        hosts = [*host_names(self._config), "127.0.0.1", "::1", *home_addresses()]
+        names = certificate_names(self._config)
+        outside = [name for name in names if not _is_home_name(name)]
+        hosts = [*names, "127.0.0.1", "::1", *home_addresses()]
         cert, ca, ca_key = (self._state_dir / name for name in ("page.pem", "page-ca.pem", "page-ca-key.pem"))
         if not (
-            ca.exists() and ca_key.exists() and certificate_authority.authority_good(ca.read_bytes(), now_us)
+            ca.exists()
+            and ca_key.exists()
+            and certificate_authority.authority_good(ca.read_bytes(), outside, now_us)
         ):
-            made, key = certificate_authority.make_authority(self._name, hosts, now_us)
+            made, key = certificate_authority.make_authority(self._name, outside, now_us)
             self._keep(ca_key.name, key)
             self._keep(ca.name, made)
             cert.unlink(missing_ok=True)

@@ -1,7 +1,9 @@
 """The doorbell's own certificate authority, for its page only.
 
-Its certificate is restricted to names and addresses of a home network (RFC 5280, 4.2.1.10): whoever trusts it trusts
-it for nothing on the internet, even if its key is stolen. The page's certificate is replaced before it expires, and
+Its certificate is restricted to TLS servers with names and addresses of a home network, or with names of `page.hosts`
+(RFC 5280, 4.2.1.10 and 4.2.1.12): whoever trusts it trusts it for nothing else, even if its key is stolen. A name in
+the restriction permits all names below it, so a name without a dot is never in it: `camera` would permit
+`shop.camera`, which anybody can register. The page's certificate is replaced before it expires, and
 when the doorbell's names or addresses change.
 """
 
@@ -23,6 +25,8 @@ CA_LIFE = timedelta(days=3650)
 LIFE = timedelta(days=397)
 """The maximum for public certificates in browsers; for a private authority it is 825 days."""
 RENEW = timedelta(days=30)
+HOME_NAMES = ("home.arpa", "local", "localhost")
+"""Reserved for home networks and this machine (RFC 8375, 6762, 6761)."""
 EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 """A Pi starts with a clock in the past; a certificate issued by that clock would have expired already."""
 
@@ -31,12 +35,15 @@ def _now(wall_us: int) -> datetime:
     return max(EARLIEST, datetime.fromtimestamp(wall_us / 1e6, UTC))
 
 
+def _permitted(hosts: Sequence[str]) -> set[str]:
+    return {*HOME_NAMES, *(host for host in hosts if "." in host and not is_address(host))}
+
+
 def make_authority(name: str, hosts: Sequence[str], wall_us: int) -> tuple[bytes, bytes]:
-    """Return (certificate, key) of a new authority, PEM."""
+    """Return (certificate, key) of a new authority, PEM, which may vouch for `hosts` that have a dot."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} (doorbelld)"[:64])])
-    names = {"local", "localhost", "home.arpa", *(host for host in hosts if not is_address(host))}
-    permitted: list[Any] = [x509.DNSName(host) for host in sorted(names)]
+    permitted: list[Any] = [x509.DNSName(name) for name in sorted(_permitted(hosts))]
     permitted += [x509.IPAddress(network) for network in HOME_NETWORKS]
     now = _now(wall_us)
     public = key.public_key()
@@ -51,6 +58,7 @@ def make_authority(name: str, hosts: Sequence[str], wall_us: int) -> tuple[bytes
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(x509.NameConstraints(permitted, None), critical=True)
         .add_extension(_usage(sign_certificates=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -92,9 +100,18 @@ def still_good(pem: bytes, hosts: Sequence[str], wall_us: int) -> bool:
     return set(hosts) <= named and certificate.not_valid_after_utc - _now(wall_us) > RENEW
 
 
-def authority_good(pem: bytes, wall_us: int) -> bool:
-    """Return whether the authority outlives a certificate that it signs now. Raises ValueError."""
-    return x509.load_pem_x509_certificate(pem).not_valid_after_utc - _now(wall_us) > LIFE + RENEW
+def authority_good(pem: bytes, hosts: Sequence[str], wall_us: int) -> bool:
+    """Return whether the authority permits these hosts and no others, and outlives a certificate that it signs now.
+
+    Raises ValueError.
+    """
+    certificate = x509.load_pem_x509_certificate(pem)
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return False
+    names = {tree.value for tree in constraints.permitted_subtrees or [] if isinstance(tree, x509.DNSName)}
+    return names == _permitted(hosts) and certificate.not_valid_after_utc - _now(wall_us) > LIFE + RENEW
 
 
 def context(cert_file: Path, key_file: Path | None) -> ssl.SSLContext:

@@ -125,7 +125,7 @@ class WebServer:
             history=history,
             ca_cert=lambda: certificate.authority,
         )
-        network = ConnectionLimiter(app)
+        network = ConnectionLimiter(app, signed_in_peers=accounts.signed_in_peers)
         tasks = [asyncio.create_task(network.serve(listener, None)) for listener in self._listeners.http]
         if self._listeners.https:
             try:

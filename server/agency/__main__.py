@@ -19,6 +19,8 @@ from device.consent.owner_actions import pinned
 from device.consent.reasons import Reason, Refused
 from device.consent.sender_records import record_in
 from device.consent.validation import HomePosition, heard
+from device.system.core_dumps import forbid_core_dumps
+from device.system.durable_files import new_private_file
 from server.agency.opening import open_parcel
 from server.agency.paper import DAY_S, AgencyError, Folder, fresh_id, now_s, polygon_of
 from server.agency.publish import publish
@@ -180,7 +182,7 @@ def _read(path: Path) -> bytes:
 
 def _save(path: Path, content: bytes) -> None:
     try:
-        with path.open("xb") as file:
+        with new_private_file(path) as file:
             file.write(content + b"\n")
     except FileExistsError:
         raise AgencyError(f"{path} exists already; name another file") from None
@@ -287,6 +289,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  (a command after the
 def main() -> int:
     """Run one command; exit status 0 done, 1 not, 2 wrong usage."""
     arguments = _parser().parse_args()
+    forbid_core_dumps()
     try:
         status: int = arguments.run(arguments)
     except (AgencyError, Refused) as error:

@@ -23,6 +23,7 @@ from device.release.audit import AuditReport, Promise, audit
 from device.release.manifest import FILE
 from device.release.parcel import size_class
 from device.system.clock import parse_rfc3339
+from device.system.durable_files import PRIVATE_FOLDER, new_private_file
 from server.agency.manifest_reader import BadManifest, raw_of, signing_input, verified
 from server.agency.paper import SEALING_KEY, AgencyError
 
@@ -59,7 +60,7 @@ class Opened:
 def open_parcel(parcel: Path, key_folder: Path, out: Path, requests: list[Path]) -> Opened:
     """Open a parcel into a new folder. Raises Wrong if it cannot be opened at all."""
     try:
-        out.mkdir(parents=True)
+        out.mkdir(mode=PRIVATE_FOLDER, parents=True)
     except FileExistsError:
         raise AgencyError(f"{out} exists already; name another folder with --out") from None
     plain = out / "parcel.tar"
@@ -87,7 +88,7 @@ def _unseal(parcel: Path, key: Path, plain: Path) -> None:
     try:
         words = key.read_text().split()
         identity = pyrage.x25519.Identity.from_str(words[-1])
-        with parcel.open("rb") as sealed, plain.open("xb") as file:
+        with parcel.open("rb") as sealed, new_private_file(plain) as file:
             pyrage.decrypt_io(sealed, file, [identity])
     except pyrage.DecryptError as error:
         raise AgencyError(f"{parcel}: cannot be opened with {key}: {error}") from error
@@ -108,13 +109,13 @@ def _unpack(plain: Path, out: Path) -> dict[str, Any]:
             names = [FILE, *(f"clip-{number}.mp4" for number in range(1, len(manifest["clips"]) + 1))]
             if [member.name for member in members] != names or not all(member.isreg() for member in members):
                 raise AgencyError("the parcel holds other files than its manifest names")
-            (out / FILE).write_bytes(content)
+            _write(out / FILE, content)
             for member, clip in zip(members[1:], manifest["clips"], strict=True):
                 if member.size != clip["bytes"] or member.size > MAX_CLIP_BYTES:
                     raise AgencyError(f"{member.name} has another size than the manifest says")
                 inner = tar.extractfile(member)
                 assert inner  # noqa: S101  (a regular file)
-                with (out / member.name).open("xb") as copy:
+                with new_private_file(out / member.name) as copy:
                     while block := inner.read(1 << 20):
                         copy.write(block)
     except (tarfile.TarError, KeyError, TypeError) as error:
@@ -184,14 +185,20 @@ def _write_proofs(opened: Opened) -> None:
     out, manifest = opened.folder, opened.manifest
     content = (out / FILE).read_bytes()
     signed, signature = signing_input(content)
-    (out / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
-    (out / "manifest.signed").write_bytes(signed)
-    (out / "manifest.sig").write_bytes(signature)
+    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    _write(out / "manifest.json", text.encode())
+    _write(out / "manifest.signed", signed)
+    _write(out / "manifest.sig", signature)
     key = Ed25519PublicKey.from_public_bytes(raw_of(manifest["key"]))
     pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    (out / "release-key.pem").write_bytes(pem)
+    _write(out / "release-key.pem", pem)
     lines = [f"{clip['sha256']}  {clip['file']}\n" for clip in manifest["clips"]]
-    (out / "SHA256SUMS").write_text("".join(lines))
+    _write(out / "SHA256SUMS", "".join(lines).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    with new_private_file(path) as file:
+        file.write(content)
 
 
 def opened_at() -> str:

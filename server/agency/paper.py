@@ -1,7 +1,6 @@
 """A sender's folder: its keys and its identity, and the messages that it signs with them."""
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from device.consent.models import (
     time_text,
 )
 from device.consent.reasons import Refused
+from device.system.durable_files import PRIVATE, new_private_file, write_durably
 from device.system.ulid import new_ulid
 from server.agency.signing import signed_envelope
 
@@ -116,7 +116,8 @@ class Folder:
             "iat": time_text(now),
         }
         content = self._signed(RECORD, payload, record_of)
-        (self.path / WHO).write_text(json.dumps(payload, indent=1, ensure_ascii=False))
+        text = json.dumps(payload, indent=1, ensure_ascii=False)
+        write_durably(self.path / WHO, text.encode(), mode=PRIVATE)
         return content
 
     def request(self, **fields: Any) -> bytes:
@@ -187,6 +188,5 @@ def now_s() -> int:
 
 
 def _write_secret(path: Path, content: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "wb") as file:
+    with new_private_file(path) as file:
         file.write(content)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from device.media.masks import Masks
 from device.store.clip_query import picture_at
+from device.system.durable_files import new_private_file
 from server.agency.opening import Opened, opened_at
 
 NAME = "report.html"
@@ -28,7 +29,8 @@ figure { margin: .6rem 0; break-inside: avoid }
 def write_report(opened: Opened) -> Path:
     """Write the page into the parcel's folder; return where. Raises OSError."""
     path = opened.folder / NAME
-    path.write_text(_page(opened), encoding="utf-8")
+    with new_private_file(path) as file:
+        file.write(_page(opened).encode())
     return path
 
 

@@ -735,3 +735,20 @@ def test_a_polygon_is_judged_the_same_from_every_corner_and_in_both_directions(
 @given(CHARACTERS, CHARACTERS)
 def test_a_quoted_key_and_text_are_read_back(key: str, text: str) -> None:
     assert tomllib.loads(f"{key_text(key)} = {quoted(text)}") == {key: text}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[mqtt]\nhost = "mqtt://anna:hunter2@broker"',
+        '[mqtt]\nhost = "anna:hunter2@broker"',
+        '[camera]\nkind = "rtsp://cam/password=hunter2"',
+        '[camera.stream]\ntimeout_s = "rtsp://anna:hunter2@cam"',
+        '[camera.stream]\nurl = "anna:hunter2@cam/live"',
+        '[camera.stream]\nurl = "rtsp:/anna:hunter2@cam/live"',
+        '[camera.stream]\nurl = "rtsp://anna:hunt hunter2@cam/live"',
+        '[camera.stream]\nurl = "ftp://anna:hunter2@cam/live"',
+    ],
+)
+def test_no_message_shows_a_password_that_was_put_into_an_address(file: Path, text: str) -> None:
+    assert "hunter2" not in message_of(file, text)

@@ -295,6 +295,44 @@ def test_a_crowd_of_guesses_does_not_slow_the_bell(door: Doorbell, owner: Visito
     assert door.status()["faults"] == []
 
 
+def test_wrong_codes_from_many_addresses_do_not_change_the_claim_code(door: Doorbell) -> None:
+    code = door.claim_code()
+    for number in range(2, 32):
+        guesser = Visitor(door.page, source=f"127.0.0.{number}")
+        assert guesser.enter("/api/claim", code="AAAAA-AAAAA", password=PASSWORD).json["code"] == "wrong_code"
+    assert door.claim_code() == code
+    assert "page_wrong_tries count=20" in door.log_path.read_text()
+    assert (
+        Visitor(door.page, source="127.0.1.2").enter("/api/claim", code=code, password=PASSWORD).status == 200
+    )
+
+
+def test_guesses_from_many_addresses_keep_nobody_from_signing_in(door: Doorbell, owner: Visitor) -> None:
+    over, refused = threading.Event(), threading.Event()
+
+    def guess(source: str) -> None:
+        guesser = Visitor(door.page, source=source)
+        while not over.is_set():
+            try:
+                if guesser.enter("/api/login", password="a guess of many").status == 429:  # noqa: S106
+                    refused.set()
+            except OSError:
+                continue
+
+    crowd = [threading.Thread(target=guess, args=(f"127.0.0.{number}",)) for number in range(2, 32)]
+    for guesser in crowd:
+        guesser.start()
+    try:
+        wait_for("the crowd", refused.is_set)
+        owner.step_up()
+        Visitor(door.page).login()
+        Visitor(door.page, source="127.0.1.30").login()  # at a new address, too
+    finally:
+        over.set()
+        for guesser in crowd:
+            guesser.join(PATIENCE_S)
+
+
 def test_an_unreadable_owner_closes_the_page_and_does_not_make_it_anybody_s(doorbell: Make) -> None:
     door = doorbell(QUIET_SCENE, page={"enabled": True, "port": 0})
     (door.state / "state").mkdir(parents=True)

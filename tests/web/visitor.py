@@ -34,14 +34,16 @@ class Visitor:
 
     description: Description | None = None
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, source: str = "") -> None:
+        """`source`: the address to connect from; all of 127.0.0.0/8 are this machine's, and different peers."""
+        self._source = (source, 0) if source else None
         self.url = url
         self.host = urlsplit(url).netloc
         self.cookie = ""
         self.token = ""
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        connection = http.client.HTTPConnection(self.host, timeout=PATIENCE_S)
+        connection = http.client.HTTPConnection(self.host, timeout=PATIENCE_S, source_address=self._source)
         sent = {"Origin": self.url, "X-Doorbell-Token": self.token, "Cookie": self.cookie}
         content = None
         if body is not None:

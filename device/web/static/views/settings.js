@@ -134,6 +134,14 @@ function mqttPart(value, save) {
   const user = el("input", { id: "mqtt-user", value: value("mqtt.username"), autocomplete: "off", spellcheck: false });
   const password = el("input", { id: "mqtt-password", type: "password", autocomplete: "off", placeholder: value("mqtt.password_file") ? "••••••••" : "" });
   const message = el("p", { role: "status", class: "message", id: "mqtt-message" });
+  // A broker on this machine seldom comes alone: Home Assistant's page, on another port, gets this page's cookie too.
+  const sameMachine = el("p", { class: "hint", id: "mqtt-same-machine" }, t("mqtt_same_machine"));
+  const compare = () => {
+    const name = host.value.trim().toLowerCase();
+    sameMachine.hidden = !(["localhost", "::1", location.hostname].includes(name) || name.startsWith("127."));
+  };
+  host.addEventListener("input", compare);
+  compare();
   const changes = () => ({
     "mqtt.enabled": enabled.checked, "mqtt.host": host.value.trim(), "mqtt.port": Number(port.value), "mqtt.username": user.value,
     ...(password.value ? { "mqtt.password": password.value } : {}),
@@ -154,6 +162,7 @@ function mqttPart(value, save) {
   const store = el("button", { id: "mqtt-save", onclick: () => save(changes(), store) }, t("save"));
   return el("section", {}, el("h2", {}, t("set_mqtt")),
     el("p", { class: "hint" }, t("mqtt_help")),
+    sameMachine,
     el("label", { class: "check" }, enabled, t("mqtt_enabled")),
     el("div", { class: "pair" },
       el("div", {}, el("label", { htmlFor: "mqtt-host" }, t("mqtt_host")), host),
