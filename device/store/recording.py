@@ -106,8 +106,8 @@ class Recording:
         self._seq = read.next_seq
         self._lost += read.lost
         self.missed_packets += read.lost
-        if self._file and self._masks and self._file.started_us is not None and read.packets:
-            # After the packets were read and before one is written: of all masks that they may be under.
+        if self._file and self._masks and self._file.started_us is not None:
+            # After the packets were read and before one is written: all masks that held until now.
             self._file.hold(self._masks.since(self._file.started_us, encoded_here=self._file.video.masked))
         finished: list[Finished] = []
         wait_for_keyframe = read.lost > 0
