@@ -43,7 +43,7 @@ def _day_us(day: datetime) -> dict[str, int]:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Copy a clip, and prove that the copy is what was recorded; with masks, draw those into the copy that it lacks."""
+    """Copy a clip, and prove that it is what was recorded; or draw the masks into the copy that it lacks."""
     clip = ask(arguments.state, "GET", clip_path(arguments.id))
     target: Path = arguments.file
     if target.is_dir():
@@ -76,7 +76,9 @@ def _masks_text(clip: ApiObject, *, masked: bool) -> str:
         return f"re-encoded with the privacy {masks}; --unmasked copies the clip without them"
     if missing:
         return "this copy shows what the privacy masks cover; think before you pass it on"
-    return f"copied; its picture has the privacy {masks}" if recorded else "copied; there are no privacy masks"
+    return (
+        f"copied; its picture has the privacy {masks}" if recorded else "copied; there are no privacy masks"
+    )
 
 
 def _copied(clip: ApiObject, target: Path) -> tuple[str, int]:

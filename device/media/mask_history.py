@@ -20,7 +20,9 @@ _MILLIONTHS = 1_000_000
 
 def polygon_of(points: Sequence[Sequence[float]]) -> Polygon:
     """Return corners in the form that masks are kept in."""
-    return tuple((round(x * _MILLIONTHS) / _MILLIONTHS, round(y * _MILLIONTHS) / _MILLIONTHS) for x, y in points)
+    return tuple(
+        (round(x * _MILLIONTHS) / _MILLIONTHS, round(y * _MILLIONTHS) / _MILLIONTHS) for x, y in points
+    )
 
 
 def digest_of(masks: Sequence[Polygon]) -> str:

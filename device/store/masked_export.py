@@ -72,7 +72,9 @@ def _copy(source: Path, target: Path, masks: Masks) -> None:
         new.mux(encoder.encode(None))
 
 
-def masked_copy_apart(source: Path, target: Path, polygons: Sequence[Points], beat: Callable[[], None]) -> None:
+def masked_copy_apart(
+    source: Path, target: Path, polygons: Sequence[Points], beat: Callable[[], None]
+) -> None:
     """Do the same in a process of low priority; `beat` is called every second. Raises OSError, ValueError."""
     command = [sys.executable, "-P", "-m", "device.store.masked_export", str(source), str(target)]
     with subprocess.Popen(  # noqa: S603  (this very program)

@@ -310,8 +310,12 @@ class ClipResponse(ClipSummary):
     masks: list[list[tuple[float, float]]] = Field(
         description="those that are drawn when it leaves: of its recording and of now, unless its picture has them"
     )
-    masks_recorded: list[list[tuple[float, float]]] = Field(description="those that held when it was recorded")
-    masks_in_picture: list[list[tuple[float, float]]] = Field(description="those that its picture has already")
+    masks_recorded: list[list[tuple[float, float]]] = Field(
+        description="those that held when it was recorded"
+    )
+    masks_in_picture: list[list[tuple[float, float]]] = Field(
+        description="those that its picture has already"
+    )
 
 
 # --- settings -------------------------------------------------------------------------------------------

@@ -53,9 +53,7 @@ def is_grey(path: Path, polygon: Any) -> bool:
 def packets(drawn: SpanMasks) -> Iterator[Packet]:
     """Encode a dark film, two seconds long, as a camera that draws these masks."""
     video = VideoFormat(codec="h264", width_px=320, height_px=180, epoch=1)
-    encoder = SoftwareEncoder(
-        video, fps=FPS, bitrate_kbps=300, keyframe_every_s=1, masks=Masks(drawn.drawn)
-    )
+    encoder = SoftwareEncoder(video, fps=FPS, bitrate_kbps=300, keyframe_every_s=1, masks=Masks(drawn.drawn))
     for number in range(2 * FPS):
         picture = np.full((180, 320, 3), 30, np.uint8)
         picture[80:100, number * 8 : number * 8 + 40] = 220

@@ -17,9 +17,10 @@ from device.errors import CommandError
 from device.media.masks import GREY
 from device.motion.zones import filled
 from device.store.mp4 import whole_fragments
-from server.dev_processes import wait_for
+from server.dev_processes import PATIENCE_S, wait_for
 from tests.support.doorbell import Doorbell
 from tests.support.videos import frames_of
+from tests.web.visitor import Visitor
 
 Make = Callable[..., Doorbell]
 Polygon = tuple[tuple[float, float], ...]
@@ -90,7 +91,7 @@ def shown(door: Doorbell, clip: dict[str, Any], folder: Path) -> dict[str, list[
 
 
 def everywhere(answer: tuple[bool, bool], found: dict[str, list[tuple[bool, bool]]]) -> bool:
-    assert found == dict.fromkeys(found, [answer])
+    assert found == {way: [answer] for way in found}
     return True
 
 
@@ -258,3 +259,22 @@ def test_a_picture_of_now_is_covered_by_the_mask_that_held_when_it_was_taken(doo
     assert all(grey(picture, mask) for mask in both)
     wait_for("pictures of after the change alone", lambda: not grey(now(), LEFT))
     assert grey(now(), RIGHT)
+
+
+@KINDS
+def test_the_live_view_after_a_change_has_the_masks_of_both_moments(
+    doorbell: Make, tmp_path: Path, camera: Any
+) -> None:
+    door = doorbell(camera, page={"enabled": True, "port": 0}, masks=masks(LEFT)).start()
+    owner = Visitor(door.page).claim(door).step_up()
+    wait_for("a picture", lambda: grey(jpeg(ask_raw(door.state, "GET", "/snapshot.jpg")), LEFT))
+    assert owner.ask("PATCH", "/api/config", {"changes": {"masks": masks(RIGHT)}}).status == 200
+    with owner.socket("/api/live") as live:
+        film, parts = b"", 0
+        while parts < 3:
+            message = live.recv(timeout=PATIENCE_S)
+            if isinstance(message, bytes):
+                film, parts = film + message, parts + 1
+    pictures = decoded(io.BytesIO(film))
+    assert pictures
+    assert {(grey(picture, LEFT), grey(picture, RIGHT)) for picture in pictures} == {(True, True)}

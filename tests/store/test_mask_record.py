@@ -1,5 +1,6 @@
 """A clip's file says how it was masked, whatever happens to the file while it grows."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,6 @@ def clip(folder: Path, masks: SpanMasks | None, later: dict[int, SpanMasks] | No
 
 @given(span_masks())
 def test_a_record_is_read_as_it_was_written(masks: SpanMasks) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         growing = clip(Path(folder), masks)
         assert masks_in(growing.part_path) == masks
@@ -76,7 +75,8 @@ def test_no_picture_is_in_the_file_before_the_masks_that_cover_it(
 
     looked: list[tuple[int, SpanMasks]] = []
     number = 0
-    write = clip_file._SyncedFile.write
+    file = clip_file._SyncedFile  # noqa: SLF001  (no other place sees the states between two writes)
+    write = file.write
 
     def and_look(self: Any, data: bytes) -> int:
         count = write(self, data)
@@ -84,9 +84,9 @@ def test_no_picture_is_in_the_file_before_the_masks_that_cover_it(
             looked.append((number, masks_in(self.path)))
         return count
 
-    monkeypatch.setattr(clip_file._SyncedFile, "write", and_look)
+    monkeypatch.setattr(file, "write", and_look)
     growing = ClipFile(tmp_path / "c.mp4", PICTURES[0].format, SpanMasks(held=(LEFT,), drawn=(LEFT,)))
-    for number, packet in enumerate(PICTURES):  # noqa: B007  (and_look reads it)
+    for number, packet in enumerate(PICTURES):
         if number == len(PICTURES) // 3:
             growing.hold(BOTH)
         growing.add(packet)
@@ -135,12 +135,14 @@ STEP_US = 1_000_000
 
 @settings(max_examples=300)
 @given(
-    st.lists(st.tuples(st.integers(0, 40), st.lists(NAMED, max_size=3, unique=True), st.booleans()), max_size=8),
-    st.integers(0, 40),
-    st.booleans(),
+    changes=st.lists(
+        st.tuples(st.integers(0, 40), st.lists(NAMED, max_size=3, unique=True), st.booleans()), max_size=8
+    ),
+    from_s=st.integers(0, 40),
+    encoded_here=st.booleans(),
 )
 def test_whatever_the_history_a_clip_has_the_masks_of_each_of_its_moments(
-    changes: list[tuple[int, list[Any], bool]], from_s: int, encoded_here: bool
+    changes: list[tuple[int, list[Any], bool]], from_s: int, *, encoded_here: bool
 ) -> None:
     history, truth = MaskHistory([LEFT]), [(-(1 << 62), {LEFT}, False)]
     for at_s, masks, by_camera in sorted(changes, key=lambda change: change[0]):
