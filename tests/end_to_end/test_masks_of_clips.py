@@ -51,7 +51,7 @@ def grey(picture: NDArray[Any], polygon: Polygon) -> bool:
 
 
 def decoded(source: str | io.BytesIO) -> Pictures:
-    with av.open(source) as file:
+    with av.open(source, "r") as file:
         return [frame.to_ndarray(format="gray") for frame in file.decode(video=0)]
 
 

@@ -155,9 +155,9 @@ def test_whatever_the_history_a_clip_has_the_masks_of_each_of_its_moments(
         for (_, masks, by_camera), end_us in zip(truth, ends, strict=True)
         if end_us > from_s * STEP_US - LATE_US
     ]
-    for masks, by_camera in during:
-        assert masks <= set(found.held)
-        assert set(found.drawn) <= masks
+    for masks_then, by_camera in during:
+        assert masks_then <= set(found.held)
+        assert set(found.drawn) <= masks_then
         assert by_camera or encoded_here or not found.drawn
     long_before = from_s * STEP_US - LATE_US
     recent = [masks for (_, masks, _), end_us in zip(truth, ends, strict=True) if end_us >= long_before]
