@@ -61,7 +61,7 @@ def packets(drawn: SpanMasks) -> Iterator[Packet]:
         yield from encoder.encode(frame, SECOND_US + number * SECOND_US // FPS)
 
 
-class House:
+class BuiltDoorbell:
     """A daemon that is built but not started, and its clips."""
 
     def __init__(self, folder: Path) -> None:
@@ -92,39 +92,39 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path)
-    yield house
-    house.index.close()
+def built(tmp_path: Path) -> Iterator[BuiltDoorbell]:
+    built = BuiltDoorbell(tmp_path)
+    yield built
+    built.index.close()
 
 
-def test_a_backup_has_the_masks_of_the_recording_and_of_now(house: House) -> None:
-    row, beats = house.record(HELD), [0]
+def test_a_backup_has_the_masks_of_the_recording_and_of_now(built: BuiltDoorbell) -> None:
+    row, beats = built.record(HELD), [0]
 
     def beat() -> None:
         beats[0] += 1
 
-    house.mask(RIGHT)
-    copy = house.clips.file_of(row.clip_id, beat)
+    built.mask(RIGHT)
+    copy = built.clips.file_of(row.clip_id, beat)
     assert copy
     assert is_grey(copy, LEFT)
     assert is_grey(copy, RIGHT)
     assert MARK not in copy.read_bytes(), "a copy says nothing of the doorbell's masks"
-    assert [path.suffix for path in house.daemon.layout.masked.iterdir()] == [".mp4"]
+    assert [path.suffix for path in built.daemon.layout.masked.iterdir()] == [".mp4"]
 
 
-def test_a_backup_of_a_clip_that_has_its_masks_is_its_file(house: House) -> None:
-    row = house.record(DRAWN)
-    assert house.clips.file_of(row.clip_id, lambda: None) == house.daemon.layout.clips / row.file_name
+def test_a_backup_of_a_clip_that_has_its_masks_is_its_file(built: BuiltDoorbell) -> None:
+    row = built.record(DRAWN)
+    assert built.clips.file_of(row.clip_id, lambda: None) == built.daemon.layout.clips / row.file_name
 
 
-def test_a_clip_that_cannot_be_masked_is_not_backed_up(house: House) -> None:
-    row = house.record(HELD)
-    path = house.daemon.layout.clips / row.file_name
+def test_a_clip_that_cannot_be_masked_is_not_backed_up(built: BuiltDoorbell) -> None:
+    row = built.record(HELD)
+    path = built.daemon.layout.clips / row.file_name
     path.write_bytes(b"no film")
     with pytest.raises(Exception, match="cannot be encoded with its masks"):
-        house.clips.file_of(row.clip_id, lambda: None)
-    assert not list(house.daemon.layout.masked.iterdir())
+        built.clips.file_of(row.clip_id, lambda: None)
+    assert not list(built.daemon.layout.masked.iterdir())
 
 
 CASES: dict[str, tuple[SpanMasks, list[Any], list[Any]]] = {
@@ -140,13 +140,15 @@ CASES: dict[str, tuple[SpanMasks, list[Any], list[Any]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_parcel_is_covered_by_the_masks_of_then_and_of_now(house: House, tmp_path: Path, case: str) -> None:
+def test_a_parcel_is_covered_by_the_masks_of_then_and_of_now(
+    built: BuiltDoorbell, tmp_path: Path, case: str
+) -> None:
     recorded, offered, made = CASES[case]
     agency = Sender(tmp_path / "keys")
-    row = house.record(recorded)
-    house.mask(*offered)
+    row = built.record(recorded)
+    built.mask(*offered)
     span: Callable[[str], tuple[int, int]] = lambda _clip: (STARTED_US, STARTED_US + 3 * SECOND_US)  # noqa: E731
-    (cut,) = house.clips.cuts(span, *span(row.clip_id), exact=False)
+    (cut,) = built.clips.cuts(span, *span(row.clip_id), exact=False)
     offer: Any = {
         "request": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
         "request_sha256": "a" * 64,
@@ -154,11 +156,11 @@ def test_a_parcel_is_covered_by_the_masks_of_then_and_of_now(house: House, tmp_p
         "recipient": {"name": "evidence", "age": agency.folder.recipient},
         "cut": "keyframe",
         "audio": False,
-        "masks": [_millionths(mask) for mask in house.clips.masks([row.clip_id])],
+        "masks": [_millionths(mask) for mask in built.clips.masks([row.clip_id])],
         "clips": [
             {
                 "id": row.clip_id,
-                "sha256": sha256_of(house.daemon.layout.clips / row.file_name),
+                "sha256": sha256_of(built.daemon.layout.clips / row.file_name),
                 "clock": "synchronised",
                 "start": "2025-11-24T16:00:00.000000Z",
                 "end": "2025-11-24T16:00:02.000000Z",
@@ -169,10 +171,10 @@ def test_a_parcel_is_covered_by_the_masks_of_then_and_of_now(house: House, tmp_p
             }
         ],
     }
-    house.mask(*made)
+    built.mask(*made)
     folder = tmp_path / "release"
     folder.mkdir()
-    running = ReleaseRunner(house.daemon).begin(folder, offer, "b" * 64)
+    running = ReleaseRunner(built.daemon).begin(folder, offer, "b" * 64)
     done = wait_for("the parcel", lambda: (p := running.poll()) and not hasattr(p, "stage") and p)
     assert not hasattr(done, "why"), done
     found = open_parcel(folder / PARCEL, agency.folder.path, tmp_path / "out", [])
@@ -184,10 +186,10 @@ def test_a_parcel_is_covered_by_the_masks_of_then_and_of_now(house: House, tmp_p
     assert found
 
 
-def test_clips_that_leave_together_share_their_masks(house: House) -> None:
-    one, two = house.record(HELD, "1"), house.record(DRAWN, "2")
-    assert house.clips.masks([one.clip_id, two.clip_id]) == [LEFT]
-    assert house.clips.masks([two.clip_id]) == []
-    assert house.clips.masks(["gone"]) == []
-    (house.daemon.layout.clips / two.file_name).unlink()
-    assert len(house.clips.masks([two.clip_id])) == 1, "what cannot be read is covered whole"
+def test_clips_that_leave_together_share_their_masks(built: BuiltDoorbell) -> None:
+    one, two = built.record(HELD, "1"), built.record(DRAWN, "2")
+    assert built.clips.masks([one.clip_id, two.clip_id]) == [LEFT]
+    assert built.clips.masks([two.clip_id]) == []
+    assert built.clips.masks(["gone"]) == []
+    (built.daemon.layout.clips / two.file_name).unlink()
+    assert len(built.clips.masks([two.clip_id])) == 1, "what cannot be read is covered whole"
