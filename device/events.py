@@ -52,6 +52,7 @@ class VideoFormat:
 
     `epoch` differs for each opening of the camera, so that equal pictures after a break differ.
     `sound` is the format of the sound that comes with the pictures, if any: a clip has its track from the start.
+    `masked`: doorbelld encodes the pictures, and draws the privacy masks into them before.
     """
 
     codec: Literal["h264", "hevc"]
@@ -59,6 +60,7 @@ class VideoFormat:
     height_px: int
     epoch: int
     sound: SoundFormat | None = None
+    masked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,10 +1,12 @@
 """The masked live view, for a camera that does not apply the masks itself: decode, mask, encode again.
 
-Only while somebody watches, since it needs a decoder and an encoder. The picture is smaller than the camera's, so
+Also for a while after the masks have changed: then older pictures lack a mask. Only while somebody watches, since it
+needs a decoder and an encoder. The picture is smaller than the camera's, so
 that a small board can keep up; if it cannot, it skips pictures.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -15,6 +17,7 @@ from device.camera.interface import next_epoch
 from device.events import Packet, SoundPacket, VideoFormat
 from device.media.encoder import SoftwareEncoder
 from device.media.masks import Masks
+from device.motion.zones import Points
 from device.system.clock import Clock
 from device.system.worker import Worker
 
@@ -35,16 +38,22 @@ class MaskedLive:
         *,
         since: Callable[[int], Any],
         seq_at: Callable[[int], int],
-        put: Callable[[Packet], None],
-        masks: Masks,
+        target: Callable[[], Callable[[Packet], None]],
+        masks: Callable[[int], Sequence[Points]],
+        notify: Callable[[], None],
         clock: Clock,
         wanted: Callable[[], bool],
     ) -> None:
-        """`since`, `seq_at`: the ring buffer's; `put` takes masked packets; `wanted`: whether somebody watches."""
+        """`since`, `seq_at`: the ring buffer's; `wanted`: whether somebody watches.
+
+        `target()` takes masked packets until the masks change; then it is another one. `masks(mono_us)`: those of a
+        picture that was taken then. `notify` is called after each packet.
+        """
         self._since = since
         self._seq_at = seq_at
-        self._put = put
+        self._target = target
         self._masks = masks
+        self._notify = notify
         self._clock = clock
         self._wanted = wanted
 
@@ -60,6 +69,7 @@ class MaskedLive:
     def _cover(self, worker: Worker) -> None:
         seq = self._seq_at(self._clock.mono_us())
         steps: _Steps | None = None
+        target = self._target()
         while self._wanted() and not worker.stopping.is_set():
             worker.beat()
             read = self._since(seq)
@@ -73,8 +83,12 @@ class MaskedLive:
                     if not packet.is_keyframe:
                         continue
                     steps = _Steps(packet.format, self._masks)
-                for covered in steps.take(packet, late=self._clock.mono_us() - packet.pts_us > LATE_US):
-                    self._put(covered)
+                put = self._target()  # before its masks are read: at worst nobody reads what it takes
+                late = self._clock.mono_us() - packet.pts_us > LATE_US
+                for covered in steps.take(packet, late=late, restart=put != target):
+                    put(covered)
+                    self._notify()
+                target = put
             if not read.packets:
                 worker.stopping.wait(STEP_S)
 
@@ -82,7 +96,7 @@ class MaskedLive:
 class _Steps:
     """Decoder, masks and encoder of one unbroken stream."""
 
-    def __init__(self, source: VideoFormat, masks: Masks) -> None:
+    def __init__(self, source: VideoFormat, masks: Callable[[int], Sequence[Points]]) -> None:
         self.source = source
         self._decoder: Any = av.CodecContext.create(source.codec, "r")
         self._decoder.thread_count = 1
@@ -90,10 +104,13 @@ class _Steps:
         height_px = round(source.height_px * width_px / source.width_px) & ~1
         self._form = VideoFormat(codec="h264", width_px=width_px, height_px=height_px, epoch=next_epoch())
         self._encoder: SoftwareEncoder | None = None
-        self._masks = masks
+        self._masks_at = masks
+        self._masks = Masks()
 
-    def take(self, packet: Packet, *, late: bool) -> list[Packet]:
-        """Return the masked packets for one packet; a late one is only decoded."""
+    def take(self, packet: Packet, *, late: bool, restart: bool) -> list[Packet]:
+        """Return the masked packets for one packet; a late one is only decoded. `restart`: with a keyframe."""
+        if restart and self._encoder is not None:
+            self._form, self._encoder = replace(self._form, epoch=next_epoch()), None
         copy: Any = av.Packet(packet.data)
         copy.pts, copy.dts, copy.time_base = packet.pts_us, packet.dts_us, _US
         covered: list[Packet] = []
@@ -109,6 +126,9 @@ class _Steps:
                     keyframe_every_s=KEYFRAME_EVERY_S,
                     masks=self._masks,
                 )
+            masks = tuple(self._masks_at(frame.pts))
+            if masks != self._masks.polygons:
+                self._masks.replace(masks)
             small = frame.reformat(self._form.width_px, self._form.height_px, "yuv420p")
             covered += self._encoder.encode(small, frame.pts)
         return covered

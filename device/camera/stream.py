@@ -270,6 +270,7 @@ class StreamCamera:
             height_px=context.height & ~1,
             epoch=next_epoch(),
             sound=sound.format if sound else None,
+            masked=True,
         )
         fps = float(video.average_rate or config.fps)
         encoder = SoftwareEncoder(

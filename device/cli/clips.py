@@ -44,7 +44,7 @@ def _day_us(day: datetime) -> dict[str, int]:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Copy a clip, and prove that the copy is what was recorded; with masks, burn them into the copy."""
+    """Copy a clip, and prove that it is what was recorded; or draw the masks into the copy that it lacks."""
     clip = ask(arguments.state, "GET", clip_path(arguments.id))
     target: Path = arguments.file
     if target.is_dir():
@@ -65,11 +65,21 @@ def export(arguments: argparse.Namespace) -> int:
         print_json(exported)
         return OK
     print(f"{target} ({bytes_text(size_bytes)}, SHA-256 {digest})")
-    if masked:
-        print("re-encoded with the privacy masks applied; --unmasked copies the clip without them")
-    elif clip["masks"]:
-        print("this copy shows what the privacy masks cover; think before you pass it on")
+    print(_masks_text(clip, masked=masked))
     return OK
+
+
+def _masks_text(clip: ApiObject, *, masked: bool) -> str:
+    recorded, missing = clip["masks_recorded"], clip["masks"]
+    later = sum(mask not in recorded for mask in missing)
+    masks = f"masks: {len(recorded)} as recorded, {later} added since"
+    if masked:
+        return f"re-encoded with the privacy {masks}; --unmasked copies the clip without them"
+    if missing:
+        return "this copy shows what the privacy masks cover; think before you pass it on"
+    return (
+        f"copied; its picture has the privacy {masks}" if recorded else "copied; there are no privacy masks"
+    )
 
 
 def _copied(clip: ApiObject, target: Path) -> tuple[str, int]:
@@ -118,7 +128,8 @@ def show(arguments: argparse.Namespace) -> int:
         print_json(clip)
         return OK
     for name, value in clip.items():
-        print(f"{name:>12}  {value}")
+        shown = f"{len(value)}: {value}" if isinstance(value, list) else value
+        print(f"{name:>16}  {shown}")
     return OK
 
 

@@ -146,11 +146,16 @@ def tune(arguments: argparse.Namespace) -> int:
 def _recording(arguments: argparse.Namespace, config: Config) -> "tuple[Path, Masks]":
     """Return the file meant and what is covered in it: one that is there, or the clip of that id."""
     from device.media.masks import Masks
+    from device.store.mask_record import WHOLE, masks_in
 
     path = Path(arguments.recording)
     polygons = [mask.points for mask in config.masks]
     if path.is_file():
-        return path, Masks(polygons)
+        try:
+            recorded = masks_in(path)
+        except OSError as error:
+            raise CommandError(f"{path}: {error.strerror}") from error
+        return path, Masks([*polygons, *(recorded.held if recorded != WHOLE else ())])
     try:
         clip = ask(arguments.state, "GET", clip_path(arguments.recording))
     except (NoDaemon, CommandError) as error:

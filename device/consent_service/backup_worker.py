@@ -61,8 +61,11 @@ class Clips(Protocol):
         Raises CommandError.
         """
 
-    def file_of(self, clip_id: str) -> Path | None:
-        """Return a clip's file, None if it was deleted. Raises CommandError."""
+    def file_of(self, clip_id: str, beat: Callable[[], None]) -> Path | None:
+        """Return a clip's file with its masks, None if it was deleted; `beat` while it is encoded.
+
+        Raises CommandError.
+        """
 
 
 class NotHome(OSError):
@@ -210,7 +213,7 @@ class BackupWorker:
 
     def _seal(self, destination: Destination, clip_id: str) -> Backup | None:
         """Encrypt a clip and write its ledger entry before it is sent."""
-        clip = self._clips.file_of(clip_id)
+        clip = self._clips.file_of(clip_id, self._beat)
         if clip is None:  # deleted since: nothing to back up
             if clip_id in destination.backups:
                 self._write(destination, [entries.backed_up(destination.name, clip_id, "")])

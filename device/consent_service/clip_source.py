@@ -1,6 +1,6 @@
 """The clips, as the consent service needs them. The composition implements it (device/daemon/clip_access.py)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from device.consent.offer import Cut
@@ -22,5 +22,5 @@ class ClipSource(Protocol):
     ) -> list[Cut]:
         """Return the inward cuts of the clips that overlap a span; `spans` selects the part of each clip."""
 
-    def masks(self) -> Sequence[Sequence[tuple[float, float]]]:
-        """Return the privacy masks."""
+    def masks(self, clip_ids: Iterable[str]) -> Sequence[Sequence[tuple[float, float]]]:
+        """Return the privacy masks that have to be drawn into some clips."""

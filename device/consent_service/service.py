@@ -409,8 +409,9 @@ class ConsentService:
         sender = ledger.state.senders.get(case.request.agency)
         if sender is None:
             raise CommandError("its agency is not pinned any more")
+        masks = self._footage.masks(cut.clip_id for cut in cuts)
         try:
-            return make_offer(case.request, case.envelope_sha256, sender, cuts, self._footage.masks(), choice)
+            return make_offer(case.request, case.envelope_sha256, sender, cuts, masks, choice)
         except StopIteration:
             raise CommandError(
                 "the agency's record no longer has this request's recipient or upload origin"

@@ -20,9 +20,10 @@ from device.daemon.wiring import Daemon
 from device.errors import CameraError, CommandError, ConfigError
 from device.events import ClipAsked, Pressed, SettingAsked, StatusAsked
 from device.hw.button import SimulatedButton
+from device.media.mask_history import digest_of
 from device.mqtt.broker_test import try_broker
 from device.store.event_log import EventLogReader, LogRow
-from device.store.files import is_whole_jpeg, plain_size
+from device.store.files import is_whole_jpeg
 from device.store.index import ClipRow
 from device.store.messages import DeleteClip, MakeThumbnail, StarClip, StorageMessage, WriteFile
 from device.store.timeline_query import MAX_DAYS, visit_hours, visits_json
@@ -44,7 +45,6 @@ from device.web.models import (
 if TYPE_CHECKING:
     from device.consent.offer import Corners
     from device.consent_service.service import ConsentService
-    from device.store.masked_export import MaskedCopies
 
 ANSWER_S = 5.0
 MAX_ROWS = 1000
@@ -63,8 +63,6 @@ class ApiBackend:
         self._daemon = daemon
         self._layout = daemon.layout
         self._storage_messages = daemon.storage_messages
-        self._making = threading.Lock()
-        self._copies: MaskedCopies | None = None
         self._changing = threading.Lock()
         self.footage = ClipAccess(daemon)
 
@@ -126,11 +124,15 @@ class ApiBackend:
         return [ClipSummary.model_validate(row.public(self._layout.clips)) for row in rows]
 
     def clip(self, clip_id: str) -> ClipResponse:
-        """Return one clip, and the masks that the camera did not burn into it."""
+        """Return one clip, and its masks."""
         row = self._row(clip_id)
-        daemon = self._daemon
-        masks = [] if daemon.covered_by_camera else [mask.points for mask in daemon.config.masks]
-        return ClipResponse(**row.public(self._layout.clips), masks=masks)
+        recorded = self.footage.recorded_masks(row)
+        return ClipResponse(
+            **row.public(self._layout.clips),
+            masks=self.footage.missing_masks(row),
+            masks_recorded=recorded.held,
+            masks_in_picture=recorded.drawn,
+        )
 
     def star(self, clip_id: str, *, on: bool) -> None:
         """Set or remove the owner's star."""
@@ -176,31 +178,14 @@ class ApiBackend:
         """Return a clip's thumbnail; if there is none, have it made and return None."""
         row = self._row(clip_id)
         path = self._layout.thumbnail(row.clip_id)
-        if is_whole_jpeg(path):
+        if is_whole_jpeg(path, digest_of(self.footage.all_masks(row))):
             return path
         self._storage_messages.put(MakeThumbnail(clip_id=row.clip_id))
         return None
 
     def video(self, clip_id: str) -> Path:
         """Return a clip's file; if it needs masks, a masked copy, which is made now."""
-        clip = self.clip(clip_id)
-        path = Path(clip.file)
-        try:
-            if plain_size(path) is None:
-                raise CommandError(f"{path.name} is no ordinary file; `doorbell check` says more")
-            return self._masked(path, clip.masks) if clip.masks else path
-        except OSError as error:
-            raise CommandError(f"{path.name}: {error.strerror}; `doorbell check` says more") from error
-
-    def _masked(self, path: Path, polygons: "Sequence[Corners]") -> Path:
-        from device.store.masked_export import MaskedCopies  # loads PyAV
-
-        with self._making:
-            self._copies = self._copies or MaskedCopies(self._layout.masked)
-        try:
-            return self._copies.copy_of(path, polygons)
-        except ValueError as error:
-            raise CommandError(f"{path.name}: cannot be encoded with its masks ({error})") from error
+        return self.footage.to_leave(self._row(clip_id))
 
     def picture(self, clip_id: str, at_us: int, blurs: "Sequence[Corners]" = ()) -> bytes:
         """Return what a clip shows at a time, masked and blurred, as JPEG."""

@@ -1,16 +1,22 @@
-"""The consent service's access to clips: which of them overlap a time span, where to cut them, and how they look."""
+"""Access to clips for all that lets them out: which there are, what covers them, where to cut them, how they look.
+
+What covers a clip are the masks of its recording and those of now (device/media/masks.py). Every way out asks here.
+"""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from device.daemon.wiring import Daemon
 from device.errors import CommandError
+from device.store.files import plain_size
 from device.store.index import ClipRow, Index
 
 if TYPE_CHECKING:
     from device.consent.offer import Corners, Cut
+    from device.media.mask_history import Polygon, SpanMasks
+    from device.store.masked_export import MaskedCopies
 
 T = TypeVar("T")
 FAR_US = 1 << 62
@@ -23,6 +29,7 @@ class ClipAccess:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
+        self._copies: dict[str, MaskedCopies] = {}
 
     def has(self, start_us: int, end_us: int) -> bool:
         """Return whether a clip overlaps a span. Raises CommandError."""
@@ -54,10 +61,59 @@ class ClipAccess:
                 cuts.append(cut)
         return cuts
 
-    def masks(self) -> Sequence[Sequence[tuple[float, float]]]:
-        """Return the masks that have to be burnt into the clips."""
-        daemon = self._daemon
-        return [] if daemon.covered_by_camera else [mask.points for mask in daemon.config.masks]
+    def masks(self, clip_ids: Iterable[str]) -> "Sequence[Polygon]":
+        """Return the masks that have to be drawn into some clips that leave together. Raises CommandError."""
+        rows = self.ask(lambda index: [row for clip_id in clip_ids if (row := index.find(clip_id))])
+        return list(dict.fromkeys(mask for row in rows for mask in self.missing_masks(row)))
+
+    def missing_masks(self, row: ClipRow) -> "tuple[Polygon, ...]":
+        """Return the masks that have to be drawn into a clip; without any its file may leave as it is."""
+        from device.media.masks import missing_masks  # loads OpenCV
+
+        return missing_masks(self.recorded_masks(row), self._masks_now())
+
+    def all_masks(self, row: ClipRow) -> "tuple[Polygon, ...]":
+        """Return the masks that cover a clip, also those that are in its pictures already."""
+        from device.media.masks import all_masks
+
+        return all_masks(self.recorded_masks(row), self._masks_now())
+
+    def recorded_masks(self, row: ClipRow) -> "SpanMasks":
+        """Return the masks that held when a clip was recorded; of a file that cannot be read, one over all of it."""
+        from device.store.mask_record import WHOLE, masks_in  # loads PyAV
+
+        try:
+            return masks_in(self._daemon.layout.clips / row.file_name)
+        except OSError:
+            return WHOLE
+
+    def _masks_now(self) -> Sequence[Sequence[tuple[float, float]]]:
+        return [mask.points for mask in self._daemon.config.masks]
+
+    def to_leave(self, row: ClipRow, beat: Callable[[], None] | None = None) -> Path:
+        """Return the file of a clip that may leave: its own, or a copy with the masks that it lacks, made now.
+
+        `beat`: see MaskedCopies.copy_of. Raises CommandError.
+        """
+        path = self._daemon.layout.clips / row.file_name
+        try:
+            if plain_size(path) is None:
+                raise CommandError(f"{path.name} is no ordinary file; `doorbell check` says more")
+        except OSError as error:
+            raise CommandError(f"{path.name}: {error.strerror}; `doorbell check` says more") from error
+        masks = self.missing_masks(row)
+        if not masks:
+            return path
+        from device.store.masked_export import MaskedCopies
+
+        # One for the page and one for backups: the page never waits until a backup is encoded.
+        copies = self._copies.setdefault(
+            "backup" if beat else "page", MaskedCopies(self._daemon.layout.masked)
+        )
+        try:
+            return copies.copy_of(path, masks, beat)
+        except (OSError, ValueError) as error:
+            raise CommandError(f"{path.name}: cannot be encoded with its masks ({error})") from error
 
     def picture(self, row: ClipRow, at_us: int, blurs: "Sequence[Corners]") -> bytes:
         """Return the picture of a clip at a time as JPEG, masked and blurred. Raises CommandError."""
@@ -66,9 +122,8 @@ class ClipAccess:
         from device.store.clip_query import picture_at
 
         try:
-            return picture_at(
-                self._daemon.layout.clips / row.file_name, at_us, Masks(self.masks()), Blur(blurs)
-            )
+            clip, masks = self._daemon.layout.clips / row.file_name, Masks(self.all_masks(row))
+            return picture_at(clip, at_us, masks, Blur(blurs))
         except (OSError, ValueError) as error:
             raise CommandError(f"{row.file_name}: {error}; `doorbell check` says more") from error
 
@@ -77,11 +132,15 @@ class ClipAccess:
         rows = self._overlapping(since_us, FAR_US)
         return next((row.clip_id for row in rows if not known(row.clip_id)), None)
 
-    def file_of(self, clip_id: str) -> Path | None:
-        """Return a clip's file, None if it was deleted. Raises CommandError."""
+    def file_of(self, clip_id: str, beat: Callable[[], None]) -> Path | None:
+        """Return a clip's file or a masked copy of it, None if it was deleted; `beat` meanwhile.
+
+        Raises CommandError.
+        """
         row = self.ask(lambda index: index.find(clip_id))
-        path = self._daemon.layout.clips / row.file_name if row else None
-        return path if path and path.exists() else None
+        if row is None or not (self._daemon.layout.clips / row.file_name).exists():
+            return None
+        return self.to_leave(row, beat)
 
     def ask(self, question: Callable[[Index], T]) -> T:
         """Query the index through a new connection. Raises CommandError."""

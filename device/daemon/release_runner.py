@@ -19,6 +19,7 @@ from typing import Any
 from device import __version__
 from device.consent.documents import Offer
 from device.consent_service.release_protocol import Failed, Made, Progress
+from device.daemon.clip_access import ClipAccess
 from device.daemon.wiring import Daemon
 from device.errors import CommandError
 from device.store.index import Index
@@ -60,6 +61,7 @@ class ReleaseRunner:
             version=__version__,
             canaries=list(dict.fromkeys(self._canaries())),
             home=(home.latitude, home.longitude) if home.enabled else None,
+            later_masks=ClipAccess(self._daemon).masks(clip["id"] for clip in offer["clips"]),
         )
         return RunningRelease(job.text(), folder / PARCEL)
 

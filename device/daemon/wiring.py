@@ -15,6 +15,7 @@ from device.daemon.status import page_url
 from device.events import ConfigChanged, Fact, Packet
 from device.hw.button import Button, SimulatedButton
 from device.hw.chime import Chime, NoChime, SimulatedChime
+from device.media.mask_history import MaskHistory, SpanMasks
 from device.motion.worker import MotionWorker
 from device.mqtt.discovery import discovery
 from device.mqtt.log_replay import LogPage
@@ -46,6 +47,14 @@ RING_SLACK_US = 8_000_000
 """How much the ring buffer holds beyond the pre-roll, so that a slow disk does not lose pictures."""
 
 
+def _polygons(config: Config) -> list[list[tuple[float, float]]]:
+    return [mask.points for mask in config.masks]
+
+
+def _by_camera(config: Config) -> bool:
+    return config.clips.masked_by == "camera"
+
+
 def _ring_us(config: Config) -> int:
     return int(config.clips.pre_roll_s * 1e6) + RING_SLACK_US
 
@@ -66,7 +75,11 @@ class Daemon:
         self.publisher = self._new_publisher() if config.mqtt.enabled else None
         self._mqtt_worker: Worker | None = None
         self._masks: Masks | None = None
-        self._covered: RingBuffer | None = None
+        self.mask_history = MaskHistory(_polygons(config), by_camera=_by_camera(config))
+        self._covered = RingBuffer(keep_us=COVERED_US, limit_bytes=COVERED_BYTES)
+        self._covered_version = self.mask_history.version
+        self._covering = False
+        self._masked_live: Worker | None = None
         chime: Chime = SimulatedChime() if config.chime.kind == "simulated" else NoChime()
         self.controller = Controller(
             config=config,
@@ -147,7 +160,9 @@ class Daemon:
         self.sources, self.config = sources, new
         if (old.motion, old.zones) != (new.motion, new.zones):
             self.motion_worker.configure(new.motion, new.zones)
-        self.masks.replace([mask.points for mask in new.masks])
+        # First the history: at no moment is a mask drawn, or left out, that it does not have.
+        self.mask_history.change(self.clock.mono_us(), _polygons(new), by_camera=_by_camera(new))
+        self.masks.replace(_polygons(new))
         self._ring.keep(_ring_us(new))
         if old.storage != new.storage:
             self.storage_messages.put(HoldStorage(storage=new.storage))
@@ -168,19 +183,28 @@ class Daemon:
         if self._masks is None:
             from device.media.masks import Masks  # loads OpenCV; the button must be live first
 
-            self._masks = Masks([mask.points for mask in self.config.masks])
+            self._masks = Masks(_polygons(self.config))
         return self._masks
 
-    @property
-    def covered_by_camera(self) -> bool:
-        """Whether the pictures in the ring buffer are masked already: drawn ones, or by the camera itself."""
-        return self.config.camera.kind == "scene" or self.config.clips.masked_by == "camera"
-
     def snapshot(self) -> bytes:
-        """Return the current picture as a masked JPEG. Raises CameraError."""
+        """Return the newest picture as a masked JPEG. Raises CameraError."""
         from device.camera.snapshot import still
+        from device.media.masks import Masks
 
-        return still(self._ring.since(self._ring.seq_at(self.clock.mono_us())).packets, self.masks)
+        pictures = self._newest()
+        return still(pictures, Masks(self._masks_of(pictures).held))
+
+    def _newest(self) -> list[Packet]:
+        """Return the camera's pictures from its last keyframe on."""
+        read = self._ring.since(self._ring.seq_at(self.clock.mono_us()))
+        return [packet for packet in read.packets if isinstance(packet, Packet)]
+
+    def _masks_of(self, pictures: list[Packet]) -> SpanMasks:
+        """Return the masks of some pictures of the ring buffer and of those that follow."""
+        if not pictures:
+            return self.mask_history.since(self.clock.mono_us())
+        here = all(packet.format.masked for packet in pictures)
+        return self.mask_history.since(min(packet.pts_us for packet in pictures), encoded_here=here)
 
     def open_store(self) -> Worker:
         """Start the storage worker: it repairs what a power cut left, then records."""
@@ -196,6 +220,7 @@ class Daemon:
             messages=self.storage_messages,
             log_grew=lambda: self.publisher.replay.grew() if self.publisher else None,
             thumbnails=Thumbnails(self.layout, self.masks),
+            masks=self.mask_history,
         )
         return self.start_worker("storage", storage_worker.run, patience_s=120)
 
@@ -276,27 +301,32 @@ class Daemon:
         return self.start_worker("web", self.page.run, patience_s=30)
 
     def _feed(self) -> RingBuffer:
-        """Return the buffer for the live view: the camera's pictures, or masked ones if there are masks."""
-        if not self.masks or self.covered_by_camera:
+        """Return the buffer for the live view: the camera's pictures, or masked ones if they lack a mask.
+
+        Called before each read. A viewer begins at the last keyframe, so what counts is how the pictures since then
+        are masked. After each change of masks there is another buffer: pictures from before lack the new ones.
+        """
+        version = self.mask_history.version
+        masks = self._masks_of(self._newest())
+        self._covering = set(masks.held) != set(masks.drawn)
+        if not self._covering:
             return self._ring
-        if self._covered is None:
+        if version != self._covered_version:
+            self._covered = RingBuffer(keep_us=COVERED_US, limit_bytes=COVERED_BYTES)
+            self._covered_version = version
+        if self._masked_live is None:
             from device.camera.masked_live import MaskedLive
-
-            covered = self._covered = RingBuffer(keep_us=COVERED_US, limit_bytes=COVERED_BYTES)
-
-            def put(packet: Packet) -> None:
-                covered.append(packet)
-                self._notify_frame()
 
             covering = MaskedLive(
                 since=self._ring.since,
                 seq_at=self._ring.seq_at,
-                put=put,
-                masks=self.masks,
+                target=lambda: self._covered.append,
+                masks=lambda mono_us: self.mask_history.since(mono_us).held,
+                notify=self._notify_frame,
                 clock=self.clock,
-                wanted=lambda: bool(self.page and self.page.live.viewers and self.masks),
+                wanted=lambda: self._covering and bool(self.page and self.page.live.viewers),
             )
-            self.start_worker("masked_live", covering.run, patience_s=30)
+            self._masked_live = self.start_worker("masked_live", covering.run, patience_s=30)
         return self._covered
 
     def _notify_frame(self) -> None:

@@ -7,10 +7,37 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from device.media.mask_history import Polygon, SpanMasks, polygon_of
 from device.motion.zones import Points, filled
 
 GREY = 128
 """Mid-grey, so that the light of the picture is not misjudged; as chroma, no colour."""
+
+
+_FINE_PX = 2048
+"""Size of the square picture in which polygons are compared."""
+
+
+def all_masks(clip: SpanMasks, now: Sequence[Points]) -> tuple[Polygon, ...]:
+    """Return every mask that covers a clip: those of its recording and those of `now`."""
+    return tuple(dict.fromkeys((*clip.held, *map(polygon_of, now))))
+
+
+def missing_masks(clip: SpanMasks, now: Sequence[Points]) -> tuple[Polygon, ...]:
+    """Return which of `all_masks` are not in the clip's pictures already: none, and its file may leave as it is."""
+    missing = [mask for mask in all_masks(clip, now) if mask not in clip.drawn]
+    if not missing or not clip.drawn:
+        return tuple(missing)
+    grey = np.zeros((_FINE_PX, _FINE_PX), np.uint8)
+    for mask in clip.drawn:
+        grey |= filled(mask, _FINE_PX, _FINE_PX)
+    return tuple(mask for mask in missing if not _is_inside(mask, grey))
+
+
+def _is_inside(mask: Polygon, grey: NDArray[np.uint8]) -> bool:
+    """Return whether a mask is inside, with a margin for rounding."""
+    margin = cv2.dilate(filled(mask, _FINE_PX, _FINE_PX), np.ones((3, 3), np.uint8)) > 0
+    return not np.any(margin & (grey == 0))
 
 
 class Masks:
@@ -26,6 +53,11 @@ class Masks:
     def replace(self, polygons: Sequence[Points]) -> None:
         """Replace the masks."""
         self._drawn = (tuple(polygons), {})
+
+    @property
+    def polygons(self) -> tuple[Points, ...]:
+        """The masks."""
+        return self._drawn[0]
 
     def __bool__(self) -> bool:
         return bool(self._drawn[0])

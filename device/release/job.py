@@ -27,11 +27,14 @@ class Job:
     canaries: Sequence[str]
     home: tuple[float, float] | None
     """Latitude and longitude, which are looked for like the canaries."""
+    later_masks: Sequence[RelativePoints] = ()
+    """Privacy masks that the owner has added since the offer, in relative coordinates."""
 
     @property
     def masks(self) -> list[RelativePoints]:
-        """The privacy masks in relative coordinates."""
-        return [_points(mask) for mask in self.offer["masks"]]
+        """The privacy masks in relative coordinates: what was offered, and nothing that is masked by now."""
+        offered = [_points(mask) for mask in self.offer["masks"]]
+        return [*offered, *(mask for mask in self.later_masks if mask not in offered)]
 
     def source(self, clip: OfferedClip) -> Path:
         """Return the clip's path."""
@@ -48,6 +51,7 @@ class Job:
                 "version": self.version,
                 "canaries": list(self.canaries),
                 "home": self.home,
+                "later_masks": self.later_masks,
             }
         )
 
@@ -63,6 +67,7 @@ class Job:
             version=values["version"],
             canaries=values["canaries"],
             home=tuple(values["home"]) if values["home"] else None,
+            later_masks=[[(x, y) for x, y in mask] for mask in values["later_masks"]],
         )
 
 

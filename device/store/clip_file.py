@@ -4,6 +4,9 @@ While it grows it is fragmented, so that a power cut costs at most the fragment 
 At close FFmpeg's "hybrid" mode appends an ordinary `moov` and turns the fragments into one `mdat` by
 overwriting 8 bytes near the start. If a power cut made that patch durable and the `moov` not, the whole
 clip would be unreadable: `_SyncedFile` syncs before any write that goes backwards.
+
+The record of the masks (mask_record.py) is in the first `moov` and in the last. FFmpeg writes both as they were at
+the start; `_SyncedFile` replaces them, so that the record is on the disk before the pictures that it is about.
 """
 
 import io
@@ -17,12 +20,16 @@ import av
 
 from device.errors import StoreError
 from device.events import Packet, SoundFormat, SoundPacket, VideoFormat
+from device.media.mask_history import SpanMasks
 from device.store import mp4
 from device.store.files import sha256_of
+from device.store.mask_record import MARK, record_of
 from device.system.durable_files import sync_folder
 
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_500_000
+_BUFFER_BYTES = 32_768
+"""How much PyAV gathers before it writes."""
 _INTERLEAVE_US = 200_000
 """How long the muxer waits for the sound that belongs to a picture (its default is for ever)."""
 _SOUND_SLACK_US = 40_000
@@ -36,9 +43,14 @@ def _ticks(us: int) -> int:
 
 
 class _SyncedFile:
-    """The file that PyAV writes to: unbuffered, counts its bytes, syncs before it writes backwards."""
+    """The file that PyAV writes to: unbuffered, counts its bytes, syncs before it writes backwards.
 
-    def __init__(self, path: Path) -> None:
+    `record` is the record of the masks as the muxer writes it.
+    """
+
+    def __init__(self, path: Path, record: bytes) -> None:
+        self.path = path
+        self._first_record = self._record = record
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         self.raw = os.fdopen(fd, "r+b", buffering=0)
         self.written_bytes = 0
@@ -47,7 +59,10 @@ class _SyncedFile:
 
     def write(self, data: bytes) -> int:
         if self.raw.tell() < self.end_bytes:
+            self.put_record()
             self.sync()
+        if self._record != self._first_record:
+            data = data.replace(self._first_record, self._record)
         left = memoryview(data)
         while left:
             count = self.raw.write(left)
@@ -69,6 +84,18 @@ class _SyncedFile:
         self.written_bytes += len(data)
         self._dirty = True
 
+    def replace_record(self, record: bytes) -> None:
+        """Replace the record by one of the same length, durably: pictures that need it are added after that."""
+        if record != self._record:
+            self._record = record
+            self.put_record()
+            self.sync()
+
+    def put_record(self) -> None:
+        """Overwrite the record in the last `moov`; one that is not written yet gets it on its way."""
+        if self._record != self._first_record and (offset := mp4.offset_in_moov(self.path, MARK)):
+            self.overwrite(offset, self._record)
+
     def sync(self) -> None:
         if self._dirty:
             os.fsync(self.raw.fileno())
@@ -81,7 +108,8 @@ class ClipFile:
     Every method may raise StoreError; what was synced before is still readable then.
     """
 
-    def __init__(self, final_path: Path, video: VideoFormat) -> None:
+    def __init__(self, final_path: Path, video: VideoFormat, masks: SpanMasks | None = None) -> None:
+        """`masks`: how the pictures are masked; a clip that does not say so is covered whole when it leaves."""
         self.final_path = final_path
         self.part_path = final_path.with_name(final_path.name + ".part")
         self.video = video
@@ -89,11 +117,14 @@ class ClipFile:
         self.ended_us = 0
         self._name_durable = False
         try:
-            self._file = _SyncedFile(self.part_path)
+            record = record_of(masks) if masks else b""
+            self._record_bytes = len(record)
+            self._file = _SyncedFile(self.part_path, record)
             self._muxer = av.open(
                 self._file,
                 "w",
                 format="mp4",
+                buffer_size=_BUFFER_BYTES + len(record),  # the first record is in one piece in it
                 options={
                     # Negative offsets: the first picture is shown at 0 when there are B-frames, too.
                     # +empty_moov: the header does not wait for the first packet of every track.
@@ -105,6 +136,8 @@ class ClipFile:
                     "max_interleave_delta": str(_INTERLEAVE_US),
                 },
             )
+            if record:
+                self._muxer.metadata["comment"] = record.decode()
             self._stream: Any = self._muxer.add_mux_stream(
                 video.codec, width=video.width_px, height=video.height_px, time_base=_TIME_BASE
             )
@@ -122,7 +155,17 @@ class ClipFile:
         with suppress(OSError):
             self.part_path.rename(part_path)
             self.final_path, self.part_path = final_path, part_path
+            self._file.path = part_path
             self._name_durable = False
+
+    def hold(self, masks: SpanMasks) -> None:
+        """Record the masks of everything up to the next packets; costs nothing while they stay the same."""
+        if not self._record_bytes:
+            return
+        try:
+            self._file.replace_record(record_of(masks, self._record_bytes))
+        except OSError as error:
+            raise self._error(error) from error
 
     def add(self, packet: Packet) -> None:
         """Append one packet."""
@@ -198,7 +241,8 @@ class ClipFile:
         """Finish, sync, rename to `final_path`, sync the folder; return the SHA-256 in hex."""
         try:
             self._muxer.close()
-            if self.video.codec == "hevc" and (offset := mp4.hev1_offset(self.part_path)):
+            self._file.put_record()
+            if self.video.codec == "hevc" and (offset := mp4.offset_in_moov(self.part_path, mp4.HEV1)):
                 self._file.overwrite(offset, b"hvc1")  # the only one QuickTime plays; PyAV cannot set it
             self._file.sync()
             self._file.raw.close()

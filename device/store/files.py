@@ -25,10 +25,26 @@ END_OF_JPEG = b"\xff\xd9"
 """The last two bytes of a complete JPEG (ITU-T T.81, B.1.1.3)."""
 
 
-def is_whole_jpeg(path: Path) -> bool:
-    """Return whether a JPEG is complete; a power cut may truncate one that was not synced."""
+START_OF_JPEG, COMMENT = b"\xff\xd8", b"\xff\xfe"
+"""The first two bytes of a JPEG and the marker of a comment (the same, B.1.1.3)."""
+
+
+def labelled_jpeg(jpeg: bytes, label: str) -> bytes:
+    """Return a JPEG with a comment in front of everything else."""
+    return _beginning(label) + jpeg.removeprefix(START_OF_JPEG)
+
+
+def _beginning(label: str) -> bytes:
+    return START_OF_JPEG + COMMENT + (len(label) + 2).to_bytes(2) + label.encode()
+
+
+def is_whole_jpeg(path: Path, label: str) -> bool:
+    """Return whether a JPEG has this label and is complete: a power cut may truncate one that was not synced."""
+    beginning = _beginning(label)
     try:
         with path.open("rb") as file:
+            if file.read(len(beginning)) != beginning:
+                return False
             file.seek(-len(END_OF_JPEG), os.SEEK_END)
             return file.read() == END_OF_JPEG
     except OSError:

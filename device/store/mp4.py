@@ -8,6 +8,8 @@ from typing import Any, BinaryIO
 import av
 
 _HEADER_BYTES = 8
+HEV1 = b"hev1"
+"""The sample entry of H.265 that FFmpeg writes."""
 _FAILURES = (OSError, ValueError, IndexError, av.error.FFmpegError)
 
 
@@ -19,12 +21,12 @@ def _box(file: BinaryIO, offset: int) -> tuple[int, bytes]:
     return int.from_bytes(header[8:16]) if length == 1 else length, header[4:8]
 
 
-def hev1_offset(path: Path) -> int:
-    """Return where the sample entry of an H.265 file says hev1, 0 if it does not.
+def offset_in_moov(path: Path, text: bytes) -> int:
+    """Return where a text is in a clip's `moov`, 0 if it is not there.
 
     The last `moov` counts: in a finished file the first one, written while it grew, is part of the media data.
     """
-    size, offset, entry_offset = path.stat().st_size, 0, 0
+    size, offset, found_offset = path.stat().st_size, 0, 0
     with path.open("rb") as file:
         while offset + _HEADER_BYTES <= size:
             length, kind = _box(file, offset)
@@ -32,10 +34,10 @@ def hev1_offset(path: Path) -> int:
                 break
             if kind == b"moov":
                 file.seek(offset)
-                found = file.read(length).find(b"hev1")
-                entry_offset = offset + found if found > 0 else 0
+                found = file.read(length).find(text)
+                found_offset = offset + found if found > 0 else 0
             offset += length
-    return entry_offset
+    return found_offset
 
 
 ByteSpan = tuple[int, int]

@@ -15,7 +15,7 @@ from pathlib import Path
 from device.store.clip_name import ClipName
 from device.store.files import plain_size, sha256_of
 from device.store.index import ClipRow, Index
-from device.store.mp4 import hev1_offset, playable_us, whole_fragments
+from device.store.mp4 import HEV1, offset_in_moov, playable_us, whole_fragments
 from device.system.durable_files import rename_durably, sync_folder
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ def adopt(path: Path, index: Index, quarantine: Path) -> Repair:
 def _cut(path: Path, end: int) -> None:
     with path.open("r+b") as file:
         file.truncate(end)
-        if offset := hev1_offset(path):
+        if offset := offset_in_moov(path, HEV1):
             os.pwrite(file.fileno(), b"hvc1", offset)  # as at the close of a clip
         os.fsync(file.fileno())
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from device.events import Cause, ClockFlag, Packet, SoundPacket
+from device.media.mask_history import MaskHistory
 from device.store.clip_file import ClipFile
 from device.store.clip_name import ClipName
 from device.store.ring import RingBuffer
@@ -51,8 +52,12 @@ class Recording:
         ring: RingBuffer,
         folder: Path,
         stamp: Callable[[int], tuple[int, ClockFlag]],
+        masks: MaskHistory | None = None,
     ) -> None:
-        """`stamp` turns a monotonic time into (Unix microseconds, clock flag)."""
+        """`stamp` turns a monotonic time into (Unix microseconds, clock flag).
+
+        Without `masks` the clips do not say how they are masked, and are covered whole when they leave.
+        """
         self.event_id = event_id
         self.cause = cause
         self.until_us: int | None = None
@@ -60,6 +65,7 @@ class Recording:
         self._ring = ring
         self._folder = folder
         self._stamp = stamp
+        self._masks = masks
         self._seq = ring.seq_at(from_us)
         self._file: ClipFile | None = None
         self._name: ClipName | None = None
@@ -100,6 +106,9 @@ class Recording:
         self._seq = read.next_seq
         self._lost += read.lost
         self.missed_packets += read.lost
+        if self._file and self._masks and self._file.started_us is not None:
+            # After the packets were read and before one is written: all masks that held until now.
+            self._file.hold(self._masks.since(self._file.started_us, encoded_here=self._file.video.masked))
         finished: list[Finished] = []
         wait_for_keyframe = read.lost > 0
         for packet in read.packets:
@@ -155,7 +164,10 @@ class Recording:
                 break
             wall_us += 1000  # The wall clock was set back within this event: never overwrite.
         self._name = name
-        self._file = ClipFile(self._folder / name.file_name, packet.format)
+        masks = None
+        if self._masks:
+            masks = self._masks.since(packet.pts_us, encoded_here=packet.format.masked)
+        self._file = ClipFile(self._folder / name.file_name, packet.format, masks)
 
     def finish(self) -> list[Finished]:
         """Close the open file, if any."""

@@ -14,6 +14,7 @@ from typing import Any
 from device.config import StorageConfig
 from device.errors import StoreError
 from device.events import ClipDropped, ClipKept, ClockFlag, Flushed, Inbox, StoreReport
+from device.media.mask_history import MaskHistory
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
 from device.store.event_log_writer import EventLogWriter
 from device.store.fault_latch import FaultLatch
@@ -70,8 +71,9 @@ class StorageWorker:
         messages: "queue.SimpleQueue[StorageMessage]",
         log_grew: Callable[[], None],
         thumbnails: Thumbnails | None = None,
+        masks: MaskHistory | None = None,
     ) -> None:
-        """`messages` is the queue; without `thumbnails` none are made.
+        """`messages` is the queue; without `thumbnails` none are made. `masks`: see `Recording`.
 
         `log_grew` is called (on the storage worker's thread) when the log has rows to send.
         """
@@ -97,6 +99,7 @@ class StorageWorker:
         self._cut: list[Path] = []
         self._salvage_us = 0
         self._thumbnails = thumbnails
+        self._masks = masks
         self._index_recovery = IndexRecovery(layout, clock, replaced=self._forget_thumbnails)
         self._quota = Quota(storage, clock, layout.clips)
         self._deleting = False
@@ -213,6 +216,7 @@ class StorageWorker:
                     ring=self._ring,
                     folder=self._layout.clips,
                     stamp=self._stamp,
+                    masks=self._masks,
                 )
                 self._recordings.setdefault(message.event_id, []).append(recording)
             case RaiseCause():

@@ -1,7 +1,7 @@
 """Masked thumbnails of clips for the page, made by the storage worker when it is idle.
 
-They are a cache: not synced, counted to their clip's space on disk, and deleted with it. One that is missing or was
-truncated by a power cut is made again on request.
+They are a cache: not synced, counted to their clip's space on disk, and deleted with it. One that is missing, was
+truncated by a power cut or has other masks than the clip has by now is made again on request.
 """
 
 import logging
@@ -16,9 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.media.jpeg import jpeg_of
-from device.media.masks import Masks
+from device.media.mask_history import digest_of
+from device.media.masks import Masks, all_masks
+from device.store.files import labelled_jpeg
 from device.store.index import ClipRow, Index
 from device.store.layout import Layout
+from device.store.mask_record import masks_in
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +68,10 @@ def picture_of(clip: Path, masks: Masks) -> bytes:
 
 
 class Thumbnails:
-    """Requests for thumbnails, the newest first. Belongs to the storage worker's thread."""
+    """Requests for thumbnails, the newest first. Belongs to the storage worker's thread.
+
+    `masks`: those of now, which are drawn into each beside those of the clip.
+    """
 
     def __init__(self, layout: Layout, masks: Masks) -> None:
         self._layout = layout
@@ -91,9 +97,10 @@ class Thumbnails:
         row = index.find(self._wishes.pop())
         if row is None or row.doomed:
             return
-        path = self._layout.thumbnail(row.clip_id)
+        path, clip = self._layout.thumbnail(row.clip_id), self._layout.clips / row.file_name
         try:
-            data = picture_of(self._layout.clips / row.file_name, self._masks)
+            masks = all_masks(masks_in(clip), self._masks.polygons)
+            data = labelled_jpeg(picture_of(clip, Masks(masks)), digest_of(masks))
             self._layout.thumbnails.mkdir(exist_ok=True)
             had_bytes = _disk_bytes(path)
             part = path.with_suffix(".new")

@@ -305,9 +305,17 @@ class ClipSummary(ResponseBody):
 
 
 class ClipResponse(ClipSummary):
-    """A clip, and the masks that the camera did not burn into it."""
+    """A clip and its masks, each as corners relative to the picture."""
 
-    masks: list[list[tuple[float, float]]] = Field(description="corners, relative to the picture")
+    masks: list[list[tuple[float, float]]] = Field(
+        description="those that are drawn when it leaves: of its recording and of now, unless its picture has them"
+    )
+    masks_recorded: list[list[tuple[float, float]]] = Field(
+        description="those that held when it was recorded"
+    )
+    masks_in_picture: list[list[tuple[float, float]]] = Field(
+        description="those that its picture has already"
+    )
 
 
 # --- settings -------------------------------------------------------------------------------------------

@@ -155,14 +155,19 @@ def _add_clips(api: APIRouter, backend: Backend, require_recent_auth: RecentAuth
         response_class=FileResponse,
         responses=file_of(JPEG, SVG),
     )
-    def thumbnail(clip_id: Name, *, soon: bool = False) -> Response:
+    def thumbnail(clip_id: Name, request: Request, *, soon: bool = False) -> Response:
         """A small picture of the visitor. Until there is one: 404, or with `soon` an empty drawing."""
         path = backend.thumbnail(clip_id)
         if path is None and soon:
             return Response(EMPTY_PICTURE, media_type=SVG)
         if path is None:
             raise HTTPException(404, "there is no picture of this clip yet")
-        return FileResponse(path, media_type=JPEG, headers={"cache-control": "private, max-age=86400"})
+        # A browser asks each time whether its picture still has the right masks, and gets no bytes if so.
+        found = path.stat()
+        headers = {"cache-control": "private, no-cache", "etag": f'"{found.st_mtime_ns:x}-{found.st_size:x}"'}
+        if request.headers.get("if-none-match") == headers["etag"]:
+            return Response(status_code=304, headers=headers)
+        return FileResponse(path, media_type=JPEG, headers=headers)
 
     @api.get("/clips/{clip_id}/picture.jpg", tags=["clips"], response_class=Response, responses=file_of(JPEG))
     def picture(

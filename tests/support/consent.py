@@ -1,7 +1,7 @@
 """A consent service with a real ledger and spool on a real disk; its clips and parcels are what a test says."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -77,7 +77,7 @@ class Clips:
             if span
         ]
 
-    def masks(self) -> Sequence[Sequence[tuple[float, float]]]:
+    def masks(self, clip_ids: Iterable[str]) -> Sequence[Sequence[tuple[float, float]]]:
         return self.covered
 
 
@@ -90,7 +90,7 @@ class NoClips:
     def next_clip(self, since_us: int, known: Callable[[str], bool]) -> str | None:
         return next((clip for clip in self.files if not known(clip)), None)
 
-    def file_of(self, clip_id: str) -> Path | None:
+    def file_of(self, clip_id: str, beat: Callable[[], None]) -> Path | None:
         return self.files.get(clip_id)
 
 

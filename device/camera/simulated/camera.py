@@ -53,7 +53,11 @@ class SceneCamera:
                 visitors=config.visitors,
             )
         video = VideoFormat(
-            codec="h264", width_px=config.width_px, height_px=config.height_px, epoch=next_epoch()
+            codec="h264",
+            width_px=config.width_px,
+            height_px=config.height_px,
+            epoch=next_epoch(),
+            masked=True,
         )
         encoder = SoftwareEncoder(
             video,

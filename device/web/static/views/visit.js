@@ -91,10 +91,11 @@ function makePlayer(clips, ended, doorbell, day) {
     try {
       const details = await get(path());
       if (clips[index]?.[0] !== id) return;
+      const masks = new Set([...details.masks_recorded, ...details.masks].map((mask) => JSON.stringify(mask))).size;
       show(facts, `${lengthText(lengthMs / 1000)} · ${bytesText(details.bytes)}`,
         details.clock === "synchronised" ? null : ` · ${t("clock_unsure")}`,
         details.lost_packets ? ` · ${t("lost_packets", { count: details.lost_packets })}` : null,
-        details.masks.length ? ` · ${t("masked_copy")}` : null);
+        masks ? ` · ${t("masked_clip", { count: masks })}` : null);
     } catch (error) {
       facts.textContent = error.message;
     }
