@@ -16,7 +16,7 @@ from pathlib import Path
 from device.config import NeighbourhoodConfig
 from device.consent import entries, validation
 from device.consent.entries import LedgerEntryDraft
-from device.consent.geohash import around, geohash
+from device.consent.geohash import region_cells
 from device.consent.reasons import Reason, Refused
 from device.consent.states import State, Step
 from device.consent.validation import HomePosition
@@ -38,7 +38,6 @@ BREATH_S = 0.002
 """Pause between slices of a bundle, so that a flood leaves processor time for a press."""
 MAX_REFUSED_BODIES = 100
 MAX_UNKNOWN_BYTES = 2_000_000
-CELL_LETTERS = 4
 US = 1_000_000
 LOOK_S, PATIENCE_S = 10.0, 900.0
 
@@ -338,12 +337,12 @@ class InboxWorker:
 
 
 def courier_settings(config: NeighbourhoodConfig, feeds: Mapping[str, str]) -> bytes:
-    """Return the courier's settings file: broker, nine whole cells, feeds, limits. No position, no key."""
+    """Return the courier's settings file: broker, the region's cells, feeds, limits. No position, no key."""
     limits: UploadLimits = {"kbps": config.upload_kbps, "hours": config.upload_hours}
     settings: CourierSettingsFile = {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": limits}
     if config.enabled:
         ca_pem = Path(config.broker_ca_file).read_text() if config.broker_ca_file else ""
         settings["broker"] = {"host": config.broker_host, "port": config.broker_port, "ca_pem": ca_pem}
-        settings["cells"] = around(geohash(config.longitude, config.latitude, CELL_LETTERS))
+        settings["cells"] = region_cells(config.longitude, config.latitude)
         settings["feeds"] = dict(feeds)
     return json.dumps(settings, indent=1).encode()

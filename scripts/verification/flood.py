@@ -135,7 +135,7 @@ def flood(
         due = int((time.monotonic() - began_s) * arguments.rate) - sent["hostile"]
         for _ in range(due):
             kind, content = next(made)
-            client.publish(topic(cell, kind, secrets.token_hex(8)), content)
+            client.publish(topic(cell, kind, "flood", secrets.token_hex(8)), content)
             sent["hostile"] += 1
         if (time.monotonic() - began_s) / EVERY_VALID_S > len(sent["valid"]) / 2:
             number = len(sent["valid"]) // 2
@@ -150,7 +150,7 @@ def flood(
                 ),
             ):
                 name = name_in(content)
-                client.publish(topic(cell, kind, name), content, retain=True)
+                client.publish(topic(cell, kind, "flood", name), content, retain=True)
                 sent["valid"].append(name)
         time.sleep(SLICE_S)
     client.loop_stop()
