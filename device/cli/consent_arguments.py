@@ -101,7 +101,7 @@ def _add_requests(commands: Any, add: Add, with_json: Callable[[argparse.Argumen
         ("withdraw", of_requests.withdraw, "withdraw an approval"),
     ):
         one = add(requests, name, run, text)
-        one.add_argument("id", metavar="ID", help="request id, from `doorbell requests list`")
+        one.add_argument("id", metavar="ID", help="request id, or SENDER.ID, from `doorbell requests list`")
         if name in ("show", "approve"):
             with_json(one)
             one.add_argument(

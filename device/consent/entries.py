@@ -1,7 +1,7 @@
 """The entries of the ledger, before they are written. Pure: each function returns drafts, and writes nothing."""
 
 from dataclasses import dataclass
-from typing import Unpack
+from typing import Literal, Unpack
 
 from device.consent.documents import (
     Cancellation,
@@ -11,7 +11,7 @@ from device.consent.documents import (
     StepDetails,
     StoredBackup,
 )
-from device.consent.ledger_state import Case
+from device.consent.ledger_state import Case, RequestKey
 from device.consent.states import State, Step, after
 
 
@@ -24,10 +24,17 @@ class LedgerEntryDraft:
     body: bytes | None = None
 
 
-def step(request_id: str, state: State, taken: Step, **details: Unpack[StepDetails]) -> LedgerEntryDraft:
+def step(key: RequestKey, state: State, taken: Step, **details: Unpack[StepDetails]) -> LedgerEntryDraft:
     """Return the entry of one step of the table. Raises NoSuchStep."""
     return LedgerEntryDraft(
-        kind="request", data={"id": request_id, "from": str(state), "to": str(after(state, taken)), **details}
+        kind="request",
+        data={
+            "sender": key[0],
+            "id": key[1],
+            "from": str(state),
+            "to": str(after(state, taken)),
+            **details,
+        },
     )
 
 
@@ -35,6 +42,7 @@ def left(case: Case, *, left_bytes: int, final: bool, why: str) -> LedgerEntryDr
     """Return how much of a parcel had been sent when its approval ended before delivery. Raises LookupError."""
     parcel = case.sealed_parcel()
     data: SentBytes = {
+        "sender": case.request.agency,
         "id": case.request.id,
         "sha256": parcel["sha256"],
         "left_bytes": left_bytes,
@@ -49,16 +57,20 @@ def end_case(case: Case | None, why: str) -> list[LedgerEntryDraft]:
     """Return the step that ends a case which its agency cancelled, or whose agency was unpinned."""
     if case is None:
         return []
+    if case.state is State.RECEIVED:  # not yet compared with home and clips
+        return [step(case.key, case.state, Step.MATCH_NOT, why=why)]
     if case.state is State.OFFERED:
-        return [step(case.request.id, case.state, Step.CANCEL, why=why)]
+        return [step(case.key, case.state, Step.CANCEL, why=why)]
     if case.state in (State.APPROVED, State.SEALED, State.HANDED_OVER):
-        return [step(case.request.id, case.state, Step.FAIL, why=why)]
+        return [step(case.key, case.state, Step.FAIL, why=why)]
     return []
 
 
-def cancellation(sender: str, name: str, content: bytes) -> LedgerEntryDraft:
+def cancellation(
+    of: Literal["request", "notice", "feed"], sender: str, name: str, content: bytes
+) -> LedgerEntryDraft:
     """Return the cancellation of a request or notice, with the bytes that cancelled it."""
-    data: Cancellation = {"sender": sender, "id": name}
+    data: Cancellation = {"of": of, "sender": sender, "id": name}
     return LedgerEntryDraft(kind="cancellation", data=data, body=content)
 
 

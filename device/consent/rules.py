@@ -23,6 +23,8 @@ MAX_REQUESTS_PER_CASE = 2
 MAX_OPEN_REQUESTS = 20
 MAX_PER_DAY = 20
 MAX_NOTICES_PER_DAY = 50
+MAX_EARLY_CANCELLATIONS_PER_DAY = 50
+"""Of requests, and as many of notices, that have not arrived. What has arrived can always be cancelled."""
 MAX_APPROVAL_S = 72 * 3600
 
 
@@ -52,7 +54,7 @@ def check_request(request: FootageRequest, sender: Sender, ledger_state: LedgerS
         raise Refused(Reason.UNKNOWN_UPLOAD, request.upload)
     if request.recipient not in [item.name for item in sender.record.recipients]:
         raise Refused(Reason.UNKNOWN_RECIPIENT, request.recipient)
-    if (request.agency, request.id) in ledger_state.cancelled:
+    if ("request", request.agency, request.id) in ledger_state.cancelled:
         raise Refused(Reason.OUTDATED, "it was cancelled")
     heard = [
         case
@@ -81,7 +83,7 @@ def check_notice(notice: Notice, sender: Sender, ledger_state: LedgerState, now:
         raise Refused(Reason.NOT_ALLOWED, "a news source cannot raise an alert")
     _check_life(notice.iat, notice.exp, MAX_NOTICE_S, now)
     _check_jurisdiction(notice.area.corners(MAX_AREA_CORNERS), sender)
-    if (notice.source, notice.id) in ledger_state.cancelled:
+    if ("notice", notice.source, notice.id) in ledger_state.cancelled:
         raise Refused(Reason.OUTDATED, "it was cancelled")
     if (notice.source, notice.id) in ledger_state.superseded:
         raise Refused(Reason.OUTDATED)

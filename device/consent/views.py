@@ -50,6 +50,8 @@ class RequestView(TypedDict):
     v: int
     op: str
     id: str
+    handle: str
+    """SENDER.ID, which names it also if another sender uses the same id."""
     agency: str
     case: str
     purpose: str

@@ -322,7 +322,7 @@ class InboxWorker:
         for case in ledger.state.open_cases():
             end = case.ends_at or case.request.exp
             if case.state is not State.RECEIVED and end <= now:
-                ledger.write([entries.step(case.request.id, case.state, Step.EXPIRE)])
+                ledger.write([entries.step(case.key, case.state, Step.EXPIRE)])
         ledger.forget(now)
 
     def _home(self) -> HomePosition:

@@ -25,6 +25,7 @@ def request_view(case: Case, ledger_state: LedgerState) -> RequestView:
     sender = ledger_state.senders.get(case.request.agency)
     shown = {
         **case.request.model_dump(mode="json"),
+        "handle": case.handle,
         "agency_name": sender.record.name if sender else case.request.agency,
         "agency_contact": sender.record.contact if sender else "",
         "signed_by": sorted(sender.keys) if sender else [],

@@ -113,7 +113,7 @@ class ConsentService:
             if ends_at <= now:
                 raise CommandError("the request has expired")
             approval = entries.step(
-                request_id,
+                case.key,
                 case.state,
                 Step.APPROVE,
                 offer=offer,
@@ -128,14 +128,14 @@ class ConsentService:
         """Decline; nothing is sent to anybody. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
             case = _find(ledger, request_id)
-            ledger.write([entries.step(request_id, case.state, Step.DECLINE)])
+            ledger.write([entries.step(case.key, case.state, Step.DECLINE)])
             return request_view(case, ledger.state)
 
     def withdraw(self, request_id: str) -> RequestView:
         """Withdraw an approval: nothing more is sent. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
             case = _find(ledger, request_id)
-            ledger.write([entries.step(request_id, case.state, Step.WITHDRAW)])
+            ledger.write([entries.step(case.key, case.state, Step.WITHDRAW)])
             self.release_worker.revoke(case)
             return request_view(case, ledger.state)
 
@@ -287,7 +287,12 @@ class ConsentService:
 
 
 def _find(ledger: LockedLedger, request_id: str) -> Case:
-    case = ledger.state.cases.get(request_id)
-    if case is None:
+    """Return the request of a handle (SENDER.ID), or of an id that one sender alone has used for an admitted one."""
+    named = [case for case in ledger.state.cases.values() if request_id in (case.handle, case.request.id)]
+    found = named if len(named) == 1 else [case for case in named if case.admitted]
+    if len(found) == 1:
+        return found[0]
+    if not named:
         raise CommandError(f"there is no request {request_id}; `doorbell requests list` shows them")
-    return case
+    handles = " or ".join(sorted(case.handle for case in found or named))
+    raise CommandError(f"several senders have used the id {request_id}: write {handles}")

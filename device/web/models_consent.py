@@ -70,6 +70,7 @@ class RequestSummary(ResponseBody):
     v: int
     op: Literal["request"]
     id: str
+    handle: str = Field(description="SENDER.ID: names it also if another sender uses the same id")
     agency: str
     case: str
     purpose: str
