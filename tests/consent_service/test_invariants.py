@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import device
+from device.consent.models import time_text
 from device.config import NeighbourhoodConfig
 from device.consent import keys
 from device.consent.area import circle
@@ -471,6 +472,40 @@ def says(doorbell: ConsentHarness, how: dict[str, str]) -> None:
     path = doorbell.folder / "spool/in/status.json"
     path.write_text(json.dumps({"v": 1, "how": how, "dropped": 0}))
     os.utime(path, (doorbell.clock.wall_s, doorbell.clock.wall_s))
+
+
+def test_a_report_from_the_future_hides_no_silence(doorbell: ConsentHarness) -> None:
+    says(doorbell, {"server": "up"})
+    future_s = doorbell.clock.wall_s + 10**9
+    os.utime(doorbell.folder / "spool/in/status.json", (future_s, future_s))
+    doorbell.step()
+    doorbell.clock.wall_s += 1000
+    doorbell.step()
+    assert "courier_silent" in standing(doorbell)
+
+
+def test_a_strange_file_in_the_spool_is_a_fault_until_it_is_gone(doorbell: ConsentHarness) -> None:
+    doorbell.step()
+    path = doorbell.folder / "spool/in/letter\n.txt"
+    path.touch()
+    for present in (True, False):
+        doorbell.clock.wall_s += 20
+        doorbell.step()
+        assert ("spool_blocked" in standing(doorbell)) is present
+        path.unlink(missing_ok=True)
+
+
+def test_what_the_courier_does_not_remove_becomes_a_fault_and_the_rest_is_read(
+    doorbell: ConsentHarness,
+) -> None:
+    (doorbell.folder / "spool/in/999999999999.in").touch()
+    doorbell.step()
+    assert "spool_blocked" not in standing(doorbell)
+    doorbell.clock.wall_s += 1000
+    doorbell.step()
+    assert "spool_blocked" in standing(doorbell)
+    doorbell.hear(("notice", envelopes.notice(exp=time_text(doorbell.clock.wall_s + 60))))
+    assert len(doorbell.consent_service.notices()) == 1
 
 
 def test_the_owner_is_notified_when_no_courier_is_connected(doorbell: ConsentHarness) -> None:
