@@ -119,7 +119,10 @@ class SenderView(SenderDetails):
     sender: str
     kind: str
     name: str
+    name_code_points: str
+    """Of its letters that are not plain Latin: look-alikes differ in them."""
     contact: str
+    contact_code_points: str
     keys: list[KeyView]
     recipients: list[RecipientView]
     uploads: list[UploadView]

@@ -7,6 +7,7 @@ from typing import Unpack, cast
 
 from device.consent.ledger_state import Case, Destination, LedgerState, StoredNotice
 from device.consent.models import SenderRecord
+from device.consent.names import code_points
 from device.consent.views import (
     DestinationView,
     EntryView,
@@ -41,7 +42,8 @@ def request_view(case: Case, ledger_state: LedgerState) -> RequestView:
 
 def sender_view(record: SenderRecord, **more: Unpack[SenderDetails]) -> SenderView:
     """Return a sender's record and its state."""
-    return cast("SenderView", {**record.model_dump(mode="json"), **more})
+    shown = {"name_code_points": code_points(record.name), "contact_code_points": code_points(record.contact)}
+    return cast("SenderView", {**record.model_dump(mode="json"), **shown, **more})
 
 
 def release_view(case: Case, progress: ProgressView | None) -> ReleaseView | None:

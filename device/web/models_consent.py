@@ -252,7 +252,9 @@ class SenderBody(ResponseBody):
     sender: str
     kind: str
     name: str
+    name_code_points: str = Field(description="of its letters that are not plain Latin, such as look-alikes")
     contact: str
+    contact_code_points: str
     keys: list[SenderKey]
     recipients: list[OfferRecipientBody]
     uploads: list[OfferUploadBody]

@@ -267,6 +267,7 @@ def of_members() -> Iterator[Vector]:
         "a purpose of 501 letters": {"purpose": "x" * 501},
         "text that runs backwards": {"purpose": "harmless \u202e gpj.exe"},
         "an invisible letter": {"case": "2026\u200b/4711"},
+        "an invisible letter of Hangul": {"case": "2026\u3164/4711"},
         "a control character": {"purpose": "bell \u0007"},
         "spaces around": {"case": " 2026/4711 "},
         "no purpose": {"purpose": None},
