@@ -5,9 +5,11 @@ cannot approve. Nothing that it does is visible outside the home: it writes the 
 changes them, and the numbers of the bundles that it has read, which do not depend on the contents.
 """
 
+import errno
 import hashlib
 import json
 import logging
+import re
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
@@ -41,6 +43,8 @@ MAX_REFUSED_BODIES = 100
 MAX_UNKNOWN_BYTES = 2_000_000
 US = 1_000_000
 LOOK_S, PATIENCE_S = 10.0, 900.0
+MAX_CA_BYTES = 49_152
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 
 
 class InboxWorker:
@@ -388,8 +392,19 @@ def courier_settings(config: NeighbourhoodConfig, feeds: Mapping[str, str]) -> b
     limits: UploadLimits = {"kbps": config.upload_kbps, "hours": config.upload_hours}
     settings: CourierSettingsFile = {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": limits}
     if config.enabled:
-        ca_pem = Path(config.broker_ca_file).read_text() if config.broker_ca_file else ""
+        ca_pem = _certificates_in(Path(config.broker_ca_file)) if config.broker_ca_file else ""
         settings["broker"] = {"host": config.broker_host, "port": config.broker_port, "ca_pem": ca_pem}
         settings["cells"] = region_cells(config.longitude, config.latitude)
         settings["feeds"] = dict(feeds)
     return json.dumps(settings, indent=1).encode()
+
+
+def _certificates_in(path: Path) -> str:
+    """Return the certificates of a PEM file, and nothing else of it: the courier gets them. Raises OSError."""
+    with path.open("rb") as file:
+        content = file.read(MAX_CA_BYTES + 1)
+    found = _CERTIFICATE.findall(content)
+    if len(content) > MAX_CA_BYTES or not found:
+        what = f"is larger than {MAX_CA_BYTES} bytes" if len(content) > MAX_CA_BYTES else "has no certificate (PEM)"
+        raise OSError(errno.EINVAL, what, str(path))
+    return b"\n".join(found).decode() + "\n"

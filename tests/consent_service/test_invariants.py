@@ -21,18 +21,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import device
-from device.consent.models import time_text
 from device.config import NeighbourhoodConfig
 from device.consent import keys
 from device.consent.area import circle
+from device.consent.models import time_text
 from device.consent.offer import Choice, offer_hash
 from device.consent.states import State
+from device.consent_service.inbox_worker import courier_settings
 from device.consent_service.ledger import Ledger
 from device.consent_service.serializers import export_text
 from device.consent_service.service import ConsentService
 from device.errors import CommandError
 from device.events import Fault, LedgerReport
 from device.web.backend import Consent
+from server.dev_server import make_certificates
 from tests.support import envelopes
 from tests.support.consent import ID, US, ConsentHarness
 
@@ -460,6 +462,20 @@ def test_a_ca_file_that_is_gone_is_a_fault_and_no_crash(asked: ConsentHarness) -
     raised = [fact for fact in asked.facts if isinstance(fact, Fault) and fact.active]
     assert {fact.code for fact in raised} == {"spool"}
     assert "/nowhere/ca.pem" in raised[0].text
+
+
+def test_the_courier_gets_certificates_of_the_ca_file_and_nothing_else(asked: ConsentHarness) -> None:
+    make_certificates(asked.folder)
+    path = asked.folder / "broker.pem"
+    secret = b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
+    path.write_bytes(secret + (asked.folder / "ca.pem").read_bytes() + b"a password\n")
+    config = asked.config.model_copy(update={"broker_ca_file": str(path)})
+    pem = json.loads(courier_settings(config, {}))["broker"]["ca_pem"]
+    assert pem.split() == (asked.folder / "ca.pem").read_text().split()
+    for content in (secret, b"\xff" * 100, b"x" * 100_000):
+        path.write_bytes(content)
+        with pytest.raises(OSError, match=r"broker\.pem"):
+            courier_settings(config, {})
 
 
 def standing(doorbell: ConsentHarness) -> set[str]:
