@@ -60,13 +60,13 @@ class BrokerClient:
         properties = Properties(PacketTypes.PUBLISH)
         properties.MessageExpiryInterval = left_s
         for cell in item.cells:
-            name = topic(cell, item.kind, item.id)
+            name = topic(cell, item.kind, item.sender, item.id)
             self._client.publish(name, item.envelope, qos=1, retain=True, properties=properties)
 
     def remove(self, item: Accepted) -> None:
         """Remove an item from all its cells."""
         for cell in item.cells:
-            self._client.publish(topic(cell, item.kind, item.id), b"", qos=1, retain=True)
+            self._client.publish(topic(cell, item.kind, item.sender, item.id), b"", qos=1, retain=True)
 
     def close(self) -> None:
         """Disconnect."""

@@ -34,6 +34,6 @@ def cells_of(corners: CornerArray) -> list[str]:
     return sorted(found)
 
 
-def topic(cell: str, kind: str, name: str) -> str:
-    """Return where something is published in a cell."""
-    return f"hood/cell/{cell[:4]}/{cell[4]}/{kind}/{name}"
+def topic(cell: str, kind: str, sender: str, name: str) -> str:
+    """Return where something is published in a cell. An id belongs to its sender: another's never replaces it."""
+    return f"hood/cell/{cell[:4]}/{cell[4]}/{kind}/{sender}/{name}"

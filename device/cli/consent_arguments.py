@@ -103,7 +103,10 @@ def _add_requests(commands: Any, add: Add, with_json: Callable[[argparse.Argumen
         one = add(requests, name, run, text)
         many = name == "withdraw"
         one.add_argument(
-            "id", metavar="ID", nargs="?" if many else None, help="request id, from `doorbell requests list`"
+            "id",
+            metavar="ID",
+            nargs="?" if many else None,
+            help="request id, or SENDER.ID, from `doorbell requests list`",
         )
         if many:
             one.add_argument("--all", action="store_true", help="withdraw every approval")

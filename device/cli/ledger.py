@@ -83,7 +83,7 @@ def _words(entry: EntryView) -> str:
                 sent = f", parcel {data['parcel']['sha256'][:16]}…, {data['parcel']['bytes']} bytes"
             elif data["to"] == "handed over":
                 sent = f", parcel {data['sha256'][:16]}… to {data['destination']['origin']}"
-            return f"request {data['id']} {data['to']}{why}{sent}"
+            return f"request {data['id']} of {data['sender']} {data['to']}{why}{sent}"
         case "notice":
             return f"notice {data['id']} from {data['source']}"
         case "cancellation":

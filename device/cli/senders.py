@@ -74,6 +74,8 @@ def list_senders(arguments: argparse.Namespace) -> int:
         return OK
     for row in rows:
         print(f"{row['sender']:<20} {row['kind']:<13} {row['name']}  {spoken(row['keys'][0]['kid'])}")
+        if row["name_code_points"]:
+            print(f"{'':<34} {row['name_code_points']}")
     feeds = {} if agencies else answer["feeds"]
     for name, url in feeds.items():
         print(f"{name:<20} {'feed':<13} {url}")
@@ -135,7 +137,11 @@ def notices(arguments: argparse.Namespace) -> int:
 
 def _tell_sender(sender: SenderView) -> None:
     print(f"{sender['name']} ({sender['sender']}, {sender['kind']}), record {sender['serial']}")
+    if sender["name_code_points"]:
+        print(f"{'letters':>12}  {sender['name_code_points']}  (not plain Latin: compare them)")
     print(f"{'contact':>12}  {sender['contact']}")
+    if sender["contact_code_points"]:
+        print(f"{'letters':>12}  {sender['contact_code_points']}")
     for key in sender["keys"]:
         valid = f"valid {_day(key['valid_from'])} to {_day(key['valid_until'])}"
         print(f"{'key':>12}  {spoken(key['kid'])}, {valid}")

@@ -41,6 +41,7 @@ PAGE_KEYS = (
     "neighbourhood.longitude",
     "neighbourhood.broker_host",
     "neighbourhood.broker_port",
+    "neighbourhood.broker_ca_file",
     "neighbourhood.upload_kbps",
     "neighbourhood.upload_hours",
 )

@@ -19,7 +19,9 @@ EARTH_RADIUS_KM = 6371.0088
 """The mean radius of the IUGG; against the ellipsoid an area is off by 0.7 % at most."""
 FEWEST_CORNERS = 3
 WIDEST_DEG = 20.0
-"""Maximum width of a polygon, so that one that crosses the 180th meridian is recognised."""
+"""Maximum width and height of a polygon, so that it can be treated as flat."""
+MAX_LATITUDE_DEG = 85.0
+"""Nearer to a pole a degree of longitude is too short for a flat map. Nobody lives there."""
 MIN_KM2, MAX_KM2 = 0.065, 1.295
 """Limits of a request's area: a fortieth of a square mile to half of one."""
 
@@ -32,10 +34,16 @@ def corners_of(polygon: GeoJsonPolygon, most: int) -> CornerArray:
     if len(ring) - 1 < FEWEST_CORNERS or (ring[0] != ring[-1]).any():
         raise Refused(Reason.BAD_AREA, "a ring has at least 3 corners and ends where it began")
     corners: CornerArray = ring[:-1]
-    if (np.abs(corners) > (180.0, 90.0)).any():
+    longitude, latitude = corners.T
+    if (np.abs(latitude) > 90.0).any() or (np.abs(longitude) > 360.0).any():
         raise Refused(Reason.BAD_AREA, "longitude is -180 to 180, latitude -90 to 90, in this order")
+    # RFC 7946 cuts a shape at the meridian. Others write 181 for -179, or go from 179 straight to -179.
+    if (np.abs(longitude) > 180.0).any() or (np.abs(longitude - np.roll(longitude, 1)) > 180.0).any():
+        raise Refused(Reason.AREA_ACROSS_180)
+    if (np.abs(latitude) > MAX_LATITUDE_DEG).any():
+        raise Refused(Reason.AREA_BEYOND_85)
     if (np.ptp(corners, axis=0) > WIDEST_DEG).any():
-        raise Refused(Reason.BAD_AREA, f"it is wider than {WIDEST_DEG:g} degrees")
+        raise Refused(Reason.BAD_AREA, f"it is wider or higher than {WIDEST_DEG:g} degrees")
     if len(np.unique(corners, axis=0)) != len(corners):
         raise Refused(Reason.BAD_AREA, "a corner is there twice")
     if _crosses_itself(corners):

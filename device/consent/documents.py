@@ -156,6 +156,7 @@ class StepDetails(TypedDict, total=False):
 RequestStep = TypedDict(
     "RequestStep",
     {
+        "sender": str,
         "id": str,
         "from": str | None,
         "to": str,
@@ -176,6 +177,7 @@ RequestStep = TypedDict(
 class SentBytes(TypedDict):
     """`left`: how much of a parcel had been sent when its approval ended before delivery."""
 
+    sender: str
     id: str
     sha256: str
     left_bytes: int
@@ -196,8 +198,9 @@ class NoticeReceived(TypedDict):
 
 
 class Cancellation(TypedDict):
-    """`cancellation` of a request or notice."""
+    """`cancellation` of a request, of a signed notice, or of a feed's notice (`sender` is then the feed's name)."""
 
+    of: Literal["request", "notice", "feed"]
     sender: str
     id: str
 

@@ -1,7 +1,7 @@
 """The entries of the ledger, before they are written. Pure: each function returns drafts, and writes nothing."""
 
 from dataclasses import dataclass
-from typing import Unpack
+from typing import Literal, Unpack
 
 from device.consent.documents import (
     Cancellation,
@@ -13,7 +13,7 @@ from device.consent.documents import (
     StoppedBackup,
     StoredBackup,
 )
-from device.consent.ledger_state import Backup, Case
+from device.consent.ledger_state import Backup, Case, RequestKey
 from device.consent.states import State, Step, after
 
 
@@ -26,10 +26,17 @@ class LedgerEntryDraft:
     body: bytes | None = None
 
 
-def step(request_id: str, state: State, taken: Step, **details: Unpack[StepDetails]) -> LedgerEntryDraft:
+def step(key: RequestKey, state: State, taken: Step, **details: Unpack[StepDetails]) -> LedgerEntryDraft:
     """Return the entry of one step of the table. Raises NoSuchStep."""
     return LedgerEntryDraft(
-        kind="request", data={"id": request_id, "from": str(state), "to": str(after(state, taken)), **details}
+        kind="request",
+        data={
+            "sender": key[0],
+            "id": key[1],
+            "from": str(state),
+            "to": str(after(state, taken)),
+            **details,
+        },
     )
 
 
@@ -37,6 +44,7 @@ def left(case: Case, *, left_bytes: int, final: bool, why: str) -> LedgerEntryDr
     """Return how much of a parcel had been sent when its approval ended before delivery. Raises LookupError."""
     parcel = case.sealed_parcel()
     data: SentBytes = {
+        "sender": case.request.agency,
         "id": case.request.id,
         "sha256": parcel["sha256"],
         "left_bytes": left_bytes,
@@ -51,16 +59,20 @@ def end_case(case: Case | None, why: str) -> list[LedgerEntryDraft]:
     """Return the step that ends a case which its agency cancelled, or whose agency was unpinned."""
     if case is None:
         return []
+    if case.state is State.RECEIVED:  # not yet compared with home and clips
+        return [step(case.key, case.state, Step.MATCH_NOT, why=why)]
     if case.state is State.OFFERED:
-        return [step(case.request.id, case.state, Step.CANCEL, why=why)]
+        return [step(case.key, case.state, Step.CANCEL, why=why)]
     if case.state in (State.APPROVED, State.SEALED, State.HANDED_OVER):
-        return [step(case.request.id, case.state, Step.FAIL, why=why)]
+        return [step(case.key, case.state, Step.FAIL, why=why)]
     return []
 
 
-def cancellation(sender: str, name: str, content: bytes) -> LedgerEntryDraft:
+def cancellation(
+    of: Literal["request", "notice", "feed"], sender: str, name: str, content: bytes
+) -> LedgerEntryDraft:
     """Return the cancellation of a request or notice, with the bytes that cancelled it."""
-    data: Cancellation = {"sender": sender, "id": name}
+    data: Cancellation = {"of": of, "sender": sender, "id": name}
     return LedgerEntryDraft(kind="cancellation", data=data, body=content)
 
 

@@ -1,8 +1,10 @@
-"""Geohashes: a position as letters, more letters for a smaller cell (G. Niemeyer, 2008). A doorbell subscribes to
-four letters.
+"""Geohashes: a position as letters, more letters for a smaller cell (G. Niemeyer, 2008).
+
+A doorbell's region is its cell of three letters: 156 km by 156 km at the equator, 98 km by 156 km at 51 degrees.
 """
 
 LETTERS = "0123456789bcdefghjkmnpqrstuvwxyz"
+REGION_LETTERS, CELL_LETTERS = 3, 4
 _BITS = 5
 
 
@@ -14,17 +16,19 @@ def geohash(longitude: float, latitude: float, length: int) -> str:
     return _name(column, row, length)
 
 
-def around(cell: str) -> list[str]:
-    """Return a cell and the eight around it, in order of their names (fewer beside a pole)."""
-    column, row = _place(cell)
-    x, y = _cells(len(cell))
+def region_cells(longitude: float, latitude: float) -> list[str]:
+    """Return the cells of four letters that a home subscribes to, in order of their names.
+
+    They are the 32 of its region and the 28 around those (22 beside a pole). Each home of a region has the same.
+    """
+    column, row = _place(geohash(longitude, latitude, REGION_LETTERS))
+    x, y = _cells(CELL_LETTERS)
+    wide, high = x // _cells(REGION_LETTERS)[0], y // _cells(REGION_LETTERS)[1]
     return sorted(
-        {
-            _name((column + east) % x, row + north, len(cell))
-            for east in (-1, 0, 1)
-            for north in (-1, 0, 1)
-            if 0 <= row + north < y
-        }
+        _name((column * wide + east) % x, row * high + north, CELL_LETTERS)
+        for east in range(-1, wide + 1)
+        for north in range(-1, high + 1)
+        if 0 <= row * high + north < y
     )
 
 

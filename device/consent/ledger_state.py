@@ -43,6 +43,12 @@ from device.consent.states import OPEN, State
 from device.consent.views import HistoryView
 from device.spool.parcels import Receipt
 
+RequestKey = tuple[str, str]
+"""A request's sender and id. An id alone is the choice of whoever sends it, and may be another sender's too."""
+NoticeKey = tuple[str, str]
+"""A notice's origin (see `origin_of`) and id."""
+Channel = Literal["request", "notice"]
+
 KEPT_S = 30 * 86_400
 """How long a notice can still be read after it has ended."""
 
@@ -83,6 +89,16 @@ class Case:
     """Upper bound of the parcel's bytes that have been sent."""
     accounted: bool = False
     """Whether that number is final."""
+
+    @property
+    def key(self) -> RequestKey:
+        """What names it in the ledger."""
+        return self.request.agency, self.request.id
+
+    @property
+    def handle(self) -> str:
+        """The same as one word, for folders, addresses of the page and the command line: SENDER.ID."""
+        return f"{self.request.agency}.{self.request.id}"
 
     @property
     def admitted(self) -> bool:
@@ -162,6 +178,11 @@ class StoredNotice:
     body: str = ""
 
 
+def origin_of(source: str, *, signed: bool) -> str:
+    """Return who a notice is from: a sender by its name; a feed, which proves nothing, by a name that no sender has."""
+    return source if signed else f"feed:{source}"
+
+
 class LedgerState:
     """Requests, notices, pins and backups, computed from the ledger's entries alone."""
 
@@ -169,13 +190,14 @@ class LedgerState:
         self.senders: dict[str, Sender] = {}
         self.keys: dict[str, tuple[Sender, SigningKey]] = {}
         self.feeds: dict[str, str] = {}
-        self.cases: dict[str, Case] = {}
+        self.cases: dict[RequestKey, Case] = {}
         self.destinations: dict[str, Destination] = {}
         self.stopped_backups: dict[str, tuple[str, Backup]] = {}
         """Copies that were on their way when their target was removed, until it is known how much had left."""
-        self.notices: dict[tuple[str, str], StoredNotice] = {}
-        self.superseded: set[tuple[str, str]] = set()
-        self.cancelled: set[tuple[str, str]] = set()
+        self.notices: dict[NoticeKey, StoredNotice] = {}
+        self.superseded: set[NoticeKey] = set()
+        self.cancelled: set[tuple[Channel, str, str]] = set()
+        """Channel, origin and id."""
         self._times: dict[tuple[str, str], deque[int]] = {}
 
     def take(self, kind: str, data: EntryData, body: bytes | None, at: int) -> None:
@@ -190,7 +212,7 @@ class LedgerState:
                 feed = cast("AddedFeed", data)
                 self.feeds[feed["name"]] = feed["url"]
             case "feed_removed":
-                del self.feeds[cast("RemovedName", data)["name"]]
+                self._remove_feed(cast("RemovedName", data)["name"])
             case "request":
                 self._request(cast("RequestStep", data), body, at)
             case "destination_added":
@@ -218,7 +240,7 @@ class LedgerState:
                     destination.stored_bytes += destination.backups[stored["clip"]].size_bytes
             case "left":
                 sent = cast("SentBytes", data)
-                case = self.cases[sent["id"]]
+                case = self.cases[sent["sender"], sent["id"]]
                 case.left_bytes, case.accounted = sent["left_bytes"], sent["final"]
             case "notice":
                 self._notice(cast("NoticeReceived", data), body, at)
@@ -226,16 +248,37 @@ class LedgerState:
                 self._cancel(cast("Cancellation", data), at)
 
     def _cancel(self, data: Cancellation, at: int) -> None:
-        self._times.setdefault(("cancellation", data["sender"]), deque()).append(at)
-        self.cancelled.add((data["sender"], data["id"]))
-        if notice := self.notices.get((data["sender"], data["id"])):
+        channel: Channel = "request" if data["of"] == "request" else "notice"
+        origin = origin_of(data["sender"], signed=data["of"] != "feed")
+        if not self._is_known(channel, origin, data["id"]):
+            self._times.setdefault((f"early {channel} cancellation", origin), deque()).append(at)
+        self.cancelled.add((channel, origin, data["id"]))
+        if channel == "notice" and (notice := self.notices.get((origin, data["id"]))):
             notice.state = "cancelled"
 
+    def _is_known(self, channel: Channel, origin: str, name: str) -> bool:
+        return (origin, name) in (self.cases if channel == "request" else self.notices)
+
+    def _remove_feed(self, name: str) -> None:
+        """Forget what a feed cancelled and replaced: another may be added with its name."""
+        del self.feeds[name]
+        origin = origin_of(name, signed=False)
+        self.superseded = {key for key in self.superseded if key[0] != origin}
+        self.cancelled = {key for key in self.cancelled if key[1] != origin}
+        for key in [key for key in self._times if key[1] == origin]:
+            del self._times[key]
+
     def count_since(
-        self, what: Literal["notice", "cancellation", "rejection"], sender: str, since: int
+        self,
+        what: Literal["notice", "rejection", "early request cancellation", "early notice cancellation"],
+        origin: str,
+        since: int,
     ) -> int:
-        """Return how many entries of a kind a sender has after a time; for limits over one period."""
-        times = self._times.get((what, sender), deque())
+        """Return how many entries of a kind an origin has after a time; for limits over one period.
+
+        An early cancellation is one that arrived before what it cancels.
+        """
+        times = self._times.get((what, origin), deque())
         while times and times[0] <= since:
             times.popleft()
         return len(times)
@@ -267,8 +310,9 @@ class LedgerState:
             request = request_of(envelope.payload)
             if not isinstance(request, FootageRequest):
                 raise Refused(Reason.BAD_MEMBER, "op")
-            self.cases[request.id] = Case(request=request, envelope_sha256=envelope.sha256, heard_at=at)
-        case = self.cases[data["id"]]
+            case = Case(request=request, envelope_sha256=envelope.sha256, heard_at=at)
+            self.cases[case.key] = case
+        case = self.cases[data["sender"], data["id"]]
         if state is State.REJECTED:
             self._times.setdefault(("rejection", case.request.agency), deque()).append(at)
         case.state, case.since, case.why = state, at, data.get("why", "")
@@ -284,19 +328,20 @@ class LedgerState:
 
     def _notice(self, data: NoticeReceived, body: bytes | None, at: int) -> None:
         source, name, digest = data["source"], data["id"], data["sha256"]
-        self._times.setdefault(("notice", source), deque()).append(at)
+        origin = origin_of(source, signed=data["signed"])
+        self._times.setdefault(("notice", origin), deque()).append(at)
         for other in data["supersedes"]:
-            self.superseded.add((source, other))
-            if kept := self.notices.get((source, other)):
+            self.superseded.add((origin, other))
+            if kept := self.notices.get((origin, other)):
                 kept.state = "superseded"
         if body is None:
             return  # erased long after its end
         if data["signed"]:
-            self.notices[source, name] = _signed(body, digest, at, here=data["here"])
+            self.notices[origin, name] = _signed(body, digest, at, here=data["here"])
         else:
             alerts = {alert.id: alert for alert in alerts_of(body)}
             if name in alerts:
-                self.notices[source, name] = _fetched(alerts[name], source, digest, at, here=data["here"])
+                self.notices[origin, name] = _fetched(alerts[name], source, digest, at, here=data["here"])
 
     def parcels_in_flight(self) -> set[str]:
         """Return the SHA-256 of each parcel that the courier may have now."""

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from device.consent.area import CornerArray, corners_of
 from device.consent.envelope import JsonObject
+from device.consent.names import check_contact, check_name, is_invisible
 from device.consent.reasons import Reason, Refused
 from device.system.host_patterns import HTTPS_ORIGIN
 
@@ -16,15 +17,16 @@ MAX_AREA_CORNERS = 64
 MAX_JURISDICTION_CORNERS = 256
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-_ALLOWED = "\n\u200c\u200d"
-"""Line ends, and the two joiners that Persian, Hindi and emoji are written with."""
+_ALLOWED = "\n\u200c\u200d\ufe0e\ufe0f"
+"""Line ends, and what Persian, Hindi and emoji are written with: two joiners, two selectors of a variant."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _plain(text: str) -> str:
     """Refuse invisible characters, and characters that change the reading order."""
     for letter in text:
-        if letter not in _ALLOWED and unicodedata.category(letter) in ("Cc", "Cf", "Co", "Cn", "Zl", "Zp"):
+        hidden = unicodedata.category(letter) in ("Cc", "Cf", "Co", "Cn", "Zl", "Zp") or is_invisible(letter)
+        if hidden and letter not in _ALLOWED:
             raise ValueError(f"holds U+{ord(letter):04X}, which cannot be seen")
     if text != text.strip():
         raise ValueError("begins or ends with a space")
@@ -186,8 +188,8 @@ class SenderRecord(Said):
     serial: Annotated[int, Field(ge=1, le=2**31)]
     sender: Slug
     kind: Literal["police", "news", "neighbourhood"]
-    name: Annotated[Line, Field(max_length=120)]
-    contact: Annotated[Line, Field(max_length=200)]
+    name: Annotated[Line, Field(max_length=120), AfterValidator(check_name)]
+    contact: Annotated[Line, Field(max_length=200), AfterValidator(check_contact)]
     keys: Annotated[list[SigningKey], Field(min_length=1, max_length=4)]
     recipients: Annotated[list[Recipient], Field(max_length=4)]
     uploads: Annotated[list[Upload], Field(max_length=4)]

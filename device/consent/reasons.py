@@ -32,6 +32,8 @@ class Reason(StrEnum):
     BAD_SIGNATURE = "bad_signature"
     BAD_MEMBER = "bad_member"
     BAD_AREA = "bad_area"
+    AREA_ACROSS_180 = "area_across_180"
+    AREA_BEYOND_85 = "area_beyond_85"
     # The rules for a validly signed message.
     WRONG_SENDER = "wrong_sender"
     KEY_NOT_VALID = "key_not_valid"
@@ -41,6 +43,7 @@ class Reason(StrEnum):
     LIFE_TOO_LONG = "life_too_long"
     BAD_WINDOW = "bad_window"
     AREA_SIZE = "area_size"
+    AREA_SHAPE = "area_shape"
     OUTSIDE_JURISDICTION = "outside_jurisdiction"
     UNKNOWN_UPLOAD = "unknown_upload"
     UNKNOWN_RECIPIENT = "unknown_recipient"
@@ -86,6 +89,8 @@ _SENTENCES = {
     Reason.BAD_SIGNATURE: "its signature is wrong: somebody changed the message, or somebody else signed it",
     Reason.BAD_MEMBER: "a member of its payload is missing, unknown or malformed",
     Reason.BAD_AREA: "its area is not a simple polygon",
+    Reason.AREA_ACROSS_180: "its area crosses the 180th meridian: divide it there into two messages",
+    Reason.AREA_BEYOND_85: "its area reaches beyond 85 degrees north or south, where the shapes of areas are not checked",
     Reason.WRONG_SENDER: "the sender that it names does not own the key that signed it",
     Reason.KEY_NOT_VALID: "its key was not yet valid, or no longer valid, when it was signed",
     Reason.NOT_ALLOWED: "this sender may not send this",
@@ -94,6 +99,7 @@ _SENTENCES = {
     Reason.LIFE_TOO_LONG: "it would stay open for longer than is allowed",
     Reason.BAD_WINDOW: "its window is not 15 minutes to 12 hours, in the 30 days before it was signed",
     Reason.AREA_SIZE: "its area is smaller or larger than is allowed",
+    Reason.AREA_SHAPE: "its area has parts that are too narrow, and could point at a single house",
     Reason.OUTSIDE_JURISDICTION: "its area is not within the sender's jurisdiction",
     Reason.UNKNOWN_UPLOAD: "it names an upload target that you have not pinned",
     Reason.UNKNOWN_RECIPIENT: "it names a recipient that you have not pinned",

@@ -1,6 +1,7 @@
 """Decides whether a sender may send a message. Time and state are parameters; it makes no decision of the owner."""
 
 from device.consent.area import MAX_KM2, MIN_KM2, CornerArray, km2, within
+from device.consent.area_shape import check_shape
 from device.consent.ledger_state import LedgerState, Sender
 from device.consent.models import (
     MAX_AREA_CORNERS,
@@ -22,6 +23,8 @@ MAX_REQUESTS_PER_CASE = 2
 MAX_OPEN_REQUESTS = 20
 MAX_PER_DAY = 20
 MAX_NOTICES_PER_DAY = 50
+MAX_EARLY_CANCELLATIONS_PER_DAY = 50
+"""Of requests, and as many of notices, that have not arrived. What has arrived can always be cancelled."""
 MAX_APPROVAL_S = 72 * 3600
 
 
@@ -45,15 +48,13 @@ def check_request(request: FootageRequest, sender: Sender, ledger_state: LedgerS
     if window.start < request.iat - OLDEST_WINDOW_S:
         raise Refused(Reason.BAD_WINDOW, "it begins more than 30 days before it was signed")
     area = request.area.corners(MAX_AREA_CORNERS)
-    size = km2(area)
-    if not MIN_KM2 <= size <= MAX_KM2:
-        raise Refused(Reason.AREA_SIZE, f"{size:.3f} km²; allowed are {MIN_KM2} to {MAX_KM2}")
+    _check_size(area)
     _check_jurisdiction(area, sender)
     if request.upload not in [item.name for item in sender.record.uploads]:
         raise Refused(Reason.UNKNOWN_UPLOAD, request.upload)
     if request.recipient not in [item.name for item in sender.record.recipients]:
         raise Refused(Reason.UNKNOWN_RECIPIENT, request.recipient)
-    if (request.agency, request.id) in ledger_state.cancelled:
+    if ("request", request.agency, request.id) in ledger_state.cancelled:
         raise Refused(Reason.OUTDATED, "it was cancelled")
     heard = [
         case
@@ -66,6 +67,14 @@ def check_request(request: FootageRequest, sender: Sender, ledger_state: LedgerS
         raise Refused(Reason.TOO_MANY_OPEN)
     if sum(case.heard_at > now - DAY_S for case in heard) >= MAX_PER_DAY:
         raise Refused(Reason.TOO_MANY_TODAY)
+    check_shape(area)  # last, because it costs most
+
+
+def check_area(request: FootageRequest) -> None:
+    """Raise Refused unless a request's area has an allowed size and shape, whoever asks and when."""
+    area = request.area.corners(MAX_AREA_CORNERS)
+    _check_size(area)
+    check_shape(area)
 
 
 def check_notice(notice: Notice, sender: Sender, ledger_state: LedgerState, now: int) -> None:
@@ -74,7 +83,7 @@ def check_notice(notice: Notice, sender: Sender, ledger_state: LedgerState, now:
         raise Refused(Reason.NOT_ALLOWED, "a news source cannot raise an alert")
     _check_life(notice.iat, notice.exp, MAX_NOTICE_S, now)
     _check_jurisdiction(notice.area.corners(MAX_AREA_CORNERS), sender)
-    if (notice.source, notice.id) in ledger_state.cancelled:
+    if ("notice", notice.source, notice.id) in ledger_state.cancelled:
         raise Refused(Reason.OUTDATED, "it was cancelled")
     if (notice.source, notice.id) in ledger_state.superseded:
         raise Refused(Reason.OUTDATED)
@@ -99,6 +108,12 @@ def _check_life(iat: int, exp: int, longest_s: int, now: int) -> None:
         raise Refused(Reason.EXPIRED)
     if not iat < exp <= iat + longest_s:
         raise Refused(Reason.LIFE_TOO_LONG)
+
+
+def _check_size(area: CornerArray) -> None:
+    size = km2(area)
+    if not MIN_KM2 <= size <= MAX_KM2:
+        raise Refused(Reason.AREA_SIZE, f"{size:.3f} km²; allowed are {MIN_KM2} to {MAX_KM2}")
 
 
 def _check_jurisdiction(area: CornerArray, sender: Sender) -> None:

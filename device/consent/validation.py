@@ -6,6 +6,7 @@ The result is either entries or a refusal with a reason. None of it is visible f
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from device.consent import keys, rules
 from device.consent.area import contains
@@ -13,7 +14,7 @@ from device.consent.cap import Alert, alerts_of
 from device.consent.documents import NoticeReceived
 from device.consent.entries import LedgerEntryDraft, cancellation, end_case, step
 from device.consent.envelope import MAX_BYTES, NOTICE, REQUEST, Envelope, read
-from device.consent.ledger_state import LedgerState, Sender, StoredNotice
+from device.consent.ledger_state import Channel, LedgerState, Sender, StoredNotice, origin_of
 from device.consent.models import (
     MAX_AREA_CORNERS,
     FootageRequest,
@@ -64,39 +65,48 @@ def _request(content: bytes, ledger_state: LedgerState, now: int) -> list[Ledger
     _check_sender(message.agency, sender)
     rules.check_key(key, message.iat)
     if isinstance(message, RequestCancellation):
-        case = ledger_state.cases.get(message.id)
-        if case and case.request.agency != message.agency:
-            raise Refused(Reason.WRONG_SENDER, message.id)
-        if not _is_news(message.agency, message.id, message.iat, ledger_state, now):
+        case = ledger_state.cases.get((message.agency, message.id))
+        known = case is not None
+        if not _is_news("request", message.agency, message.id, message.iat, ledger_state, now, known=known):
             return []
         return [
-            cancellation(message.agency, message.id, content),
+            cancellation("request", message.agency, message.id, content),
             *end_case(case, "the agency cancelled it"),
         ]
-    known = ledger_state.cases.get(message.id)
-    if known:
-        if known.envelope_sha256 == envelope.sha256:
+    key = message.agency, message.id
+    known_case = ledger_state.cases.get(key)
+    if known_case:
+        if known_case.envelope_sha256 == envelope.sha256:
             return []
         raise Refused(Reason.ID_REUSED, message.id)
     received = LedgerEntryDraft(
-        kind="request", data={"id": message.id, "from": None, "to": "received"}, body=content
+        kind="request",
+        data={"sender": message.agency, "id": message.id, "from": None, "to": "received"},
+        body=content,
     )
     try:
         rules.check_request(message, sender, ledger_state, now)
     except Refused as refused:
         if ledger_state.count_since("rejection", message.agency, now - rules.DAY_S) >= MAX_REJECTIONS_PER_DAY:
             raise
-        return [received, step(message.id, State.RECEIVED, Step.REJECT, why=f"{refused}")]
+        return [received, step(key, State.RECEIVED, Step.REJECT, why=f"{refused}")]
     return [received]
 
 
 def matched(request: FootageRequest, *, home: HomePosition | None, has_footage: bool) -> LedgerEntryDraft:
     """Return whether a request concerns this home; the only decision that is made without the owner."""
     if home is None or not contains(request.area.corners(MAX_AREA_CORNERS), home.longitude, home.latitude):
-        return step(request.id, State.RECEIVED, Step.MATCH_NOT, why="your home is not in its area")
+        return step(
+            (request.agency, request.id), State.RECEIVED, Step.MATCH_NOT, why="your home is not in its area"
+        )
     if not has_footage:
-        return step(request.id, State.RECEIVED, Step.MATCH_NOT, why="there is no clip from that time")
-    return step(request.id, State.RECEIVED, Step.OFFER)
+        return step(
+            (request.agency, request.id),
+            State.RECEIVED,
+            Step.MATCH_NOT,
+            why="there is no clip from that time",
+        )
+    return step((request.agency, request.id), State.RECEIVED, Step.OFFER)
 
 
 # --- notices ----------------------------------------------------------------------------------------
@@ -110,8 +120,9 @@ def _notice(
     _check_sender(message.source, sender)
     rules.check_key(key, message.iat)
     if isinstance(message, NoticeCancellation):
-        new = _is_news(message.source, message.id, message.iat, ledger_state, now)
-        return [cancellation(message.source, message.id, content)] if new else []
+        key = message.source, message.id
+        new = _is_news("notice", *key, message.iat, ledger_state, now, known=key in ledger_state.notices)
+        return [cancellation("notice", *key, content)] if new else []
     known = ledger_state.notices.get((message.source, message.id))
     if known:
         if known.body == envelope.sha256:
@@ -136,7 +147,9 @@ def _fed(
     feed: str, document: bytes, ledger_state: LedgerState, home: HomePosition, now: int
 ) -> list[LedgerEntryDraft]:
     drafts: list[LedgerEntryDraft] = []
-    room = rules.MAX_NOTICES_PER_DAY - ledger_state.count_since("notice", feed, now - rules.DAY_S)
+    room = rules.MAX_NOTICES_PER_DAY - ledger_state.count_since(
+        "notice", origin_of(feed, signed=False), now - rules.DAY_S
+    )
     for alert in alerts_of(document):
         if len(drafts) >= room:
             break  # what is left out is in the feed again, tomorrow
@@ -147,17 +160,18 @@ def _fed(
 def _fed_one(
     feed: str, alert: Alert, ledger_state: LedgerState, home: HomePosition, now: int
 ) -> list[LedgerEntryDraft]:
-    key = (feed, alert.id)
+    origin = origin_of(feed, signed=False)
+    key = (origin, alert.id)
     if alert.op == "cancel":
         gone = [
             other
             for other in (*alert.replaces, *_series(feed, alert, ledger_state))
-            if (feed, other) not in ledger_state.cancelled
+            if ("notice", origin, other) not in ledger_state.cancelled
         ]
-        return [cancellation(feed, other, alert.body) for other in gone]
+        return [cancellation("feed", feed, other, alert.body) for other in gone]
     if (
         key in ledger_state.notices
-        or key in ledger_state.cancelled
+        or ("notice", *key) in ledger_state.cancelled
         or key in ledger_state.superseded
         or alert.expires <= now
     ):
@@ -169,7 +183,7 @@ def _fed_one(
     newer = [
         other
         for other in old
-        if (feed, other) in ledger_state.notices and ledger_state.notices[feed, other].iat > alert.sent
+        if (origin, other) in ledger_state.notices and ledger_state.notices[origin, other].iat > alert.sent
     ]
     if newer:
         return []
@@ -184,7 +198,7 @@ def _series(feed: str, alert: Alert, ledger_state: LedgerState) -> list[str]:
     return [
         name
         for source, name in ledger_state.notices
-        if source == feed and name.startswith(start) and name != alert.id
+        if source == origin_of(feed, signed=False) and name.startswith(start) and name != alert.id
     ]
 
 
@@ -205,9 +219,11 @@ def _kept(
 def news(drafts: Sequence[LedgerEntryDraft], ledger_state: LedgerState) -> list[StoredNotice]:
     """Return the notices that some entries have just brought or cancelled, each once."""
     keys_of = [
-        (draft.data["source" if draft.kind == "notice" else "sender"], draft.data["id"])
+        (origin_of(draft.data["source"], signed=draft.data["signed"]), draft.data["id"])
+        if draft.kind == "notice"
+        else (origin_of(draft.data["sender"], signed=draft.data["of"] != "feed"), draft.data["id"])
         for draft in drafts
-        if draft.kind in ("notice", "cancellation")
+        if draft.kind == "notice" or (draft.kind == "cancellation" and draft.data["of"] != "request")
     ]
     return [ledger_state.notices[key] for key in dict.fromkeys(keys_of) if key in ledger_state.notices]
 
@@ -227,12 +243,22 @@ def _check_sender(claimed: str, sender: Sender) -> None:
         raise Refused(Reason.WRONG_SENDER, f"it says {claimed}, the key is {sender.record.sender}'s")
 
 
-def _is_news(sender: str, name: str, iat: int, ledger_state: LedgerState, now: int) -> bool:
-    """Return whether a cancellation is news. Raises Refused."""
-    if (sender, name) in ledger_state.cancelled:
+def _is_news(
+    channel: Channel, sender: str, name: str, iat: int, ledger_state: LedgerState, now: int, *, known: bool
+) -> bool:
+    """Return whether a cancellation is news. Raises Refused.
+
+    There is one for each known request or notice, and those have limits. So only early cancellations are counted.
+    """
+    if (channel, sender, name) in ledger_state.cancelled:
         return False
     if iat > now + rules.SKEW_S:
         raise Refused(Reason.FROM_THE_FUTURE)
-    if ledger_state.count_since("cancellation", sender, now - rules.DAY_S) >= rules.MAX_NOTICES_PER_DAY:
+    since = now - rules.DAY_S
+    limit = rules.MAX_EARLY_CANCELLATIONS_PER_DAY
+    early: Literal["early request cancellation", "early notice cancellation"] = (
+        "early request cancellation" if channel == "request" else "early notice cancellation"
+    )
+    if not known and ledger_state.count_since(early, sender, since) >= limit:
         raise Refused(Reason.TOO_MANY_TODAY)
     return True

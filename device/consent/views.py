@@ -58,6 +58,8 @@ class RequestView(TypedDict):
     v: int
     op: str
     id: str
+    handle: str
+    """SENDER.ID, which names it also if another sender uses the same id."""
     agency: str
     case: str
     purpose: str
@@ -125,7 +127,10 @@ class SenderView(SenderDetails):
     sender: str
     kind: str
     name: str
+    name_code_points: str
+    """Of its letters that are not plain Latin: look-alikes differ in them."""
     contact: str
+    contact_code_points: str
     keys: list[KeyView]
     recipients: list[RecipientView]
     uploads: list[UploadView]

@@ -2,21 +2,24 @@
 
 Each message is validated (`consent/validation.py`) and becomes an entry before anybody learns of it. The thread
 cannot approve. Nothing that it does is visible outside the home: it writes the courier's settings when the owner
-changes them, and the number of the last bundle that it has read, which does not depend on the contents.
+changes them, and the numbers of the bundles that it has read, which do not depend on the contents.
 """
 
+import errno
 import hashlib
 import json
 import logging
+import re
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from device.config import NeighbourhoodConfig
 from device.consent import entries, validation
 from device.consent.entries import LedgerEntryDraft
-from device.consent.geohash import around, geohash
+from device.consent.geohash import region_cells
 from device.consent.reasons import Reason, Refused
 from device.consent.states import State, Step
 from device.consent.validation import HomePosition
@@ -38,9 +41,10 @@ BREATH_S = 0.002
 """Pause between slices of a bundle, so that a flood leaves processor time for a press."""
 MAX_REFUSED_BODIES = 100
 MAX_UNKNOWN_BYTES = 2_000_000
-CELL_LETTERS = 4
 US = 1_000_000
 LOOK_S, PATIENCE_S = 10.0, 900.0
+MAX_CA_BYTES = 49_152
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 
 
 class InboxWorker:
@@ -60,7 +64,10 @@ class InboxWorker:
         self._unknown: OrderedDict[bytes, Item] = OrderedDict()
         self._unknown_bytes = 0
         self._bodies_kept = 0
+        self._mark: int | None = None
+        """Of the courier's last report: any other one is a newer report, whatever time its file names."""
         self._since_s = self._look_s = self._server_down_s = 0.0
+        self._obstacle, self._obstacle_s = "", 0.0
 
     def run(self, worker: Worker) -> None:
         """Work until `worker.stopping` is set."""
@@ -103,8 +110,10 @@ class InboxWorker:
         """Reset the state that belongs to a courier with other settings."""
         self._settings_due = True
         self._spool = None
+        self._mark = None
         self._since_s = self._look_s = self._server_down_s = 0.0
-        for code in ("courier_silent", "server_down"):
+        self._obstacle, self._obstacle_s = "", 0.0
+        for code in ("courier_silent", "server_down", "spool_blocked"):
             self._ledger_store.inbox(Fault(code=code, active=False))
 
     def _clock_is_good(self) -> bool:
@@ -130,10 +139,9 @@ class InboxWorker:
             server = str(how.get("server", ""))[:300]
         except (OSError, Unreadable, ValueError, KeyError, TypeError, AttributeError):
             status, server = None, ""
-        silent_s = (
-            now_s - self._since_s if status is None else self._ledger_store.clock.wall_us() / US - status[0]
-        )
-        silent = min(silent_s, now_s - self._since_s) > PATIENCE_S
+        if status and status[0] != self._mark:
+            self._mark, self._since_s = status[0], now_s
+        silent = now_s - self._since_s > PATIENCE_S
         text = "the courier has not reported for 15 minutes: no request and no notice is received"
         remedy = "check that it runs: systemctl status doorbelld-courier"
         self._ledger_store.inbox(Fault(code="courier_silent", active=silent, text=text, remedy=remedy))
@@ -145,6 +153,29 @@ class InboxWorker:
         text = f"the courier cannot reach the community server's broker ({server if server.isprintable() else '?'})"
         remedy = "check neighbourhood.broker_host and broker_port, and that the courier reaches the internet"
         self._ledger_store.inbox(Fault(code="server_down", active=down, text=text, remedy=remedy))
+        self._look_at_obstacles(spool, now_s)
+
+    def _look_at_obstacles(self, spool: SpoolReader, now_s: float) -> None:
+        """Raise a fault for what no courier writes, and for what it does not remove: messages could be missing."""
+        folder = self._config.spool_dir / "in"
+        try:
+            strange = list(islice(spool.strangers(), MAX_REFUSED_BODIES))
+            unread = len(spool.waiting())
+        except OSError:
+            return  # there is no spool; reported when the settings were written
+        obstacle = ""
+        if strange:
+            obstacle = f"{folder}: {ascii(strange[0])[:80]} is there, which no courier writes"
+        elif spool.unpruned() or unread:
+            obstacle = f"{folder}: the courier does not remove what was read, or files there cannot be read"
+        if not obstacle:
+            self._obstacle_s = 0.0
+        elif not self._obstacle_s:
+            self._obstacle_s = now_s
+        # What an honest courier leaves for a moment is no obstacle.
+        blocked = bool(strange) or (bool(self._obstacle_s) and now_s - self._obstacle_s > PATIENCE_S)
+        remedy = "restart doorbelld-courier; if it stays, look at that folder and remove the file"
+        self._ledger_store.inbox(Fault(code="spool_blocked", active=blocked, text=obstacle, remedy=remedy))
 
     def _write_settings(self, ledger: LockedLedger) -> None:
         config = self._config
@@ -170,35 +201,54 @@ class InboxWorker:
         self._look_at_courier(spool)
         try:
             waiting = spool.waiting()
-            strange = set(spool.strangers()) - self._strangers
+            there = set(islice(spool.strangers(), MAX_REFUSED_BODIES))
+            known, strange = there & self._strangers, there - self._strangers
         except OSError:
             return False  # there is no spool (yet); reported when the settings were written
-        self._strangers |= set(sorted(strange)[:MAX_REFUSED_BODIES])
+        # Those that are there now: a courier that invents new names must not fill the memory.
+        self._strangers = known | strange
         refused: Counter[str] = Counter({Reason.NOT_A_FILE: len(strange)} if strange else {})
+        some_read = False
         for number in waiting:
             if worker.stopping.is_set():
                 return False
             worker.beat()
-            if not self._read_bundle(spool, number, refused, worker):
+            content: bytes | Unreadable
+            try:
+                content = spool.open(number)
+            except Unreadable as error:
+                content = error
+            except OSError as error:
+                # It stays for later, and does not keep the others waiting.
+                log.warning("spool %s: %s", error.filename, error.strerror)
+                continue
+            if not self._read_bundle(spool, number, content, refused, worker):
                 return False
+            some_read = True
             refused = Counter()
         if refused:
             self._count(refused, [])
-        return bool(waiting)
+        return some_read
 
-    def _read_bundle(self, spool: SpoolReader, number: int, refused: Counter[str], worker: Worker) -> bool:
+    def _read_bundle(
+        self,
+        spool: SpoolReader,
+        number: int,
+        content: bytes | Unreadable,
+        refused: Counter[str],
+        worker: Worker,
+    ) -> bool:
         """Take a bundle in; return False if it has to be read again later."""
         bodies: list[tuple[str, str, bytes]] = []
+        items: list[Item] = []
         try:
-            content = spool.open(number)
+            if isinstance(content, Unreadable):
+                raise content
             items = items_of(content, str(number))
         except Unreadable as error:
             refused[error.word] += 1
-            bodies.append((error.word, error.name, b""))
-            items = []
-        except OSError as error:
-            log.warning("spool %s: %s", error.filename, error.strerror)
-            return False
+            if self._bodies_kept < MAX_REFUSED_BODIES:
+                bodies.append((error.word, error.name, b""))
         for start in range(0, len(items), SLICE_ITEMS):
             with self._ledger_store.locked() as ledger:
                 if not ledger or not self._take_slice(
@@ -328,7 +378,7 @@ class InboxWorker:
             else:
                 is_over = case.request.exp <= now
             if is_over:
-                ledger.write([entries.step(case.request.id, case.state, Step.EXPIRE)])
+                ledger.write([entries.step(case.key, case.state, Step.EXPIRE)])
         ledger.forget(now)
 
     def _home(self) -> HomePosition:
@@ -343,12 +393,27 @@ class InboxWorker:
 
 
 def courier_settings(config: NeighbourhoodConfig, feeds: Mapping[str, str]) -> bytes:
-    """Return the courier's settings file: broker, nine whole cells, feeds, limits. No position, no key."""
+    """Return the courier's settings file: broker, the region's cells, feeds, limits. No position, no key."""
     limits: UploadLimits = {"kbps": config.upload_kbps, "hours": config.upload_hours}
     settings: CourierSettingsFile = {"v": 1, "broker": None, "cells": [], "feeds": {}, "upload": limits}
     if config.enabled:
-        ca_pem = Path(config.broker_ca_file).read_text() if config.broker_ca_file else ""
+        ca_pem = _certificates_in(Path(config.broker_ca_file)) if config.broker_ca_file else ""
         settings["broker"] = {"host": config.broker_host, "port": config.broker_port, "ca_pem": ca_pem}
-        settings["cells"] = around(geohash(config.longitude, config.latitude, CELL_LETTERS))
+        settings["cells"] = region_cells(config.longitude, config.latitude)
         settings["feeds"] = dict(feeds)
     return json.dumps(settings, indent=1).encode()
+
+
+def _certificates_in(path: Path) -> str:
+    """Return the certificates of a PEM file, and nothing else of it: the courier gets them. Raises OSError."""
+    with path.open("rb") as file:
+        content = file.read(MAX_CA_BYTES + 1)
+    found = _CERTIFICATE.findall(content)
+    if len(content) > MAX_CA_BYTES or not found:
+        what = (
+            f"is larger than {MAX_CA_BYTES} bytes"
+            if len(content) > MAX_CA_BYTES
+            else "has no certificate (PEM)"
+        )
+        raise OSError(errno.EINVAL, what, str(path))
+    return b"\n".join(found).decode() + "\n"

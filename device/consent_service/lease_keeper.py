@@ -97,7 +97,7 @@ class LeaseKeeper:
             if case.state is State.HANDED_OVER:
                 left_s = min(self._lease_s, ledger_store.approval_left_s(case))
                 if left_s > 0:
-                    lease = _Lease(kind="request", name=case.request.id, end_s=now_s + left_s)
+                    lease = _Lease(kind="request", name=case.handle, end_s=now_s + left_s)
                     leases[case.sealed_parcel()["sha256"]] = lease
         for destination in state.destinations.values():
             for backup in destination.backups.values():

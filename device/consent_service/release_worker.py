@@ -93,7 +93,7 @@ class ReleaseWorker:
 
     def progress(self, case: Case) -> ProgressView | None:
         """Return a release's progress; None if none is under way."""
-        progress = self._progress.get(case.request.id)
+        progress = self._progress.get(case.handle)
         if progress is None or case.state not in UNDER_WAY:
             return None
         return {"stage": progress.stage, "part": progress.part, "hot": progress.hot}
@@ -127,7 +127,7 @@ class ReleaseWorker:
         """Stop the release process of a request that is no longer approved."""
         if self._run is None:
             return
-        standing = {case.request.id for case in cases if case.state is State.APPROVED}
+        standing = {case.handle for case in cases if case.state is State.APPROVED}
         if self._run[0] not in standing:
             self._stop_run()
 
@@ -138,7 +138,7 @@ class ReleaseWorker:
             self._run = None
 
     def _make(self, case: Case) -> None:
-        request = case.request.id
+        request = case.handle
         folder = self._folder / request
         if self._run is None:
             try:
@@ -208,7 +208,7 @@ class ReleaseWorker:
             return
         self._leases.renew()
         self._ledger_store.inbox(Fault(code="spool", active=False))
-        self._erase(self._folder / case.request.id)
+        self._erase(self._folder / case.handle)
 
     def _follow(self, case: Case) -> None:
         digest = case.sealed_parcel()["sha256"]
@@ -277,7 +277,7 @@ class ReleaseWorker:
     def _sweep(self, cases: list[Case]) -> None:
         """Delete files that no open approval needs, also those left by a crash, a kill or a withdrawal."""
         with self._ledger_store.locked() as ledger:
-            needed = {case.request.id for case in cases if case.state in (State.SEALED, State.HANDED_OVER)}
+            needed = {case.handle for case in cases if case.state in (State.SEALED, State.HANDED_OVER)}
             if self._run:
                 needed.add(self._run[0])
             for request in [known for known in self._progress if known not in needed]:
@@ -335,7 +335,7 @@ class ReleaseWorker:
             return
         if case.parcel and (self._spool / "out").is_dir():
             revoke(self._spool / "out", case.sealed_parcel()["sha256"])
-        self._erase(self._folder / case.request.id)
+        self._erase(self._folder / case.handle)
 
     def _copy_revocations(self, ledger: LockedLedger) -> None:
         """Write into the ledger what was stopped without it; whatever ledger this is, that stays stopped."""
@@ -351,11 +351,11 @@ class ReleaseWorker:
         revoked = [
             case
             for case in ledger.state.cases.values()
-            if case.state in UNDER_WAY and self._revocations.is_revoked("request", case.request.id)
+            if case.state in UNDER_WAY and self._revocations.is_revoked("request", case.handle)
         ]
         drafts = [entries.revocation(_ledger_data(revocation)) for revocation in waiting]
         why = "you withdrew it while there was no ledger"
-        drafts += [entries.step(case.request.id, case.state, Step.WITHDRAW, why=why) for case in revoked]
+        drafts += [entries.step(case.key, case.state, Step.WITHDRAW, why=why) for case in revoked]
         drafts += [
             owner_actions.destination_removed(name, ledger.state)
             for name in ledger.state.destinations
@@ -365,7 +365,7 @@ class ReleaseWorker:
             return
         ledger.write(drafts)
         with suppress(OSError):  # written once more at the next start
-            self._revocations.now_in_ledger(waiting, [case.request.id for case in revoked])
+            self._revocations.now_in_ledger(waiting, [case.handle for case in revoked])
 
     def _erase(self, folder: Path) -> None:
         with suppress(OSError):
@@ -383,23 +383,23 @@ class ReleaseWorker:
         with self._ledger_store.locked() as ledger:
             if ledger is None or step not in TABLE[case.state]:
                 return False
-            ledger.write([entries.step(case.request.id, case.state, step, **details)])
+            ledger.write([entries.step(case.key, case.state, step, **details)])
             return True
 
     def _tell(self, case: Case, progress: Progress) -> None:
         """Store the progress for callers, and report it to the controller now and then."""
-        request = case.request.id
+        request = case.handle
         self._progress[request] = progress
         percent = int(progress.part * 100) // TELL_PERCENT * TELL_PERCENT
         stage = "hot" if progress.hot else progress.stage
         if self._reported.get(request) != (stage, percent):
             self._reported[request] = stage, percent
-            fields = {"request": request, "stage": stage, "percent": percent}
+            fields = {"request": case.request.id, "stage": stage, "percent": percent}
             mono_us = self._ledger_store.clock.mono_us()
             self._ledger_store.inbox(ConsentStep(kind="release", mono_us=mono_us, fields=fields))
 
     def _sealed(self, case: Case) -> Path:
-        return self._release_backend.sealed(self._folder / case.request.id)
+        return self._release_backend.sealed(self._folder / case.handle)
 
     def _report(self, digest: str) -> UploadReport | None:
         try:

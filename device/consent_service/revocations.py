@@ -34,7 +34,7 @@ class Revocation:
 
     kind: RevocationKind
     name: str
-    """The request's id, or the backup target's name."""
+    """The request's handle (SENDER.ID; its id alone, if nobody could tell whose), or the backup target's name."""
     at: str
     """RFC 3339."""
     parcels: tuple[SentParcel, ...] = ()
@@ -62,9 +62,12 @@ class Revocations:
         """Return whether something may not be sent any more."""
         if self.unreadable:
             return True
-        return (kind, name) in self._held or any(
+        names = {name, name.rpartition(".")[2]} if kind == "request" else {name}
+        if any((kind, each) in self._held for each in names):
+            return True
+        return any(
             entry.kind == kind
-            and (entry.name == name or (entry.name == EVERY_REQUEST and not entry.in_ledger))
+            and (entry.name in names or (entry.name == EVERY_REQUEST and not entry.in_ledger))
             for entry in self._entries
         )
 

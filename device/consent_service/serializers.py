@@ -7,6 +7,7 @@ from typing import Unpack, cast
 
 from device.consent.ledger_state import Case, Destination, LedgerState, StoredNotice
 from device.consent.models import SenderRecord
+from device.consent.names import code_points
 from device.consent.views import (
     DestinationView,
     EntryView,
@@ -25,6 +26,7 @@ def request_view(case: Case, ledger_state: LedgerState) -> RequestView:
     sender = ledger_state.senders.get(case.request.agency)
     shown = {
         **case.request.model_dump(mode="json"),
+        "handle": case.handle,
         "agency_name": sender.record.name if sender else case.request.agency,
         "agency_contact": sender.record.contact if sender else "",
         "signed_by": sorted(sender.keys) if sender else [],
@@ -40,7 +42,8 @@ def request_view(case: Case, ledger_state: LedgerState) -> RequestView:
 
 def sender_view(record: SenderRecord, **more: Unpack[SenderDetails]) -> SenderView:
     """Return a sender's record and its state."""
-    return cast("SenderView", {**record.model_dump(mode="json"), **more})
+    shown = {"name_code_points": code_points(record.name), "contact_code_points": code_points(record.contact)}
+    return cast("SenderView", {**record.model_dump(mode="json"), **shown, **more})
 
 
 def release_view(case: Case, progress: ProgressView | None) -> ReleaseView | None:

@@ -131,7 +131,7 @@ class ConsentService:
                     "the doorbell reaches a time server, or see device.trust_clock"
                 )
             case = _find(ledger, request_id)
-            if self.revocations.is_revoked("request", request_id):
+            if self.revocations.is_revoked("request", case.handle):
                 raise CommandError(
                     self.revocations.unreadable
                     or "you withdrew this request's approval; it cannot be approved again"
@@ -151,7 +151,7 @@ class ConsentService:
             if ends_at <= now:
                 raise CommandError("the request has expired")
             approval = entries.step(
-                request_id,
+                case.key,
                 case.state,
                 Step.APPROVE,
                 offer=offer,
@@ -167,7 +167,7 @@ class ConsentService:
         """Decline; nothing is sent to anybody. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
             case = _find(ledger, request_id)
-            ledger.write([entries.step(request_id, case.state, Step.DECLINE)])
+            ledger.write([entries.step(case.key, case.state, Step.DECLINE)])
             return request_view(case, ledger.state)
 
     def withdraw(self, request_id: str) -> WithdrawalView:
@@ -177,10 +177,15 @@ class ConsentService:
             state = ledger.state if ledger else self.ledger_store.last_state
             try:
                 case = _case_of(state, request_id) if state else None
-                step = entries.step(request_id, case.state, Step.WITHDRAW) if case else None
+                step = entries.step(case.key, case.state, Step.WITHDRAW) if case else None
             except DoorbellError as error:
                 self.revocations.release("request", request_id)
                 raise CommandError(str(error)) from error
+            if case:  # its id alone may be another sender's too
+                self.revocations.hold("request", case.handle)
+                if request_id != case.handle:
+                    self.revocations.release("request", request_id)
+                request_id = case.handle
             parcels = self.release_worker.sent_parcels(case) if case else ()
             trouble = []
             try:
@@ -204,9 +209,7 @@ class ConsentService:
         """Stop every release, whether or not there is a ledger. Raises CommandError."""
         with self.ledger_store.locked() as ledger:
             state = ledger.state if ledger else self.ledger_store.last_state
-            known = (
-                [case.request.id for case in state.cases.values() if case.state in UNDER_WAY] if state else []
-            )
+            known = [case.handle for case in state.cases.values() if case.state in UNDER_WAY] if state else []
             if ledger is None:
                 parcels = self.release_worker.sent_parcels(None)
                 for request_id in known:
@@ -446,11 +449,16 @@ def _withdrawal(
 
 
 def _find(ledger: LockedLedger, request_id: str) -> Case:
+    """Return the request of a handle (SENDER.ID), or of an id that one sender alone has used for an admitted one."""
     return _case_of(ledger.state, request_id)
 
 
 def _case_of(state: LedgerState, request_id: str) -> Case:
-    case = state.cases.get(request_id)
-    if case is None:
+    named = [case for case in state.cases.values() if request_id in (case.handle, case.request.id)]
+    found = named if len(named) == 1 else [case for case in named if case.admitted]
+    if len(found) == 1:
+        return found[0]
+    if not named:
         raise CommandError(f"there is no request {request_id}; `doorbell requests list` shows them")
-    return case
+    handles = " or ".join(sorted(case.handle for case in found or named))
+    raise CommandError(f"several senders have used the id {request_id}: write {handles}")

@@ -1,6 +1,9 @@
-"""The subscription at the community server's broker: nine whole cells, anonymous, at most once.
+"""The subscription at the community server's broker: the cells of one region, anonymous, at most once.
 
-MQTT 5 over TLS without a user, with a new client id for each connection. With quality of service 0 nothing is ever
+Every home of a region sends the same bytes, except for a random client id of a fixed length: the cells are the
+region's, in order of their names, and each connection is a new one, without a user and without resuming a TLS session.
+
+MQTT 5 over TLS. With quality of service 0 nothing is ever
 acknowledged: the broker sees a connection, one subscription and pings, whatever the doorbell stores or its owner
 decides. A lost message comes again as a retained copy with the next connection, some hours later at a random time.
 """
@@ -104,7 +107,7 @@ class _Connection:
         self._broker = broker
         self._put = put
         self._tell = tell
-        self._topics = [f"hood/cell/{cell}/+/{kind}/+" for cell in cells for kind in KINDS]
+        self._topics = [f"hood/cell/{cell}/+/{kind}/#" for cell in cells for kind in KINDS]
         self._ended = ""
         self.was_up = False
         client = _PublicClient(
@@ -165,6 +168,7 @@ class _Connection:
         self._ended = self._ended or reason.getName()
 
     def _heard(self, _c: Client, _u: object, message: MQTTMessage) -> None:
-        kind = message.topic.rsplit("/", 2)[-2]
+        levels = message.topic.split("/")  # hood/cell/CELL/LETTER/KIND/SENDER/ID
+        kind = levels[4] if len(levels) > 4 else ""
         if kind in KINDS and message.payload:  # an empty one only takes a retained message away
             self._put(kind, bytes(message.payload))

@@ -61,14 +61,15 @@ class Courier:
         self._how: dict[str, str] = {}
         self._limits: Limits | None = None
         """None until the settings have been read: nothing is sent before."""
+        self._standing = CourierSettings()
+        self._following: dict[str, Worker] = {}
+        """The workers that the settings ask for: `server` and `feeds`."""
         self._reported: tuple[float, dict[str, str]] = (0.0, {})
 
     def run(self, notifier: Notifier) -> int:
         """Follow the settings until `stopping` is set; return the exit status."""
         writer = self._start_worker("writer", lambda worker: self._writer.run(worker.stopping, worker.beat))
         carrier = self._start_worker("carrier", self._carry)
-        following: list[Worker] = []
-        standing: CourierSettings | None = None
         notifier.ready("listening for settings")
         reported, turns = "", 0
         doctor = Doctor(self._daemon_folder, self._own_folder)
@@ -78,22 +79,19 @@ class Courier:
                 log.warning("settings %s", trouble)
             reported = trouble
             # What cannot be read this moment changes nothing.
-            if not trouble and settings != standing:
-                _stop(following)
-                self._limits = settings.limits
-                following, standing = self._follow(settings), settings
+            if not trouble and (settings != self._standing or self._limits is None):
+                self._follow(settings)
             self._say_how_it_is()
             with suppress(OSError):  # the daemon reports a missing answer
                 doctor.poll()
             turns += 1
             if turns % WATCHDOG_EVERY_STEPS == 0 and all(
-                worker.is_healthy() for worker in (writer, carrier, *following)
+                worker.is_healthy() for worker in (writer, carrier, *self._following.values())
             ):
                 notifier.watchdog()
             self.stopping.wait(LOOK_S)
         notifier.stopping()
-        _stop(following)
-        _stop([writer, carrier])
+        _stop([*self._following.values(), writer, carrier])
         return 1 if self._died.is_set() else 0
 
     def _say_how_it_is(self) -> None:
@@ -120,47 +118,63 @@ class Courier:
             beat=worker.beat,
         ).run()
 
-    def _follow(self, settings: CourierSettings) -> list[Worker]:
-        put = self._writer.put
-        self._writer.forget()
-        carrying = {name: text for name, text in self._how.items() if name == "parcels"}
-        self._how = {**({"server": "connecting"} if settings.broker else {}), **carrying}
-        workers = []
-        broker = settings.broker
-        if broker and settings.cells:
-            workers.append(
-                self._start_worker(
-                    "server",
-                    lambda worker: listen(
-                        broker,
-                        settings.cells,
-                        put=put,
-                        begin=self._writer.forget,
-                        tell=lambda text: self._how.update(server=text),
-                        stopping=worker.stopping,
-                        beat=worker.beat,
-                        allow_loopback=self._allow_loopback,
-                    ),
-                )
-            )
-        if settings.feeds:
-            workers.append(
-                self._start_worker(
-                    "feeds",
-                    lambda worker: fetch_all(
-                        settings.feeds,
-                        put=put,
-                        tell=lambda name, text: self._how.update({f"feed {name}": text}),
-                        stopping=worker.stopping,
-                        beat=worker.beat,
-                        allow_loopback=self._allow_loopback,
-                    ),
-                )
-            )
+    def _follow(self, settings: CourierSettings) -> None:
+        """Restart the workers whose settings have changed, and no other: a connection that ends shows a change."""
+        before, self._standing = self._standing, settings
+        self._limits = settings.limits
+        if (settings.broker, settings.cells) != (before.broker, before.cells):
+            self._follow_broker(settings)
+        if settings.feeds != before.feeds:
+            self._follow_feeds(settings)
         log.info(
-            "settings broker=%s cells=%d feeds=%d", bool(broker), len(settings.cells), len(settings.feeds)
+            "settings broker=%s cells=%d feeds=%d",
+            bool(settings.broker),
+            len(settings.cells),
+            len(settings.feeds),
         )
-        return workers
+
+    def _follow_broker(self, settings: CourierSettings) -> None:
+        self._stop_following("server")
+        broker = settings.broker
+        if broker is None or not settings.cells:
+            return
+        self._how["server"] = "connecting"
+        self._following["server"] = self._start_worker(
+            "server",
+            lambda worker: listen(
+                broker,
+                settings.cells,
+                put=self._writer.put,
+                begin=self._writer.forget,
+                tell=lambda text: self._how.update(server=text),
+                stopping=worker.stopping,
+                beat=worker.beat,
+                allow_loopback=self._allow_loopback,
+            ),
+        )
+
+    def _follow_feeds(self, settings: CourierSettings) -> None:
+        self._stop_following("feeds")
+        if not settings.feeds:
+            return
+        self._writer.forget()  # each feed begins with everything that it still has
+        self._following["feeds"] = self._start_worker(
+            "feeds",
+            lambda worker: fetch_all(
+                settings.feeds,
+                put=self._writer.put,
+                tell=lambda name, text: self._how.update({f"feed {name}": text}),
+                stopping=worker.stopping,
+                beat=worker.beat,
+                allow_loopback=self._allow_loopback,
+            ),
+        )
+
+    def _stop_following(self, name: str) -> None:
+        if worker := self._following.pop(name, None):
+            _stop([worker])
+        own = "server" if name == "server" else "feed "
+        self._how = {key: text for key, text in self._how.items() if not key.startswith(own)}
 
     def _start_worker(self, name: str, work: Callable[[Worker], None]) -> Worker:
         worker = Worker(name, work, inbox=self._take, patience_s=90)

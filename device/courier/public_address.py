@@ -10,12 +10,24 @@ import socket
 
 from device.system.local_network import addresses
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_RESERVED = [
+NOT_PUBLIC = tuple(
     ipaddress.ip_network(text)
-    for text in ("192.0.0.0/24", "2001::/23", "2001:db8::/32", "3fff::/20", "fec0::/10")
-]
-"""Reserved by IANA, or once a home's (RFC 3879); of these `is_global` says otherwise in some Pythons."""
+    for text in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+        "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
+        "224.0.0.0/4", "240.0.0.0/4",
+        "::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "3fff::/20", "5f00::/16", "fc00::/7",
+        "fe80::/10", "fec0::/10", "ff00::/8",
+    )
+)  # fmt: skip
+"""IANA's special-purpose registries, multicast, and what was once a home's (RFC 3879). The list is our own, because
+`is_global` differs between Pythons, and the courier's unit denies the same (`systemd/`); a test compares them."""
+_EMBEDDING = {
+    ipaddress.ip_network("::ffff:0:0/96"): 0,
+    ipaddress.ip_network("64:ff9b::/96"): 0,
+    ipaddress.ip_network("2002::/16"): 80,
+}
+"""Networks whose addresses lead to an IPv4 address, and how many bits follow it (mapped, NAT64, 6to4)."""
 
 
 class NotPublic(OSError):
@@ -23,17 +35,15 @@ class NotPublic(OSError):
 
 
 def is_public(text: str) -> bool:
-    """Return whether an address is on the internet, also if it is embedded in another (mapped, 6to4, NAT64)."""
+    """Return whether an address is on the internet, also if it is embedded in another (mapped, 6to4, NAT64; Teredo is none)."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
-        if address in _NAT64:
-            return is_public(str(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)))
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
-        if inner is not None:
-            return is_public(str(inner))
-    if any(address in network for network in _RESERVED):
+        for network, bits in _EMBEDDING.items():
+            if address in network:
+                return is_public(str(ipaddress.IPv4Address(int(address) >> bits & 0xFFFF_FFFF)))
+    if any(address in network for network in NOT_PUBLIC):
         return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    return address.is_global
 
 
 def public_addresses(host: str, port: int, *, allow_loopback: bool = False) -> list[str]:

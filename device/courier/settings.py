@@ -13,6 +13,8 @@ from device.system.clock import minute_of_day, within
 from device.system.host_patterns import HOST, HTTPS_URL
 
 MAX_FEEDS = 20
+MAX_CELLS = 60
+"""Those of one region (device/consent/geohash.py): more would be another daemon's mistake."""
 _HOST = re.compile(HOST)
 _CELL = re.compile(r"[0-9b-hjkmnp-z]{4}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}[a-z0-9]")
@@ -49,7 +51,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CourierSettings:
-    """Nothing in it is secret, and no position in it is more precise than a cell of some 40 km."""
+    """Nothing in it is secret, and no position in it is more precise than a region of some 150 km."""
 
     broker: Broker | None = None
     cells: tuple[str, ...] = ()
@@ -80,7 +82,9 @@ def _checked(document: CourierSettingsFile) -> CourierSettings:
     feeds = {matching(_NAME, name): matching(_URL, url) for name, url in document["feeds"].items()}
     if len(feeds) > MAX_FEEDS:
         raise ValueError(f"more than {MAX_FEEDS} feeds")
-    cells = tuple(matching(_CELL, cell) for cell in document["cells"][:9])
+    cells = tuple(matching(_CELL, cell) for cell in document["cells"])
+    if len(cells) > MAX_CELLS:
+        raise ValueError(f"more than {MAX_CELLS} cells")
     upload = document["upload"]
     limits = Limits(kbps=int(upload["kbps"]), hours=matching(_HOURS, upload["hours"]))
     return CourierSettings(broker=found, cells=cells, feeds=feeds, limits=limits)

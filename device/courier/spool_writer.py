@@ -34,6 +34,8 @@ class Writer:
         self._lock = threading.Lock()
         self._some = threading.Event()
         self.dropped = 0
+        self.obstacle = ""
+        """Why something in the spool could not be removed."""
         self._allowance = float(BURST_BYTES)
         self._allowed_s = time.monotonic()
 
@@ -80,6 +82,9 @@ class Writer:
             stopped = stopping.wait(EVERY_S)
             try:
                 self._outbox.prune()
+                if self._outbox.obstacle != self.obstacle:
+                    self.obstacle = self._outbox.obstacle
+                    log.warning("spool obstacle: %s", self.obstacle or "gone")
                 while self._write_one():
                     beat()
             except OSError as error:

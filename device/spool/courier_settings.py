@@ -19,7 +19,7 @@ class UploadLimits(TypedDict):
 
 
 class CourierSettingsFile(TypedDict):
-    """The courier's broker, cells and feeds. Nothing in it is secret, or more precise than a cell of some 40 km."""
+    """The courier's broker, cells and feeds. Nothing in it is secret, or more precise than a region of some 150 km."""
 
     v: int
     broker: BrokerAddress | None

@@ -2,19 +2,22 @@
 
     in/     written by the courier: what it heard, unparsed, in bundles (000000000017.in), how it is
             (`status.json`)
-    out/    written by doorbelld: settings for the courier, how far it has read (`read`)
+    out/    written by doorbelld: settings for the courier, which bundles it has read (`read`)
 
 Parcels have files of their own in both (device/spool/parcels.py), and `doorbell doctor` asks and is answered in
 `doctor.json`. A bundle is written to a name that nobody reads,
-synced, renamed, and the folder is synced. Its writer prunes it once the reader says, in a file of the
-reader's own, that it has read so far. Nothing in a folder is believed: not that it is a file, nor whose, nor
-its size. Standard library alone: the courier's whole world is built from this.
+synced, renamed, and the folder is synced. Its writer prunes it once the reader names it in a file of the
+reader's own. Nothing in a folder is believed: not that it is a file, nor whose, nor its size, nor its number. A
+number is a name and an order, never a position: the reader keeps which of the names that are there it has read. So no
+name, however large, hides what comes after it. Standard library alone: the courier's whole world is built from
+this.
 """
 
 import base64
 import binascii
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -34,6 +37,7 @@ MAX_NAMES = 3 * MAX_BUNDLES
 """That are looked at in a folder of the other: more than an honest one ever has."""
 SETTINGS, READ, STATUS, DOCTOR = "settings.json", "read", "status.json", "doctor.json"
 _NAME = re.compile(r"([0-9]{12})\.in")
+_NUMBERS = 10**12
 _REPORT = re.compile(r"[0-9a-f]{64}\.report")  # of device/spool/parcels.py
 _SOURCE = re.compile(rb"[a-z0-9][a-z0-9:-]{0,63}")
 _MAX_SMALL_BYTES = 65_536
@@ -100,21 +104,29 @@ class SpoolWriter:
     """The writing side of `in/`: the courier's."""
 
     def __init__(self, folder: Path, reader_folder: Path) -> None:
-        """Take the folder over; what an earlier run half wrote goes. Raises OSError."""
+        """Take the folder over; what an earlier run half wrote goes, and what is no bundle. Raises OSError."""
         self._folder = folder
         self._reader_folder = reader_folder
-        for left in folder.glob(".*"):
-            left.unlink()
-        self._sizes = {number: (folder / name).lstat().st_size for number, name in _bundles(folder)}
-        self._next = max([self._read_so_far(), *self._sizes]) + 1
+        self._sizes: dict[int, int] = {}
+        self.obstacle = ""
+        """Why something in the folder could not be removed; "" if nothing is in the way."""
+        for name in os.listdir(folder):
+            match = _NAME.fullmatch(name)
+            found = (folder / name).lstat()
+            if match and stat.S_ISREG(found.st_mode) and found.st_size <= MAX_BUNDLE_BYTES:
+                self._sizes[int(match[1])] = found.st_size
+            elif match or name.startswith(".") or not stat.S_ISREG(found.st_mode):
+                self._remove(name)
+        self._last = max([*self._read(), *self._sizes], default=0)
 
     def prune(self) -> None:
-        """Take away what was read. Raises OSError."""
-        read = self._read_so_far()
-        for number in [number for number in self._sizes if number <= read]:
-            (self._folder / _name(number)).unlink(missing_ok=True)
-            del self._sizes[number]
-        self._next = max(self._next, read + 1)
+        """Remove what was read. Raises OSError if the folder cannot be read."""
+        self.obstacle = ""
+        for number in self._read():
+            # Also what this run did not write: the reader has seen it, and waits until it is gone.
+            if number in self._sizes or os.path.lexists(self._folder / _name(number)):
+                self._remove(_name(number))
+                self._sizes.pop(number, None)
 
     def has_room(self, size_bytes: int) -> bool:
         """Return whether so many bytes more may lie in the folder."""
@@ -122,17 +134,34 @@ class SpoolWriter:
 
     def put(self, content: bytes) -> None:
         """Write a bundle, durably. Raises OSError: then nothing of it is there."""
-        name = _name(self._next)
-        write_small(self._folder, name, content)
-        self._sizes[self._next] = len(content)
-        self._next += 1
+        taken = {*self._read(), *self._sizes}
+        number = self._last
+        while True:
+            number = number % (_NUMBERS - 1) + 1  # after the last number comes the first
+            if number not in taken and not os.path.lexists(self._folder / _name(number)):
+                break
+        write_small(self._folder, _name(number), content)
+        self._sizes[number] = len(content)
+        self._last = number
 
-    def _read_so_far(self) -> int:
+    def _remove(self, name: str) -> None:
+        """Remove anything, also a folder. One that stays does not stop the others."""
+        path = self._folder / name
         try:
-            content = read_small(self._reader_folder, READ)
+            if stat.S_ISDIR(path.lstat().st_mode):
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self.obstacle = f"{name}: {error.strerror}"
+
+    def _read(self) -> list[int]:
+        try:
+            return numbers_read(self._reader_folder)
         except (OSError, Unreadable):
-            return 0
-        return int(content) if content and content.isdigit() and len(content) <= len(_name(0)) else 0
+            return []
 
 
 class SpoolReader:
@@ -141,13 +170,21 @@ class SpoolReader:
     def __init__(self, folder: Path, own_folder: Path) -> None:
         self._folder = folder
         self._own_folder = own_folder
-        self._read = 0
-        with suppress(OSError, Unreadable, ValueError):
-            self._read = int(read_small(own_folder, READ) or b"0")
+        self._read: set[int] = set()
+        """The numbers that were read and are still in the folder: `MAX_BUNDLES` at most."""
+        with suppress(OSError, Unreadable):
+            self._read = set(numbers_read(own_folder))
 
     def waiting(self) -> list[int]:
         """Return the numbers of the bundles that wait, oldest first. Raises OSError."""
-        return sorted(number for number, _ in _bundles(self._folder) if number > self._read)
+        # The lowest ones: more than an honest folder has wait until those are gone.
+        there = sorted(number for number, _ in _bundles(self._folder))[:MAX_BUNDLES]
+        self._read.intersection_update(there)
+        return [number for number in there if number not in self._read]
+
+    def unpruned(self) -> int:
+        """Return how many bundles are still there that were read before the last look."""
+        return len(self._read)
 
     def open(self, number: int) -> bytes:
         """Return a bundle's bytes. Raises Unreadable, OSError."""
@@ -155,24 +192,42 @@ class SpoolReader:
 
     def strangers(self) -> Iterator[str]:
         """Yield names in the folder that no courier writes. Raises OSError."""
-        for entry in islice(os.scandir(self._folder), MAX_NAMES):
-            ours = entry.name in (STATUS, DOCTOR) or _NAME.fullmatch(entry.name)
-            ours = ours or _REPORT.fullmatch(entry.name)
-            if not ours and not entry.name.startswith("."):
-                yield entry.name
+        with os.scandir(self._folder) as entries:
+            for entry in islice(entries, MAX_NAMES):
+                ours = entry.name in (STATUS, DOCTOR) or _NAME.fullmatch(entry.name)
+                ours = ours or _REPORT.fullmatch(entry.name)
+                if not ours and not entry.name.startswith("."):
+                    yield entry.name
 
-    def status(self) -> tuple[float, bytes] | None:
-        """Return the time (Unix seconds) and content of the courier's last status; None without one.
+    def status(self) -> tuple[int, bytes] | None:
+        """Return a mark that changes with each report of the courier, and the last report; None without one.
 
+        The mark is the file's time, which the courier can set as it likes: compare it, and measure with your own clock.
         Raises Unreadable, OSError.
         """
-        content = read_small(self._folder, STATUS)
-        return None if content is None else ((self._folder / STATUS).lstat().st_mtime, content)
+        try:
+            with open_plain(self._folder, STATUS) as file:
+                content = file.read(_MAX_SMALL_BYTES + 1)
+                mark = os.fstat(file.fileno()).st_mtime_ns
+        except FileNotFoundError:
+            return None
+        if len(content) > _MAX_SMALL_BYTES:
+            raise Unreadable("too_large", STATUS)
+        return mark, content
 
     def done(self, number: int) -> None:
-        """Say that everything up to a bundle was read, so that the courier takes it away. Raises OSError."""
-        write_small(self._own_folder, READ, str(number).encode())
-        self._read = number
+        """Name a bundle as read, so that the courier removes it. Raises OSError."""
+        self._read.add(number)
+        lines = "\n".join(str(each) for each in sorted(self._read)[:MAX_BUNDLES])
+        write_small(self._own_folder, READ, lines.encode())
+
+
+def numbers_read(folder: Path) -> list[int]:
+    """Return the numbers in the reader's `read`. Raises Unreadable unless all are some, OSError."""
+    words = (read_small(folder, READ) or b"").split()
+    if len(words) > MAX_BUNDLES or not all(re.fullmatch(rb"[0-9]{1,12}", word) for word in words):
+        raise Unreadable("broken_file", READ)
+    return [int(word) for word in words]
 
 
 def _name(number: int) -> str:

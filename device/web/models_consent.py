@@ -70,6 +70,7 @@ class RequestSummary(ResponseBody):
     v: int
     op: Literal["request"]
     id: str
+    handle: str = Field(description="SENDER.ID: names it also if another sender uses the same id")
     agency: str
     case: str
     purpose: str
@@ -269,7 +270,9 @@ class SenderBody(ResponseBody):
     sender: str
     kind: str
     name: str
+    name_code_points: str = Field(description="of its letters that are not plain Latin, such as look-alikes")
     contact: str
+    contact_code_points: str
     keys: list[SenderKey]
     recipients: list[OfferRecipientBody]
     uploads: list[OfferUploadBody]

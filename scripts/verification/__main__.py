@@ -3,9 +3,15 @@
 import argparse
 import sys
 
-from scripts.verification import egress, flood, release, silence
+from scripts.verification import egress, flood, release, silence, subscriptions
 
-PROOFS = {"silence": silence, "flood": flood, "release": release, "egress": egress}
+PROOFS = {
+    "silence": silence,
+    "flood": flood,
+    "release": release,
+    "egress": egress,
+    "subscriptions": subscriptions,
+}
 
 
 def main() -> int:

@@ -91,7 +91,14 @@ def main(arguments: argparse.Namespace) -> int:
         threads = [
             threading.Thread(
                 target=_trials,
-                args=(kind, way, folder / kind.replace(" ", "-"), island, share, random.Random(f"{arguments.seed} {kind}")),
+                args=(
+                    kind,
+                    way,
+                    folder / kind.replace(" ", "-"),
+                    island,
+                    share,
+                    random.Random(f"{arguments.seed} {kind}"),
+                ),
                 kwargs={"results": results, "troubles": troubles},
             )
             for kind, way in ways.items()

@@ -28,6 +28,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from device.consent.envelope import NOTICE, REQUEST, encoded
 from device.consent.geohash import geohash
+from device.spool.folders import SpoolReader
 from scripts.benchmarks.press import subscriber
 from server.agency.signing import signed_envelope
 from server.cells import topic
@@ -135,7 +136,7 @@ def flood(
         due = int((time.monotonic() - began_s) * arguments.rate) - sent["hostile"]
         for _ in range(due):
             kind, content = next(made)
-            client.publish(topic(cell, kind, secrets.token_hex(8)), content)
+            client.publish(topic(cell, kind, "flood", secrets.token_hex(8)), content)
             sent["hostile"] += 1
         if (time.monotonic() - began_s) / EVERY_VALID_S > len(sent["valid"]) / 2:
             number = len(sent["valid"]) // 2
@@ -150,7 +151,7 @@ def flood(
                 ),
             ):
                 name = name_in(content)
-                client.publish(topic(cell, kind, name), content, retain=True)
+                client.publish(topic(cell, kind, "flood", name), content, retain=True)
                 sent["valid"].append(name)
         time.sleep(SLICE_S)
     client.loop_stop()
@@ -218,11 +219,7 @@ def spool_bytes(doorbell: NeighbourhoodDoorbell) -> int:
 
 def spool_waits(doorbell: NeighbourhoodDoorbell) -> int:
     """Return the number of unread bundles."""
-    position = doorbell.spool / "out/read"
-    read = int(position.read_text()) if position.exists() else 0
-    return sum(
-        path.name.endswith(".in") and int(path.name[:12]) > read for path in (doorbell.spool / "in").iterdir()
-    )
+    return len(SpoolReader(doorbell.spool / "in", doorbell.spool / "out").waiting())
 
 
 def report(result: dict[str, Any], arguments: argparse.Namespace) -> int:

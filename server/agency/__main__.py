@@ -22,7 +22,7 @@ from device.consent.validation import HomePosition, heard
 from device.system.core_dumps import forbid_core_dumps
 from device.system.durable_files import new_private_file
 from server.agency.opening import open_parcel
-from server.agency.paper import DAY_S, AgencyError, Folder, fresh_id, now_s, polygon_of
+from server.agency.paper import DAY_S, AgencyError, Folder, explained, fresh_id, now_s, polygon_of
 from server.agency.publish import publish
 from server.agency.report import write_report
 from server.agency.signing import signed_envelope
@@ -118,7 +118,7 @@ def validate(arguments: argparse.Namespace) -> int:
             _judge(content, record_content)
             print("a doorbell that has pinned this record takes it")
     except Refused as error:
-        print(f"refused: {error}")
+        print(f"refused: {explained(error)}")
         return 1
     return 0
 
@@ -155,7 +155,7 @@ def _explain(content: bytes, folder: Folder) -> None:
     try:
         _judge(content, _own(folder))
     except Refused as error:
-        raise AgencyError(f"every doorbell would refuse it: {error}") from error
+        raise AgencyError(f"every doorbell would refuse it: {explained(error)}") from error
 
 
 def _own(folder: Folder) -> bytes:

@@ -22,7 +22,7 @@ from device.consent.models import (
     request_of,
     time_text,
 )
-from device.consent.reasons import Refused
+from device.consent.reasons import Reason, Refused
 from device.system.durable_files import PRIVATE, new_private_file, write_durably
 from device.system.ulid import new_ulid
 from server.agency.signing import signed_envelope
@@ -31,8 +31,21 @@ SIGNING_KEY, SEALING_KEY, WHO = "signing-key.pem", "sealing-key.txt", "sender.js
 DAY_S = 86_400
 
 
+_REMEDIES = {
+    Reason.AREA_SHAPE: "draw one area that is at least 100 m wide everywhere; a circle is one: --around, --radius-m",
+    Reason.AREA_SIZE: "draw a larger or a smaller area, or set --radius-m",
+    Reason.AREA_ACROSS_180: "send one request for each side of the meridian",
+}
+
+
 class AgencyError(Exception):
     """The command cannot be carried out; the message is for a person."""
+
+
+def explained(error: Refused) -> str:
+    """Return why a doorbell refuses a message, and what the sender can do."""
+    remedy = _REMEDIES.get(error.reason)
+    return f"{error}; {remedy}" if remedy else str(error)
 
 
 class Folder:
@@ -142,7 +155,7 @@ class Folder:
         try:
             look(payload)
         except Refused as error:
-            raise AgencyError(f"a doorbell would refuse it: {error}") from error
+            raise AgencyError(f"every doorbell would refuse it: {explained(error)}") from error
         return signed_envelope(typ, payload, self.key)
 
 
@@ -167,7 +180,7 @@ def polygon_of(
         except OSError as error:
             raise AgencyError(f"{path}: {error.strerror}") from error
         except Refused as error:
-            raise AgencyError(f"{path}: {error}") from error
+            raise AgencyError(f"{path}: {explained(error)}") from error
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise AgencyError(
                 f"{path}: is no GeoJSON with one Polygon of one ring: {str(error)[:100]}"

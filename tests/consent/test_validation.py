@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from device.consent import keys, rules
+from device.consent import entries, keys, rules
 from device.consent.area import circle
 from device.consent.entries import LedgerEntryDraft, step
-from device.consent.ledger_state import LedgerState
+from device.consent.ledger_state import Case, LedgerState
 from device.consent.models import time_text
-from device.consent.owner_actions import feed_added, pinned, rotated, unpinned
+from device.consent.owner_actions import feed_added, feed_removed, pinned, rotated, unpinned
 from device.consent.reasons import Refused
 from device.consent.sender_records import record_in
 from device.consent.states import State, Step
@@ -55,8 +55,11 @@ class ValidationHarness:
                 return f"rejected: {draft.data['why'].split(':')[0]}"
         return "kept" if drafts else "again"
 
-    def offer(self, request_id: str) -> None:
-        case = self.ledger_state.cases[request_id]
+    def case(self, number: int, sender: str = "paris-example") -> Case:
+        return self.ledger_state.cases[sender, ulid(number)]
+
+    def offer(self, number: int) -> None:
+        case = self.case(number)
         self.write([matched(case.request, home=PLACE, has_footage=True)])
 
 
@@ -82,10 +85,10 @@ def test_a_feed_that_repeats_itself_is_no_replay() -> None:
     doorbell = ValidationHarness()
     content = asked(doorbell, 1)
     assert [doorbell.hear("request", content) for _ in range(3)] == ["kept", "again", "again"]
-    doorbell.offer(ulid(1))
-    doorbell.write([step(ulid(1), State.OFFERED, Step.DECLINE)])
+    doorbell.offer(1)
+    doorbell.write([step(doorbell.case(1).key, State.OFFERED, Step.DECLINE)])
     assert doorbell.hear("request", content) == "again"
-    assert doorbell.ledger_state.cases[ulid(1)].state is State.DECLINED
+    assert doorbell.case(1).state is State.DECLINED
 
 
 def test_one_id_is_one_request() -> None:
@@ -126,9 +129,9 @@ def test_the_owner_s_decision_changes_no_limit_for_the_agency() -> None:
         doorbell = ValidationHarness()
         for number in range(rules.MAX_OPEN_REQUESTS):
             doorbell.hear("request", asked(doorbell, number))
-            doorbell.offer(ulid(number))
+            doorbell.offer(number)
             if decide:
-                doorbell.write([step(ulid(number), State.OFFERED, decide)])
+                doorbell.write([step(doorbell.case(number).key, State.OFFERED, decide)])
         assert doorbell.hear("request", asked(doorbell, 70)) == "rejected: too_many_open"
 
 
@@ -153,9 +156,9 @@ def test_a_cancelled_request_stays_cancelled_whatever_order_it_is_heard_in() -> 
         content = envelopes.raw(envelopes.text(cancel))
         if first == "request":
             assert doorbell.hear("request", request) == "kept"
-            doorbell.offer(ulid(1))
+            doorbell.offer(1)
             assert doorbell.hear("request", content) == "kept"
-            assert doorbell.ledger_state.cases[ulid(1)].state is State.CANCELLED
+            assert doorbell.case(1).state is State.CANCELLED
             assert doorbell.hear("request", request) == "again"
         else:
             assert doorbell.hear("request", content) == "kept"
@@ -163,30 +166,113 @@ def test_a_cancelled_request_stays_cancelled_whatever_order_it_is_heard_in() -> 
         assert doorbell.hear("request", content) == "again"
 
 
+def cancellation(
+    doorbell: ValidationHarness,
+    number: int,
+    key: Any = envelopes.AGENCY,
+    sender: str = "paris-example",
+    typ: str = envelopes.REQUEST,
+) -> bytes:
+    role = "agency" if typ == envelopes.REQUEST else "source"
+    payload = {"v": 1, "op": "cancel", "id": ulid(number), role: sender, "iat": time_text(doorbell.now)}
+    return envelopes.signed(envelopes.header(typ, envelopes.kid(key)), envelopes.text(payload), key)
+
+
+NEWS = {"key": envelopes.NEWS, "sender": "courier-example"}
+
+
 def test_nobody_cancels_for_another() -> None:
     doorbell = ValidationHarness()
     doorbell.hear("request", asked(doorbell, 1))
-    doorbell.offer(ulid(1))
-    cancel = {
-        "v": 1,
-        "op": "cancel",
-        "id": ulid(1),
-        "agency": "courier-example",
-        "iat": time_text(doorbell.now),
-    }
-    content = envelopes.signed(
+    doorbell.offer(1)
+    forged = cancellation(doorbell, 1, envelopes.NEWS)  # names the department, has the news source's key
+    assert doorbell.hear("request", forged) == "wrong_sender"
+    assert doorbell.hear("request", cancellation(doorbell, 1, **NEWS)) == "kept"  # of an id of its own
+    assert doorbell.case(1).state is State.OFFERED
+
+
+def test_a_news_source_does_not_block_a_request_with_its_id() -> None:
+    """Whoever sees an id may use it first; the id is whole only with its sender."""
+    doorbell = ValidationHarness()
+    blocking = envelopes.signed(
         envelopes.header(envelopes.REQUEST, envelopes.kid(envelopes.NEWS)),
-        envelopes.text(cancel),
+        envelopes.text(
+            envelopes.changed(envelopes.REQUEST_PAYLOAD, {"id": ulid(1), "agency": "courier-example"})
+        ),
         envelopes.NEWS,
     )
-    assert doorbell.hear("request", content) == "wrong_sender"
-    assert doorbell.ledger_state.cases[ulid(1)].state is State.OFFERED
+    assert doorbell.hear("request", blocking) == "rejected: not_allowed"
+    assert doorbell.hear("request", cancellation(doorbell, 1, **NEWS)) == "kept"
+    assert doorbell.hear("request", asked(doorbell, 1)) == "kept"
+    doorbell.offer(1)
+    assert doorbell.case(1).state is State.OFFERED
+    assert doorbell.case(1, "courier-example").state is State.REJECTED
+
+
+def test_what_has_arrived_can_be_cancelled_however_many_cancellations_came_before() -> None:
+    doorbell = ValidationHarness()
+    doorbell.hear("request", asked(doorbell, 1))
+    doorbell.offer(1)
+    doorbell.hear("notice", notice_of(doorbell, 2))
+    for typ, channel in ((envelopes.REQUEST, "request"), (envelopes.NOTICE, "notice")):
+        early = [
+            doorbell.hear(channel, cancellation(doorbell, 100 + number, typ=typ))
+            for number in range(rules.MAX_EARLY_CANCELLATIONS_PER_DAY + 1)
+        ]
+        assert early.count("kept") == rules.MAX_EARLY_CANCELLATIONS_PER_DAY
+        assert early[-1] == "too_many_today"
+    assert doorbell.hear("request", cancellation(doorbell, 1)) == "kept"
+    assert doorbell.case(1).state is State.CANCELLED
+    assert doorbell.hear("notice", cancellation(doorbell, 2, typ=envelopes.NOTICE)) == "kept"
+    assert state_of(doorbell, 2) == "cancelled"
+
+
+def test_the_early_cancellations_of_one_sender_and_kind_use_up_no_other_budget() -> None:
+    doorbell = ValidationHarness()
+    for number in range(rules.MAX_EARLY_CANCELLATIONS_PER_DAY):
+        doorbell.hear("request", cancellation(doorbell, 100 + number, **NEWS))
+    assert doorbell.hear("request", cancellation(doorbell, 99, **NEWS)) == "too_many_today"
+    assert doorbell.hear("notice", cancellation(doorbell, 99, **NEWS, typ=envelopes.NOTICE)) == "kept"
+    assert doorbell.hear("request", cancellation(doorbell, 99)) == "kept"
+
+
+def test_a_request_that_is_cancelled_before_it_was_matched_is_never_offered() -> None:
+    """Both may be in one bundle."""
+    doorbell = ValidationHarness()
+    doorbell.hear("request", asked(doorbell, 1))
+    assert doorbell.hear("request", cancellation(doorbell, 1)) == "kept"
+    assert doorbell.case(1).state is State.UNMATCHED
+    assert doorbell.ledger_state.open_cases() == []
+
+
+def test_a_cancelled_notice_cancels_no_request_of_its_id() -> None:
+    doorbell = ValidationHarness()
+    assert doorbell.hear("notice", cancellation(doorbell, 1, typ=envelopes.NOTICE)) == "kept"
+    assert doorbell.hear("request", asked(doorbell, 1)) == "kept"
+
+
+def test_a_feed_leaves_nothing_to_a_sender_or_feed_that_gets_its_name_later() -> None:
+    """A feed proves nothing, and its ids may be any text: also those of a department's requests."""
+    doorbell = ValidationHarness(pin=False)
+    doorbell.write([feed_added("paris-example", "https://one.example/feed", doorbell.ledger_state)])
+    doorbell.write([entries.cancellation("feed", "paris-example", ulid(1), b"<alert/>")])
+    doorbell.write([feed_removed("paris-example", doorbell.ledger_state)])
+    content = a_record()
+    doorbell.write(
+        [
+            pinned(
+                content, envelopes.kid(envelopes.AGENCY), ledger_state=doorbell.ledger_state, now=doorbell.now
+            )
+        ]
+    )
+    assert doorbell.hear("request", asked(doorbell, 1)) == "kept"
+    assert doorbell.hear("notice", notice_of(doorbell, 1)) == "kept"
 
 
 def test_a_doorbell_outside_the_area_or_without_a_clip_has_nothing_to_decide() -> None:
     doorbell = ValidationHarness()
     doorbell.hear("request", asked(doorbell, 1))
-    request = doorbell.ledger_state.cases[ulid(1)].request
+    request = doorbell.case(1).request
     far = HomePosition(longitude=2.38, latitude=48.89)
     assert matched(request, home=far, has_footage=True).data["to"] == "unmatched"
     assert matched(request, home=None, has_footage=True).data["to"] == "unmatched"
@@ -252,9 +338,9 @@ def test_nobody_takes_another_s_key_for_his_own() -> None:
 def test_unpinning_ends_offers_and_forgets_the_keys() -> None:
     doorbell = ValidationHarness()
     doorbell.hear("request", asked(doorbell, 1))
-    doorbell.offer(ulid(1))
+    doorbell.offer(1)
     doorbell.write(unpinned("paris-example", doorbell.ledger_state))
-    assert doorbell.ledger_state.cases[ulid(1)].state is State.CANCELLED
+    assert doorbell.case(1).state is State.CANCELLED
     assert doorbell.hear("request", asked(doorbell, 2)) == "unknown_key"
     with pytest.raises(Refused):
         unpinned("paris-example", doorbell.ledger_state)

@@ -24,14 +24,17 @@ import device
 from device.config import NeighbourhoodConfig
 from device.consent import keys
 from device.consent.area import circle
+from device.consent.models import time_text
 from device.consent.offer import Choice, offer_hash
 from device.consent.states import State
+from device.consent_service.inbox_worker import courier_settings
 from device.consent_service.ledger import Ledger
 from device.consent_service.serializers import export_text
 from device.consent_service.service import ConsentService
 from device.errors import CommandError
 from device.events import Fault, LedgerReport
 from device.web.backend import Consent
+from server.dev_server import make_certificates
 from tests.support import envelopes
 from tests.support.consent import ID, US, ConsentHarness
 
@@ -461,6 +464,20 @@ def test_a_ca_file_that_is_gone_is_a_fault_and_no_crash(asked: ConsentHarness) -
     assert "/nowhere/ca.pem" in raised[0].text
 
 
+def test_the_courier_gets_certificates_of_the_ca_file_and_nothing_else(asked: ConsentHarness) -> None:
+    make_certificates(asked.folder)
+    path = asked.folder / "broker.pem"
+    secret = b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
+    path.write_bytes(secret + (asked.folder / "ca.pem").read_bytes() + b"a password\n")
+    config = asked.config.model_copy(update={"broker_ca_file": str(path)})
+    pem = json.loads(courier_settings(config, {}))["broker"]["ca_pem"]
+    assert pem.split() == (asked.folder / "ca.pem").read_text().split()
+    for content in (secret, b"\xff" * 100, b"x" * 100_000):
+        path.write_bytes(content)
+        with pytest.raises(OSError, match=r"broker\.pem"):
+            courier_settings(config, {})
+
+
 def standing(doorbell: ConsentHarness) -> set[str]:
     """Return the faults that stand."""
     last = {fact.code: fact.active for fact in doorbell.facts if isinstance(fact, Fault)}
@@ -471,6 +488,40 @@ def says(doorbell: ConsentHarness, how: dict[str, str]) -> None:
     path = doorbell.folder / "spool/in/status.json"
     path.write_text(json.dumps({"v": 1, "how": how, "dropped": 0}))
     os.utime(path, (doorbell.clock.wall_s, doorbell.clock.wall_s))
+
+
+def test_a_report_from_the_future_hides_no_silence(doorbell: ConsentHarness) -> None:
+    says(doorbell, {"server": "up"})
+    future_s = doorbell.clock.wall_s + 10**9
+    os.utime(doorbell.folder / "spool/in/status.json", (future_s, future_s))
+    doorbell.step()
+    doorbell.clock.wall_s += 1000
+    doorbell.step()
+    assert "courier_silent" in standing(doorbell)
+
+
+def test_a_strange_file_in_the_spool_is_a_fault_until_it_is_gone(doorbell: ConsentHarness) -> None:
+    doorbell.step()
+    path = doorbell.folder / "spool/in/letter\n.txt"
+    path.touch()
+    for present in (True, False):
+        doorbell.clock.wall_s += 20
+        doorbell.step()
+        assert ("spool_blocked" in standing(doorbell)) is present
+        path.unlink(missing_ok=True)
+
+
+def test_what_the_courier_does_not_remove_becomes_a_fault_and_the_rest_is_read(
+    doorbell: ConsentHarness,
+) -> None:
+    (doorbell.folder / "spool/in/999999999999.in").touch()
+    doorbell.step()
+    assert "spool_blocked" not in standing(doorbell)
+    doorbell.clock.wall_s += 1000
+    doorbell.step()
+    assert "spool_blocked" in standing(doorbell)
+    doorbell.hear(("notice", envelopes.notice(exp=time_text(doorbell.clock.wall_s + 60))))
+    assert len(doorbell.consent_service.notices()) == 1
 
 
 def test_the_owner_is_notified_when_no_courier_is_connected(doorbell: ConsentHarness) -> None:

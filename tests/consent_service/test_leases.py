@@ -21,6 +21,7 @@ from tests.support.consent import grants as grants_in
 from tests.support.release_backend import FakeReleaseBackend
 
 HOUR_S = 3600
+HANDLE = f"paris-example.{ID}"
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def withdraw(doorbell: ConsentHarness) -> None:
 
 
 def withdraw_all(doorbell: ConsentHarness) -> None:
-    assert doorbell.consent_service.withdraw_all()["requests"] == [ID]
+    assert doorbell.consent_service.withdraw_all()["requests"] == [HANDLE]
 
 
 def unpin(doorbell: ConsentHarness) -> None:
@@ -261,7 +262,7 @@ def test_a_withdrawal_needs_no_ledger_and_no_repair_revives_it(
         doorbell.consent_service.release_worker.step()
     assert doorbell.states() == ["withdrawn"]
     assert entries(doorbell, "revocation") == [
-        {"of": "request", "name": ID, "at": rfc3339(envelopes.NOW * 1_000_000), "parcels": done["parcels"]}
+        {"of": "request", "name": HANDLE, "at": rfc3339(envelopes.NOW * 1_000_000), "parcels": done["parcels"]}
     ]
     # And never a second time.
     doorbell.open()

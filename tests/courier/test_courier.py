@@ -6,6 +6,7 @@ import os
 import signal
 import ssl
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -14,12 +15,14 @@ from pathlib import Path
 import pytest
 
 from device.config import NeighbourhoodConfig
-from device.consent.geohash import around, bounds, geohash
+from device.consent.geohash import bounds, geohash, region_cells
 from device.consent_service.inbox_worker import courier_settings
-from device.courier.feeds import MIN_WAIT_S, Feed
+from device.courier.feeds import MEAN_BYTES_A_SECOND, MIN_WAIT_S, Feed
 from device.courier.settings import settings_in
 from device.courier.spool_writer import Writer
 from device.spool.folders import SpoolReader, SpoolWriter, items_of
+from scripts.verification import subscriptions
+from scripts.verification.subscriptions import homes_of
 from server.dev_processes import Process, wait_for
 from server.dev_server import DevServer, make_certificates
 from tests.support.broker import Broker
@@ -32,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 # --- its settings ----------------------------------------------------------------------------------
 
 
-def test_the_courier_gets_nine_whole_cells_and_no_position(tmp_path: Path) -> None:
+def test_every_home_of_a_region_gives_the_courier_the_same_settings_and_no_position(tmp_path: Path) -> None:
     longitude, latitude = TOWER
     config = NeighbourhoodConfig(
         enabled=True,
@@ -42,19 +45,62 @@ def test_the_courier_gets_nine_whole_cells_and_no_position(tmp_path: Path) -> No
         spool_dir=tmp_path,
     )
     content = courier_settings(config, {"weather": "https://weather.example/cap"})
-    settings = json.loads(content)
-    assert settings["cells"] == sorted(settings["cells"])  # the middle one does not stand out
-    assert settings["cells"] == around("u09t")
-    # Every position in the middle cell gives the courier the same settings.
-    west, south, east, north = bounds("u09t")
-    for x, y in ((west + 1e-6, south + 1e-6), (east - 1e-6, north - 1e-6)):
+    for x, y in homes_of("u09", 40):
         moved = config.model_copy(update={"longitude": x, "latitude": y})
         assert courier_settings(moved, {"weather": "https://weather.example/cap"}) == content
     (tmp_path / "settings.json").write_bytes(content)
     settings, trouble = settings_in(tmp_path)
     assert trouble == ""
-    assert len(settings.cells) == 9
+    assert list(settings.cells) == region_cells(*TOWER)
     assert settings.broker is not None
+
+
+def test_a_region_is_its_32_cells_and_the_28_around_them() -> None:
+    cells = region_cells(*TOWER)
+    assert len(cells) == 60
+    assert cells == sorted(set(cells))
+    assert sum(cell.startswith("u09") for cell in cells) == 32
+    west, south, east, north = bounds("u09")
+    width, height = (east - west) / 4, (north - south) / 8
+    expected = {
+        geohash(west + (column + 0.5) * width, south + (row + 0.5) * height, 4)
+        for column in range(-1, 5)
+        for row in range(-1, 9)
+    }
+    assert set(cells) == expected
+
+
+@pytest.mark.parametrize(
+    ("position", "neighbour", "count"),
+    [
+        ((179.99, 10), (-179.99, 10), 60),
+        ((-180, 10), (179.99, 10), 60),
+        ((180, 10), (-179.99, 10), 60),
+        ((10, 89.99), (10, 88.5), 54),
+        ((10, -90), (10, -88.5), 54),
+    ],
+)
+def test_regions_meet_at_the_date_line_and_end_at_a_pole(
+    position: tuple[float, float], neighbour: tuple[float, float], count: int
+) -> None:
+    cells = region_cells(*position)
+    assert len(set(cells)) == count
+    assert geohash(*position, 4) in cells
+    assert geohash(*neighbour, 4) in cells
+
+
+@pytest.mark.parametrize("region", ["u09", "xbp", "80b", "s00"])
+def test_every_home_of_a_region_sends_the_same_bytes(region: str) -> None:
+    figures = subscriptions.compare(region, 6)
+    assert subscriptions.holds(figures), figures
+
+
+def test_homes_of_two_regions_do_not() -> None:
+    """Shows that the comparison can fail."""
+    with tempfile.TemporaryDirectory() as name, subscriptions.RecordingBroker(Path(name)) as broker:
+        one, two = (subscriptions.sent_by(broker, Path(name), home) for home in (TOWER, (13.4, 52.5)))
+    assert one.subscribe != two.subscribe
+    assert one.settings != two.settings
 
 
 @pytest.mark.parametrize(
@@ -74,12 +120,6 @@ def test_geohashes_are_the_field_s(position: tuple[float, float], cell: str) -> 
     assert south <= position[1] <= north
 
 
-def test_cells_meet_around_the_date_line_and_end_at_a_pole() -> None:
-    assert len(around(geohash(179.99, 10, 4))) == 9
-    assert geohash(-179.99, 10, 4) in around(geohash(179.99, 10, 4))
-    assert len(around(geohash(10, 89.99, 4))) == 6
-
-
 def test_the_courier_gets_no_broker_while_the_neighbourhood_is_off() -> None:
     settings = json.loads(courier_settings(NeighbourhoodConfig(), {"weather": "https://weather.example/cap"}))
     limits = {"kbps": 0, "hours": ""}
@@ -97,6 +137,8 @@ def test_the_courier_gets_no_broker_while_the_neighbourhood_is_off() -> None:
         b'{"v":1,"broker":{"host":"-x","port":1,"ca_pem":""},"cells":[],"feeds":{}}',
         b'{"v":1,"broker":{"host":"x","port":0,"ca_pem":""},"cells":[],"feeds":{}}',
         b'{"v":1,"broker":null,"cells":["u09t/#"],"feeds":{}}',
+        b'{"v":1,"broker":null,"cells":["u09t"],"feeds":{},"upload":{"kbps":0,"hours":"24:00"}}',
+        b'{"v":1,"broker":null,"cells":[' + b",".join([b'"u09t"'] * 61) + b'],"feeds":{},"upload":{}}',
         b'{"v":1,"broker":null,"cells":[],"feeds":{"w":"http://weather.example"}}',
         b'{"v":1,"broker":null,"cells":[],"feeds":{"../w":"https://weather.example"}}',
     ],
@@ -117,9 +159,11 @@ class Site(http.server.BaseHTTPRequestHandler):
 
     answer: tuple[int, dict[str, str], bytes] = (200, {}, b"one")
     asked: list[dict[str, str]]
+    resumed: list[bool]
 
     def do_GET(self) -> None:
         self.asked.append({name.lower(): text for name, text in self.headers.items()})
+        self.resumed.append(bool(self.connection.session_reused))
         status, headers, body = self.answer
         self.send_response(status)
         for name, value in headers.items():
@@ -133,7 +177,7 @@ class Site(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[type[Site], str]]:
     make_certificates(tmp_path)
-    handler = type("Asked", (Site,), {"asked": []})
+    handler = type("Asked", (Site,), {"asked": [], "resumed": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server-key.pem")
@@ -152,17 +196,41 @@ def feed_at(url: str) -> Feed:
 def test_a_feed_is_fetched_politely_and_delivered_once(site: tuple[type[Site], str]) -> None:
     handler, url = site
     feed = feed_at(f"{url}/cap")
-    handler.answer = (200, {"ETag": '"1"'}, b"one")
+    handler.answer = (200, {}, b"one")
     assert feed.fetch() == b"one"
     assert feed.due_s - time.monotonic() >= MIN_WAIT_S - 1
     assert feed.fetch() is None  # the same bytes
-    assert handler.asked[1]["if-none-match"] == '"1"'
-    handler.answer = (304, {}, b"")
-    assert feed.fetch() is None
     handler.answer = (200, {}, b"two")
     assert feed.fetch() == b"two"
     # It says nothing of who asks.
-    assert set(handler.asked[0]) <= {"host", "accept", "accept-encoding", "user-agent"}
+    assert set(handler.asked[0]) == {"host", "accept"}
+
+
+def test_nothing_that_a_feed_s_server_sends_comes_back_to_it(site: tuple[type[Site], str]) -> None:
+    """A server that gives each home another ETag, cookie or TLS ticket would know it again at another address."""
+    handler, url = site
+    feed = feed_at(f"{url}/cap")
+    marks = {
+        "ETag": '"home-4711"',
+        "Last-Modified": "Sat, 28 Nov 2026 20:01:07 GMT",
+        "Set-Cookie": "home=4711; Max-Age=99999999",
+        "Strict-Transport-Security": "max-age=99999999",
+        "Alt-Svc": 'h3="home-4711.example:443"; ma=99999999',
+    }
+    for body in (b"one", b"two", b"two"):
+        handler.answer = (200, marks, body)
+        feed.fetch()
+    assert handler.asked[1] == handler.asked[0]
+    assert handler.asked[2] == handler.asked[0]
+    assert handler.resumed == [False, False, False]
+
+
+def test_a_large_feed_is_fetched_less_often(site: tuple[type[Site], str]) -> None:
+    handler, url = site
+    feed = feed_at(url)
+    handler.answer = (200, {}, b"x" * 1_000_000)
+    feed.fetch()
+    assert feed.due_s - time.monotonic() > 1_000_000 / MEAN_BYTES_A_SECOND - 1
 
 
 def test_a_redirection_is_not_followed_nor_a_strange_certificate_or_a_giant_believed(

@@ -6,11 +6,13 @@ The resolver and `connect` are the test's: every address can be asked for, and n
 import socket
 import threading
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from device.courier import public_address
 from device.courier.broker import listen
 from device.courier.feeds import fetch_all
 from device.courier.public_address import NotPublic, is_public, public_addresses
@@ -171,6 +173,26 @@ def test_an_address_instead_of_a_name_is_checked_too() -> None:
     assert public_addresses(PUBLIC, 443) == [PUBLIC]
 
 
+def test_the_courier_s_unit_denies_what_the_courier_refuses() -> None:
+    unit = Path(__file__).parents[2] / "systemd/doorbelld-courier.service"
+    words = {  # systemd.resource-control(5)
+        "localhost": ["127.0.0.0/8", "::1/128"],
+        "link-local": ["169.254.0.0/16", "fe80::/64"],
+        "multicast": ["224.0.0.0/4", "ff00::/8"],
+    }
+    denied = {
+        ip_network(each)
+        for line in unit.read_text().splitlines()
+        if line.startswith("IPAddressDeny=")
+        for word in line.removeprefix("IPAddressDeny=").split()
+        for each in words.get(word, [word])
+    }
+    assert denied == {*public_address.NOT_PUBLIC, ip_network("fe80::/64"), ip_network("::1/128")}
+    for network in public_address.NOT_PUBLIC:
+        assert not is_public(str(network[0])), network
+        assert not is_public(str(network[-1])), network
+
+
 @pytest.mark.parametrize(
     "address",
     [
@@ -190,7 +212,9 @@ def test_public_addresses_are_public(address: str) -> None:
         "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "240.0.0.1", "255.255.255.255",
         "::", "::1", "64:ff9b::a00:1", "64:ff9b:1::808:808", "100::1", "2001:1::1", "2001:2::1", "2001:20::1",
         "2001:db8::1", "2002:a00:1::1", "3fff::1", "5f00::1", "fc00::1", "fd00::1", "fe80::1%eth0",
-        "fec0::1", "ff02::1", "::ffff:192.168.1.1", "2001:0:a00:1::1",
+        "fec0::1", "feff::1", "ff02::1", "::10.0.0.1", "::8.8.8.8", "::ffff:100.64.0.1", "64:ff9b::c0a8:101",
+        "64:ff9b::6440:1", "2002:c0a8:101::1", "2001:0:808:808::1", "192.88.99.1", "198.19.255.255", "0.1.2.3",
+        "::ffff:192.168.1.1", "2001:0:a00:1::1",
     ],
 )  # fmt: skip
 def test_private_and_reserved_addresses_are_not_public(address: str) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from server.agency.__main__ import main as agency_main
 from server.dev_processes import PATIENCE_S
+from tests.support import envelopes
 from tests.support.commands import run_here
+from tests.support.shapes import NARROW
 from tests.support.tampering import forged
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +82,20 @@ def test_an_area_comes_from_a_geojson_file(agency: AgencyTool) -> None:
     (agency.folder / "line.geojson").write_text('{"type": "LineString", "coordinates": [[1, 2], [3, 4]]}')
     refused = agency.ask("--area", "line.geojson", out="line.jws")
     assert (refused.returncode, "no GeoJSON" in refused.stderr) == (1, True)
+
+
+def test_an_area_that_reaches_for_a_house_is_not_written_nor_published(agency: AgencyTool) -> None:
+    agency.begin()
+    arm = NARROW["an arm to one house"]
+    (agency.folder / "arm.geojson").write_text(json.dumps(arm))
+    refused = agency.ask("--area", "arm.geojson")
+    assert (refused.returncode, "area_shape" in refused.stderr) == (1, True)
+    assert "at least 100 m wide everywhere" in refused.stderr
+    assert not (agency.folder / "request.jws").exists()
+    # Another tool wrote it: it does not reach the community server, which would not report the refusal.
+    (agency.folder / "other.jws").write_bytes(envelopes.request(area=arm))
+    unpublished = agency.run("publish", "other.jws", "--server", "https://localhost:1")
+    assert (unpublished.returncode, "area_shape" in unpublished.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_hostile_files_in_the_spool_are_refused_and_the_valid_one_is_read(
         wait_for("the notice", lambda: [row["headline"] for row in doorbell.notices()])
         counted = {row["reason"]: row["count"] for row in doorbell.json("ledger", "show")["refused"]}
         assert counted == {"not_a_file": 4, "too_large": 1, "broken_file": 2}
-        assert (doorbell.spool / "out/read").read_text() == "8"
+        assert (doorbell.spool / "out/read").read_text().split() == ["1", "2", "3", "4", "5", "6", "8"]
         doorbell.ring()
         wait_for("the ring", lambda: dashboard.of("press"))
         assert doorbell.run("ledger", "verify").returncode == 0

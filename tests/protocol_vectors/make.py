@@ -37,6 +37,7 @@ from tests.support.envelopes import (
     signed,
     text,
 )
+from tests.support.shapes import NARROW, WIDE, drawn, rectangle
 
 HERE = Path(__file__).parent
 FILE = HERE / "envelopes.json"
@@ -55,6 +56,8 @@ def good() -> Iterator[Vector]:
     yield "whole numbers as coordinates", "request", request(purpose="10 % 🚲"), "kept"
     yield "the longest purpose", "request", request(purpose="x" * 500), "kept"
     yield "64 corners", "request", request(area=area.circle(*PLACE, 300, 64)), "kept"
+    for what, polygon in WIDE.items():
+        yield f"an area: {what}", "request", request(area=polygon), "kept"
     yield "the shortest window", "request", request(window=span(NOW - 3600, NOW - 2700)), "kept"
     yield "the longest window", "request", request(window=span(NOW - 13 * 3600, NOW - 3600)), "kept"
     yield "the longest life", "request", request(exp=time_text(NOW - 60 + 14 * DAY)), "kept"
@@ -263,6 +266,7 @@ def of_members() -> Iterator[Vector]:
         "a purpose of 501 letters": {"purpose": "x" * 501},
         "text that runs backwards": {"purpose": "harmless \u202e gpj.exe"},
         "an invisible letter": {"case": "2026\u200b/4711"},
+        "an invisible letter of Hangul": {"case": "2026\u3164/4711"},
         "a control character": {"purpose": "bell \u0007"},
         "spaces around": {"case": " 2026/4711 "},
         "no purpose": {"purpose": None},
@@ -305,10 +309,27 @@ def of_members() -> Iterator[Vector]:
         ],
         "latitude first": [[y, x + 90] for x, y in ring],
         "degrees beyond the poles": [[x, y + 90] for x, y in ring],
-        "half the earth": [[-170, 10], [170, 10], [170, 20], [-170, 20], [-170, 10]],
+        "a continent": [[10, 10], [40, 10], [40, 20], [10, 20], [10, 10]],
     }.items():
         polygon = {"type": "Polygon", "coordinates": [corners]}
         yield f"an area: {what}", "request", request(area=polygon), "bad_area"
+    for what, corners in {
+        "from 179 to -179": [
+            [179.999, 10],
+            [-179.999, 10],
+            [-179.999, 10.002],
+            [179.999, 10.002],
+            [179.999, 10],
+        ],
+        "to 181": [[179.999, 10], [180.001, 10], [180.001, 10.002], [179.999, 10.002], [179.999, 10]],
+        "half the earth": [[-170, 10], [170, 10], [170, 20], [-170, 20], [-170, 10]],
+    }.items():
+        polygon = {"type": "Polygon", "coordinates": [corners]}
+        yield f"an area across 180: {what}", "request", request(area=polygon), "area_across_180"
+        yield f"a notice across 180: {what}", "notice", notice(area=polygon), "area_across_180"
+    for what, latitude in (("north", 85.001), ("south", -85.001)):
+        polygon = drawn(rectangle(400, 400), place=(20.0, latitude))
+        yield f"an area beyond 85: {what}", "request", request(area=polygon), "area_beyond_85"
 
 
 def lifted(polygon: dict[str, Any]) -> dict[str, Any]:
@@ -344,6 +365,8 @@ def of_rules() -> Iterator[Vector]:
         ("a recipient that is not pinned", {"recipient": "somebody-else"}, "unknown_recipient"),
     ):
         yield what, "request", request(**changes), f"rejected: {reason}"
+    for what, polygon in NARROW.items():
+        yield f"an area: {what}", "request", request(area=polygon), "rejected: area_shape"
     yield "an expired notice", "notice", notice(exp=time_text(NOW - 1)), "expired"
     yield "a notice of the future", "notice", notice(iat=time_text(NOW + 400)), "from_the_future"
     yield "a notice for 8 days", "notice", notice(exp=time_text(NOW + 8 * DAY)), "life_too_long"

@@ -174,7 +174,7 @@ def test_an_area_larger_than_a_town_is_refused() -> None:
 
 
 def test_a_topic_has_at_most_five_geohash_letters() -> None:
-    assert topic("u09tu", "request", "01KA") == "hood/cell/u09t/u/request/01KA"
+    assert topic("u09tu", "request", "paris", "01KA") == "hood/cell/u09t/u/request/paris/01KA"
 
 
 # --- the spool ------------------------------------------------------------------------------------

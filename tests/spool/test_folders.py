@@ -209,4 +209,80 @@ def test_numbers_that_a_hostile_courier_makes_up_break_nothing(box: Box) -> None
     (box.inside / "0.in").write_bytes(one("short"))
     doorbell = box.doorbell()
     assert drain(doorbell) == ["far"]
+    # What comes after it is read, from a courier that goes on and from one that starts again.
+    for text in ("next", "after a restart"):
+        box.courier().put(one(text))
+        assert drain(doorbell) == [text]
+        assert drain(box.doorbell()) == []
+    assert not (box.inside / "1000000000000.in").exists()
+    courier = box.courier()
+    courier.prune()
+    courier.put(one("after pruning"))
+    assert drain(box.doorbell()) == ["after pruning"]
     assert sorted(doorbell.strangers()) == ["0.in", "١٢٣.in"]
+
+
+@pytest.mark.parametrize("name", ["999999999999.in", "000000000002.in", "000000004097.in"])
+def test_an_empty_bundle_of_any_number_makes_nobody_deaf(box: Box, name: str) -> None:
+    courier, doorbell = box.courier(), box.doorbell()
+    courier.put(one("before"))
+    assert drain(doorbell) == ["before"]
+    (box.inside / name).touch()
+    assert drain(doorbell) == []
+    for number in range(3):
+        courier.prune()
+        courier.put(one(f"{number}"))
+        assert drain(doorbell) == [f"{number}"]
+    courier.prune()
+    assert list(box.inside.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "symlink", "socket", "giant"])
+def test_anything_with_the_name_of_a_bundle_stops_no_courier(box: Box, kind: str) -> None:
+    courier = box.courier()
+    for number in (2, 5):
+        path = hostile(box, kind).rename(box.inside / f"{number:012d}.in")
+        if kind == "folder":
+            (path / "with").mkdir()
+            (path / "with/contents").touch()
+        (box.out / "secret").unlink(missing_ok=True)
+    courier.put(one("first"))
+    courier.put(one("second"))
+    doorbell = box.doorbell()
+    heard = []
+    for number in doorbell.waiting():
+        with suppress(Unreadable):
+            heard += [item.content for item in items_of(doorbell.open(number), "")]
+        doorbell.done(number)
+    assert heard == [b"first", b"second"]
+    courier.prune()
+    assert courier.obstacle == ""
+    assert list(box.inside.iterdir()) == []
+
+
+def test_a_courier_that_starts_removes_what_no_courier_writes(box: Box) -> None:
+    for name in ("000000000001.in", ".half", "status.json", "strange"):
+        (box.inside / name).mkdir()
+    os.mkfifo(box.inside / "000000000002.in")
+    box.courier()
+    assert list(box.inside.iterdir()) == []
+
+
+def test_a_doorbell_that_lost_its_place_reads_again_and_goes_on(box: Box) -> None:
+    courier = box.courier()
+    for number in range(3):
+        courier.put(one(f"{number}"))
+    drain(box.doorbell())
+    (box.out / "read").write_bytes(b"\xff not a number")
+    assert drain(box.doorbell()) == ["0", "1", "2"]
+    courier.prune()
+    courier.put(one("3"))
+    assert drain(box.doorbell()) == ["3"]
+
+
+def test_the_courier_believes_no_list_that_is_too_long_or_broken(box: Box) -> None:
+    box.courier().put(one("a"))
+    for content in (b"1\n" * 5000, b"1 -1", b"1 1e9", b"9" * 13, b"\x00"):
+        (box.out / "read").write_bytes(content)
+        box.courier().prune()
+        assert (box.inside / "000000000001.in").exists(), content

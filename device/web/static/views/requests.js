@@ -58,7 +58,7 @@ function stopAll(container, error) {
 }
 
 function requestCard(request) {
-  return el("li", {}, el("a", { class: "card", href: `#/request/${request.id}` },
+  return el("li", {}, el("a", { class: "card", href: `#/request/${request.handle}` },
     el("strong", {}, t("request_by", { name: request.agency_name })),
     el("span", {}, t("request_case", { case: request.case })),
     el("span", {}, spanText(request.window)),

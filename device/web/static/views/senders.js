@@ -30,7 +30,8 @@ export async function mount(container) {
 
 function senderFacts(sender) {
   const rows = [
-    [t("fact_kind"), t(`sender_${sender.kind}`)], [t("fact_contact"), sender.contact],
+    [t("fact_kind"), t(`sender_${sender.kind}`)], [t("fact_letters"), sender.name_code_points],
+    [t("fact_contact"), [sender.contact, sender.contact_code_points].filter(Boolean).join(" · ")],
     [t("fact_key"), sender.keys.map((key) => `${spoken(key.kid)} (${t("until", { when: whenText(new Date(key.valid_until * 1000)) })})`).join(", ")],
     [t("fact_sealed"), sender.recipients.map(({ name, age }) => `${name}: ${age}`).join(", ")],
     [t("fact_sent"), sender.uploads.map((upload) => upload.origin).join(", ")],
