@@ -405,6 +405,10 @@ def _certificates_in(path: Path) -> str:
         content = file.read(MAX_CA_BYTES + 1)
     found = _CERTIFICATE.findall(content)
     if len(content) > MAX_CA_BYTES or not found:
-        what = f"is larger than {MAX_CA_BYTES} bytes" if len(content) > MAX_CA_BYTES else "has no certificate (PEM)"
+        what = (
+            f"is larger than {MAX_CA_BYTES} bytes"
+            if len(content) > MAX_CA_BYTES
+            else "has no certificate (PEM)"
+        )
         raise OSError(errno.EINVAL, what, str(path))
     return b"\n".join(found).decode() + "\n"

@@ -4,6 +4,7 @@ Each request is the same for all homes and all times. Nothing that a server has 
 ETag and no Last-Modified, which a server could give to each home differently to recognise it at another address. So a
 document is fetched whole each time; a large one therefore less often.
 """
+
 import hashlib
 import logging
 import secrets

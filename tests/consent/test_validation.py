@@ -178,7 +178,7 @@ def cancellation(
     return envelopes.signed(envelopes.header(typ, envelopes.kid(key)), envelopes.text(payload), key)
 
 
-NEWS = {"key": envelopes.NEWS, "sender": "courier-example"}
+NEWS: dict[str, Any] = {"key": envelopes.NEWS, "sender": "courier-example"}
 
 
 def test_nobody_cancels_for_another() -> None:
@@ -259,7 +259,11 @@ def test_a_feed_leaves_nothing_to_a_sender_or_feed_that_gets_its_name_later() ->
     doorbell.write([feed_removed("paris-example", doorbell.ledger_state)])
     content = a_record()
     doorbell.write(
-        [pinned(content, envelopes.kid(envelopes.AGENCY), ledger_state=doorbell.ledger_state, now=doorbell.now)]
+        [
+            pinned(
+                content, envelopes.kid(envelopes.AGENCY), ledger_state=doorbell.ledger_state, now=doorbell.now
+            )
+        ]
     )
     assert doorbell.hear("request", asked(doorbell, 1)) == "kept"
     assert doorbell.hear("notice", notice_of(doorbell, 1)) == "kept"

@@ -37,7 +37,6 @@ from tests.support.envelopes import (
     signed,
     text,
 )
-
 from tests.support.shapes import NARROW, WIDE, drawn, rectangle
 
 HERE = Path(__file__).parent
@@ -315,7 +314,13 @@ def of_members() -> Iterator[Vector]:
         polygon = {"type": "Polygon", "coordinates": [corners]}
         yield f"an area: {what}", "request", request(area=polygon), "bad_area"
     for what, corners in {
-        "from 179 to -179": [[179.999, 10], [-179.999, 10], [-179.999, 10.002], [179.999, 10.002], [179.999, 10]],
+        "from 179 to -179": [
+            [179.999, 10],
+            [-179.999, 10],
+            [-179.999, 10.002],
+            [179.999, 10.002],
+            [179.999, 10],
+        ],
         "to 181": [[179.999, 10], [180.001, 10], [180.001, 10.002], [179.999, 10.002], [179.999, 10]],
         "half the earth": [[-170, 10], [170, 10], [170, 20], [-170, 20], [-170, 10]],
     }.items():
@@ -323,8 +328,8 @@ def of_members() -> Iterator[Vector]:
         yield f"an area across 180: {what}", "request", request(area=polygon), "area_across_180"
         yield f"a notice across 180: {what}", "notice", notice(area=polygon), "area_across_180"
     for what, latitude in (("north", 85.001), ("south", -85.001)):
-        polygon = drawn(rectangle(400, 400), place=(20.0, latitude))
-        yield f"an area beyond 85: {what}", "request", request(area=polygon), "area_beyond_85"
+        beyond = drawn(rectangle(400, 400), place=(20.0, latitude))
+        yield f"an area beyond 85: {what}", "request", request(area=beyond), "area_beyond_85"
 
 
 def lifted(polygon: dict[str, Any]) -> dict[str, Any]:

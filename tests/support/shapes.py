@@ -116,7 +116,9 @@ NARROW = {
     "a street of 90 m": drawn(rectangle(90, 1500), turned_deg=63),
     "a spiral": drawn(spiral(6, 40, 25)),
     "a needle": drawn([(-150, -10), (-150, 300), (-90, 300), (2500, -9)]),
-    "a pin on a block": drawn([(-200, -200), (200, -200), (200, 200), (5, 200), (0, 480), (-5, 200), (-200, 200)]),
+    "a pin on a block": drawn(
+        [(-200, -200), (200, -200), (200, 200), (5, 200), (0, 480), (-5, 200), (-200, 200)]
+    ),
     "a star": drawn(
         [
             (reach * math.cos(math.pi * number / 8), reach * math.sin(math.pi * number / 8))
