@@ -76,7 +76,7 @@ class _Rows:
         height = float(np.ptp(y))
         self._number = max(1, math.ceil(height / ROW_M))
         self.step_m = height / self._number
-        self._heights = (np.arange(self._number) + 0.5) * self.step_m
+        self._heights: Floats = (np.arange(self._number, dtype=np.float64) + 0.5) * self.step_m
         self._pitch = float(np.ptp(x)) + 8 * DISC_M
         self._inside: Intervals | None = None
 

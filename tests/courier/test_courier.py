@@ -307,6 +307,24 @@ def test_a_flood_that_goes_on_for_days_does_not_wear_the_card_out(
     assert 75 < writer.dropped < 85
 
 
+def test_a_source_that_floods_uses_up_no_other_source_s_allowance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device.courier.spool_writer.FEED_BURST_BYTES", 5_000)
+    monkeypatch.setattr("device.courier.spool_writer.BURST_BYTES", 5_000)
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    writer = Writer(SpoolWriter(tmp_path / "in", tmp_path / "out"))
+    for source in ("feed:one", "request"):
+        for number in range(30):
+            writer.put(source, b"%d " % number + b"x" * 700)
+    dropped = writer.dropped
+    assert dropped > 40
+    for source in ("feed:two", "feed:three"):
+        writer.put(source, b"an alert")
+    assert writer.dropped == dropped
+
+
 # --- its isolation ---------------------------------------------------------------------------------
 
 AS_NOBODY = """
