@@ -20,11 +20,11 @@ from device.consent.area import EARTH_RADIUS_KM, CornerArray
 from device.consent.reasons import Reason, Refused
 
 DISC_M = 50.0
-LEAST_KEPT = 0.9
+MIN_SHARE_KEPT = 0.9
 ROW_M = 2.0
 _WIDEST_M = 34_000.0
-"""No area of `MAX_KM2` that obeys the rule is wider. Each piece that the opening keeps has a disc of 50 m, and the next
-piece is at most 100 m away, so 200 m of width cost the area of a disc at least."""
+"""No area of an allowed size that obeys the rule is wider. Each piece that the opening keeps has a disc of 50 m, and
+the next piece is at most 100 m away, so 200 m of width cost the area of a disc at least."""
 _ROUNDING_M = 1e-6
 
 Floats = NDArray[np.float64]
@@ -47,7 +47,7 @@ def check_shape(corners: CornerArray) -> None:
         rows.minus(rows.inside(), rows.grown(core, DISC_M + ROW_M / 2))
     )
     share = kept * rows.step_m / _planar_area(x, y)
-    if share < LEAST_KEPT:
+    if share < MIN_SHARE_KEPT:
         raise Refused(Reason.AREA_SHAPE, f"only {share:.0%} of it is at least 100 m wide")
     reach_m = 2 * DISC_M + ROW_M / 2
     far = rows.minus(rows.inside(), rows.grown(core, reach_m))
@@ -76,7 +76,7 @@ class _Rows:
         height = float(np.ptp(y))
         self._number = max(1, math.ceil(height / ROW_M))
         self.step_m = height / self._number
-        self._heights = (np.arange(self._number) + 0.5) * self.step_m
+        self._heights: Floats = (np.arange(self._number, dtype=np.float64) + 0.5) * self.step_m
         self._pitch = float(np.ptp(x)) + 8 * DISC_M
         self._inside: Intervals | None = None
 
@@ -119,6 +119,7 @@ class _Rows:
         """Return whether no point of a side is further than a distance from the core."""
         row = self._row(core)
         height = self._heights[row]
+        axis: Floats = np.zeros(len(row), dtype=np.float64)
         west, east = core[0] - row * self._pitch, core[1] - row * self._pitch
         for number in range(len(self._x)):
             # Turned so that the side is on the axis: what is near a piece of the core is one interval of it.
@@ -133,7 +134,7 @@ class _Rows:
                 )
                 for end in (west, east)
             )
-            low, high = _near_segment(one, two, distance_m, np.zeros_like(height))
+            low, high = _near_segment(one, two, distance_m, axis)
             met = low < high
             near = _united(low[met], high[met])
             bare = self.minus((np.array([0.0]), np.array([length])), near)

@@ -179,7 +179,7 @@ class StoredNotice:
 
 
 def origin_of(source: str, *, signed: bool) -> str:
-    """Return who a notice is from: a sender by its name; a feed, which proves nothing, by a name that no sender has."""
+    """Return who a notice is from: a sender's name; for a feed, which proves nothing, a name that no sender has."""
     return source if signed else f"feed:{source}"
 
 

@@ -52,7 +52,7 @@ _TOGETHER = (
 )
 _OF_TWO_MARKS = _SCRIPTS - {"LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "GEORGIAN"}
 """Their letters carry a vowel and a tone, as in Thai; of their own marks there may be two."""
-_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[]_~ ’–—·«»„“”、。・《》「」（）")
+_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[]_~ ’–—·«»„“”、。・《》「」（）")  # noqa: RUF001
 # Default_Ignorable_Code_Point of Unicode 15.1, DerivedCoreProperties.txt; and the Braille blank.
 _INVISIBLE = (
     (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),

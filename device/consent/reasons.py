@@ -90,7 +90,7 @@ _SENTENCES = {
     Reason.BAD_MEMBER: "a member of its payload is missing, unknown or malformed",
     Reason.BAD_AREA: "its area is not a simple polygon",
     Reason.AREA_ACROSS_180: "its area crosses the 180th meridian: divide it there into two messages",
-    Reason.AREA_BEYOND_85: "its area reaches beyond 85 degrees north or south, where the shapes of areas are not checked",
+    Reason.AREA_BEYOND_85: "its area reaches beyond 85 degrees north or south, where no area's shape is checked",
     Reason.WRONG_SENDER: "the sender that it names does not own the key that signed it",
     Reason.KEY_NOT_VALID: "its key was not yet valid, or no longer valid, when it was signed",
     Reason.NOT_ALLOWED: "this sender may not send this",

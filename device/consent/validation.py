@@ -73,8 +73,8 @@ def _request(content: bytes, ledger_state: LedgerState, now: int) -> list[Ledger
             cancellation("request", message.agency, message.id, content),
             *end_case(case, "the agency cancelled it"),
         ]
-    key = message.agency, message.id
-    known_case = ledger_state.cases.get(key)
+    request_key = message.agency, message.id
+    known_case = ledger_state.cases.get(request_key)
     if known_case:
         if known_case.envelope_sha256 == envelope.sha256:
             return []
@@ -89,12 +89,13 @@ def _request(content: bytes, ledger_state: LedgerState, now: int) -> list[Ledger
     except Refused as refused:
         if ledger_state.count_since("rejection", message.agency, now - rules.DAY_S) >= MAX_REJECTIONS_PER_DAY:
             raise
-        return [received, step(key, State.RECEIVED, Step.REJECT, why=f"{refused}")]
+        return [received, step(request_key, State.RECEIVED, Step.REJECT, why=f"{refused}")]
     return [received]
 
 
 def matched(request: FootageRequest, *, home: HomePosition | None, has_footage: bool) -> LedgerEntryDraft:
     """Return whether a request concerns this home; the only decision that is made without the owner."""
+    key = request.agency, request.id
     if home is None or not contains(request.area.corners(MAX_AREA_CORNERS), home.longitude, home.latitude):
         return step(
             (request.agency, request.id), State.RECEIVED, Step.MATCH_NOT, why="your home is not in its area"
@@ -106,7 +107,7 @@ def matched(request: FootageRequest, *, home: HomePosition | None, has_footage: 
             Step.MATCH_NOT,
             why="there is no clip from that time",
         )
-    return step((request.agency, request.id), State.RECEIVED, Step.OFFER)
+    return step(key, State.RECEIVED, Step.OFFER)
 
 
 # --- notices ----------------------------------------------------------------------------------------
@@ -120,9 +121,10 @@ def _notice(
     _check_sender(message.source, sender)
     rules.check_key(key, message.iat)
     if isinstance(message, NoticeCancellation):
-        key = message.source, message.id
-        new = _is_news("notice", *key, message.iat, ledger_state, now, known=key in ledger_state.notices)
-        return [cancellation("notice", *key, content)] if new else []
+        source, name = message.source, message.id
+        is_known = (source, name) in ledger_state.notices
+        new = _is_news("notice", source, name, message.iat, ledger_state, now, known=is_known)
+        return [cancellation("notice", source, name, content)] if new else []
     known = ledger_state.notices.get((message.source, message.id))
     if known:
         if known.body == envelope.sha256:

@@ -35,7 +35,7 @@ class NotPublic(OSError):
 
 
 def is_public(text: str) -> bool:
-    """Return whether an address is on the internet, also if it is embedded in another (mapped, 6to4, NAT64; Teredo is none)."""
+    """Return whether an address is on the internet, also if it is embedded in another (mapped, 6to4, NAT64)."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         for network, bits in _EMBEDDING.items():

@@ -18,9 +18,12 @@ log = logging.getLogger(__name__)
 EVERY_S = 0.1
 """Maximum time that a message waits for its bundle, if the disk is fast."""
 MAX_WAITING_BYTES = 8_388_608
+"""Of the server's messages, and as much of all feeds' documents."""
 MAX_REMEMBERED = 20_000
 BURST_BYTES, REFILL_BYTES_A_SECOND = 134_217_728, 10_000
-"""A minute of flood at once, and under 0.9 GB a day; what is left out comes with the next connection."""
+"""Of the server: a minute of flood at once, under 0.9 GB a day; what is left out comes with the next connection."""
+FEED_BURST_BYTES, FEED_REFILL_BYTES_A_SECOND = 16_777_216, 1_000
+"""Of each feed: 90 MB a day. One source that floods uses up no other's allowance."""
 
 
 class Writer:
@@ -29,15 +32,15 @@ class Writer:
     def __init__(self, outbox: SpoolWriter) -> None:
         self._outbox = outbox
         self._waiting: deque[Item] = deque()
-        self._waiting_bytes = 0
+        self._waiting_bytes = {"server": 0, "feeds": 0}
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._lock = threading.Lock()
         self._some = threading.Event()
         self.dropped = 0
         self.obstacle = ""
         """Why something in the spool could not be removed."""
-        self._allowance = float(BURST_BYTES)
-        self._allowed_s = time.monotonic()
+        self._allowances: dict[str, tuple[float, float]] = {}
+        """Of each source: how many bytes it might write at which time."""
 
     def forget(self) -> None:
         """Take what comes from now on for news: a new connection begins with everything that still holds."""
@@ -52,27 +55,31 @@ class Writer:
             if digest in self._seen:
                 return
             size = size_in_bundle(item)
-            if self._waiting_bytes + size > MAX_WAITING_BYTES or not self._may_write(size):
+            full = self._waiting_bytes[_lane(source)] + size > MAX_WAITING_BYTES
+            if full or not self._may_write(source, size):
                 self.dropped += 1
                 return
             self._seen[digest] = None
             if len(self._seen) > MAX_REMEMBERED:
                 self._seen.popitem(last=False)
             self._waiting.append(item)
-            self._waiting_bytes += size
+            self._waiting_bytes[_lane(source)] += size
         self._some.set()
 
-    def _may_write(self, size: int) -> bool:
+    def _may_write(self, source: str, size: int) -> bool:
         """Return whether so much may be written now: a flood that goes on for days must not wear the card
         out.
         """
+        is_feed = _lane(source) == "feeds"
+        name = source if is_feed else "server"
+        burst = FEED_BURST_BYTES if is_feed else BURST_BYTES
+        refill = FEED_REFILL_BYTES_A_SECOND if is_feed else REFILL_BYTES_A_SECOND
         now_s = time.monotonic()
-        gained = (now_s - self._allowed_s) * REFILL_BYTES_A_SECOND
-        self._allowance, self._allowed_s = min(BURST_BYTES, self._allowance + gained), now_s
-        if self._allowance < size:
-            return False
-        self._allowance -= size
-        return True
+        allowance, allowed_s = self._allowances.get(name, (float(burst), now_s))
+        allowance = min(float(burst), allowance + (now_s - allowed_s) * refill)
+        enough = allowance >= size
+        self._allowances[name] = (allowance - size if enough else allowance, now_s)
+        return enough
 
     def run(self, stopping: threading.Event, beat: Callable[[], None]) -> None:
         """Write bundles until stopped; pending messages are written before it returns."""
@@ -116,5 +123,10 @@ class Writer:
         self._outbox.put(bundle(items))
         with self._lock:
             for _ in items:
-                self._waiting_bytes -= size_in_bundle(self._waiting.popleft())
+                item = self._waiting.popleft()
+                self._waiting_bytes[_lane(item.source)] -= size_in_bundle(item)
         return True
+
+
+def _lane(source: str) -> str:
+    return "feeds" if source.startswith("feed:") else "server"

@@ -110,9 +110,10 @@ class SpoolWriter:
         self._sizes: dict[int, int] = {}
         self.obstacle = ""
         """Why something in the folder could not be removed; "" if nothing is in the way."""
-        for name in os.listdir(folder):
+        for path in list(folder.iterdir()):
+            name = path.name
             match = _NAME.fullmatch(name)
-            found = (folder / name).lstat()
+            found = path.lstat()
             if match and stat.S_ISREG(found.st_mode) and found.st_size <= MAX_BUNDLE_BYTES:
                 self._sizes[int(match[1])] = found.st_size
             elif match or name.startswith(".") or not stat.S_ISREG(found.st_mode):
@@ -202,8 +203,8 @@ class SpoolReader:
     def status(self) -> tuple[int, bytes] | None:
         """Return a mark that changes with each report of the courier, and the last report; None without one.
 
-        The mark is the file's time, which the courier can set as it likes: compare it, and measure with your own clock.
-        Raises Unreadable, OSError.
+        The mark is the file's time, which the courier can set as it likes: compare it, and measure time with another
+        clock. Raises Unreadable, OSError.
         """
         try:
             with open_plain(self._folder, STATUS) as file:

@@ -178,7 +178,7 @@ def cancellation(
     return envelopes.signed(envelopes.header(typ, envelopes.kid(key)), envelopes.text(payload), key)
 
 
-NEWS = {"key": envelopes.NEWS, "sender": "courier-example"}
+NEWS: dict[str, Any] = {"key": envelopes.NEWS, "sender": "courier-example"}
 
 
 def test_nobody_cancels_for_another() -> None:

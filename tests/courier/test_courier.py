@@ -6,10 +6,10 @@ import os
 import signal
 import ssl
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,6 @@ from device.courier.feeds import MEAN_BYTES_A_SECOND, MIN_WAIT_S, Feed
 from device.courier.settings import settings_in
 from device.courier.spool_writer import Writer
 from device.spool.folders import SpoolReader, SpoolWriter, items_of
-from scripts.verification import subscriptions
-from scripts.verification.subscriptions import homes_of
 from server.dev_processes import Process, wait_for
 from server.dev_server import DevServer, make_certificates
 from tests.support.broker import Broker
@@ -45,7 +43,8 @@ def test_every_home_of_a_region_gives_the_courier_the_same_settings_and_no_posit
         spool_dir=tmp_path,
     )
     content = courier_settings(config, {"weather": "https://weather.example/cap"})
-    for x, y in homes_of("u09", 40):
+    west, south, east, north = bounds("u09")
+    for x, y in product((west, (west + east) / 2, east - 1e-9), (south, (south + north) / 2, north - 1e-9)):
         moved = config.model_copy(update={"longitude": x, "latitude": y})
         assert courier_settings(moved, {"weather": "https://weather.example/cap"}) == content
     (tmp_path / "settings.json").write_bytes(content)
@@ -87,20 +86,6 @@ def test_regions_meet_at_the_date_line_and_end_at_a_pole(
     assert len(set(cells)) == count
     assert geohash(*position, 4) in cells
     assert geohash(*neighbour, 4) in cells
-
-
-@pytest.mark.parametrize("region", ["u09", "xbp", "80b", "s00"])
-def test_every_home_of_a_region_sends_the_same_bytes(region: str) -> None:
-    figures = subscriptions.compare(region, 6)
-    assert subscriptions.holds(figures), figures
-
-
-def test_homes_of_two_regions_do_not() -> None:
-    """Shows that the comparison can fail."""
-    with tempfile.TemporaryDirectory() as name, subscriptions.RecordingBroker(Path(name)) as broker:
-        one, two = (subscriptions.sent_by(broker, Path(name), home) for home in (TOWER, (13.4, 52.5)))
-    assert one.subscribe != two.subscribe
-    assert one.settings != two.settings
 
 
 @pytest.mark.parametrize(
@@ -320,6 +305,24 @@ def test_a_flood_that_goes_on_for_days_does_not_wear_the_card_out(
     for number in range(100):
         writer.put("request", b"%d " % number + b"x" * 700)
     assert 75 < writer.dropped < 85
+
+
+def test_a_source_that_floods_uses_up_no_other_source_s_allowance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device.courier.spool_writer.FEED_BURST_BYTES", 5_000)
+    monkeypatch.setattr("device.courier.spool_writer.BURST_BYTES", 5_000)
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    writer = Writer(SpoolWriter(tmp_path / "in", tmp_path / "out"))
+    for source in ("feed:one", "request"):
+        for number in range(30):
+            writer.put(source, b"%d " % number + b"x" * 700)
+    dropped = writer.dropped
+    assert dropped > 40
+    for source in ("feed:two", "feed:three"):
+        writer.put(source, b"an alert")
+    assert writer.dropped == dropped
 
 
 # --- its isolation ---------------------------------------------------------------------------------

@@ -328,8 +328,8 @@ def of_members() -> Iterator[Vector]:
         yield f"an area across 180: {what}", "request", request(area=polygon), "area_across_180"
         yield f"a notice across 180: {what}", "notice", notice(area=polygon), "area_across_180"
     for what, latitude in (("north", 85.001), ("south", -85.001)):
-        polygon = drawn(rectangle(400, 400), place=(20.0, latitude))
-        yield f"an area beyond 85: {what}", "request", request(area=polygon), "area_beyond_85"
+        beyond = drawn(rectangle(400, 400), place=(20.0, latitude))
+        yield f"an area beyond 85: {what}", "request", request(area=beyond), "area_beyond_85"
 
 
 def lifted(polygon: dict[str, Any]) -> dict[str, Any]:
