@@ -22,7 +22,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyrage
 
@@ -42,6 +42,7 @@ AFTER_S = 1.5
 """How long is counted after the end."""
 STARTED_BYTES = 100_000
 """By then the content is under way, not a handshake."""
+_PYTHON = (sys.executable, "-P", "-m")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -88,21 +89,11 @@ def main(arguments: argparse.Namespace) -> int:
         share = -(-arguments.moments // len(ways))
         results: list[Result] = []
         troubles: list[str] = []
-        threads = [
-            threading.Thread(
-                target=_trials,
-                args=(
-                    kind,
-                    way,
-                    folder / kind.replace(" ", "-"),
-                    island,
-                    share,
-                    random.Random(f"{arguments.seed} {kind}"),
-                ),
-                kwargs={"results": results, "troubles": troubles},
-            )
-            for kind, way in ways.items()
-        ]
+        threads = []
+        for kind, way in ways.items():
+            chance = random.Random(f"{arguments.seed} {kind}")  # noqa: S311  (moments, not keys)
+            trials = _Trials(kind, way, folder / kind.replace(" ", "-"), island, chance)
+            threads.append(threading.Thread(target=trials.run, args=(share, results, troubles)))
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -127,125 +118,134 @@ def _report(results: list[Result], troubles: list[str]) -> int:
     return 1 if too_many or troubles or not results else 0
 
 
-# --- one trial ------------------------------------------------------------------------------------
+# --- the trials -----------------------------------------------------------------------------------
 
 
-def _trials(
-    kind: str,
-    way: Way,
-    folder: Path,
-    island: Island,
-    count: int,
-    chance: random.Random,
-    *,
-    results: list[Result],
-    troubles: list[str],
-) -> None:
-    is_release = kind in ("tus", "s3")
-    actions = ["kill", "stop", "ledger", "clock", "withdraw" if is_release else "remove", "unplug"]
-    for number in range(count):
-        action = actions[number % len(actions)]
-        try:
-            results.append(
-                _trial(
-                    kind, way, folder / f"trial-{number}", island, action, is_release, chance.uniform(0, 2.5)
-                )
-            )
-        except Exception as error:  # noqa: BLE001  (told, and fails the proof)
-            troubles.append(f"{kind} {action} {number}: {type(error).__name__}: {error}")
+class _Trials:
+    """Trials of one kind of transfer, one after the other."""
 
+    def __init__(self, kind: str, way: Way, folder: Path, island: Island, chance: random.Random) -> None:
+        self._kind = kind
+        self._way = way
+        self._folder = folder
+        self._island = island
+        self._chance = chance
+        self._stop = "withdraw" if kind in ("tus", "s3") else "remove"
 
-def _trial(
-    kind: str,
-    way: Way,
-    folder: Path,
-    island: Island,
-    action: str,
-    is_release: bool,
-    delay_s: float,
-) -> Result:
-    folder.mkdir(parents=True)
-    log = folder / "meter.log"
-    log.touch()
-    port = way.meter_port or free_port()
-    order = {
-        "target": None,
-        "secret": "",
-        "upload": None,
-        "lease_s": LEASE_S,
-        "kbps": KBPS,
-        "size_bytes": SIZE_BYTES,
-    }
-    (folder / "order.json").write_text(json.dumps(order | way.order(port)))
-    python = [sys.executable, "-P", "-m"]
-    with ExitStack() as stack:
+    def run(self, count: int, results: list[Result], troubles: list[str]) -> None:
+        """Run so many."""
+        actions = ["kill", "stop", "ledger", "clock", self._stop, "unplug"]
+        for number in range(count):
+            action = actions[number % len(actions)]
+            try:
+                with _Transfer(self._way, self._folder / f"trial-{number}", self._island) as transfer:
+                    results.append(self._measured(transfer, action))
+            except Exception as error:  # noqa: BLE001  (told, and fails the proof)
+                troubles.append(f"{self._kind} {action} {number}: {type(error).__name__}: {error}")
 
-        def start(*words: str | Path, name: str, **options: Any) -> Process:
-            command = island.command(*words)
-            process = Process(command, log=folder / f"{name}.log", cwd=ROOT, **options)
-            stack.callback(process.end, signal.SIGKILL)
-            return process
-
-        meter = start(
-            *python,
-            "scripts.verification.meter",
-            str(port),
-            way.address,
-            str(way.port),
-            log,
-            name="meter-process",
+    def _measured(self, transfer: "_Transfer", action: str) -> Result:
+        wait_for("the first bytes", lambda: transfer.counted() > STARTED_BYTES)
+        time.sleep(self._chance.uniform(0, 2.5))
+        before_bytes = transfer.counted()
+        lease_s = self._act(transfer, action)
+        end_s = time.monotonic() + lease_s
+        time.sleep(lease_s + AFTER_S)
+        return Result(
+            kind=self._kind, action=action, before_bytes=before_bytes, after_bytes=transfer.counted(end_s)
         )
-        orders, answers = os.pipe(), folder / "daemon.log"
-        stack.callback(os.close, orders[1])
-        daemon = start(*python, "scripts.verification.egress_daemon", folder, name="daemon", stdin=orders[0])
-        os.close(orders[0])
-        if way.is_outside:
-            environment = {**os.environ, **({"SSL_CERT_FILE": str(way.ca)} if way.ca else {})}
-            words = (BIN / "doorbelld-courier", "--spool", folder / "spool", "--leases", folder / "leases")
-            wait_for("the spool", (folder / "spool/out/settings.json").exists)
-            start(*words, name="courier", env=environment)
 
-        def counted(after_s: float = 0.0) -> int:
-            pairs = (line.split() for line in log.read_text().splitlines())
-            return sum(int(pair[1]) for pair in pairs if len(pair) == 2 and float(pair[0]) > after_s)
-
-        def ask(line: str) -> None:
-            before = answers.read_text().count("done")
-            os.write(orders[1], f"{line}\n".encode())
-            wait_for(f"the daemon to {line}", lambda: answers.read_text().count("done") > before)
-
-        wait_for("the first bytes", lambda: counted() > STARTED_BYTES)
-        time.sleep(delay_s)
-        before = counted()
-        lease_s = LEASE_S
+    def _act(self, transfer: "_Transfer", action: str) -> float:
+        """Take the permission away; return for how long a lease may still allow the transfer."""
+        lease_s = LEASE_S if self._way.is_outside else 0.0
         match action:
             case "kill":
-                daemon.end(signal.SIGKILL)
-                lease_s = LEASE_S if way.is_outside else 0.0
+                transfer.daemon.end(signal.SIGKILL)
+                return lease_s
             case "stop":
-                daemon.send_signal(signal.SIGSTOP)
-                lease_s = LEASE_S if way.is_outside else 0.0
+                transfer.daemon.send_signal(signal.SIGSTOP)
+                return lease_s
             case "ledger":
-                with sqlite3.connect(folder / "ledger.db") as db:
+                db = sqlite3.connect(transfer.folder / "ledger.db")
+                with db:
                     db.execute(
                         "INSERT INTO entry (seq, hash, text) SELECT max(seq) + 1, 'x', text FROM entry"
                     )
                 db.close()
+                return LEASE_S
             case "clock":
-                ask("clock back")
+                transfer.ask("clock back")
+                return LEASE_S
             case "unplug":
-                meter.send_signal(signal.SIGSTOP)
+                transfer.meter.send_signal(signal.SIGSTOP)
                 time.sleep(0.3)
-                ask("withdraw" if is_release else "remove")
-                lease_s = 0.0
+                transfer.ask(self._stop)
                 time.sleep(0.3)
-                meter.send_signal(signal.SIGCONT)
-            case "withdraw" | "remove":
-                ask(action)
-                lease_s = 0.0
-        end_s = time.monotonic() + lease_s
-        time.sleep(lease_s + AFTER_S)
-        return Result(kind=kind, action=action, before_bytes=before, after_bytes=counted(end_s))
+                transfer.meter.send_signal(signal.SIGCONT)
+            case _:
+                transfer.ask(action)
+        return 0.0
+
+
+class _Transfer:
+    """A daemon, a courier if the server is outside, and the meter before the server. A context manager."""
+
+    def __init__(self, way: Way, folder: Path, island: Island) -> None:
+        self.folder = folder
+        self._island = island
+        self._log = folder / "meter.log"
+        folder.mkdir(parents=True)
+        self._log.touch()
+        port = way.meter_port or free_port()
+        order = {
+            "target": None,
+            "secret": "",
+            "upload": None,
+            "lease_s": LEASE_S,
+            "kbps": KBPS,
+            "size_bytes": SIZE_BYTES,
+            **way.order(port),
+        }
+        (folder / "order.json").write_text(json.dumps(order))
+        with ExitStack() as stack:
+            words = ("scripts.verification.meter", str(port), way.address, str(way.port), self._log)
+            self.meter = self._start(stack, "meter", *_PYTHON, *words)
+            orders, self._orders = os.pipe()
+            stack.callback(os.close, self._orders)
+            self.daemon = self._start(
+                stack, "daemon", *_PYTHON, "scripts.verification.egress_daemon", folder, stdin=orders
+            )
+            os.close(orders)
+            if way.is_outside:
+                environment = {**os.environ, **({"SSL_CERT_FILE": str(way.ca)} if way.ca else {})}
+                wait_for("the spool", (folder / "spool/out/settings.json").exists)
+                folders = ("--spool", folder / "spool", "--leases", folder / "leases")
+                self._start(stack, "courier", BIN / "doorbelld-courier", *folders, env=environment)
+            self._stack = stack.pop_all()
+
+    def _start(self, stack: ExitStack, name: str, *words: str | Path, **options: Any) -> Process:
+        command = self._island.command(*words)
+        process = Process(command, log=self.folder / f"{name}-process.log", cwd=ROOT, **options)
+        stack.callback(process.end, signal.SIGKILL)
+        return process
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def counted(self, after_s: float = 0.0) -> int:
+        """Return how many bytes the server was given, at all or after a time (CLOCK_MONOTONIC)."""
+        lines = self._log.read_text().rpartition("\n")[0].splitlines()
+        pairs = (line.split() for line in lines)
+        return sum(int(size) for at_s, size in pairs if float(at_s) > after_s)
+
+    def ask(self, order: str) -> None:
+        """Have the daemon do something, and wait until it has."""
+        answers = self.folder / "daemon-process.log"
+        before = answers.read_text().count("done")
+        os.write(self._orders, f"{order}\n".encode())
+        wait_for(f"the daemon to {order}", lambda: answers.read_text().count("done") > before)
 
 
 # --- the servers ----------------------------------------------------------------------------------

@@ -262,7 +262,12 @@ def test_a_withdrawal_needs_no_ledger_and_no_repair_revives_it(
         doorbell.consent_service.release_worker.step()
     assert doorbell.states() == ["withdrawn"]
     assert entries(doorbell, "revocation") == [
-        {"of": "request", "name": HANDLE, "at": rfc3339(envelopes.NOW * 1_000_000), "parcels": done["parcels"]}
+        {
+            "of": "request",
+            "name": HANDLE,
+            "at": rfc3339(envelopes.NOW * 1_000_000),
+            "parcels": done["parcels"],
+        }
     ]
     # And never a second time.
     doorbell.open()
