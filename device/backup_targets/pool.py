@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import urllib3
+import urllib3  # egress: backups-home, backups-outside
 
 from device.backup_targets import TIMEOUT_S, AddressOf, BackupTarget
 from device.system.https import https_pool

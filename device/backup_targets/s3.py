@@ -6,9 +6,9 @@
 import re
 from datetime import timedelta
 
-import urllib3
-from minio import Minio
-from minio.error import MinioException
+import urllib3  # egress: backups-home, backups-outside
+from minio import Minio  # egress: backups-home, backups-outside
+from minio.error import MinioException  # egress: backups-home, backups-outside
 
 from device.backup_targets import AddressOf, BackupTarget, ByteSource, TargetFull, TargetRejected
 from device.backup_targets.pool import TargetPool

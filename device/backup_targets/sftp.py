@@ -4,10 +4,10 @@ import base64
 import errno
 import hashlib
 import io
-import socket
+import socket  # egress: backups-home, backups-outside
 from contextlib import suppress
 
-import paramiko
+import paramiko  # egress: backups-home, backups-outside
 
 from device.backup_targets import (
     TIMEOUT_S,

@@ -4,7 +4,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-import urllib3
+import urllib3  # egress: backups-home, backups-outside
 
 from device.backup_targets import AddressOf, BackupTarget, ByteSource, TargetFull, TargetRejected
 from device.backup_targets.pool import TargetPool

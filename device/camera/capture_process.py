@@ -9,7 +9,7 @@ import logging
 import os
 import pickle
 import select
-import subprocess
+import subprocess  # egress: local
 import sys
 import threading
 import time

@@ -1,8 +1,8 @@
 """Asking the daemon: its API (device/web/routes_device.py), as HTTP over the command socket."""
 
-import http.client
+import http.client  # egress: command-socket
 import json
-import socket
+import socket  # egress: command-socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

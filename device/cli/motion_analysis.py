@@ -114,7 +114,7 @@ def pictures_at(path: Path, times_s: Sequence[float], masks: Masks) -> list[Luma
 
 def _frames(path: Path) -> Iterator[tuple[int, Any]]:
     try:
-        with av.open(str(path)) as file:
+        with av.open(str(path)) as file:  # egress: local
             if not file.streams.video:
                 raise CommandError(f"{path}: there is no video in it")
             first_us: int | None = None

@@ -8,7 +8,7 @@ growing intervals.
 
 import json
 import logging
-import subprocess
+import subprocess  # egress: local
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence

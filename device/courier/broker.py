@@ -10,17 +10,17 @@ decides. A lost message comes again as a retained copy with the next connection,
 
 import logging
 import secrets
-import socket
+import socket  # egress: subscription
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
+from paho.mqtt.client import Client, MQTTMessage  # egress: subscription
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion  # egress: subscription
+from paho.mqtt.packettypes import PacketTypes  # egress: subscription
+from paho.mqtt.properties import Properties  # egress: subscription
+from paho.mqtt.reasoncodes import ReasonCode  # egress: subscription
+from paho.mqtt.subscribeoptions import SubscribeOptions  # egress: subscription
 
 from device.courier.public_address import connect_public
 from device.courier.settings import Broker

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-import urllib3
+import urllib3  # egress: feeds
 
 from device.courier.https_client import HttpsClient
 

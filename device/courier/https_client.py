@@ -6,8 +6,8 @@ A redirection is an answer like any other: it is never followed.
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-import urllib3
-from urllib3.util import SKIP_HEADER
+import urllib3  # egress: feeds, parcels, clean-up
+from urllib3.util import SKIP_HEADER  # egress: feeds, parcels, clean-up
 
 from device.courier.public_address import public_addresses
 from device.system.https import HTTPS_PORT, https_pool

@@ -6,7 +6,7 @@ each. If the isolation works, every one is "permission denied" or "no such file"
 
 import json
 import os
-import socket
+import socket  # egress: isolation-check
 from pathlib import Path
 
 from device.spool.folders import DOCTOR, Unreadable, read_small, write_small

@@ -6,7 +6,7 @@ the connection goes to an address that was checked. Broker, feeds and uploads al
 """
 
 import ipaddress
-import socket
+import socket  # egress: dns, subscription
 
 from device.system.local_network import addresses
 

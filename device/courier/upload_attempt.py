@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-import urllib3
+import urllib3  # egress: parcels, clean-up
 
 from device.courier.https_client import HttpsClient
 from device.spool.leases import piece_bytes

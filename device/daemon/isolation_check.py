@@ -7,7 +7,7 @@ installed, or the kernel does not support it), the result says so.
 
 import json
 import secrets
-import socket
+import socket  # egress: isolation-check
 import time
 from pathlib import Path
 from typing import TypedDict

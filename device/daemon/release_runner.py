@@ -6,8 +6,8 @@ That is: links to the clips, the key seed of this device, and the texts that mus
 import json
 import os
 import secrets
-import socket
-import subprocess
+import socket  # egress: local
+import subprocess  # egress: local
 import sys
 import threading
 from collections import deque

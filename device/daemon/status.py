@@ -1,6 +1,6 @@
 """The controller's state of the components, formatted for the `state` topic and `doorbell status`."""
 
-import socket
+import socket  # egress: local
 from dataclasses import dataclass, field
 
 from device import __version__

@@ -73,7 +73,7 @@ def open_source(url: str, *, timeout_s: float, fps: float, audio: bool = False) 
     try:
         # A file never stalls, and reading the clock for every read costs time.
         timeout = None if is_file(url) else (timeout_s, timeout_s)
-        container = av.open(url, format=form, options=options, timeout=timeout)
+        container = av.open(url, format=form, options=options, timeout=timeout)  # egress: camera
     except FAILURES as error:
         raise CameraError(f"camera {source_name(url)}: {why(error, url)}") from error
     if not container.streams.video:

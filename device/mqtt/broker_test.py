@@ -3,7 +3,7 @@
 import os
 import time
 
-from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.enums import MQTTProtocolVersion  # egress: mqtt
 
 from device.config import MqttConfig
 from device.errors import CommandError

@@ -8,18 +8,18 @@ publisher's thread, inside `step`, where a bug ends the process.
 
 import logging
 import select
-import ssl
+import ssl  # egress: mqtt
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
+import paho.mqtt.client as mqtt  # egress: mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion  # egress: mqtt
+from paho.mqtt.packettypes import PacketTypes  # egress: mqtt
+from paho.mqtt.properties import Properties  # egress: mqtt
+from paho.mqtt.reasoncodes import ReasonCode  # egress: mqtt
+from paho.mqtt.subscribeoptions import SubscribeOptions  # egress: mqtt
 
 from device.config import MqttConfig
 from device.errors import DoorbellError

@@ -1,6 +1,6 @@
 """Refuses brokers outside the home network, before and after the connection is made."""
 
-import socket
+import socket  # egress: mqtt, dns
 
 from device.config import MqttConfig
 from device.mqtt.connection import ConnectionLost

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.enums import MQTTProtocolVersion  # egress: mqtt
 
 from device.config import MqttConfig
 from device.events import (

@@ -226,7 +226,7 @@ class _Audit:
 
     def _another_reader(self) -> str:
         try:
-            with av.open(str(self._path)) as file:
+            with av.open(str(self._path)) as file:  # egress: local
                 self._agrees(file)
                 video: Any = file.streams.video[0]
                 video.codec_context.thread_count = 1

@@ -46,7 +46,7 @@ class Wanted:
 
 def cut(source: Path, target: Path, wanted: Wanted, tell: Tell) -> None:
     """Write what was offered of a clip to `target`. Raises NotAllowed, OSError, av.error.FFmpegError."""
-    with av.open(str(source)) as file, target.open("xb") as out:
+    with av.open(str(source)) as file, target.open("xb") as out:  # egress: local
         video: Any = file.streams.video[0]
         coded = pictures(
             [(packet.pts, packet.duration or 0, packet.is_keyframe) for packet in _timed(file, video)],

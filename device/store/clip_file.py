@@ -120,7 +120,7 @@ class ClipFile:
             record = record_of(masks) if masks else b""
             self._record_bytes = len(record)
             self._file = _SyncedFile(self.part_path, record)
-            self._muxer = av.open(
+            self._muxer = av.open(  # egress: local
                 self._file,
                 "w",
                 format="mp4",
@@ -269,7 +269,7 @@ def _sound_stream(muxer: Any, sound: SoundFormat) -> Any:
     `add_mux_stream` takes no header, and in AAC and Opus FFmpeg finds none in band. So the track is made
     like one of another muxer, which opens no encoder, and is given the header before anything is written.
     """
-    with av.open(io.BytesIO(), "w", format="mp4") as other:
+    with av.open(io.BytesIO(), "w", format="mp4") as other:  # egress: local
         template: Any = other.add_stream(sound.codec, rate=sound.rate_hz)
         template.layout = f"{sound.channels}c"
         stream = muxer.add_stream_from_template(template)

@@ -46,7 +46,7 @@ def picture_at(path: Path, at_us: int, masks: Masks, blur: Blur | None = None) -
 
     Raises OSError, ValueError.
     """
-    with plain_errors(), av.open(str(path)) as file:
+    with plain_errors(), av.open(str(path)) as file:  # egress: local
         video: Any = file.streams.video[0]
         video.codec_context.thread_count = 1
         begin_us = int((video.start_time or 0) * (video.time_base or 0) * _AV_US)
@@ -63,7 +63,7 @@ def picture_at(path: Path, at_us: int, masks: Masks, blur: Blur | None = None) -
 
 
 def _pictures(path: Path) -> list[Picture]:
-    with plain_errors(), av.open(str(path)) as file:
+    with plain_errors(), av.open(str(path)) as file:  # egress: local
         video = file.streams.video[0]
         coded = [
             (packet.pts, packet.duration or 0, packet.is_keyframe)

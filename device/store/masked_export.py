@@ -5,7 +5,7 @@ import glob
 import json
 import os
 import signal
-import subprocess
+import subprocess  # egress: local
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -41,8 +41,8 @@ def masked_copy(source: Path, target: Path, masks: Masks) -> None:
 
 def _copy(source: Path, target: Path, masks: Masks) -> None:
     with (
-        av.open(str(source)) as old,
-        av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as new,
+        av.open(str(source)) as old,  # egress: local
+        av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as new,  # egress: local
     ):
         video = old.streams.video[0]
         encoder: Any = new.add_stream("libx264", rate=video.average_rate or 15)

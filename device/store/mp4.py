@@ -110,7 +110,10 @@ def playable_us(path: Path, last: ByteSpan) -> int | None:
     begin, end = last
     until, last_offset = 0, -1
     try:
-        with path.open("rb") as file, av.open(_Beginning(file, end), "r", format="mp4") as container:
+        with (
+            path.open("rb") as file,
+            av.open(_Beginning(file, end), "r", format="mp4") as container,  # egress: local
+        ):
             video = container.streams.video[0]
             for packet in container.demux(video):
                 if packet.pts is not None:

@@ -41,7 +41,7 @@ def picture_of(clip: Path, masks: Masks) -> bytes:
     """
     best: tuple[float, NDArray[Any]] | None = None
     first: NDArray[np.float32] | None = None
-    with av.open(str(clip)) as file:
+    with av.open(str(clip)) as file:  # egress: local
         video = file.streams.video[0]
         video.codec_context.skip_frame = "NONKEY"
         video.codec_context.thread_count = 1

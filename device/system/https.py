@@ -3,9 +3,9 @@
 The one opener of the product's HTTPS connections: for the courier and for backups. No proxy is used.
 """
 
-import ssl
+import ssl  # egress: feeds, parcels, backups-home, backups-outside
 
-import urllib3
+import urllib3  # egress: feeds, parcels, backups-home, backups-outside
 
 HTTPS_PORT = 443
 

@@ -6,7 +6,7 @@ space (100.64/10, RFC 6598) belongs to a provider's network.
 """
 
 import ipaddress
-import socket
+import socket  # egress: dns
 
 HOME_NETWORKS = [
     ipaddress.ip_network(text)

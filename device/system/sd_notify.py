@@ -1,7 +1,7 @@
 """sd_notify(3) without a library; a no-op without $NOTIFY_SOCKET."""
 
 import os
-import socket
+import socket  # egress: local
 
 
 class Notifier:

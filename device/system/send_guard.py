@@ -6,14 +6,14 @@ The send buffer is bounded, so little is in the kernel at any time.
 """
 
 import logging
-import socket
+import socket  # egress: parcels, backups-home, backups-outside
 import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Self
 
-import urllib3
+import urllib3  # egress: parcels, backups-home, backups-outside
 
 log = logging.getLogger(__name__)
 

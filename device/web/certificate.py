@@ -1,9 +1,9 @@
 """The page's certificate: the owner's, or the doorbell's own for its present names and addresses."""
 
-import asyncio
+import asyncio  # egress: page
 import logging
-import socket
-import ssl
+import socket  # egress: page
+import ssl  # egress: page
 from collections.abc import Callable
 from pathlib import Path
 

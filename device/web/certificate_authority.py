@@ -8,7 +8,7 @@ when the doorbell's names or addresses change.
 """
 
 import ipaddress
-import ssl
+import ssl  # egress: page
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -5,11 +5,11 @@ close. A crowd on many addresses cannot take all places: some are kept for addre
 this machine. How long a connection may take for what it does is limited by `timed_protocols`.
 """
 
-import asyncio
+import asyncio  # egress: page, command-socket
 import errno
 import logging
-import socket
-import ssl
+import socket  # egress: page, command-socket
+import ssl  # egress: page, command-socket
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import uvicorn
-from uvicorn.server import ServerState
+import uvicorn  # egress: page, command-socket
+from uvicorn.server import ServerState  # egress: page, command-socket
 
 from device.system.local_network import is_home
 from device.web.auth_accounts import THIS_MACHINE

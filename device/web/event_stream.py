@@ -1,6 +1,6 @@
 """Sends the rows of the log to every open page, as they are written."""
 
-import asyncio
+import asyncio  # egress: page
 import contextlib
 import json
 from collections.abc import Callable, Mapping

@@ -30,7 +30,7 @@ class LiveMp4:
     def __init__(self, video: VideoFormat) -> None:
         self.video = video
         self._out = _ByteSink()
-        self._muxer = av.open(
+        self._muxer = av.open(  # egress: local
             self._out,
             "w",
             format="mp4",

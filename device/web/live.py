@@ -3,7 +3,7 @@
 A viewer that is too slow continues at a later keyframe; the others are not affected.
 """
 
-import asyncio
+import asyncio  # egress: page
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable

@@ -1,6 +1,6 @@
 """The web thread: one event loop that serves the command socket and, if the page is enabled, the network."""
 
-import asyncio
+import asyncio  # egress: page
 import logging
 from collections.abc import Callable
 from contextlib import suppress

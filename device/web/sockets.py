@@ -1,7 +1,7 @@
 """The listening sockets, bound before anything heavy is loaded, so that an early client only waits."""
 
 import os
-import socket
+import socket  # egress: page, command-socket
 from collections.abc import Iterator
 from pathlib import Path
 

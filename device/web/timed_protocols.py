@@ -4,13 +4,15 @@ Limits are for the whole request, head and body together: a limit between two by
 now and then stay for ever. An application that works on an answer is not limited.
 """
 
-import asyncio
+import asyncio  # egress: page, command-socket
 from dataclasses import dataclass
 from typing import Any
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol  # egress: page, command-socket
+from uvicorn.protocols.websockets.websockets_sansio_impl import (
+    WebSocketsSansIOProtocol,
+)  # egress: page, command-socket
 
 CHECKS = 10
 """Checks in the time of the shortest limit."""

@@ -5,7 +5,7 @@ uses a public STUN server unless its list of servers is empty. Addresses outside
 from the offer, so no pictures go there.
 """
 
-import asyncio
+import asyncio  # egress: page
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -48,9 +48,9 @@ class Whep:
 
     async def answer(self, offer: str, session_valid: Callable[[], bool]) -> tuple[int, str]:
         """Return the view's number and the SDP answer. Raises CommandError."""
-        from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-        from aiortc.exceptions import InvalidStateError
-        from aiortc.rtcrtpsender import RTCRtpSender
+        from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription  # egress: webrtc
+        from aiortc.exceptions import InvalidStateError  # egress: webrtc
+        from aiortc.rtcrtpsender import RTCRtpSender  # egress: webrtc
 
         _check_memory()
         admitted = contextlib.ExitStack()
@@ -130,8 +130,8 @@ def _track(packets: AsyncIterator[Packet | None], session_valid: Callable[[], bo
     from fractions import Fraction
 
     import av
-    from aiortc import MediaStreamTrack
-    from aiortc.mediastreams import MediaStreamError
+    from aiortc import MediaStreamTrack  # egress: webrtc
+    from aiortc.mediastreams import MediaStreamError  # egress: webrtc
 
     time_base = Fraction(1, 1_000_000)
 

@@ -29,7 +29,7 @@ import pyrage
 from device.spool.leases import CHUNK_BYTES
 from server.dev_processes import Process, free_port, wait_for
 from server.dev_server import make_certificates
-from tests.backup_targets.servers import PASSWORD, Bucket, Sftp, WebDav
+from tests.support.backup_servers import PASSWORD, Bucket, Sftp, WebDav
 from tests.support.doorbell import BIN
 from tests.support.network_namespace import STORE_ADDRESS, Island
 from tests.support.stores import HOST, S3Store, Store

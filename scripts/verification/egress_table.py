@@ -39,6 +39,7 @@ ONLY_FOR = {
     "device.backup_targets": (
         "device/courier/backup_upload.py",
         "device/backup_targets",
+        "device/cli/backup.py",
         "device/consent_service/backup_worker.py",
     ),
 }
@@ -85,9 +86,10 @@ def uses_in(source: str, where: str) -> Iterator[Use]:
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source)):
         for name in _names(node):
-            library = next((known for known in (*LIBRARIES, *CALLS) if _is_in(name, known)), None)
+            known_names = CALLS if isinstance(node, ast.Call) else LIBRARIES
+            library = next((known for known in known_names if _is_in(name, known)), None)
             if library:
-                text = " ".join(lines[node.lineno - 1 : node.end_lineno])  # type: ignore[attr-defined]
+                text = "\n".join(lines[node.lineno - 1 : node.end_lineno])  # type: ignore[attr-defined]
                 tag = _TAG.search(text)
                 rows = tuple(row.strip() for row in tag[1].split(",")) if tag else ()
                 yield Use(where=f"{where}:{node.lineno}", library=library, rows=rows)  # type: ignore[attr-defined]
@@ -175,7 +177,7 @@ def _defined(node: ast.stmt) -> list[str]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [node.name]
     if isinstance(node, ast.Assign):
-        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+        return [name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)]
     if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
         return [node.target.id]
     return []

@@ -17,7 +17,7 @@ from device.events import Fault
 from device.spool.parcels import Account, UploadReport, names_in, write_report
 from server.dev_processes import wait_for
 from server.dev_server import make_certificates
-from tests.backup_targets.servers import PASSWORD, Bucket, Sftp, WebDav, opened
+from tests.support.backup_servers import PASSWORD, Bucket, Sftp, WebDav, opened
 from tests.support.consent import ConsentHarness
 from tests.support.courier import CourierHarness
 from tests.support.network_namespace import STORE_ADDRESS, Here, Island

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from device.config import MqttConfig
 from device.mqtt import topics
+from device.mqtt.connection import ConnectionLost
 from device.mqtt.discovery import discovery
+from device.mqtt.local_only import refuse_outside, refuse_outside_names
 from device.system.local_network import is_home
 
 
@@ -27,6 +30,19 @@ def test_an_address_of_a_home(address: str) -> None:
 ])  # fmt: skip
 def test_an_address_outside(address: str) -> None:
     assert not is_home(address)
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "100.64.0.1", "2a0c:5a00::45", "::ffff:8.8.8.8"])
+def test_a_broker_outside_the_home_network_is_refused(host: str) -> None:
+    with pytest.raises(ValidationError, match="outside the home network"):
+        MqttConfig(host=host)
+    with pytest.raises(ConnectionLost, match="outside the home network"):
+        refuse_outside_names(
+            MqttConfig.model_construct(host=host, port=1883)
+        )  # as a name that resolves to it
+    with pytest.raises(ConnectionLost, match="outside the home network"):
+        refuse_outside(MqttConfig(host="broker.local"), host)  # and after it, whatever the name was
+    refuse_outside_names(MqttConfig(host="127.0.0.1"))
 
 
 def test_discovery_offers_the_ring_and_every_entity_has_an_id_of_its_own() -> None:

@@ -9,8 +9,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from server.dev_processes import wait_for
-from tests.backup_targets.servers import PASSWORD as SECRET
-from tests.backup_targets.servers import WebDav
+from tests.support.backup_servers import PASSWORD as SECRET
+from tests.support.backup_servers import WebDav
 from tests.support.broker import Broker
 from tests.support.neighbourhood import NeighbourhoodDoorbell
 from tests.support.network_namespace import Here
