@@ -67,7 +67,7 @@ class Clips:
         return any(cut.end_us > start_us and cut.start_us < end_us for cut in self.stored)
 
     def cuts(
-        self, spans: Callable[[str], tuple[int, int] | None], start_us: int, end_us: int, *, exact: bool
+        self, spans: Callable[[str], tuple[int, int] | None], start_us: int, end_us: int
     ) -> list[Cut]:
         chosen = [(cut, spans(cut.clip_id)) for cut in self.stored]
         return [

@@ -87,15 +87,14 @@ def coded(path: Path) -> list[Picture]:
         return pictures(found, video.time_base)
 
 
-def wanted(path: Path, start_us: int, end_us: int, *, exact: bool = False, **more: Any) -> Wanted:
+def wanted(path: Path, start_us: int, end_us: int, **more: Any) -> Wanted:
     """Return what an offer of a span would ask for."""
     found = coded(path)
-    chosen = [found[index] for index in inside(found, start_us, end_us, exact=exact)]
+    chosen = [found[index] for index in inside(found, start_us, end_us)]
     return Wanted(
         first_us=min(picture.from_us for picture in chosen),
         last_us=max(picture.until_us for picture in chosen),
         frames=len(chosen),
-        exact=exact,
         **more,
     )
 
