@@ -168,7 +168,7 @@ class _Audit:
         return f"from 0 to {length_us / _US:.3f} s at one pace, without a date"
 
     def _decoded(self) -> str:
-        parsed = self._parsed
+        parsed, decoded = self._parsed, 0
         try:
             with av.open(str(self._path)) as file:
                 self._agrees(file)
@@ -180,7 +180,11 @@ class _Audit:
                     file.seek(0)
                     heard = sum(frame.samples for frame in file.decode(file.streams.audio[0]))
         except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
-            raise Violation(f"FFmpeg cannot decode it: {error}") from error
+            why = getattr(error, "strerror", None) or error
+            raise Violation(
+                f"FFmpeg refuses it near picture {decoded + 1} ({why}): a slice is damaged, or goes on behind its last "
+                "macroblock"
+            ) from error
         if decoded != parsed.frames or heard != parsed.sound_samples:
             raise Violation(f"FFmpeg decodes {decoded} pictures of {parsed.frames}, {heard} samples of sound")
         return f"FFmpeg decodes {decoded} pictures, and no bit of a slice is left over"

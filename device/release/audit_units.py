@@ -76,8 +76,8 @@ def parameter_sets(sps: bytes, pps: bytes, width_px: int, height_px: int) -> Non
     if level is None:
         raise Violation(f"a picture of {width_px} x {height_px} pixels is too large")
     for unit, head, name, fields in (
-        (sps, _SPS_HEAD, "SPS", _sps_fields(level, columns, rows)),
-        (pps, _PPS_HEAD, "PPS", _PPS),
+        (sps, _SPS_HEAD, "SPS", sps_fields(level, columns, rows)),
+        (pps, _PPS_HEAD, "PPS", PPS_FIELDS),
     ):
         if unit[:1] != head:
             raise Violation(f"{name}: it begins with {unit[:1].hex()}, it must with {head.hex()}")
@@ -106,7 +106,7 @@ def picture(sample: bytes, number: int) -> None:
     if unit[-1] == 0:
         raise Violation("zeros follow the slice")
     _must_be_escaped(unit, "slice")
-    Bits(unit[1:_SLICE_HEADER_BYTES], "slice").must_be(_slice_fields(number))
+    Bits(unit[1:_SLICE_HEADER_BYTES], "slice").must_be(slice_fields(number))
 
 
 def _must_be_escaped(unit: bytes, what: str) -> None:
@@ -114,7 +114,8 @@ def _must_be_escaped(unit: bytes, what: str) -> None:
         raise Violation(f"{what}: the bytes {found[0].hex()} at {found.start()} are not escaped as they must be")
 
 
-def _slice_fields(number: int) -> list[Field]:
+def slice_fields(number: int) -> list[Field]:
+    """Return the header of the one slice of a picture, up to the first macroblock."""
     index, is_idr = number % KEYFRAME_EVERY, number % KEYFRAME_EVERY == 0
     fields: list[Field] = [
         ("first_mb_in_slice", "ue", 0),
@@ -143,7 +144,8 @@ def _slice_fields(number: int) -> list[Field]:
     ]
 
 
-def _sps_fields(level: int, columns: int, rows: int) -> list[Field]:
+def sps_fields(level: int, columns: int, rows: int) -> list[Field]:
+    """Return the whole SPS of a picture of so many macroblocks."""
     return [
         ("profile_idc", "8", _PROFILE),
         ("constraint flags", "8", _CONSTRAINTS),
@@ -181,7 +183,7 @@ def _sps_fields(level: int, columns: int, rows: int) -> list[Field]:
     ]
 
 
-_PPS: list[Field] = [
+PPS_FIELDS: list[Field] = [
     ("pic_parameter_set_id", "ue", 0),
     ("seq_parameter_set_id", "ue", 0),
     ("entropy_coding_mode_flag (CAVLC, in which a decoder finds a slice's end)", "1", 0),

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from scripts.verification import flood, release, silence
+from scripts.verification import audit, flood, release, silence
 
-PROOFS = {"silence": silence, "flood": flood, "release": release}
+PROOFS = {"silence": silence, "flood": flood, "release": release, "audit": audit}
 
 
 def main() -> int:
