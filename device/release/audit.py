@@ -1,7 +1,7 @@
 """The independent auditor: opens a finished clip and demands positive proof of everything that was promised.
 
 It shares no code with the side that writes (`scripts/check` holds it to that). Its own parser accounts for every byte
-up to the first macroblock of each picture. FFmpeg then decodes every picture, and any bit behind the last macroblock is
+up to the first macroblock of each picture. FFmpeg then decodes every picture, and a bit behind the last macroblock is
 an error (docs/decisions/0017). One proof that fails, and nothing is released.
 """
 
@@ -27,7 +27,9 @@ _STRICT = {
     "skip_loop_filter": "all",
 }
 _PLAIN_TAGS = {"major_brand", "minor_version", "compatible_brands", "language", "handler_name", "vendor_id"}
-_PARAMETERS = np.dtype([("blocks", "u4"), ("", "u4"), ("offset", "u8"), ("stride", "u8"), ("type", "i4"), ("qp", "i4")])
+_PARAMETERS = np.dtype(
+    [("blocks", "u4"), ("", "u4"), ("offset", "u8"), ("stride", "u8"), ("type", "i4"), ("qp", "i4")]
+)
 _MACROBLOCK = 5
 """Numbers of an AVVideoBlockParams: place, size, and how its quantiser differs (libavutil/video_enc_params.h)."""
 _READ_BYTES = 1 << 20
@@ -182,8 +184,8 @@ class _Audit:
         except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
             why = getattr(error, "strerror", None) or error
             raise Violation(
-                f"FFmpeg refuses it near picture {decoded + 1} ({why}): a slice is damaged, or goes on behind its last "
-                "macroblock"
+                f"FFmpeg refuses it near picture {decoded + 1} ({why}): a slice is damaged, or goes on behind its "
+                "last macroblock"
             ) from error
         if decoded != parsed.frames or heard != parsed.sound_samples:
             raise Violation(f"FFmpeg decodes {decoded} pictures of {parsed.frames}, {heard} samples of sound")

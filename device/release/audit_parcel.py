@@ -1,7 +1,7 @@
 """The auditor's own reading of a parcel's archive, before it is sealed: the audited clips, a manifest, and zeros.
 
-The manifest is proved member by member, by the form that each value must have, and never searched for names: a doorbell
-may be called `video` or `window`. Source: POSIX.1-1988 (ustar).
+The manifest is proved member by member, by the form that each value must have, and never searched for names: a
+doorbell may be called `video` or `window`. Source: POSIX.1-1988 (ustar).
 """
 
 import base64
@@ -90,7 +90,9 @@ def _header(file: BinaryIO, name: str, most_bytes: int) -> int:
     octal = header[124:135]
     if not re.fullmatch(b"[0-7]{11}", octal) or int(octal, 8) > most_bytes:
         raise Violation(f"the header of {name} has no size that it can have")
-    fields = name.encode().ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + octal + b"\0" + b"0" * 11 + b"\0"
+    fields = (
+        name.encode().ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + octal + b"\0" + b"0" * 11 + b"\0"
+    )
     rest = b"0" + bytes(100) + b"ustar\x0000" + bytes(64)
     sizes = (bytes(16), b"0000000\0" * 2)  # the numbers of a device, which a plain file does not have
     for device in sizes:
@@ -125,7 +127,9 @@ def _manifest(content: bytes) -> dict[str, Any]:
     return manifest
 
 
-def _check(found: Any, forms: Mapping[str, str], what: str, others: frozenset[str] | set[str] = frozenset()) -> None:
+def _check(
+    found: Any, forms: Mapping[str, str], what: str, others: frozenset[str] | set[str] = frozenset()
+) -> None:
     if not isinstance(found, dict) or set(found) != set(forms) | others:
         raise Violation(f"{what} does not have the members that it must have")
     for name, form in forms.items():

@@ -1,7 +1,7 @@
 """The auditor's own reading of H.264: each bit in front of a picture's macroblocks has one value that it may have.
 
-Parameter sets follow from the picture's size, a slice's header from the picture's number. Source: ITU-T H.264 (08/2021),
-7.3.2.1.1 (SPS), 7.3.2.2 (PPS), 7.3.3 (slice header), annexes A and E.
+Parameter sets follow from the picture's size, a slice's header from the picture's number. Source: ITU-T H.264
+(08/2021), 7.3.2.1.1 (SPS), 7.3.2.2 (PPS), 7.3.3 (slice header), annexes A and E.
 """
 
 import re
@@ -20,7 +20,15 @@ _FRAME_NUM_BITS = 4
 _SLICE_HEADER_BYTES = 16
 _SPS_HEAD, _PPS_HEAD, _IDR_HEAD, _P_HEAD = b"\x67", b"\x68", b"\x65", b"\x41"
 """nal_ref_idc and nal_unit_type (7.3.1)."""
-_KINDS = {1: "slice", 5: "slice of an IDR picture", 6: "SEI message", 7: "SPS", 8: "PPS", 9: "delimiter", 12: "filler"}
+_KINDS = {
+    1: "slice",
+    5: "slice of an IDR picture",
+    6: "SEI message",
+    7: "SPS",
+    8: "PPS",
+    9: "delimiter",
+    12: "filler",
+}
 _I_SLICE, _P_SLICE = 7, 5
 _EMULATION = re.compile(rb"\x00\x00(?:[\x00-\x02]|\x03(?![\x00-\x03]))")
 """What no unit may contain (7.4.1): a start code, and an escape that escapes nothing (a cabac_zero_word ends so)."""
@@ -102,7 +110,9 @@ def picture(sample: bytes, number: int) -> None:
             f"and {what} ({head.hex()}) is due"
         )
     if length != len(unit):
-        raise Violation(f"its NAL unit has {length} bytes of the sample's {len(unit)}: it must be the only one")
+        raise Violation(
+            f"its NAL unit has {length} bytes of the sample's {len(unit)}: it must be the only one"
+        )
     if unit[-1] == 0:
         raise Violation("zeros follow the slice")
     _must_be_escaped(unit, "slice")
@@ -111,7 +121,9 @@ def picture(sample: bytes, number: int) -> None:
 
 def _must_be_escaped(unit: bytes, what: str) -> None:
     if found := _EMULATION.search(unit):
-        raise Violation(f"{what}: the bytes {found[0].hex()} at {found.start()} are not escaped as they must be")
+        raise Violation(
+            f"{what}: the bytes {found[0].hex()} at {found.start()} are not escaped as they must be"
+        )
 
 
 def slice_fields(number: int) -> list[Field]:

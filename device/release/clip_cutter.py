@@ -155,9 +155,7 @@ def _units(data: bytes) -> Iterator[bytes]:
 def _decoded(file: Any, video: Any, coded: Sequence[Picture], indices: Sequence[int]) -> Iterator[Any]:
     """Yield pictures from the last keyframe in front of the first that is wanted, to the last one."""
     first_pts = min(coded[index].pts_ticks for index in indices)
-    keys = (
-        index for index, picture in enumerate(coded) if picture.is_key and picture.pts_ticks <= first_pts
-    )
+    keys = (index for index, picture in enumerate(coded) if picture.is_key and picture.pts_ticks <= first_pts)
     begin = max(keys, default=0)
     decoder: Any = av.CodecContext.create(video.codec_context.name, "r")
     decoder.extradata = video.codec_context.extradata

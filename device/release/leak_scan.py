@@ -62,9 +62,7 @@ def _written(what: str, text: str) -> Iterator[Pattern]:
 
 def _repeats(text: str) -> bool:
     """Return whether a text is one part, at most half of it, again and again."""
-    return any(
-        text[period:] == text[: len(text) - period] for period in range(1, len(text) // 2 + 1)
-    )
+    return any(text[period:] == text[: len(text) - period] for period in range(1, len(text) // 2 + 1))
 
 
 def place_canaries(latitude: float, longitude: float) -> tuple[list[str], list[Pattern]]:

@@ -19,9 +19,9 @@ from typing import TypedDict
 import av
 
 from device.consent.documents import Manifest, ManifestClip, OfferedClip, Parcel
-from device.release.errors import NotAllowed
 from device.release.audit import Promise, audit
 from device.release.clip_cutter import Wanted, cut
+from device.release.errors import NotAllowed
 from device.release.job import PARCEL, Job, blurs_of
 from device.release.leak_scan import Pattern, patterns, place_canaries
 from device.system.board import HeatLimit
@@ -154,9 +154,7 @@ class Release:
         )
         self._rested_s += time.monotonic() - now_s
         if now_s - self._began_s - self._rested_s > self._limit_s:
-            raise TooLong(
-                f"encoding took longer than {self._limit_s:.0f} s; choose fewer or shorter clips"
-            )
+            raise TooLong(f"encoding took longer than {self._limit_s:.0f} s; choose fewer or shorter clips")
 
     def _entry(self, name: str, path: Path, clip: OfferedClip, wanted: Wanted) -> ManifestClip:
         with path.open("rb") as file:

@@ -1,10 +1,11 @@
 """`scripts/prove audit`: a released clip has no place for anything but its pictures and its sound.
 
 Changes released clips at random, and audits each: bits and bytes of the whole file and of its headers, fields of the
-tables, boxes and pictures that are inserted, removed, duplicated or exchanged, and bits in slices with every length and
-table repaired. The doorbell's audit, which knows what the encoder made, must pass none. The audit of the file alone, as a
-recipient can run it, passes some bits of macroblocks and of sound: both files are decoded, and those that change nothing
-that is seen or heard are listed. They are other codings of the same picture, of which the decoder reads every bit.
+tables, boxes and pictures that are inserted, removed, duplicated or exchanged, and bits in slices with every length
+and table repaired. The doorbell's audit, which knows what the encoder made, must pass none. The audit of the file
+alone, as a recipient can run it, passes some bits of macroblocks and of sound: both files are decoded, and those that
+change nothing that is seen or heard are listed. They are other codings of the same picture, of which the decoder reads
+every bit.
 """
 
 import argparse
@@ -22,7 +23,8 @@ import av
 from device.release.audit import Promise, audit
 from device.release.clip_cutter import cut
 from tests.support.films import film, nothing, promise, wanted
-from tests.support.more_violations import FORGERIES, SOUND_FORGERIES, bits_of, nal, unit_of
+from tests.support.h264_violations import H264_FORGERIES, bits_of, nal, unit_of
+from tests.support.mp4_violations import MP4_FORGERIES, SOUND_FORGERIES
 from tests.support.processes import shared
 from tests.support.surgery import Box, taken_apart, together
 from tests.support.violations import STBL, VIOLATIONS, samples_of, with_samples
@@ -118,7 +120,9 @@ def boxes_changed(data: bytes, dice: random.Random) -> bytes:
     place = dice.randrange(len(outer.inner))
     match dice.randrange(4):
         case 0:
-            outer.inner.insert(place, Box(dice.choice((b"free", b"udta", b"uuid", b"skip")), dice.randbytes(9)))
+            outer.inner.insert(
+                place, Box(dice.choice((b"free", b"udta", b"uuid", b"skip")), dice.randbytes(9))
+            )
         case 1:
             outer.inner.pop(place)
         case 2:
@@ -189,7 +193,9 @@ def _other_bits(samples: list[bytes], dice: random.Random) -> None:
     samples[one] = nal(unit_of(samples[one][4:5], bits + "1"))
 
 
-def _with_samples(data: bytes, dice: random.Random, change: Callable[[list[bytes], random.Random], None]) -> bytes:
+def _with_samples(
+    data: bytes, dice: random.Random, change: Callable[[list[bytes], random.Random], None]
+) -> bytes:
     file = taken_apart(data)
     samples, mdat = samples_of(file), file.find(b"mdat").content
     sound = mdat[sum(map(len, samples)) :]
@@ -255,8 +261,13 @@ def planted(goods: Sequence[Good]) -> tuple[int, list[str]]:
     tried, passed = 0, []
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "bad.mp4")
-        for good, operations in ((goods[0], VIOLATIONS | FORGERIES), (goods[1], SOUND_FORGERIES)):
-            promised = Promise(frames=good.promise.frames, length_us=good.promise.length_us, sound=good.promise.sound)
+        for good, operations in (
+            (goods[0], VIOLATIONS | H264_FORGERIES | MP4_FORGERIES),
+            (goods[1], SOUND_FORGERIES),
+        ):
+            promised = Promise(
+                frames=good.promise.frames, length_us=good.promise.length_us, sound=good.promise.sound
+            )
             for what, operation in operations.items():
                 tried += 1
                 path.write_bytes(operation(good.content))
@@ -267,7 +278,9 @@ def planted(goods: Sequence[Good]) -> tuple[int, list[str]]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this proof's options."""
-    parser.add_argument("--mutations", type=int, default=10_000, metavar="N", help="how many (default 10,000)")
+    parser.add_argument(
+        "--mutations", type=int, default=10_000, metavar="N", help="how many (default 10,000)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="default 1")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
 
@@ -287,11 +300,13 @@ def main(arguments: argparse.Namespace) -> int:
         whole.unseen += found.unseen
         whole.doorbell += found.doorbell
     for name in MUTATIONS:
-        print(f"  {name:<18} refused {whole.refused[name]:>6}   passed, and seen or heard {whole.shown[name]:>5}")
+        print(
+            f"  {name:<18} refused {whole.refused[name]:>6}   passed, and seen or heard {whole.shown[name]:>5}"
+        )
     print(
-        f"mutations: {whole.refused.total()} refused; {whole.shown.total()} pass the audit of the file alone and change "
-        f"what is seen or heard; {len(whole.unseen)} pass it and code the same pictures otherwise; {len(whole.doorbell)} pass "
-        "the doorbell's own audit"
+        f"mutations: {whole.refused.total()} refused; {whole.shown.total()} pass the audit of the file alone and "
+        f"change what is seen or heard; {len(whole.unseen)} pass it and code the same pictures otherwise; "
+        f"{len(whole.doorbell)} pass the doorbell's own audit"
     )
     for line in [*whole.unseen[:20], *whole.doorbell[:20]]:
         print(f"  {line}")

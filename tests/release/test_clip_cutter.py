@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device.media.frame_selection import inside
-from device.release.errors import NotAllowed
 from device.release.audit import audit
+from device.release.errors import NotAllowed
 from device.release.leak_scan import patterns
 from tests.support.films import FPS, US, coded, film, made, numbers, promise, wanted
 from tests.support.videos import flashes_and_beeps, make_flashing

@@ -22,10 +22,11 @@ from tests.support.neighbourhood import Sender
 from tests.support.surgery import taken_apart, together
 
 WORDS = (
-    "video", "start", "window", "camera", "frames", "synchronised", "unsynchronised", "evidence", "clip-1", "clip-1.mp4",
-    "manifest", "manifest.jws", "parcel-manifest+jws", "software", "ustar", "0000644", "isomiso6mp41", "ftypisom", "moovmvhd",
-    "VideoHandler", "x264 - core", "deadbeef", "aaaaaaaa", "bbbbbbbb", "2026-11-24", "T22:10:00", "01ARZ3NDEKTSV4RRFFQ69G5FAV",
-    "eyJhbGciOiJFZERTQSIsInR5cCI6", "000000", "UUUUUU", "wwwwww", "localhost", "192.168.1.10", "pi", "d", "age1", "true",
+    "video", "start", "window", "camera", "frames", "synchronised", "unsynchronised", "evidence", "clip-1",
+    "clip-1.mp4", "manifest", "manifest.jws", "parcel-manifest+jws", "software", "ustar", "0000644",
+    "isomiso6mp41", "ftypisom", "moovmvhd", "VideoHandler", "x264 - core", "deadbeef", "aaaaaaaa", "bbbbbbbb",
+    "2026-11-24", "T22:10:00", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "eyJhbGciOiJFZERTQSIsInR5cCI6", "000000", "UUUUUU",
+    "wwwwww", "localhost", "192.168.1.10", "pi", "d", "age1", "true",
 )  # fmt: skip
 
 
@@ -65,7 +66,13 @@ def job_of(folder: Path, source: Path, agency: Sender, names: list[str]) -> Job:
         ],
     }
     return Job(
-        folder=folder, offer=offer, offer_hash="b" * 64, seed=bytes(32), version="0.1.0", canaries=names, home=None
+        folder=folder,
+        offer=offer,
+        offer_hash="b" * 64,
+        seed=bytes(32),
+        version="0.1.0",
+        canaries=names,
+        home=None,
     )
 
 
@@ -94,14 +101,18 @@ def test_a_name_of_the_manifest_is_still_found_in_the_footage(tmp_path: Path, so
     assert "'window'" in audit(path, promise(of), patterns(["window"])).wrong
 
 
-def test_a_parcel_with_a_name_in_the_footage_is_not_released(tmp_path: Path, source: Path, agency: Sender) -> None:
+def test_a_parcel_with_a_name_in_the_footage_is_not_released(
+    tmp_path: Path, source: Path, agency: Sender
+) -> None:
     job = job_of(tmp_path / "job", source, agency, [])
     of = wanted(source, 0, 900_000, audio=True)
     sound = taken_apart(made(tmp_path, source, of).read_bytes()).find(b"mdat").content[-2000:]
     # What the footage holds is a "name" that the encoder will make again.
     name = sound[:900].decode("latin-1")
     with pytest.raises(NotAllowed, match="nothing was released"):
-        Release(Job(**{**{n: getattr(job, n) for n in Job.__slots__}, "canaries": [name]}), lambda _line: None).run()
+        Release(
+            Job(**{**{n: getattr(job, n) for n in Job.__slots__}, "canaries": [name]}), lambda _line: None
+        ).run()
 
 
 # --- the parcel's own audit ---------------------------------------------------------------------------
@@ -124,7 +135,7 @@ def parcel(folder: Path, manifest: dict[str, Any], content: bytes = b"a clip") -
         "end": "2026-11-24T22:10:01.000000Z", "clock": "synchronised", "frames": 3, "length_us": 200_000,
         "sound": False, "masks": 0, "blurs": 0,
     }  # fmt: skip
-    (folder / FILE).write_bytes(signed({"clips": [clip | manifest.pop("clip", {})], **manifest}, bytes(32)))  # type: ignore[arg-type, typeddict-item]
+    (folder / FILE).write_bytes(signed({"clips": [clip | manifest.pop("clip", {})], **manifest}, bytes(32)))  # type: ignore[typeddict-item]
     (folder / "clip-1.mp4").write_bytes(content)
     target = folder / "parcel.tar"
     target.unlink(missing_ok=True)
