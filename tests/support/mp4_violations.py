@@ -50,6 +50,59 @@ def dated(file: Box) -> None:
 
 
 MP4_FORGERIES["the timescale is a date"] = dated
+add("the film's timescale is a date", lambda file: set_timescale(file, MVHD))
+add("the media's timescale is a date", lambda file: set_timescale(file, MDHD))
+for what, path, offset, content in (
+    ("the next track", MVHD, 96, b"\0\0\0\3"),
+    ("the film's rate", MVHD, 20, b"\0\2\0\0"),
+    ("the film's volume", MVHD, 24, b"\0\1"),
+    ("the film's length", MVHD, 16, b"Anna"),
+    ("version 1", MVHD, 0, b"\1"),
+    ("flags of the film", MVHD, 1, b"GPS"),
+    ("the track's number", TKHD, 12, b"\0\0\0\2"),
+    ("the track's length", TKHD, 20, b"\0\1\0\0"),
+    ("the track's layer", TKHD, 32, b"\0\1"),
+    ("the track's group", TKHD, 34, b"\0\7"),
+    ("the track's volume", TKHD, 36, b"\1\0"),
+    ("a matrix of another size", TKHD, 40, b"\0\2\0\0"),
+    ("a width with a fraction", TKHD, 78, b"\0\1"),
+    ("another width of the track", TKHD, 76, struct.pack(">I", 336 << 16)),
+    ("another height of the track", TKHD, 80, struct.pack(">I", 176 << 16)),
+    ("no width", TKHD, 76, bytes(4)),
+    ("the media's length", MDHD, 16, b"\0\1\0\0"),
+    ("a quality of the media", MDHD, 22, b"\0\1"),
+    ("changed, in the film's header", MVHD, 8, u32(3_872_000_000)),
+    ("changed, in the media's header", MDHD, 8, u32(3_872_000_000)),
+    ("a kind of handler", (b"moov", b"trak", b"mdia", b"hdlr"), 4, b"mhlr"),
+    ("a colour of the pictures' mode", (b"moov", b"trak", b"mdia", b"minf", b"vmhd"), 6, b"RGBRGB"),
+    ("no flag of the pictures' mode", (b"moov", b"trak", b"mdia", b"minf", b"vmhd"), 3, b"\0"),
+    ("media elsewhere", (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"), 19, b"\0"),
+    ("a vendor", (*STBL, b"stsd"), 16 + 8 + 4, b"Anna"),
+    ("quality", (*STBL, b"stsd"), 16 + 8 + 8, b"\0\0\1\0"),
+    ("another width of the entry", (*STBL, b"stsd"), 16 + 24, b"\1\x50"),
+    ("another resolution", (*STBL, b"stsd"), 16 + 28, b"\0\x49"),
+    ("two pictures a sample", (*STBL, b"stsd"), 16 + 40, b"\0\2"),
+    ("another depth", (*STBL, b"stsd"), 16 + 74, b"\0\x20"),
+    ("another data reference", (*STBL, b"stsd"), 16 + 6, b"\0\2"),
+    ("lengths of two bytes", (*STBL, b"stsd"), 16 + 78 + 8 + 4, b"\xfd"),
+    ("reserved bits of avcC", (*STBL, b"stsd"), 16 + 78 + 8 + 5, b"\x01"),
+    ("another profile in avcC", (*STBL, b"stsd"), 16 + 78 + 8 + 1, b"M"),
+    ("another first chunk", (*STBL, b"stsc"), 8, u32(2)),
+    ("another entry of the chunk", (*STBL, b"stsc"), 16, u32(2)),
+    ("fewer samples in the chunk", (*STBL, b"stsc"), 12, u32(44)),
+    ("the first picture elsewhere", (*STBL, b"stco"), 8, u32(60)),
+    ("a common size", (*STBL, b"stsz"), 4, u32(100)),
+    ("a larger first picture", (*STBL, b"stsz"), 12, u32(1 << 20)),
+    ("a picture of nothing", (*STBL, b"stsz"), 12, u32(0)),
+    ("one keyframe at another picture", (*STBL, b"stss"), 12, u32(32)),
+    ("an order of keyframes", (*STBL, b"stss"), 8, u32(31) + u32(1)),
+    ("flags of a table", (*STBL, b"stts"), 1, b"GPS"),
+):
+    add(f"{what} changed", patch(path, offset, content))
+add(
+    "durations spell a text",
+    lambda file: runs_of_durations(file, [(1, 6000 + byte) for byte in (GPS * 3)[:45]]),
+)
 add(
     "durations of whole steps spell a text",
     lambda file: runs_of_durations(file, [(1, 6000 * (byte % 8 + 1)) for byte in (GPS * 3)[:45]]),
