@@ -119,18 +119,13 @@ def _add_requests(commands: Any, add: Add, with_json: Callable[[argparse.Argumen
                 metavar="ID[=FROM/UNTIL]",
                 help="only these clips or parts of them (default: everything in the requested window)",
             )
-            one.add_argument(
-                "--exact",
-                action="store_true",
-                help="start exactly at the requested time, not at the next keyframe (re-encodes the clip)",
-            )
             one.add_argument("--sound", action="store_true", help="include sound")
             one.add_argument(
                 "--blur",
                 action="append",
                 default=[],
                 metavar="ID=LEFT,TOP,RIGHT,BOTTOM",
-                help="blur an area of a clip, as fractions of the picture (re-encodes the clip)",
+                help="blur an area of a clip, as fractions of the picture",
             )
         if name == "show":
             one.add_argument(

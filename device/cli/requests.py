@@ -29,9 +29,8 @@ class ClipChoice(TypedDict, total=False):
 
 
 class ChoiceBody(TypedDict, total=False):
-    """The body of `POST …/offer`; an empty one is all clips, copied, without sound."""
+    """The body of `POST …/offer`; an empty one is all clips, without sound."""
 
-    exact: bool
     audio: bool
     clips: dict[str, ClipChoice | None]
 
@@ -155,10 +154,8 @@ def _asked(arguments: argparse.Namespace) -> RequestView:
 
 
 def _chosen(arguments: argparse.Namespace) -> ChoiceBody:
-    """Return the body for the options; an empty one is all clips, copied, without sound."""
+    """Return the body for the options; an empty one is all clips, without sound."""
     body: ChoiceBody = {}
-    if arguments.exact:
-        body["exact"] = True
     if arguments.sound:
         body["audio"] = True
     spans = _spans(arguments.clip)
@@ -254,8 +251,7 @@ def _tell_offer(
         print("  nothing: these clips have no complete frame in the requested window")
     masks = f"{len(offer['masks'])} privacy masks applied" if offer["masks"] else "no privacy masks"
     print(f"  {'with' if offer['audio'] else 'without'} sound, {masks}")
-    reencoded = offer["cut"] == "exact" or offer["masks"] or any(clip["blur"] for clip in offer["clips"])
-    print(f"  {'re-encoded, which takes a while' if reencoded else 'copied without re-encoding'}")
+    print("  re-encoded, which takes a while; nothing of the camera's files is copied")
     print(f"  encrypted for {offer['recipient']['name']} ({offer['recipient']['age']})")
     print(f"  sent to {offer['upload']['origin']}")
     print(f"  offer hash {offer_hash}")

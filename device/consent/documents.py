@@ -76,7 +76,6 @@ class Offer(TypedDict):
     window: OfferWindow
     recipient: OfferRecipient
     upload: OfferUpload
-    cut: Literal["exact", "keyframe"]
     audio: bool
     masks: Sequence[PolygonMillionths]
     clips: Sequence[OfferedClip]
@@ -110,7 +109,6 @@ class ManifestClip(ParcelClip):
     clock: str
     frames: int
     length_us: int
-    video: Literal["encoded", "copied"]
     sound: bool
     masks: int
     blurs: int

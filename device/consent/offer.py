@@ -19,7 +19,7 @@ from device.system.clock import rfc3339_us
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """The part of one clip within a span: from its first keyframe to its last whole picture.
+    """The part of one clip within a span: from its first whole picture to its last.
 
     Unix microseconds by the clip's clock; `clock` shows whether a time server had set it. `first_us` and `last_us`
     are the same two times relative to the clip's first picture.
@@ -43,12 +43,10 @@ Corners = Sequence[tuple[float, float]]
 class Choice:
     """The owner's choice: None means all clips; otherwise these, each shortened to its span.
 
-    `exact`: from the exact picture instead of the next keyframe, which re-encodes the clips. `audio`: with sound.
-    `blurs`: the blurred areas of a clip, which re-encode it.
+    `audio`: with sound. `blurs`: the blurred areas of a clip.
     """
 
     spans: Mapping[str, tuple[int, int] | None] | None = None
-    exact: bool = False
     audio: bool = False
     blurs: Mapping[str, Sequence[Corners]] = field(default_factory=dict)
 
@@ -87,7 +85,6 @@ def make_offer(
         "window": {"start": time_text(request.window.start), "end": time_text(request.window.end)},
         "recipient": {"name": recipient.name, "age": recipient.age},
         "upload": {"name": upload.name, "kind": upload.kind, "origin": upload.origin},
-        "cut": "exact" if choice.exact else "keyframe",
         "audio": choice.audio,
         "masks": [_millionths(mask) for mask in masks],
         "clips": [

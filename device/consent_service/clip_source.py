@@ -12,14 +12,7 @@ class ClipSource(Protocol):
     def has(self, start_us: int, end_us: int) -> bool:
         """Return whether a clip overlaps a span of Unix microseconds."""
 
-    def cuts(
-        self,
-        spans: Callable[[str], tuple[int, int] | None],
-        start_us: int,
-        end_us: int,
-        *,
-        exact: bool,
-    ) -> list[Cut]:
+    def cuts(self, spans: Callable[[str], tuple[int, int] | None], start_us: int, end_us: int) -> list[Cut]:
         """Return the inward cuts of the clips that overlap a span; `spans` selects the part of each clip."""
 
     def masks(self, clip_ids: Iterable[str]) -> Sequence[Sequence[tuple[float, float]]]:

@@ -406,7 +406,7 @@ class ConsentService:
         """Read the clips without the lock, because it may take a while."""
         window = case.request.window
         span = window.start * 1_000_000, window.end * 1_000_000
-        return self._footage.cuts(lambda clip_id: choice.span(clip_id, span), *span, exact=choice.exact)
+        return self._footage.cuts(lambda clip_id: choice.span(clip_id, span), *span)
 
     def _offer(self, ledger: LockedLedger, case: Case, cuts: Sequence[Cut], choice: Choice) -> Offer:
         sender = ledger.state.senders.get(case.request.agency)

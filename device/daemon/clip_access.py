@@ -35,14 +35,7 @@ class ClipAccess:
         """Return whether a clip overlaps a span. Raises CommandError."""
         return bool(self._overlapping(start_us, end_us))
 
-    def cuts(
-        self,
-        spans: Callable[[str], tuple[int, int] | None],
-        start_us: int,
-        end_us: int,
-        *,
-        exact: bool,
-    ) -> "list[Cut]":
+    def cuts(self, spans: Callable[[str], tuple[int, int] | None], start_us: int, end_us: int) -> "list[Cut]":
         """Return the inward cuts of the clips that overlap a span. Raises CommandError."""
         from device.store.clip_query import cut_of  # loads PyAV
 
@@ -52,7 +45,7 @@ class ClipAccess:
             if span is None:
                 continue
             try:
-                cut = cut_of(self._daemon.layout.clips, row, *span, exact=exact)
+                cut = cut_of(self._daemon.layout.clips, row, *span)
             except FileNotFoundError:
                 continue  # deleted in the meantime
             except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""H.264 encoding in software: the one set-up of x264, for live pictures and for copies of clips."""
+"""H.264 encoding in software: the set-ups of x264, for live pictures, copies of clips, and releases."""
 
 from fractions import Fraction
 from typing import Any
@@ -14,6 +14,13 @@ _US = Fraction(1, 1_000_000)
 COPY_KEYFRAME_EVERY_S = 2.0
 _IN_BAND_HEADERS = "repeat-headers=1:annexb=1"
 """Annex B with the parameter sets in front of each keyframe, as a camera delivers it."""
+_FRUGAL = "bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0:ref=1"
+RELEASE_KEYFRAME_EVERY = 30
+RELEASE_QUANTISER = 22
+"""x264's scale: about what its default quality (CRF 23) chooses for a quiet picture."""
+_RELEASE_TIME_BASE = Fraction(1, 90_000)
+_MAX_LEVEL_4_PX = 8192 * 256
+"""H.264 table A-1, MaxFS."""
 
 
 def configure_live(context: Any, *, width_px: int, height_px: int, rate: Fraction, gop_size: int) -> None:
@@ -43,19 +50,32 @@ def configure_copy(
     time_base: Fraction,
     rate: Fraction,
     crf: int,
-    in_band_headers: bool,
 ) -> None:
     """Set up a codec context for a copy of a clip in constant quality (`crf`, x264's scale).
 
-    No look-ahead and few references: a small board has little memory, and nobody waits for each picture. An MP4
-    muxer of FFmpeg takes the parameter sets from the context, so it needs no `in_band_headers`.
+    No look-ahead and few references: a small board has little memory, and nobody waits for each picture. The
+    parameter sets are in the context, where FFmpeg's MP4 muxer looks for them.
     """
     _configure(context, width_px, height_px, time_base, rate, max(1, round(rate * COPY_KEYFRAME_EVERY_S)))
-    frugal = "bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0:ref=1"
+    context.options = {"preset": "superfast", "crf": str(crf), "x264-params": _FRUGAL}
+
+
+def configure_release(context: Any, width_px: int, height_px: int) -> None:
+    """Set up a codec context for a released clip (docs/decisions/0017); both sizes are multiples of 16.
+
+    Whatever can be constant is constant, so that the auditor can require it: one slice a picture, one quantiser, an
+    IDR picture every RELEASE_KEYFRAME_EVERY pictures and P pictures between them, a level that depends on the size
+    alone. CAVLC, because a decoder then knows where a slice ends: with CABAC it skips what comes after the end.
+    Pictures are numbered from 0 (`pts`).
+    """
+    _configure(context, width_px, height_px, _RELEASE_TIME_BASE, Fraction(15), RELEASE_KEYFRAME_EVERY)
+    context.thread_count = 1  # each thread needs pictures of its own
+    level = 40 if width_px * height_px <= _MAX_LEVEL_4_PX else 51
     context.options = {
         "preset": "superfast",
-        "crf": str(crf),
-        "x264-params": f"{frugal}:{_IN_BAND_HEADERS}" if in_band_headers else frugal,
+        "x264-params": f"{_FRUGAL}:{_IN_BAND_HEADERS}:cabac=0:8x8dct=0:weightp=0:slices=1:scenecut=0"
+        f":keyint={RELEASE_KEYFRAME_EVERY}:min-keyint={RELEASE_KEYFRAME_EVERY}"
+        f":qp={RELEASE_QUANTISER}:ipratio=1:level={level}",
     }
 
 

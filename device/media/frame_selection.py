@@ -1,4 +1,4 @@
-"""Selects the pictures of a clip that lie inside a span and can be shown without those outside it."""
+"""Selects the pictures of a clip that lie inside a span."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,44 +56,10 @@ def pictures(coded: Sequence[tuple[int, int, bool]], tick_s: Ratio | None) -> li
     ]
 
 
-def inside(coded: Sequence[Picture], start_us: int, end_us: int, *, exact: bool) -> list[int]:
-    """Return the indexes, in coded order, of the pictures that are shown in a span from begin to end.
-
-    For a copy (not `exact`) they begin with a keyframe, and none depends on a picture outside. If they are encoded
-    again (`exact`) they are all pictures of the span.
-    """
-    if exact:
-        return [
-            index
-            for index, picture in enumerate(coded)
-            if picture.from_us >= start_us and picture.until_us <= end_us
-        ]
-    first = next(
-        (
-            index
-            for index, picture in enumerate(coded)
-            if picture.is_key and picture.from_us >= start_us and picture.until_us <= end_us
-        ),
-        None,
-    )
-    if first is None:
-        return []
-    taken: list[int] = []
-    for index in range(first, len(coded)):
-        if coded[index].until_us > end_us:
-            break  # pictures that are coded after it may need it
-        if coded[index].from_us >= coded[first].from_us:  # not one that depends on earlier pictures
-            taken.append(index)
-    return _without_gaps(coded, first, taken)
-
-
-def _without_gaps(coded: Sequence[Picture], first: int, taken: list[int]) -> list[int]:
-    """Shorten the selection so that no picture is missing between two that are shown."""
-    shown = sorted(picture.pts_ticks for picture in coded[first:] if picture.from_us >= coded[first].from_us)
-    rank = {pts: index for index, pts in enumerate(shown)}
-    whole = highest = 0
-    for count, index in enumerate(taken, 1):
-        highest = max(highest, rank[coded[index].pts_ticks])
-        if highest + 1 == count:
-            whole = count
-    return taken[:whole]
+def inside(coded: Sequence[Picture], start_us: int, end_us: int) -> list[int]:
+    """Return the indexes, in coded order, of the pictures that are shown completely within a span."""
+    return [
+        index
+        for index, picture in enumerate(coded)
+        if picture.from_us >= start_us and picture.until_us <= end_us
+    ]

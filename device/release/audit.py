@@ -1,31 +1,38 @@
 """The independent auditor: opens a finished clip and demands positive proof of everything that was promised.
 
-It shares no code with the side that writes (`scripts/check` holds it to that). It reads the file with a
-parser of its own, and once more with FFmpeg: what the two find has to agree. One proof that fails, and
-nothing is released.
+It shares no code with the side that writes (`scripts/check` holds it to that). Its own parser accounts for every byte
+up to the first macroblock of each picture. FFmpeg then decodes every picture, and a bit behind the last macroblock is
+an error (docs/decisions/0017). One proof that fails, and nothing is released.
 """
 
-import io
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
+import numpy as np
 
-from device.release.audit_boxes import AuditedFile, AuditedTrack, Violation, read_file
-from device.release.audit_units import avc_header, hevc_header, picture, sound, sound_header
-from device.release.leak_scan import MIN_IN_MEDIA, Pattern, found_in
+from device.release.audit_boxes import SOUND_HZ, VIDEO_TICKS, AuditedFile, Violation, read_file
+from device.release.audit_units import KEYFRAME_EVERY, QUANTISER, parameter_sets, picture
+from device.release.leak_scan import Pattern, found_in
 
 _US = 1_000_000
-_SLACK_US = 1000
-"""Times of the file are whole ticks, those that were promised whole microseconds."""
-_SOUND_PACKET_US = 100_000
-"""No packet of AAC lasts longer: sound that ends with the pictures ends within one of them."""
-_STRICT = {"err_detect": "explode", "skip_loop_filter": "all"}
-"""Any damage is an error; the filter that only smooths is left out, which saves a quarter of the work."""
+_STRICT = {
+    # Any damage is an error, and so is a bit of a slice that no macroblock needs ("aggressive").
+    "err_detect": "explode+aggressive",
+    "export_side_data": "venc_params",
+    # The filter that only smooths is left out, which saves a quarter of the work.
+    "skip_loop_filter": "all",
+}
 _PLAIN_TAGS = {"major_brand", "minor_version", "compatible_brands", "language", "handler_name", "vendor_id"}
+_PARAMETERS = np.dtype(
+    [("blocks", "u4"), ("", "u4"), ("offset", "u8"), ("stride", "u8"), ("type", "i4"), ("qp", "i4")]
+)
+_MACROBLOCK = 5
+"""Numbers of an AVVideoBlockParams: place, size, and how its quantiser differs (libavutil/video_enc_params.h)."""
+_READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +42,8 @@ class Promise:
     frames: int
     length_us: int
     sound: bool
+    media_sha256: str | None = None
+    """Of all pictures and the sound as the encoder made them, if the one who asks knows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +105,13 @@ class _Audit:
         """Check one promise after another; stop at the first that fails, because the next ones depend on it."""
         steps: tuple[tuple[str, Callable[[], str]], ...] = (
             ("boxes", self._boxes),
-            ("tracks", self._tracks),
-            ("media", self._media),
+            ("sound", self._sound),
             ("headers", self._headers),
             ("pictures", self._pictures),
             ("times", self._times),
-            ("another reader", self._another_reader),
-            ("canaries", self._search),
+            ("decoded", self._decoded),
+            ("as encoded", self._as_encoded),
+            ("names", self._search),
         )
         for name, step in steps:
             try:
@@ -115,133 +124,76 @@ class _Audit:
         self._file.seek(begin)
         return self._file.read(end - begin)
 
-    @property
-    def _video(self) -> AuditedTrack:
-        return next(track for track in self._parsed.tracks if track.is_video)
-
     def _boxes(self) -> str:
-        self._parsed = read_file(self._data, self._parsed.size)
-        return f"{len(self._parsed.boxes)} boxes, every one of them listed, and every byte in one"
+        parsed = self._parsed = read_file(self._data, self._parsed.size)
+        self._report.frames = parsed.frames
+        self._report.codecs = ["avc1", *(["sowt"] if parsed.sound_samples else [])]
+        return (
+            f"{len(parsed.boxes)} boxes, each at its place; every byte is in one, and every byte of the media is of "
+            "one picture or of the sound"
+        )
 
-    def _tracks(self) -> str:
-        tracks = self._parsed.tracks
-        kinds = [track.handler for track in tracks]
-        if kinds not in ([b"vide"], [b"vide", b"soun"], [b"soun", b"vide"]):
-            raise Violation(
-                f"the tracks are {kinds}: one of pictures, and at most one of sound, may be there"
-            )
-        sound = len(tracks) > 1
-        if self._promise and sound and not self._promise.sound:
+    def _sound(self) -> str:
+        samples = self._parsed.sound_samples
+        if not samples:
+            return "none"
+        if self._promise and not self._promise.sound:
             raise Violation("there is sound, which was not to leave")
-        numbers = [track.number for track in tracks]
-        if numbers != [*range(1, len(tracks) + 1)] or self._parsed.next_track != len(tracks) + 1:
-            raise Violation("the tracks are not numbered one after the other")
-        for track in tracks:
-            count = len(track.sizes)
-            if len(track.durations) != count or (track.offsets and len(track.offsets) != count):
-                raise Violation("the tables of times and of sizes differ in length")
-            if track.keys is not None and (
-                not track.is_video or track.keys != sorted(set(track.keys)) or not count > 0
-                or track.keys[:1] != [1] or track.keys[-1] > count
-            ):  # fmt: skip
-                raise Violation("the table of keyframes names pictures that are not there")
-            if track.offsets and not track.is_video:
-                raise Violation("sound with a table of offsets")
-        self._report.codecs = [track.codec for track in tracks]
-        self._report.frames = len(self._video.sizes)
-        return f"one of pictures ({self._video.codec}), {'one of sound' if sound else 'none of sound'}"
-
-    def _media(self) -> str:
-        spans = sorted(span for track in self._parsed.tracks for span in track.samples())
-        offset = self._parsed.media[0]
-        for begin, size in spans:
-            if begin != offset:
-                raise Violation(
-                    f"{abs(begin - offset)} bytes at {min(begin, offset)} of the media belong to "
-                    f"{'no sample' if begin > offset else 'two samples'}"
-                )
-            offset += size
-        if offset != self._parsed.media[1]:
-            raise Violation(
-                f"{abs(self._parsed.media[1] - offset)} bytes at the end of the media are in no sample"
-            )
-        return f"{len(spans)} samples fill the media to the byte"
+        return f"{samples / SOUND_HZ:.3f} s of PCM, as long as the pictures"
 
     def _headers(self) -> str:
-        for track in self._parsed.tracks:
-            match track.codec:
-                case "avc1":
-                    avc_header(track.config)
-                case "hvc1":
-                    hevc_header(track.config)
-                case _:
-                    sound_header(track.config)
-        return "parameter sets, and nothing besides"
+        parsed = self._parsed
+        parameter_sets(parsed.sps, parsed.pps, parsed.width_px, parsed.height_px)
+        expected = list(range(1, parsed.frames + 1, KEYFRAME_EVERY))
+        if parsed.keys != expected:
+            raise Violation(f"the table of keyframes does not name every {KEYFRAME_EVERY}th picture")
+        return "the parameter sets of a picture of this size, to the bit"
 
     def _pictures(self) -> str:
-        video = self._video
-        for number, (begin, size) in enumerate(video.samples()):
+        for number, (begin, end) in enumerate(self._parsed.pictures()):
             try:
-                picture(self._data(begin, begin + size), codec=video.codec, is_first=not number)
+                picture(self._data(begin, end), number)
             except Violation as error:
-                raise Violation(f"sample {number + 1}: {error}") from error
-        for track in self._parsed.tracks:
-            for begin, size in [] if track.is_video else track.samples():
-                sound(self._data(begin, begin + size))
-        found = self._report.frames
+                raise Violation(f"picture {number + 1}: {error}") from error
+        found = self._parsed.frames
         if self._promise and found != self._promise.frames:
             raise Violation(f"there are {found} pictures; {self._promise.frames} were approved")
-        return f"{found}, each alone in its sample, slices only"
+        return f"{found}, each of one slice, with the header that is due"
 
     def _times(self) -> str:
-        longest = 0
-        for track in self._parsed.tracks:
-            length = sum(track.durations)
-            if not track.ticks or length != track.length or 0 in track.durations:
-                raise Violation("the lengths of the samples do not add up to that of the track")
-            in_movie = length * self._parsed.movie_ticks // track.ticks
-            if track.movie_length != in_movie:
-                raise Violation("the track says another length than its samples have")
-            longest = max(longest, in_movie)
-        if not self._parsed.movie_ticks or longest != self._parsed.movie_length:
-            raise Violation("the file says another length than its tracks have")
-        video = self._video
-        length_us = int(Fraction(video.length, video.ticks) * _US)
-        self._report.length_us = length_us
-        shown, decoded = [], 0
-        for index, duration in enumerate(video.durations):
-            shown.append(decoded + (video.offsets[index] if video.offsets else 0))
-            decoded += duration
-        if sorted(shown) != sorted(set(shown)) or min(shown) != 0 or max(shown) >= video.length:
-            raise Violation("a picture is shown twice, before the beginning or behind the end")
-        if self._promise and length_us > self._promise.length_us + _SLACK_US:
-            raise Violation(f"it lasts {length_us} us; {self._promise.length_us} us were approved")
-        for track in self._parsed.tracks:
-            over_us = int(Fraction(track.length, track.ticks) * _US) - length_us
-            if not track.is_video and over_us > _SLACK_US:
-                raise Violation("the sound lasts longer than the pictures")
-            if not track.is_video and max(track.durations) * _US > _SOUND_PACKET_US * track.ticks:
-                raise Violation("a packet of sound lasts longer than one can")
-        return f"from 0 to {length_us / _US:.3f} s, without a date"
+        frames, ticks = self._parsed.frames, self._parsed.length_ticks
+        self._report.length_us = length_us = ticks * _US // VIDEO_TICKS
+        if self._promise:
+            missing = self._promise.length_us * VIDEO_TICKS - ticks * _US
+            if not 0 <= missing < (frames + 1) * _US:  # each picture's duration is rounded down to a tick
+                raise Violation(f"it lasts {length_us} us; {self._promise.length_us} us were approved")
+        return f"from 0 to {length_us / _US:.3f} s at one pace, without a date"
 
-    def _another_reader(self) -> str:
+    def _decoded(self) -> str:
+        parsed, decoded = self._parsed, 0
         try:
             with av.open(str(self._path)) as file:  # egress: local
                 self._agrees(file)
-                video: Any = file.streams.video[0]
-                video.codec_context.thread_count = 1
-                video.codec_context.options = _STRICT
-                frames = sum(1 for _ in file.decode(video))
+                for number, frame in enumerate(_frames(file)):
+                    _check_frame(frame, number, parsed)
+                    decoded = number + 1
+                heard = parsed.sound_samples
+                if len(file.streams) > 1:
+                    file.seek(0)
+                    heard = sum(frame.samples for frame in file.decode(file.streams.audio[0]))
         except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
-            raise Violation(f"FFmpeg cannot read it: {error}") from error
-        if frames != self._report.frames:
-            raise Violation(f"FFmpeg decodes {frames} pictures of {self._report.frames}")
-        return f"FFmpeg finds the same streams and decodes {frames} pictures"
+            why = getattr(error, "strerror", None) or error
+            raise Violation(
+                f"FFmpeg refuses it near picture {decoded + 1} ({why}): a slice is damaged, or goes on behind its "
+                "last macroblock"
+            ) from error
+        if decoded != parsed.frames or heard != parsed.sound_samples:
+            raise Violation(f"FFmpeg decodes {decoded} pictures of {parsed.frames}, {heard} samples of sound")
+        return f"FFmpeg decodes {decoded} pictures, and no bit of a slice is left over"
 
     def _agrees(self, file: Any) -> None:
-        kinds = {"avc1": "h264", "hvc1": "hevc", "mp4a": "aac"}
         found = [stream.codec_context.name for stream in file.streams]
-        if found != [kinds[codec] for codec in self._report.codecs]:
+        if found != ["h264", "pcm_s16le"][: len(self._report.codecs)]:
             raise Violation(f"FFmpeg finds the streams {found}")
         tags = dict(file.metadata)
         for stream in file.streams:
@@ -250,12 +202,50 @@ class _Audit:
         if tags:
             raise Violation(f"FFmpeg finds texts about it: {sorted(tags)}")
 
-    def _search(self) -> str:
-        self._file.seek(0)
-        found = found_in(self._file, self._canaries, shortest=MIN_IN_MEDIA)
+    def _as_encoded(self) -> str:
+        if self._promise is None or self._promise.media_sha256 is None:
+            return "only the doorbell itself can prove that, before it sends"
+        digest = hashlib.sha256()
         begin, end = self._parsed.media
-        for first, last in ((0, begin), (end, self._parsed.size)):
-            found += found_in(io.BytesIO(self._data(first, last)), self._canaries)
+        for block in range(begin, end, _READ_BYTES):
+            digest.update(self._data(block, min(end, block + _READ_BYTES)))
+        if digest.hexdigest() != self._promise.media_sha256:
+            raise Violation("the pictures or the sound are not those that the encoder made")
+        return "pictures and sound are those that the encoder made, to the bit"
+
+    def _search(self) -> str:
+        begin, end = self._parsed.media
+        self._file.seek(begin)
+        found = found_in(self._file, self._canaries, end - begin)
         if found:
-            raise Violation(f"it holds {', '.join(repr(text) for text in dict.fromkeys(found))}")
+            raise Violation(f"the pictures or the sound hold {', '.join(map(repr, found))}")
         return f"none of {len({pattern.what for pattern in self._canaries})} texts that must not leave"
+
+
+def _frames(file: Any) -> Iterator[Any]:
+    """Yield every picture; the decoder is one that takes no damage."""
+    video: Any = file.streams.video[0]
+    video.codec_context.thread_count = 1
+    video.codec_context.options = _STRICT
+    yield from file.decode(video)
+
+
+def _check_frame(frame: Any, number: int, parsed: AuditedFile) -> None:
+    """Prove that a picture is whole, shown when it is due, and coded with the one quantiser."""
+    where = f"picture {number + 1}"
+    if frame.is_corrupt:
+        raise Violation(f"{where} is damaged")
+    if frame.pts != number * parsed.step_ticks:
+        raise Violation(f"{where} is shown at {frame.pts}, not at {number * parsed.step_ticks}")
+    if (frame.width, frame.height) != (parsed.width_px, parsed.height_px):
+        raise Violation(f"{where} has {frame.width} x {frame.height} pixels")
+    kinds = [data for data in frame.side_data if data.type.name == "VIDEO_ENC_PARAMS"]
+    others = [data.type.name for data in frame.side_data if data not in kinds]
+    if len(kinds) != 1 or others:
+        raise Violation(f"{where} comes with other data: {others}")
+    raw = bytes(kinds[0])
+    head = np.frombuffer(raw, _PARAMETERS, 1)[0]
+    blocks = np.frombuffer(raw, "i4", int(head["blocks"]) * _MACROBLOCK, int(head["offset"]))
+    differences = blocks[_MACROBLOCK - 1 :: _MACROBLOCK]
+    if head["qp"] != QUANTISER or differences.any() or len(differences) * 256 != frame.width * frame.height:
+        raise Violation(f"{where} is not coded with the quantiser {QUANTISER} alone")

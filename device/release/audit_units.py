@@ -1,33 +1,47 @@
-"""The auditor's own reading of what is inside samples: pictures of H.264 and H.265, headers, sound.
+"""The auditor's own reading of H.264: each bit in front of a picture's macroblocks has one value that it may have.
 
-Sources: ITU-T H.264 7.3 and annex E, H.265 7.3.1.2 and 7.3.6.1, ISO/IEC 14496-15 and 14496-3.
+Parameter sets follow from the picture's size, a slice's header from the picture's number. Source: ITU-T H.264
+(08/2021), 7.3.2.1.1 (SPS), 7.3.2.2 (PPS), 7.3.3 (slice header), annexes A and E.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Sequence
 
-from device.release.audit_boxes import Bytes, Violation
+from device.release.audit_boxes import Violation
 
-_AVC_SLICES, _AVC_IDR = {1, 5}, 5
-_HEVC_SLICES, _HEVC_IRAP = {*range(10), *range(16, 22)}, range(16, 22)
-_MAX_SET = 256
-"""Bytes of a parameter set: an honest one has some dozens."""
-_HIGH = {100, 110, 122, 244, 44, 83, 86, 118, 128}
-_MAX_ASC = 8
-_FILL, _DATA = 6, 4
-"""Elements of an AAC packet that hold no sound (ISO/IEC 14496-3, table 4.71)."""
+QUANTISER = 22
+"""Of each macroblock. With one fixed quantiser there is no coefficient too small to be seen."""
+KEYFRAME_EVERY = 30
+_PROFILE, _CONSTRAINTS = 66, 0xC0
+"""Constrained Baseline: CAVLC, no B pictures, no slice groups."""
+_LEVELS = ((8_192, 40), (36_864, 51))
+"""Macroblocks of a picture at most, level_idc (table A-1)."""
+_FRAME_NUM_BITS = 4
+_SLICE_HEADER_BYTES = 16
+_SPS_HEAD, _PPS_HEAD, _IDR_HEAD, _P_HEAD = b"\x67", b"\x68", b"\x65", b"\x41"
+"""nal_ref_idc and nal_unit_type (7.3.1)."""
+_KINDS = {
+    1: "slice",
+    5: "slice of an IDR picture",
+    6: "SEI message",
+    7: "SPS",
+    8: "PPS",
+    9: "delimiter",
+    12: "filler",
+}
+_I_SLICE, _P_SLICE = 7, 5
+_EMULATION = re.compile(rb"\x00\x00(?:[\x00-\x02]|\x03(?![\x00-\x03]))")
+"""What no unit may contain (7.4.1): a start code, and an escape that escapes nothing (a cabac_zero_word ends so)."""
+
+Field = tuple[str, str, int]
+"""Name, descriptor (`ue`, or the number of bits), and its value."""
 
 
 class Bits:
-    """The bits of a unit, without the bytes that keep start codes out (H.264 7.4.1.1)."""
+    """The bits of a unit, without the bytes that keep start codes out (7.4.1.1)."""
 
-    def __init__(self, unit: bytes, what: str) -> None:
-        plain, zeros = bytearray(), 0
-        for byte in unit:
-            if zeros >= 2 and byte == 3:
-                zeros = 0
-                continue
-            zeros = 0 if byte else zeros + 1
-            plain.append(byte)
+    def __init__(self, content: bytes, what: str) -> None:
+        plain = content.replace(b"\0\0\3", b"\0\0")
         self._bits = "".join(f"{byte:08b}" for byte in plain)
         self._what = what
         self._place = 0
@@ -41,17 +55,20 @@ class Bits:
         return int(part, 2) if part else 0
 
     def ue(self) -> int:
-        """Return an Exp-Golomb number (H.264 9.1)."""
+        """Return an Exp-Golomb number (9.1)."""
         zeros = 0
         while not self.u(1):
             zeros += 1
-            if zeros > 32:
+            if zeros > 31:
                 raise Violation(f"{self._what} holds a number that is too large")
         return (1 << zeros) - 1 + self.u(zeros)
 
-    def more(self) -> bool:
-        """Return whether there is data before the end (more_rbsp_data)."""
-        return self._bits[self._place :].rstrip("0") != "1"
+    def must_be(self, fields: Sequence[Field]) -> None:
+        """Read fields that have one value each."""
+        for name, form, value in fields:
+            found = self.ue() if form == "ue" else self.u(int(form))
+            if found != value:
+                raise Violation(f"{self._what}: {name} is {found}, it must be {value}")
 
     def must_end(self) -> None:
         """Raise Violation unless one bit and zeros up to the byte's end are all that is left."""
@@ -60,199 +77,139 @@ class Bits:
             raise Violation(f"{self._what} has {len(rest)} bits behind its end")
 
 
-def avc_header(config: bytes) -> None:
-    """Prove that an avcC holds parameter sets that are read to their last bit. Raises Violation."""
-    parser = Bytes(config, "avcC")
-    parser.must_be(b"\1", "version")
-    profile = parser.take(3)
-    parser.must_be(b"\xff", "length of lengths")
-    for mask, check, kind in ((0x1F, _avc_sps, 7), (0xFF, _avc_pps, 8)):
-        count = parser.number(1)
-        if mask == 0x1F and count & 0xE0 != 0xE0:
-            raise Violation("avcC: reserved bits are not set")
-        if not count & mask:
-            raise Violation("avcC holds no parameter set of a kind")
-        for _ in range(count & mask):
-            unit = parser.take(parser.number(2))
-            if not unit or len(unit) > _MAX_SET or unit[0] & 0x9F != kind:
-                raise Violation(f"avcC: {len(unit)} bytes that are no parameter set")
-            if kind == 7 and unit[1:4] != profile:
-                raise Violation("avcC: its profile is not that of its parameter set")
-            check(Bits(unit[1:], f"parameter set {kind}"))
-    if profile[0] == 100:  # High
-        parser.must_be(b"\xfd\xf8\xf8\0", "chroma and depth")
-    parser.must_end()
+def parameter_sets(sps: bytes, pps: bytes, width_px: int, height_px: int) -> None:
+    """Prove that the parameter sets are those of this size and no others. Raises Violation."""
+    columns, rows = width_px // 16, height_px // 16
+    level = next((level for most, level in _LEVELS if columns * rows <= most), None)
+    if level is None:
+        raise Violation(f"a picture of {width_px} x {height_px} pixels is too large")
+    for unit, head, name, fields in (
+        (sps, _SPS_HEAD, "SPS", sps_fields(level, columns, rows)),
+        (pps, _PPS_HEAD, "PPS", PPS_FIELDS),
+    ):
+        if unit[:1] != head:
+            raise Violation(f"{name}: it begins with {unit[:1].hex()}, it must with {head.hex()}")
+        _must_be_escaped(unit, name)
+        bits = Bits(unit[1:], name)
+        bits.must_be(fields)
+        bits.must_end()
 
 
-def _avc_sps(bits: Bits) -> None:
-    profile = bits.u(8)
-    bits.u(16)
-    bits.ue()
-    if profile in _HIGH:
-        if bits.ue() == 3:
-            bits.u(1)
-        bits.ue()
-        bits.ue()
-        bits.u(1)
-        if bits.u(1):
-            raise Violation("a parameter set holds scaling lists, which nobody here looks into")
-    bits.ue()
-    kind = bits.ue()
-    if kind == 0:
-        bits.ue()
-    elif kind == 1:
-        bits.u(1)
-        bits.ue()
-        bits.ue()
-        for _ in range(min(bits.ue(), 256)):
-            bits.ue()
-    bits.ue()
-    bits.u(1)
-    bits.ue()
-    bits.ue()
-    if not bits.u(1):
-        bits.u(1)
-    bits.u(1)
-    if bits.u(1):
-        for _ in range(4):
-            bits.ue()
-    if bits.u(1):
-        _vui(bits)
-    bits.must_end()
+def picture(sample: bytes, number: int) -> None:
+    """Prove that a sample is one slice that is a whole picture, the one that is due, up to the first macroblock.
 
-
-def _vui(bits: Bits) -> None:
-    if bits.u(1) and bits.u(8) == 255:  # a sample's shape of its own
-        bits.u(32)
-    if bits.u(1):
-        bits.u(1)
-    if bits.u(1):
-        bits.u(4)
-        if bits.u(1):
-            bits.u(24)
-    if bits.u(1):
-        bits.ue()
-        bits.ue()
-    if bits.u(1):
-        bits.u(65)
-    rates = [_hrd(bits) if bits.u(1) else False, _hrd(bits) if bits.u(1) else False]
-    if any(rates):
-        bits.u(1)
-    bits.u(1)
-    if bits.u(1):
-        bits.u(1)
-        for _ in range(6):
-            bits.ue()
-
-
-def _hrd(bits: Bits) -> bool:
-    count = bits.ue() + 1
-    if count > 32:
-        raise Violation("a parameter set holds more buffers than there are")
-    bits.u(8)
-    for _ in range(count):
-        bits.ue()
-        bits.ue()
-        bits.u(1)
-    bits.u(20)
-    return True
-
-
-def _avc_pps(bits: Bits) -> None:
-    bits.ue()
-    bits.ue()
-    bits.u(2)
-    if bits.ue():
-        raise Violation("a parameter set splits the picture in groups, which nobody here looks into")
-    bits.ue()
-    bits.ue()
-    bits.u(3)
-    for _ in range(3):
-        bits.ue()
-    bits.u(3)
-    if bits.more():
-        bits.u(1)
-        if bits.u(1):
-            raise Violation("a parameter set holds scaling lists, which nobody here looks into")
-        bits.ue()
-    bits.must_end()
-
-
-def hevc_header(config: bytes) -> None:
-    """Prove that an hvcC holds the three kinds of parameter sets and nothing else. Raises Violation.
-
-    The sets are bounded, not read to their last bit.
+    The decoder proves the rest. `number` counts from 0. Raises Violation.
     """
-    parser = Bytes(config, "hvcC")
-    parser.must_be(b"\1", "version")
-    parser.take(12)
-    for reserved in (0xF0, None, 0xFC, 0xFC, 0xF8, 0xF8):
-        if reserved is not None and parser.data[parser.offset] & reserved != reserved:
-            raise Violation("hvcC: reserved bits are not set")
-        parser.take(1)
-    parser.must_be(b"\0\0\x0f\3", "rate, layers and number of arrays")
-    for kind in (32, 33, 34):
-        parser.must_be(bytes([0x80 | kind]), "kind of array")
-        count = parser.number(2)
-        if not 0 < count <= 16:
-            raise Violation(f"hvcC: {count} parameter sets of a kind")
-        for _ in range(count):
-            unit = parser.take(parser.number(2))
-            if len(unit) > _MAX_SET or len(unit) < 3 or unit[0] >> 1 != kind or unit[-1] == 0:
-                raise Violation(f"hvcC: {len(unit)} bytes that are no parameter set")
-    parser.must_end()
+    length, unit = int.from_bytes(sample[:4], "big"), sample[4:]
+    index = number % KEYFRAME_EVERY
+    head, what = (_P_HEAD, "a P picture") if index else (_IDR_HEAD, "an IDR picture")
+    if unit[:1] != head:
+        kind = unit[0] & 31 if unit else 0
+        raise Violation(
+            f"it begins with a NAL unit of type {kind} ({_KINDS.get(kind, 'unknown')}, {unit[:1].hex()}), "
+            f"and {what} ({head.hex()}) is due"
+        )
+    if length != len(unit):
+        raise Violation(
+            f"its NAL unit has {length} bytes of the sample's {len(unit)}: it must be the only one"
+        )
+    if unit[-1] == 0:
+        raise Violation("zeros follow the slice")
+    _must_be_escaped(unit, "slice")
+    Bits(unit[1:_SLICE_HEADER_BYTES], "slice").must_be(slice_fields(number))
 
 
-def picture(sample: bytes, *, codec: str, is_first: bool) -> None:
-    """Prove that a sample is slices of one picture and nothing else. Raises Violation."""
-    begun = 0
-    for unit in _units(sample):
-        if codec == "avc1":
-            kind, allowed, random = unit[0] & 31, _AVC_SLICES, unit[0] & 31 == _AVC_IDR
-            begins, forbidden = len(unit) > 1 and unit[1] & 0x80 == 0x80, unit[0] & 0x80
-        else:
-            kind, allowed, random = unit[0] >> 1 & 63, _HEVC_SLICES, unit[0] >> 1 & 63 in _HEVC_IRAP
-            begins, forbidden = len(unit) > 2 and unit[2] & 0x80 == 0x80, unit[0] & 0x80
-        if kind not in allowed or forbidden:
-            raise Violation(f"a sample holds a unit of type {kind}, which is no slice of a picture")
-        if unit[-1] == 0 or unit.endswith(b"\0\0\3"):
-            raise Violation("a slice is followed by filler")
-        if is_first and not random:
-            raise Violation("the first picture needs an earlier one")
-        begun += begins
-        if not begun:
-            raise Violation("a sample begins in the middle of a picture")
-    if begun != 1:
-        raise Violation(f"a sample holds {begun} pictures")
+def _must_be_escaped(unit: bytes, what: str) -> None:
+    if found := _EMULATION.search(unit):
+        raise Violation(
+            f"{what}: the bytes {found[0].hex()} at {found.start()} are not escaped as they must be"
+        )
 
 
-def _units(sample: bytes) -> Iterator[bytes]:
-    parser = Bytes(sample, "a sample")
-    while parser.left:
-        unit = parser.take(parser.number(4))
-        if not unit:
-            raise Violation("a sample holds an empty unit")
-        yield unit
+def slice_fields(number: int) -> list[Field]:
+    """Return the header of the one slice of a picture, up to the first macroblock."""
+    index, is_idr = number % KEYFRAME_EVERY, number % KEYFRAME_EVERY == 0
+    fields: list[Field] = [
+        ("first_mb_in_slice", "ue", 0),
+        ("slice_type", "ue", _I_SLICE if is_idr else _P_SLICE),
+        ("pic_parameter_set_id", "ue", 0),
+        ("frame_num", str(_FRAME_NUM_BITS), index % (1 << _FRAME_NUM_BITS)),
+    ]
+    if is_idr:
+        fields += [
+            ("idr_pic_id", "ue", number // KEYFRAME_EVERY % 2),
+            ("no_output_of_prior_pics_flag", "1", 0),
+            ("long_term_reference_flag", "1", 0),
+        ]
+    else:
+        fields += [
+            ("num_ref_idx_active_override_flag", "1", 0),
+            ("ref_pic_list_modification_flag_l0", "1", 0),
+            ("adaptive_ref_pic_marking_mode_flag", "1", 0),
+        ]
+    return [
+        *fields,
+        ("slice_qp_delta", "ue", 0),
+        ("disable_deblocking_filter_idc", "ue", 0),
+        ("slice_alpha_c0_offset_div2", "ue", 0),
+        ("slice_beta_offset_div2", "ue", 0),
+    ]
 
 
-def sound_header(config: bytes) -> None:
-    """Prove that the header of sound says what kind it is and no more. Raises Violation."""
-    parser = Bytes(config, "esds")
-    parser.must_be(bytes(4), "version and flags")
-    parser.must_be(b"\3", "tag")
-    if parser.number(1) != parser.left:
-        raise Violation("esds: its descriptor does not fill it")
-    parser.must_be(bytes(3) + b"\4", "stream")
-    decoder = Bytes(parser.take(parser.number(1)), "esds")
-    decoder.must_be(b"\x40\x15" + bytes(11) + b"\5", "decoder")
-    length = decoder.number(1)
-    if not 2 <= length <= _MAX_ASC or length != decoder.left:
-        raise Violation("esds: the decoder's own header is too long")
-    parser.must_be(b"\6\1\2", "layer")
-    parser.must_end()
+def sps_fields(level: int, columns: int, rows: int) -> list[Field]:
+    """Return the whole SPS of a picture of so many macroblocks."""
+    return [
+        ("profile_idc", "8", _PROFILE),
+        ("constraint flags", "8", _CONSTRAINTS),
+        ("level_idc", "8", level),
+        ("seq_parameter_set_id", "ue", 0),
+        ("log2_max_frame_num_minus4", "ue", _FRAME_NUM_BITS - 4),
+        ("pic_order_cnt_type", "ue", 2),
+        ("max_num_ref_frames", "ue", 1),
+        ("gaps_in_frame_num_value_allowed_flag", "1", 0),
+        ("pic_width_in_mbs_minus1", "ue", columns - 1),
+        ("pic_height_in_map_units_minus1", "ue", rows - 1),
+        ("frame_mbs_only_flag", "1", 1),
+        ("direct_8x8_inference_flag", "1", 1),
+        ("frame_cropping_flag (every row and column that is coded is shown)", "1", 0),
+        ("vui_parameters_present_flag", "1", 1),
+        ("aspect_ratio_info_present_flag", "1", 0),
+        ("overscan_info_present_flag", "1", 0),
+        ("video_signal_type_present_flag", "1", 0),
+        ("chroma_loc_info_present_flag", "1", 0),
+        ("timing_info_present_flag", "1", 1),
+        ("num_units_in_tick", "32", 1),
+        ("time_scale", "32", 180_000),
+        ("fixed_frame_rate_flag", "1", 0),
+        ("nal_hrd_parameters_present_flag", "1", 0),
+        ("vcl_hrd_parameters_present_flag", "1", 0),
+        ("pic_struct_present_flag", "1", 0),
+        ("bitstream_restriction_flag", "1", 1),
+        ("motion_vectors_over_pic_boundaries_flag", "1", 1),
+        ("max_bytes_per_pic_denom", "ue", 0),
+        ("max_bits_per_mb_denom", "ue", 0),
+        ("log2_max_mv_length_horizontal", "ue", 11),
+        ("log2_max_mv_length_vertical", "ue", 11),
+        ("max_num_reorder_frames", "ue", 0),
+        ("max_dec_frame_buffering", "ue", 1),
+    ]
 
 
-def sound(sample: bytes) -> None:
-    """Prove that a packet of AAC does not begin with something else than sound. Raises Violation."""
-    if sample[0] >> 5 in (_FILL, _DATA):
-        raise Violation("a packet of sound begins with something else")
+PPS_FIELDS: list[Field] = [
+    ("pic_parameter_set_id", "ue", 0),
+    ("seq_parameter_set_id", "ue", 0),
+    ("entropy_coding_mode_flag (CAVLC, in which a decoder finds a slice's end)", "1", 0),
+    ("bottom_field_pic_order_in_frame_present_flag", "1", 0),
+    ("num_slice_groups_minus1", "ue", 0),
+    ("num_ref_idx_l0_default_active_minus1", "ue", 0),
+    ("num_ref_idx_l1_default_active_minus1", "ue", 0),
+    ("weighted_pred_flag", "1", 0),
+    ("weighted_bipred_idc", "2", 0),
+    # se(v), as the ue(v) that stands for it (9.1.1): 2 |v|, one less if v > 0.
+    ("pic_init_qp_minus26, coded", "ue", 2 * (26 - QUANTISER)),
+    ("pic_init_qs_minus26, coded", "ue", 0),
+    ("chroma_qp_index_offset, coded", "ue", 0),
+    ("deblocking_filter_control_present_flag", "1", 1),
+    ("constrained_intra_pred_flag", "1", 0),
+    ("redundant_pic_cnt_present_flag", "1", 0),
+]

@@ -23,7 +23,7 @@ def main() -> int:
     try:
         link.hardlink_to(clip)
         archive(plain, [(clip.name, link)])
-        digest, _ = seal(plain, sealed, age, [])
+        digest, _ = seal(plain, sealed, age)
     finally:
         for left in (link, plain):
             left.unlink(missing_ok=True)

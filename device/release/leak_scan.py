@@ -2,14 +2,15 @@
 
 import base64
 import struct
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-MIN_IN_MEDIA = 6
-"""Bytes. In tens of megabytes of compressed pictures anything shorter turns up by chance."""
-MIN = 5
-"""Elsewhere: the tables of an hour have 200,000 bytes, and three letters turn up in every tenth of them."""
+MIN_BYTES = 6
+"""In tens of megabytes of compressed pictures anything shorter turns up by chance."""
+MIN_WIDE_BYTES = 16
+"""For UTF-16, whose every second byte is often 0, as it is in quiet sound."""
 BLOCK_BYTES = 1 << 20
 
 
@@ -23,21 +24,45 @@ class Pattern:
 
 
 def patterns(canaries: Iterable[str]) -> list[Pattern]:
-    """Return how each text could be written: plain, UTF-16, hexadecimal, base64."""
-    found = []
+    """Return how each text could be written: plain, Latin-1, UTF-16, hexadecimal, base64.
+
+    Texts that turn up by chance are left out: short ones, and those that repeat themselves (`aaaaaa`, `abcabc`), as
+    coded pictures of one colour do.
+    """
+    found: dict[Pattern, None] = {}
     for text in canaries:
-        plain = text.encode()
-        if len(plain) < MIN:
+        if _repeats(text.lower()):
             continue
-        lowered = text.lower()
-        found += [
-            Pattern(text, lowered.encode(), any_case=True),
-            Pattern(text, lowered.encode("utf-16-le"), any_case=True),
-            Pattern(text, lowered.encode("utf-16-be"), any_case=True),
-            Pattern(text, plain.hex().encode(), any_case=True),
-            *(Pattern(text, coded, any_case=False) for coded in _base64(plain)),
-        ]
-    return found
+        for form in ("NFC", "NFD"):
+            normal = unicodedata.normalize(form, text)
+            for pattern in _written(text, normal):
+                found[pattern] = None
+    return list(found)
+
+
+def _written(what: str, text: str) -> Iterator[Pattern]:
+    # bytes.lower() knows only ASCII, so other letters are looked for as they are, small, and in capitals.
+    for cased in (text, text.lower(), text.upper()):
+        for encoding, shortest in (
+            ("utf-8", MIN_BYTES),
+            ("latin-1", MIN_BYTES),
+            ("utf-16-le", MIN_WIDE_BYTES),
+            ("utf-16-be", MIN_WIDE_BYTES),
+        ):
+            content = cased.encode(encoding, "ignore")
+            if len(content) >= shortest:
+                yield Pattern(what, content.lower(), any_case=True)
+    plain = text.encode()
+    if len(plain) >= MIN_BYTES - 1:
+        yield Pattern(what, plain.hex().encode(), any_case=True)
+    for coded in _base64(plain):
+        if len(coded) >= MIN_BYTES:
+            yield Pattern(what, coded, any_case=False)
+
+
+def _repeats(text: str) -> bool:
+    """Return whether a text is one part, at most half of it, again and again."""
+    return any(text[period:] == text[: len(text) - period] for period in range(1, len(text) // 2 + 1))
 
 
 def place_canaries(latitude: float, longitude: float) -> tuple[list[str], list[Pattern]]:
@@ -59,15 +84,17 @@ def _base64(plain: bytes) -> Iterator[bytes]:
         yield coded[begin : (skip + len(plain)) * 8 // 6]
 
 
-def found_in(file: BinaryIO, wanted: Iterable[Pattern], *, shortest: int = MIN) -> list[str]:
-    """Return which canaries are in a file (from its current position to its end), each once."""
-    looked_for = [pattern for pattern in wanted if len(pattern.content) >= shortest]
+def found_in(file: BinaryIO, wanted: Iterable[Pattern], size_bytes: int | None = None) -> list[str]:
+    """Return which canaries are in a file from its current position, each once: in `size_bytes`, or to its end."""
+    looked_for = list(wanted)
     if not looked_for:
         return []
     overlap = max(len(pattern.content) for pattern in looked_for) - 1
     found: dict[str, None] = {}
     tail = b""
-    while block := file.read(BLOCK_BYTES):
+    left = size_bytes
+    while block := file.read(BLOCK_BYTES if left is None else min(BLOCK_BYTES, left)):
+        left = None if left is None else left - len(block)
         exact = tail + block
         lowered = exact.lower()
         for pattern in looked_for:

@@ -13,9 +13,6 @@ from pathlib import Path
 
 import pyrage
 
-from device.media.nal_filter import NotAllowed
-from device.release.leak_scan import MIN_IN_MEDIA, Pattern, found_in
-
 MIB = 1 << 20
 
 
@@ -42,16 +39,11 @@ def archive(target: Path, files: Iterable[tuple[str, Path]]) -> None:
         out.truncate(size_class(out.tell()))
 
 
-def seal(plain: Path, sealed: Path, age: str, canaries: Iterable[Pattern]) -> tuple[str, int]:
-    """Seal an archive, durably, after a last look for what must not leave; return SHA-256 (hex) and size."""
-    with plain.open("rb") as file:
-        found = found_in(file, canaries, shortest=MIN_IN_MEDIA)
-        if found:
-            raise NotAllowed(f"the parcel holds {', '.join(map(repr, found))}")
-        file.seek(0)
-        with sealed.open("xb") as out:
-            pyrage.encrypt_io(file, out, [pyrage.x25519.Recipient.from_str(age)])
-            out.flush()
-            os.fsync(out.fileno())
+def seal(plain: Path, sealed: Path, age: str) -> tuple[str, int]:
+    """Seal an archive, durably; return SHA-256 (hex) and size in bytes."""
+    with plain.open("rb") as file, sealed.open("xb") as out:
+        pyrage.encrypt_io(file, out, [pyrage.x25519.Recipient.from_str(age)])
+        out.flush()
+        os.fsync(out.fileno())
     with sealed.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest(), sealed.stat().st_size

@@ -19,9 +19,9 @@ from typing import TypedDict
 import av
 
 from device.consent.documents import Manifest, ManifestClip, OfferedClip, Parcel
-from device.media.nal_filter import NotAllowed
 from device.release.audit import Promise, audit
 from device.release.clip_cutter import Wanted, cut
+from device.release.errors import NotAllowed
 from device.release.job import PARCEL, Job, blurs_of
 from device.release.leak_scan import Pattern, patterns, place_canaries
 from device.system.board import HeatLimit
@@ -89,6 +89,7 @@ class Release:
             files.append((name, path))
             entries.append(self._entry(name, path, clip, wanted))
         # Only now: while it cuts and decodes, memory is what a small board has least of.
+        from device.release.audit_parcel import audit_parcel
         from device.release.manifest import FILE, public_x, signed
         from device.release.parcel import archive, seal
 
@@ -97,7 +98,9 @@ class Release:
         self._say({"part": 1.0, "stage": "sealing", "hot": False})
         plain = job.folder / "parcel.tar"
         archive(plain, [(FILE, manifest), *files])
-        digest, size_bytes = seal(plain, job.folder / PARCEL, job.offer["recipient"]["age"], self._canaries)
+        if wrong := audit_parcel(plain, [entry["sha256"] for entry in entries]):
+            raise NotAllowed(f"the audit of the parcel failed ({wrong}): nothing was released")
+        digest, size_bytes = seal(plain, job.folder / PARCEL, job.offer["recipient"]["age"])
         plain.unlink()
         return {
             "sha256": digest,
@@ -119,7 +122,6 @@ class Release:
             first_us=clip["first_us"],
             last_us=clip["last_us"],
             frames=clip["frames"],
-            exact=job.offer["cut"] == "exact",
             audio=job.offer["audio"],
             masks=job.masks,
             blurs=blurs_of(clip),
@@ -127,35 +129,33 @@ class Release:
         done_us, whole_us = sum(self._lengths[:index]), max(1, sum(self._lengths))
 
         def tell(part: float) -> None:
-            self._tell((done_us + part * self._lengths[index]) / whole_us, pause=wanted.is_encoded)
+            self._tell((done_us + part * self._lengths[index]) / whole_us)
 
-        cut(source, path, wanted, tell)
+        media_sha256 = cut(source, path, wanted, tell)
         source.unlink()
         promise = Promise(
-            frames=clip["frames"], length_us=clip["last_us"] - clip["first_us"], sound=job.offer["audio"]
+            frames=clip["frames"],
+            length_us=clip["last_us"] - clip["first_us"],
+            sound=job.offer["audio"],
+            media_sha256=media_sha256,
         )
         report = audit(path, promise, self._canaries)
         if not report.good:
             raise NotAllowed(f"the audit of clip {clip['id']} failed ({report.wrong}): nothing was released")
         return wanted
 
-    def _tell(self, part: float, *, pause: bool) -> None:
+    def _tell(self, part: float) -> None:
         now_s = time.monotonic()
         if now_s - self._told_s < TELL_EVERY_S:
             return
         self._told_s = now_s
         self._say({"part": round(part, 3), "stage": "cutting", "hot": False})
-        if not pause:
-            return
         self._heat.wait_until_cool(
             lambda: self._say({"part": round(part, 3), "stage": "cutting", "hot": True})
         )
         self._rested_s += time.monotonic() - now_s
         if now_s - self._began_s - self._rested_s > self._limit_s:
-            raise TooLong(
-                f"encoding took longer than {self._limit_s:.0f} s; choose fewer or shorter clips, or a cut "
-                "without masks and blur"
-            )
+            raise TooLong(f"encoding took longer than {self._limit_s:.0f} s; choose fewer or shorter clips")
 
     def _entry(self, name: str, path: Path, clip: OfferedClip, wanted: Wanted) -> ManifestClip:
         with path.open("rb") as file:
@@ -169,7 +169,6 @@ class Release:
             "clock": clip["clock"],
             "frames": clip["frames"],
             "length_us": clip["last_us"] - clip["first_us"],
-            "video": "encoded" if wanted.is_encoded else "copied",
             "sound": wanted.audio,
             "masks": len(wanted.masks),
             "blurs": len(wanted.blurs),

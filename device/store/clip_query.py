@@ -17,14 +17,13 @@ QUALITY = 80
 _AV_US = 1_000_000
 
 
-def cut_of(folder: Path, row: ClipRow, start_us: int, end_us: int, *, exact: bool = False) -> Cut | None:
-    """Return the inward cut of a clip: the first keyframe (`exact`: the first picture) at or after the start
-    to the last picture that is over by the end; None if there is no whole picture between. Unix microseconds.
-    Raises OSError, ValueError.
+def cut_of(folder: Path, row: ClipRow, start_us: int, end_us: int) -> Cut | None:
+    """Return the inward cut of a clip: the first picture at or after the start to the last picture that is over
+    by the end; None if there is no whole picture between. Unix microseconds. Raises OSError, ValueError.
     """
     coded = _pictures(folder / row.file_name)
     zero_us = row.started_wall_us
-    chosen = [coded[index] for index in inside(coded, start_us - zero_us, end_us - zero_us, exact=exact)]
+    chosen = [coded[index] for index in inside(coded, start_us - zero_us, end_us - zero_us)]
     if not chosen:
         return None
     first_us = min(picture.from_us for picture in chosen)

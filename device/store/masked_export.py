@@ -54,7 +54,6 @@ def _copy(source: Path, target: Path, masks: Masks) -> None:
             time_base=fraction_of(video.time_base) or Fraction(1, 90_000),
             rate=fraction_of(video.average_rate) or Fraction(15),
             crf=CRF,
-            in_band_headers=False,
         )
         encoder.time_base = video.time_base
         sounds = {stream.index: new.add_stream_from_template(stream) for stream in old.streams.audio[:1]}

@@ -41,12 +41,10 @@ class Piece(RequestBody):
 class Selection(RequestBody):
     """The clips that may leave, whole or in pieces (null: as far as the window goes); without any: all.
 
-    `exact` begins with the first picture of the window instead of the first keyframe, and encodes every clip
-    again. `audio`: with the sound, if there is some.
+    `audio`: with the sound, if there is some.
     """
 
     clips: dict[str, Piece | None] | None = Field(None, max_length=1000)
-    exact: bool = False
     audio: bool = False
 
 
@@ -166,7 +164,6 @@ class OfferBody(ResponseBody):
     window: OfferWindowBody
     recipient: OfferRecipientBody
     upload: OfferUploadBody
-    cut: Literal["exact", "keyframe"]
     audio: bool
     masks: list[MillionthsPolygon]
     clips: list[OfferClip]

@@ -216,7 +216,7 @@ def _add_ledger(api: APIRouter, backend: Backend) -> None:
 
 def _choice(body: Selection) -> Choice:
     if body.clips is None:
-        return Choice(exact=body.exact, audio=body.audio)
+        return Choice(audio=body.audio)
     if any(piece and bool(piece.start) != bool(piece.end) for piece in body.clips.values()):
         raise CommandError("a piece has both a start and an end, or neither")
     try:
@@ -233,7 +233,7 @@ def _choice(body: Selection) -> Choice:
         for name, piece in body.clips.items()
         if piece
     }
-    return Choice(spans=spans, exact=body.exact, audio=body.audio, blurs=blurs)
+    return Choice(spans=spans, audio=body.audio, blurs=blurs)
 
 
 def _notices(backend: Backend) -> list[NoticeBody]:

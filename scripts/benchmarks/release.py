@@ -69,7 +69,7 @@ def measure(tries: int) -> dict[str, Any]:
         folder = Path(directory)
         clip = folder / "minute.mp4"
         digest = a_minute(clip)
-        rows: dict[str, list[tuple[float, float, float]]] = {"copied": [], "exact": [], "blurred": []}
+        rows: dict[str, list[tuple[float, float, float]]] = {"encoded": [], "blurred": []}
         for _ in range(tries):
             for kind, found in rows.items():
                 found.append(released(folder, clip, digest, kind))
@@ -93,17 +93,15 @@ def released(folder: Path, clip: Path, digest: str, kind: str) -> tuple[float, f
     """Release the minute in a process of its own; return seconds, processor seconds and MB."""
     work = Path(tempfile.mkdtemp(dir=folder))
     (work / "one.mp4").hardlink_to(clip)
-    first_us = 100_000 if kind == "exact" else 0
-    frames = SECONDS * FPS - (2 if kind == "exact" else 0)
     whole = {
         "id": "one",
         "sha256": digest,
         "clock": "synchronised",
         "start": "2026-11-25T22:00:00.000000Z",
         "end": "2026-11-25T22:01:00.000000Z",
-        "first_us": first_us,
+        "first_us": 0,
         "last_us": SECONDS * US,
-        "frames": frames,
+        "frames": SECONDS * FPS,
         "blur": [MASK] if kind == "blurred" else [],
     }
     offer = {
@@ -111,7 +109,6 @@ def released(folder: Path, clip: Path, digest: str, kind: str) -> tuple[float, f
         "request_sha256": "0" * 64,
         "window": {"start": "2026-11-25T21:00:00Z", "end": "2026-11-25T23:00:00Z"},
         "recipient": {"name": "evidence", "age": str(pyrage.x25519.Identity.generate().to_public())},
-        "cut": "exact" if kind == "exact" else "keyframe",
         "audio": False,
         "masks": [],
         "clips": [whole],

@@ -3,12 +3,13 @@
 import argparse
 import sys
 
-from scripts.verification import egress, flood, release, silence, subscriptions
+from scripts.verification import audit, egress, flood, release, silence, subscriptions
 
 PROOFS = {
     "silence": silence,
     "flood": flood,
     "release": release,
+    "audit": audit,
     "egress": egress,
     "subscriptions": subscriptions,
 }

@@ -116,7 +116,6 @@ def exactly_what_was_shown(folder: Path, scale: float, seed: int) -> Tally:
         blurs = {name: dice.sample(shapes, dice.choice((0, 1))) for name in spans}
         return Choice(
             spans=dice.choice((None, spans)),
-            exact=yes(),
             audio=yes(),
             blurs=blurs,
         )
@@ -155,7 +154,7 @@ def only_the_agency(folder: Path, scale: float, seed: int) -> Tally:
     archive(folder / "tar", [("clip-1.mp4", content)])
     with (folder / "tar").open("r+b") as file:
         file.truncate(64_000)  # small, so that ten thousand tries take a minute
-    seal(folder / "tar", folder / "age", str(ours.to_public()), [])
+    seal(folder / "tar", folder / "age", str(ours.to_public()))
     parcel = (folder / "age").read_bytes()
     if pyrage.decrypt(parcel, [ours]) != (folder / "tar").read_bytes():
         raise SystemExit("prove release: the agency itself cannot open its parcel")
@@ -202,20 +201,20 @@ def nothing_outside(folder: Path, scale: float, seed: int) -> Tally:
     ]
     pictures = {path: coded(path) for path in films}
     for _ in range(round(10_000 * scale)):
-        path, exact = dice.choice(films), dice.choice((False, True))
+        path = dice.choice(films)
         start, end = sorted(dice.randrange(6 * US) for _ in range(2))
-        chosen = [pictures[path][index] for index in inside(pictures[path], start, end, exact=exact)]
+        chosen = [pictures[path][index] for index in inside(pictures[path], start, end)]
         held = all(picture.from_us >= start and picture.until_us <= end for picture in chosen)
         tally.count(f"{path.name} {start} to {end}", held=held)
     cuts = round(300 * scale)
     for _ in range(cuts):
-        path, exact = dice.choice(films), dice.choice((False, False, True))
+        path = dice.choice(films)
         start = dice.randrange(3 * US)
         end = start + US + dice.randrange(2 * US)
-        if not inside(pictures[path], start, end, exact=exact):
+        if not inside(pictures[path], start, end):
             continue
         masks = [[(0.0, 0.5), (0.3, 0.5), (0.3, 1.0)]] if not dice.randrange(5) else []
-        asked = wanted(path, start, end, exact=exact, audio=dice.choice((False, True)), masks=masks)
+        asked = wanted(path, start, end, audio=dice.choice((False, True)), masks=masks)
         done = made(folder, path, asked)
         report, found = audit(done, promise(asked), []), numbers(done)
         honest = [n for n in found if n * US // FPS >= start and (n + 1) * US // FPS <= end + 1]

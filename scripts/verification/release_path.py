@@ -16,7 +16,7 @@ from device.consent.offer import Cut
 from device.consent.states import State
 from device.consent_service.release_protocol import Failed, Made, Progress
 from device.consent_service.release_worker import ReleaseWorker
-from device.media.nal_filter import NotAllowed
+from device.release.errors import NotAllowed
 from device.release.job import PARCEL, Job
 from device.release.process import Release
 from device.spool.parcels import (

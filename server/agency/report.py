@@ -71,18 +71,14 @@ def _clip(opened: Opened, number: int) -> str:
         if clip["clock"] == "synchronised"
         else "the doorbell's clock was NOT set by a time server then: the times may be wrong"
     )
-    video = (
-        "copied as the camera coded it"
-        if clip["video"] == "copied"
-        else f"re-encoded ({clip['masks']} privacy masks, {clip['blurs']} blurred areas)"
-    )
+    covered = f"{clip['masks']} privacy masks, {clip['blurs']} blurred areas"
     pictures = "".join(
         f"<img alt='' src='data:image/jpeg;base64,{coded}'>" for coded in _pictures(opened, clip)
     )
     return (
         f"<figure>{pictures}<figcaption><b>{html.escape(clip['file'])}</b>: {html.escape(clip['start'])} to "
         f"{html.escape(clip['end'])}, {clip['frames']} pictures, {'with' if clip['sound'] else 'without'} "
-        f"sound, {video}; {clock}.</figcaption></figure>"
+        f"sound, {covered}; {clock}.</figcaption></figure>"
     )
 
 

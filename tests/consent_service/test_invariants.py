@@ -160,7 +160,6 @@ LEAVES = [
     ("upload", "origin"),
     ("masks",),
     ("audio",),
-    ("cut",),
     ("request_sha256",),
     ("record_sha256",),
 ]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device.media.frame_selection import inside
-from device.media.nal_filter import NotAllowed
 from device.release.audit import audit
+from device.release.errors import NotAllowed
 from device.release.leak_scan import patterns
 from tests.support.films import FPS, US, coded, film, made, numbers, promise, wanted
 from tests.support.videos import flashes_and_beeps, make_flashing
@@ -35,32 +35,22 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.parametrize("span", SPANS, ids=str)
-@pytest.mark.parametrize("exact", [False, True], ids=["copied", "exact"])
 def test_a_cut_has_the_pictures_of_its_span_and_no_other(
-    tmp_path: Path, source: Path, span: tuple[int, int], *, exact: bool
+    tmp_path: Path, source: Path, span: tuple[int, int]
 ) -> None:
-    of = wanted(source, *span, exact=exact)
+    of = wanted(source, *span)
     done = made(tmp_path, source, of)
     found = numbers(done)
-    inside_it = [n for n in range(6 * FPS) if n * US // FPS >= span[0] and (n + 1) * US // FPS <= span[1]]
-    assert set(found) <= set(inside_it)
-    assert found == list(range(found[0], found[0] + of.frames))
-    if exact:
-        assert found == inside_it
+    assert found == [n for n in range(6 * FPS) if n * US // FPS >= span[0] and (n + 1) * US // FPS <= span[1]]
     report = audit(done, promise(of), [])
     assert report.good, report.wrong
     assert report.frames == of.frames
 
 
-def test_a_copied_cut_begins_at_a_keyframe_that_needs_nothing_before_it(tmp_path: Path) -> None:
+def test_a_camera_with_open_gops_is_cut(tmp_path: Path) -> None:
     source = film(tmp_path / "open.mp4", b_frames=3, params="open-gop=1:keyint=15:min-keyint=15")
     of = wanted(source, 1_100_000, 4_700_000)
-    done = made(tmp_path, source, of)
-    report = audit(done, promise(of), [])
-    # Such a film's keyframes are no IDR pictures: the auditor does not take that for proof, and says so.
-    assert report.good or "needs an earlier one" in report.wrong
-    exact = wanted(source, 1_100_000, 4_700_000, exact=True)
-    assert audit(made(tmp_path, source, exact), promise(exact), []).good
+    assert audit(made(tmp_path, source, of), promise(of), []).good
 
 
 def test_sound_stays_out_unless_it_was_chosen_and_ends_with_the_pictures(tmp_path: Path) -> None:
@@ -75,18 +65,17 @@ def test_sound_stays_out_unless_it_was_chosen_and_ends_with_the_pictures(tmp_pat
         assert "sound" in audit(done, promise(without), []).wrong
         with av.open(str(done), options={"err_detect": "explode"}) as file:
             sound = file.streams.audio[0]
-            heard = sum(frame.samples for frame in file.decode(sound)) / 48_000
+            heard = sum(frame.samples for frame in file.decode(sound)) / 16_000
         assert 2.85 < heard <= (with_it.last_us - with_it.first_us) / US
 
 
 @pytest.mark.parametrize("codec", ["aac", "libopus"])
 def test_sound_is_heard_when_its_picture_is_shown(tmp_path: Path, codec: str) -> None:
     source = make_flashing(tmp_path / "flash.mp4", sound=codec, seconds=6)
-    for exact in (False, True):
-        of = wanted(source, 1_200_000, 5_300_000, exact=exact, audio=True)
-        flashes, beeps = flashes_and_beeps(made(tmp_path, source, of))
-        assert len(flashes) == len(beeps) >= 3
-        assert all(abs(flash - beep) < 0.03 for flash, beep in zip(flashes, beeps, strict=True))
+    of = wanted(source, 1_200_000, 5_300_000, audio=True)
+    flashes, beeps = flashes_and_beeps(made(tmp_path, source, of))
+    assert len(flashes) == len(beeps) >= 3
+    assert all(abs(flash - beep) < 0.03 for flash, beep in zip(flashes, beeps, strict=True))
 
 
 def test_masks_and_blur_are_in_every_picture_and_nothing_else_is_touched(tmp_path: Path) -> None:
@@ -139,16 +128,13 @@ def test_a_clip_that_is_another_than_was_offered_is_not_cut(tmp_path: Path) -> N
         made(tmp_path, shorter, of)
 
 
-@given(start=st.integers(0, 6_000_000), length=st.integers(0, 6_000_000), exact=st.booleans())
-def test_no_cut_ever_reaches_over_its_span(start: int, length: int, *, exact: bool) -> None:
+@given(start=st.integers(0, 6_000_000), length=st.integers(0, 6_000_000))
+def test_no_cut_ever_reaches_over_its_span(start: int, length: int) -> None:
     for found in CODED:
-        chosen = [found[index] for index in inside(found, start, start + length, exact=exact)]
+        chosen = [found[index] for index in inside(found, start, start + length)]
         assert all(p.from_us >= start and p.until_us <= start + length for p in chosen)
         shown = sorted((p.pts_ticks, p.until_ticks) for p in chosen)
         assert all(one[1] == other[0] for one, other in pairwise(shown))
-        if chosen and not exact:
-            assert chosen[0].is_key
-            assert min(p.pts_ticks for p in chosen) == chosen[0].pts_ticks
 
 
 def _coded_films() -> list[Any]:

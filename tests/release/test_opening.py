@@ -59,7 +59,6 @@ def parcel(tmp_path_factory: pytest.TempPathFactory, agency: Sender) -> Path:
         "request_sha256": "a" * 64,
         "window": WINDOW,
         "recipient": {"name": "evidence", "age": agency.folder.recipient},
-        "cut": "keyframe",
         "audio": False,
         "masks": [],
         "clips": [clip],

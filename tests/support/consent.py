@@ -67,9 +67,7 @@ class Clips:
         self.asked += 1
         return any(cut.end_us > start_us and cut.start_us < end_us for cut in self.stored)
 
-    def cuts(
-        self, spans: Callable[[str], tuple[int, int] | None], start_us: int, end_us: int, *, exact: bool
-    ) -> list[Cut]:
+    def cuts(self, spans: Callable[[str], tuple[int, int] | None], start_us: int, end_us: int) -> list[Cut]:
         chosen = [(cut, spans(cut.clip_id)) for cut in self.stored]
         return [
             replace(cut, start_us=max(cut.start_us, span[0]), end_us=min(cut.end_us, span[1]))

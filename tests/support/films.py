@@ -24,11 +24,14 @@ def film(
     seconds: float = 6,
     keyframe_every: int = 15,
     params: str = "",
+    shape_px: tuple[int, int] = (320, 180),
+    noise: int = 0,
 ) -> Path:
     """Write a film of which each picture shows its own number, as bits in squares of 20 pixels."""
     with av.open(str(path), "w", format="mp4") as file:
         stream: Any = file.add_stream(codec, rate=FPS)
-        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        (stream.width, stream.height), stream.pix_fmt = shape_px, "yuv420p"
+        dice = np.random.default_rng(1)
         stream.gop_size = keyframe_every
         if codec == "libx265":
             stream.codec_context.codec_tag = "hvc1"
@@ -47,7 +50,10 @@ def film(
             heard.layout = "mono"
         done = 0
         for number in range(int(seconds * FPS)):
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(drawn(number), format="gray")))
+            shown = np.resize(drawn(number), shape_px[::-1]) if shape_px != (320, 180) else drawn(number)
+            if noise:
+                shown = (shown + dice.integers(-noise, noise + 1, shown.shape)).clip(0, 255).astype(np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="gray")))
             if heard:
                 count = (number + 1) * 48_000 // FPS - done
                 wave = (np.sin(np.arange(done, done + count) * 0.05) * 9000).astype(np.int16)[None]
@@ -87,21 +93,22 @@ def coded(path: Path) -> list[Picture]:
         return pictures(found, video.time_base)
 
 
-def wanted(path: Path, start_us: int, end_us: int, *, exact: bool = False, **more: Any) -> Wanted:
+def wanted(path: Path, start_us: int, end_us: int, **more: Any) -> Wanted:
     """Return what an offer of a span would ask for."""
     found = coded(path)
-    chosen = [found[index] for index in inside(found, start_us, end_us, exact=exact)]
+    chosen = [found[index] for index in inside(found, start_us, end_us)]
     return Wanted(
         first_us=min(picture.from_us for picture in chosen),
         last_us=max(picture.until_us for picture in chosen),
         frames=len(chosen),
-        exact=exact,
         **more,
     )
 
 
-def promise(of: Wanted) -> Promise:
-    return Promise(frames=of.frames, length_us=of.last_us - of.first_us, sound=of.audio)
+def promise(of: Wanted, media_sha256: str | None = None) -> Promise:
+    return Promise(
+        frames=of.frames, length_us=of.last_us - of.first_us, sound=of.audio, media_sha256=media_sha256
+    )
 
 
 def nothing(_part: float) -> None: ...

@@ -88,7 +88,9 @@ def flashes_and_beeps(path: Path | str) -> tuple[list[float], list[float]]:
     loud_s = -1.0
     with av.open(str(path), options=strict) as file:
         for frame in file.decode(audio=0):
-            loud = np.flatnonzero(np.abs(frame.to_ndarray()[0]) > 0.2)
+            heard = frame.to_ndarray()[0]
+            full_scale = np.iinfo(heard.dtype).max if heard.dtype.kind == "i" else 1
+            loud = np.flatnonzero(np.abs(heard.astype(np.float64)) > 0.2 * full_scale)
             for at in loud[:1]:
                 begin_s = (frame.time or 0.0) + int(at) / frame.sample_rate
                 if begin_s - loud_s > 0.3:

@@ -41,33 +41,27 @@ def sizes(file: Box) -> list[int]:
 
 
 def with_samples(file: Box, samples: list[bytes]) -> None:
-    """Put other samples into the one track of a file, tables and lengths with them."""
-    table = file.find(*STBL)
-    durations = durations_of(file)
-    while len(durations) < len(samples):
-        durations.append(durations[-1])
-    durations = durations[: len(samples)]
-    count = len(samples)
+    """Put other pictures into the one track of a file, tables and lengths with them."""
+    table, trak = file.find(*STBL), file.find(b"moov", b"trak")
+    count, step = len(samples), step_of(file)
+    keys = range(1, count + 1, 30)
     table.find(b"stsz").content = FULL + struct.pack(f">II{count}I", 0, count, *map(len, samples))
-    table.find(b"stts").content = (
-        FULL + struct.pack(">I", count) + b"".join(struct.pack(">II", 1, duration) for duration in durations)
-    )
+    table.find(b"stts").content = FULL + struct.pack(">III", 1, count, step)
+    table.find(b"stss").content = FULL + struct.pack(f">I{len(keys)}I", len(keys), *keys)
     table.find(b"stsc").content = FULL + struct.pack(">IIII", 1, 1, count, 1)
     file.find(b"mdat").content = b"".join(samples)
-    trak = file.find(b"moov", b"trak")
-    ticks = struct.unpack_from(">I", trak.find(b"mdia", b"mdhd").content, 12)[0]
-    patched(trak.find(b"mdia", b"mdhd"), 16, struct.pack(">I", sum(durations)))
-    patched(trak.find(b"tkhd"), 20, struct.pack(">I", sum(durations) * 90_000 // ticks))
-    patched(file.find(b"moov", b"mvhd"), 16, struct.pack(">I", sum(durations) * 90_000 // ticks))
+    lasting(trak, file, count * step)
 
 
-def durations_of(file: Box) -> list[int]:
-    content = file.find(*STBL, b"stts").content
-    found: list[int] = []
-    for index in range(struct.unpack_from(">I", content, 4)[0]):
-        count, value = struct.unpack_from(">II", content, 8 + 8 * index)
-        found += [value] * count
-    return found
+def lasting(trak: Box, file: Box, ticks: int) -> None:
+    """Say that a film lasts so long, wherever that is said."""
+    patched(trak.find(b"mdia", b"mdhd"), 16, struct.pack(">I", ticks))
+    patched(trak.find(b"tkhd"), 20, struct.pack(">I", ticks))
+    patched(file.find(b"moov", b"mvhd"), 16, struct.pack(">I", ticks))
+
+
+def step_of(file: Box) -> int:
+    return int(struct.unpack_from(">I", file.find(*STBL, b"stts").content, 12)[0])
 
 
 def samples_of(file: Box) -> list[bytes]:
@@ -470,16 +464,13 @@ def grow_avcc(file: Box, at: int, change: Callable[[bytes], bytes]) -> None:
 
 @on_boxes("a picture that is shown for longer")
 def _(file: Box) -> None:
-    samples = samples_of(file)
+    runs_of_durations(file, [(len(sizes(file)) - 1, step_of(file)), (1, 900_000)])
+
+
+def runs_of_durations(file: Box, runs: list[tuple[int, int]]) -> None:
     table = file.find(*STBL, b"stts")
-    with_samples(file, samples)
-    last = len(table.content) - 4
-    patched(table, last, struct.pack(">I", 900_000))
-    longer = sum(durations_of(file))
-    ticks = struct.unpack_from(">I", file.find(b"moov", b"trak", b"mdia", b"mdhd").content, 12)[0]
-    patched(file.find(b"moov", b"trak", b"mdia", b"mdhd"), 16, struct.pack(">I", longer))
-    patched(file.find(b"moov", b"trak", b"tkhd"), 20, struct.pack(">I", longer * 90_000 // ticks))
-    patched(file.find(b"moov", b"mvhd"), 16, struct.pack(">I", longer * 90_000 // ticks))
+    table.content = FULL + struct.pack(">I", len(runs)) + b"".join(struct.pack(">II", *run) for run in runs)
+    lasting(file.find(b"moov", b"trak"), file, sum(count * ticks for count, ticks in runs))
 
 
 @on_boxes("a film that says that it is shorter than it is")
@@ -498,7 +489,7 @@ def _(file: Box) -> None:
 @on_boxes("two pictures at one time")
 def _(file: Box) -> None:
     table = file.find(*STBL)
-    count, step = len(sizes(file)), durations_of(file)[0]
+    count, step = len(sizes(file)), step_of(file)
     offsets = (
         b"\1\0\0\0" + struct.pack(">I", 2) + struct.pack(">Ii", count - 1, 0) + struct.pack(">Ii", 1, -step)
     )

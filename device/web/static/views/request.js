@@ -10,7 +10,7 @@ const PICTURES = 5;
 export async function mount(container, doorbell, [id]) {
   const path = `/requests/${encodeURIComponent(id)}`;
   let request = await get(path);
-  let chosen = {}; // empty: all clips, the whole window, copied, without sound
+  let chosen = {}; // empty: all clips, the whole window, without sound
   const message = el("p", { role: "status", class: "message toast", id: "request-message" });
 
   const act = async (call, text) => {
@@ -90,12 +90,11 @@ function facts(rows) {
 
 function offerFacts(offer) {
   const blurred = offer.clips.reduce((count, clip) => count + clip.blur.length, 0);
-  const anew = offer.cut === "exact" || offer.masks.length > 0 || blurred > 0;
   return [
     [t("fact_sound"), t(offer.audio ? "sound_on" : "sound_off")],
     [t("fact_masks"), offer.masks.length ? t("masks_burnt", { count: offer.masks.length }) : t("masks_none")],
     [t("fact_blur"), blurred ? t("blur_count", { count: blurred }) : ""],
-    [t("fact_video"), t(anew ? "video_anew" : "video_copied")],
+    [t("fact_video"), t("video_encoded")],
     [t("fact_sealed"), `${offer.recipient.name} (${offer.recipient.age})`],
     [t("fact_sent"), offer.upload.origin],
   ];
@@ -145,7 +144,6 @@ function pictureOf(clip, at) {
 }
 
 function choicePart(offer, choose, leave) {
-  const exact = el("input", { type: "checkbox", checked: offer.cut === "exact" });
   const audio = el("input", { type: "checkbox", checked: offer.audio });
   const rows = offer.clips.map((clip) => {
     const start = Date.parse(clip.start);
@@ -169,11 +167,10 @@ function choicePart(offer, choose, leave) {
     };
   });
   const choice = () => ({
-    clips: Object.fromEntries(rows.map((row) => row.entry()).filter(Boolean)), exact: exact.checked, audio: audio.checked });
+    clips: Object.fromEntries(rows.map((row) => row.entry()).filter(Boolean)), audio: audio.checked });
   return el("section", { id: "choice" }, el("h2", {}, t("choose")),
     el("p", { class: "hint" }, t("choice_help")),
     rows.map((row) => row.node),
-    el("label", { class: "check" }, exact, t("choice_exact")), el("p", { class: "hint" }, t("choice_exact_help")),
     el("label", { class: "check" }, audio, t("choice_sound")), el("p", { class: "hint" }, t("choice_sound_help")),
     el("div", { class: "buttons" },
       el("button", { class: "quiet", onclick: leave }, t("cancel")),
