@@ -148,7 +148,7 @@ def test_a_parcel_is_covered_by_the_masks_of_then_and_of_now(
     row = built.record(recorded)
     built.mask(*offered)
     span: Callable[[str], tuple[int, int]] = lambda _clip: (STARTED_US, STARTED_US + 3 * SECOND_US)  # noqa: E731
-    (cut,) = built.clips.cuts(span, *span(row.clip_id), exact=False)
+    (cut,) = built.clips.cuts(span, *span(row.clip_id))
     offer: Any = {
         "request": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
         "request_sha256": "a" * 64,
