@@ -23,6 +23,8 @@ ENTRIES: dict[str, Any] = {
     "destination_added": documents.AddedDestination,
     "backup": documents.StartedBackup,
     "backed_up": documents.StoredBackup,
+    "backup_stopped": documents.StoppedBackup,
+    "revocation": documents.RevokedWithoutLedger,
 }
 OFFER: dict[str, Any] = {
     "offer": documents.Offer,
