@@ -5,6 +5,7 @@ up to the first macroblock of each picture. FFmpeg then decodes every picture, a
 an error (docs/decisions/0017). One proof that fails, and nothing is released.
 """
 
+import gc
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ _PARAMETERS = np.dtype(
 _MACROBLOCK = 5
 """Numbers of an AVVideoBlockParams: place, size, and how its quantiser differs (libavutil/video_enc_params.h)."""
 _READ_BYTES = 1 << 20
+_COLLECT_EVERY = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +179,8 @@ class _Audit:
                 for number, frame in enumerate(_frames(file)):
                     _check_frame(frame, number, parsed)
                     decoded = number + 1
+                    if not decoded % _COLLECT_EVERY:
+                        gc.collect()  # PyAV's side data refers to its picture, which refers to it
                 heard = parsed.sound_samples
                 if len(file.streams) > 1:
                     file.seek(0)
