@@ -539,3 +539,21 @@ def test_a_store_under_another_name_gets_nothing(
     wait_for("the courier's word", lambda: "certificate" in box.status().lower())
     assert box.report(digest) is None
     assert liar.requests() == []
+
+
+def test_the_progress_of_a_small_parcel_is_told_while_it_is_sent(box: CourierHarness, store: Store) -> None:
+    box.limits(kbps=4_000)
+    box.start()
+    digest = box.parcel(store.origin, 3_000_000)
+    told: dict[int, int] = {}
+
+    def is_stored() -> bool:
+        report = box.report(digest)
+        if report and report.state == "sending" and report.left_bytes:
+            told[report.sent_bytes] = report.left_bytes
+        return bool(report and report.state == "stored")
+
+    wait_for("the receipt", is_stored)
+    assert len(told) >= 2
+    assert all(sent_bytes < left_bytes for sent_bytes, left_bytes in told.items())
+    assert min(told.values()) < 3_000_000  # not "all of it may have left" from the first byte on
