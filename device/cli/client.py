@@ -42,10 +42,15 @@ class Connection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         """Connect. Raises OSError."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        with short_address(self._folder) as address:
-            self.sock.connect(address)
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(self.timeout)
+        try:
+            with short_address(self._folder) as address:
+                sock.connect(address)
+        except BaseException:
+            sock.close()
+            raise
+        self.sock = sock
 
     def ask(self, method: str, path: str, body: Any = None, /, **query: Any) -> bytes:
         """Return what is answered. Raises OSError, http.client.HTTPException, CommandError."""

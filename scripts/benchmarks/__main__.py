@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmarks import daemon, gate, motion, page, preroll, press, release, start, store
+from scripts.benchmarks import daemon, gate, motion, page, preroll, press, release, start, store, transfer
 
 BENCHES: dict[str, Any] = {
     "press": press,
@@ -19,6 +19,7 @@ BENCHES: dict[str, Any] = {
     "page": page,
     "gate": gate,
     "release": release,
+    "transfer": transfer,
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from device.cli.client import Connection
-from server.dev_processes import Process, wait_for
+from server.dev_processes import PATIENCE_S, Process, wait_for
 from tests.support.doorbell import Doorbell
 
 KEEP_ALIVE_S = 15
@@ -24,18 +24,22 @@ class BenchDoorbell(Doorbell):
     process: Process
     defaults: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, folder: Path, port: int, camera: dict[str, Any], **options: Any) -> None:
+    def __init__(
+        self, folder: Path, port: int, camera: dict[str, Any], *, device_id: str = "bench", **options: Any
+    ) -> None:
         """Start it below `folder`, and connect as soon as it listens."""
-        super().__init__(folder / "doorbell", port, camera, device={"id": "bench"}, **options)
+        super().__init__(folder / "doorbell", port, camera, device={"id": device_id}, **options)
         self.log_path = self.state / "log"
         self.process = Process([*self._program, "--config", self.config], log=self.log_path)
         self._client = Connection(self.state / "run")
         self._asked_s = time.monotonic()
-        for _ in range(400):  # not wait_for, which looks seldom: how soon it listens is measured here
+        while True:  # not wait_for, which looks seldom: how soon it listens is measured here
             try:
                 self._client.connect()
                 break
             except OSError:
+                if self.process.died or time.monotonic() - self._asked_s > PATIENCE_S:
+                    raise
                 time.sleep(0.005)
 
     def live(self) -> Self:

@@ -79,6 +79,9 @@ def test_a_ledger_that_was_tampered_with_stops_consent_and_nothing_else(
         faults = wait_for("the fault", lambda: doorbell.status()["faults"])
         assert "ledger_broken" in [fault["code"] for fault in faults]
         assert "ledger" in doorbell.run("agency", "list").stderr
+        stopped = doorbell.run("requests", "withdraw", "--all")
+        assert stopped.returncode == 0
+        assert "copies it once it is repaired" in stopped.stdout
         doorbell.ring()
         doorbell.run("record")
         doorbell.clips(1)
