@@ -4,7 +4,9 @@ Real transfers of every kind run in parallel: parcels to a tus server and an S3-
 the owner's WebDAV, SFTP and bucket, outside (by the courier) and at home (by the daemon). At a random moment of each
 something takes the permission away: the daemon is killed or stopped, its ledger is changed, its clock is set back, the
 owner withdraws or removes the target, or the line stalls before that. Bytes that reach the server after the moment,
-or after the lease if only that ends the transfer, are counted and listed. At most one chunk may.
+or after the lease if only that ends the transfer, are counted and listed. At most one chunk may. Then the
+subscriptions of 500 homes of a region are compared (`scripts/prove subscriptions`). `scripts/prove audit` tries what a
+parcel may contain, `scripts/bench transfer` what a transfer costs a press.
 """
 
 import argparse
@@ -27,6 +29,7 @@ from typing import Any, Self
 import pyrage
 
 from device.spool.leases import CHUNK_BYTES
+from scripts.verification import subscriptions
 from server.dev_processes import Process, free_port, wait_for
 from server.dev_server import make_certificates
 from tests.support.backup_servers import PASSWORD, Bucket, Sftp, WebDav
@@ -98,7 +101,15 @@ def main(arguments: argparse.Namespace) -> int:
             thread.start()
         for thread in threads:
             thread.join()
-    return _report(results, troubles)
+    status = _report(results, troubles)
+    if arguments.only:
+        return status
+    figures = subscriptions.compare(subscriptions.REGION, subscriptions.HOMES)
+    print(
+        f"{figures['homes']} homes of a region: {figures['settings']} settings file, {figures['connect']} CONNECT, "
+        f"{figures['subscribe']} SUBSCRIBE"
+    )
+    return status if subscriptions.holds(figures) else 1
 
 
 def _report(results: list[Result], troubles: list[str]) -> int:
