@@ -41,6 +41,7 @@ from device.consent.models import (
 from device.consent.reasons import Reason, Refused
 from device.consent.states import OPEN, State
 from device.consent.views import HistoryView
+from device.errors import CommandError
 from device.spool.parcels import Receipt
 
 RequestKey = tuple[str, str]
@@ -342,6 +343,20 @@ class LedgerState:
             alerts = {alert.id: alert for alert in alerts_of(body)}
             if name in alerts:
                 self.notices[origin, name] = _fetched(alerts[name], source, digest, at, here=data["here"])
+
+    def case_named(self, name: str) -> Case:
+        """Return the request of a handle (SENDER.ID), or of an id that one sender alone has used for an admitted one.
+
+        Raises CommandError.
+        """
+        named = [case for case in self.cases.values() if name in (case.handle, case.request.id)]
+        found = named if len(named) == 1 else [case for case in named if case.admitted]
+        if len(found) == 1:
+            return found[0]
+        if not named:
+            raise CommandError(f"there is no request {name}; `doorbell requests list` shows them")
+        handles = " or ".join(sorted(case.handle for case in found or named))
+        raise CommandError(f"several senders have used the id {name}: write {handles}")
 
     def parcels_in_flight(self) -> set[str]:
         """Return the SHA-256 of each parcel that the courier may have now."""

@@ -12,7 +12,7 @@ from typing import Any
 from device.config import NeighbourhoodConfig
 from device.consent import entries, owner_actions, rules, sender_records
 from device.consent.documents import Offer
-from device.consent.ledger_state import Case, LedgerState
+from device.consent.ledger_state import Case
 from device.consent.offer import Choice, Cut, make_offer, offer_hash
 from device.consent.reasons import Refused, sentence_of
 from device.consent.states import State, Step, after
@@ -29,17 +29,11 @@ from device.consent_service.backup_worker import BackupWorker, Clips
 from device.consent_service.clip_source import ClipSource
 from device.consent_service.inbox_worker import InboxWorker
 from device.consent_service.lease_keeper import LeaseKeeper
-from device.consent_service.ledger import Ledger, LedgerBroken
+from device.consent_service.ledger import Ledger
 from device.consent_service.ledger_store import LedgerStore, LockedLedger
 from device.consent_service.release_protocol import ReleaseBackend
-from device.consent_service.release_worker import UNDER_WAY, ReleaseWorker
-from device.consent_service.revocations import (
-    EVERY_REQUEST,
-    Revocation,
-    RevocationKind,
-    Revocations,
-    SentParcel,
-)
+from device.consent_service.release_worker import ReleaseWorker
+from device.consent_service.revocations import Revocations
 from device.consent_service.serializers import (
     destination_view,
     entry_view,
@@ -49,10 +43,11 @@ from device.consent_service.serializers import (
     request_view,
     sender_view,
 )
-from device.errors import CommandError, DoorbellError
+from device.consent_service.withdrawals import Withdrawals
+from device.errors import CommandError
 from device.events import Inbox
 from device.spool.leases import boottime_s
-from device.system.clock import Clock, boot_id, rfc3339
+from device.system.clock import Clock, boot_id
 
 ALL = Choice()
 
@@ -91,6 +86,9 @@ class ConsentService:
             leases=self.lease_keeper,
             revocations=self.revocations,
         )
+        self._withdrawals = Withdrawals(
+            self.ledger_store, self.revocations, self.lease_keeper, self.release_worker, path.parent
+        )
         self._state_dir = path.parent
         self._footage = footage
 
@@ -109,7 +107,7 @@ class ConsentService:
     def request(self, request_id: str, choice: Choice = ALL) -> RequestView:
         """Return one request with its offer and the offer's hash, which an approval needs."""
         with self.ledger_store.locked_for_owner() as ledger:
-            case = _find(ledger, request_id)
+            case = ledger.state.case_named(request_id)
             view = request_view(case, ledger.state)
             view["history"] = case.history
             view["release"] = release_view(case, self.release_worker.progress(case))
@@ -130,7 +128,7 @@ class ConsentService:
                     "no time server has set the clock since the boot, so the approval could end too late: check that "
                     "the doorbell reaches a time server, or see device.trust_clock"
                 )
-            case = _find(ledger, request_id)
+            case = ledger.state.case_named(request_id)
             if self.revocations.is_revoked("request", case.handle):
                 raise CommandError(
                     self.revocations.unreadable
@@ -166,84 +164,17 @@ class ConsentService:
     def decline(self, request_id: str) -> RequestView:
         """Decline; nothing is sent to anybody. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
-            case = _find(ledger, request_id)
+            case = ledger.state.case_named(request_id)
             ledger.write([entries.step(case.key, case.state, Step.DECLINE)])
             return request_view(case, ledger.state)
 
     def withdraw(self, request_id: str) -> WithdrawalView:
         """Withdraw an approval: nothing more is sent, whether or not there is a ledger. Raises CommandError."""
-        self.lease_keeper.stop("request", request_id)
-        with self.ledger_store.locked() as ledger:
-            state = ledger.state if ledger else self.ledger_store.last_state
-            try:
-                case = _case_of(state, request_id) if state else None
-                step = entries.step(case.key, case.state, Step.WITHDRAW) if case else None
-            except DoorbellError as error:
-                self.revocations.release("request", request_id)
-                raise CommandError(str(error)) from error
-            if case:  # its id alone may be another sender's too
-                self.revocations.hold("request", case.handle)
-                if request_id != case.handle:
-                    self.revocations.release("request", request_id)
-                request_id = case.handle
-            parcels = self.release_worker.sent_parcels(case) if case else ()
-            trouble = []
-            try:
-                if case:
-                    self.release_worker.revoke(case)  # first: it makes room on a full disk
-            except OSError as error:
-                trouble.append(f"{error.filename}: {error.strerror}")
-            is_in_ledger = False
-            try:
-                if ledger and step:
-                    ledger.write([step])
-                    is_in_ledger = True
-            except LedgerBroken as error:
-                self.ledger_store.report_broken(error)
-            trouble += self._revoke("request", request_id, parcels, is_in_ledger=is_in_ledger)
-            if trouble and not is_in_ledger:
-                raise CommandError(_not_written(trouble))
-            return _withdrawal([request_id], parcels, is_in_ledger=is_in_ledger)
+        return self._withdrawals.withdraw(request_id)
 
     def withdraw_all(self) -> WithdrawalView:
-        """Stop every release, whether or not there is a ledger. Raises CommandError."""
-        with self.ledger_store.locked() as ledger:
-            state = ledger.state if ledger else self.ledger_store.last_state
-            known = [case.handle for case in state.cases.values() if case.state in UNDER_WAY] if state else []
-            if ledger is None:
-                parcels = self.release_worker.sent_parcels(None)
-                for request_id in known:
-                    self.lease_keeper.stop("request", request_id)
-                trouble = []
-                try:
-                    self.release_worker.revoke(None)
-                except OSError as error:
-                    trouble.append(f"{error.filename}: {error.strerror}")
-                for request_id in known or [EVERY_REQUEST]:
-                    trouble += self._revoke("request", request_id, parcels, is_in_ledger=False)
-                if trouble:
-                    raise CommandError(_not_written(trouble))
-                return _withdrawal(known, parcels, is_in_ledger=False)
-        stopped = [self.withdraw(request_id) for request_id in known]
-        return {
-            "requests": known,
-            "recorded_in": "ledger"
-            if all(each["recorded_in"] == "ledger" for each in stopped)
-            else "revocations",
-            "parcels": [parcel for each in stopped for parcel in each["parcels"]],
-        }
-
-    def _revoke(
-        self, kind: RevocationKind, name: str, parcels: tuple[SentParcel, ...], *, is_in_ledger: bool
-    ) -> list[str]:
-        """Write a revocation down; return what went wrong."""
-        at = rfc3339(self.ledger_store.clock.wall_us())
-        revocation = Revocation(kind=kind, name=name, at=at, parcels=parcels, in_ledger=is_in_ledger)
-        try:
-            self.revocations.add(revocation)
-        except OSError as error:
-            return [f"{error.filename}: {error.strerror}"]
-        return []
+        """Withdraw every approval, whether or not there is a ledger. Raises CommandError."""
+        return self._withdrawals.withdraw_all()
 
     def senders(self) -> list[SenderView]:
         """Return the pinned senders."""
@@ -334,38 +265,7 @@ class ConsentService:
 
         Raises CommandError.
         """
-        self.lease_keeper.stop("destination", name)
-        with self.ledger_store.locked() as ledger:
-            state = ledger.state if ledger else self.ledger_store.last_state
-            try:
-                draft = owner_actions.destination_removed(name, state) if state else None
-            except Refused as error:
-                self.revocations.release("destination", name)
-                raise CommandError(error.detail) from error
-            is_in_ledger = False
-            try:
-                if ledger and draft:
-                    ledger.write([draft])
-                    is_in_ledger = True
-            except LedgerBroken as error:
-                self.ledger_store.report_broken(error)
-            trouble = []
-            try:
-                if ledger and is_in_ledger:
-                    self.release_worker.revoke_unneeded(ledger)
-                elif state and name in state.destinations:
-                    self.release_worker.revoke_parcels(
-                        backup.sha256
-                        for backup in state.destinations[name].backups.values()
-                        if not backup.done
-                    )
-                backup_worker.keep_secret(self._state_dir, name, None)
-            except (OSError, CommandError) as error:
-                trouble.append(str(error))
-            if not is_in_ledger:
-                trouble += self._revoke("destination", name, (), is_in_ledger=False)
-                if trouble:
-                    raise CommandError(_not_written(trouble))
+        self._withdrawals.remove_destination(name)
 
     def _check_age(self, age: str) -> None:
         from device.consent_service.age_recipients import check_recipient  # loads pyrage
@@ -426,39 +326,3 @@ class ConsentService:
         _, parsed = sender_records.record_in(record)
         for recipient in parsed.recipients:
             check_recipient(recipient.age)
-
-
-def _not_written(trouble: list[str]) -> str:
-    return (
-        f"it is stopped while doorbelld runs, but could not be written down ({'; '.join(trouble)}): make room on the "
-        "disk or repair it, and do it again"
-    )
-
-
-def _withdrawal(
-    requests: list[str], parcels: tuple[SentParcel, ...], *, is_in_ledger: bool
-) -> WithdrawalView:
-    return {
-        "requests": requests,
-        "recorded_in": "ledger" if is_in_ledger else "revocations",
-        "parcels": [
-            {"sha256": parcel.sha256, "left_bytes": parcel.left_bytes, "of_bytes": parcel.of_bytes}
-            for parcel in parcels
-        ],
-    }
-
-
-def _find(ledger: LockedLedger, request_id: str) -> Case:
-    """Return the request of a handle (SENDER.ID), or of an id that one sender alone has used for an admitted one."""
-    return _case_of(ledger.state, request_id)
-
-
-def _case_of(state: LedgerState, request_id: str) -> Case:
-    named = [case for case in state.cases.values() if request_id in (case.handle, case.request.id)]
-    found = named if len(named) == 1 else [case for case in named if case.admitted]
-    if len(found) == 1:
-        return found[0]
-    if not named:
-        raise CommandError(f"there is no request {request_id}; `doorbell requests list` shows them")
-    handles = " or ".join(sorted(case.handle for case in found or named))
-    raise CommandError(f"several senders have used the id {request_id}: write {handles}")
