@@ -118,7 +118,7 @@ def grant_before_the_entry() -> None:
         case.state = before
 
         stage_parcel(self._folder, self._spool / "out" / f"{case.sealed_parcel()['sha256']}.parcel", "back")
-        (self._folder / case.request.id).mkdir(exist_ok=True)
+        (self._folder / case.handle).mkdir(exist_ok=True)
         (self._folder / "back.parcel").rename(self._sealed(case))
         honest(self, case)
 
@@ -130,7 +130,7 @@ def erase_before_the_grant() -> None:
 
     def hasty(self: ReleaseWorker, case: Case) -> None:
         content = self._sealed(case).read_bytes()
-        self._erase(self._folder / case.request.id)
+        self._erase(self._folder / case.handle)
         parcel = self._folder.parent / "kept"
         parcel.write_bytes(content)
         upload = case.approved_offer()["upload"]

@@ -196,7 +196,7 @@ def test_an_unreachable_target_is_retried_with_the_sealed_file(
     ("changes", "text"),
     [
         ({"kind": "webdav", "url": "ftp://192.168.1.2/x"}, "is not a URL of this kind"),
-        ({"kind": "webdav", "url": "http://anna:pw@192.168.1.2/x"}, "is not a URL of this kind"),
+        ({"kind": "webdav", "url": "http://anna:pw@192.168.1.2/x"}, "may hold no user and no password"),
         ({"kind": "s3", "url": "https://192.168.1.2"}, "is not a URL of this kind"),
         ({"kind": "webdav", "url": "http://5.45.45.45/x"}, "only https:// and sftp://"),
         ({"kind": "sftp", "url": "sftp://5.45.45.45/x"}, "name the server's key"),

@@ -47,7 +47,9 @@ def is_grey(path: Path, polygon: Any) -> bool:
         pictures = [frame.to_ndarray(format="gray") for frame in file.decode(video=0)]
     assert pictures
     cover = cv2.erode(filled(polygon, 320, 180), np.ones((15, 15), np.uint8)) > 0
-    return all(bool(np.abs(picture[cover].astype(int) - GREY).max() < 8) for picture in pictures)
+    # A release is padded to whole macroblocks.
+    inside = [picture[: cover.shape[0], : cover.shape[1]] for picture in pictures]
+    return all(bool(np.abs(picture[cover].astype(int) - GREY).max() < 8) for picture in inside)
 
 
 def packets(drawn: SpanMasks) -> Iterator[Packet]:
@@ -154,7 +156,6 @@ def test_a_parcel_is_covered_by_the_masks_of_then_and_of_now(
         "request_sha256": "a" * 64,
         "window": {"start": "2025-11-24T16:00:00Z", "end": "2025-11-24T17:00:00Z"},
         "recipient": {"name": "evidence", "age": agency.folder.recipient},
-        "cut": "keyframe",
         "audio": False,
         "masks": [_millionths(mask) for mask in built.clips.masks([row.clip_id])],
         "clips": [

@@ -2,10 +2,10 @@
 
 import asyncio
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from device.web.connection_limiter import MAX_OF_ONE_PEER, ConnectionLimiter
+from tests.support.event_loop import run_async
 
 PATIENCE_S = 60.0
 CROWD = 60
@@ -49,7 +49,4 @@ def test_a_crowd_that_waited_for_a_busy_page_gets_no_more_places_than_one_peer_m
         ]
         for client in clients:
             client.setblocking(False)  # noqa: FBT003  (the socket API has no keyword)
-        # In a thread of its own: Playwright's event loop may run in this one.
-        with ThreadPoolExecutor() as pool:
-            served = pool.submit(lambda: asyncio.run(_served_of(clients, listener))).result()
-        assert served == MAX_OF_ONE_PEER
+        assert run_async(_served_of(clients, listener)) == MAX_OF_ONE_PEER

@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect
 
 from device.web.connection_limiter import ConnectionLimiter
 from device.web.timed_protocols import TimeLimits
+from tests.support.event_loop import run_async
 
 LIMITS = TimeLimits(handshake_s=0.3, request_s=0.3, keep_alive_s=0.3, unread_s=0.3, closing_s=0.3, ping_s=0.3)
 PATIENCE_S = 60.0
@@ -171,7 +172,7 @@ def test_a_connection_that_wastes_its_place_loses_it(client: Client, tmp_path: P
     with closing(socket.socket(socket.AF_UNIX if unix else socket.AF_INET)) as listener:
         listener.bind(address)
         listener.listen()
-        asyncio.run(_serve(listener, run))
+        run_async(_serve(listener, run))
 
 
 def test_a_slow_handshake_loses_its_place() -> None:
@@ -187,7 +188,7 @@ def test_a_slow_handshake_loses_its_place() -> None:
             await asyncio.wait_for(Peer(connection).drip(b"\x16"), PATIENCE_S)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        asyncio.run(_serve(listener, run, tls))
+        run_async(_serve(listener, run, tls))
 
 
 @pytest.mark.parametrize("secure", [False, True])
@@ -215,7 +216,7 @@ def test_who_uses_a_connection_keeps_it(*, secure: bool) -> None:
         await _wait_until_gone(limiter)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        asyncio.run(_serve(listener, run, tls))
+        run_async(_serve(listener, run, tls))
 
 
 @pytest.mark.parametrize("secure", [False, True])
@@ -234,4 +235,4 @@ def test_a_connection_that_its_client_closes_soon_leaves_no_trace(*, secure: boo
         await asyncio.sleep(2 * LIMITS.request_s)  # the checks that were due
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        asyncio.run(_serve(listener, run, tls))
+        run_async(_serve(listener, run, tls))
