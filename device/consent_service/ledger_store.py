@@ -78,7 +78,8 @@ class LockedLedger:
         for entry, draft in zip(entries, drafts, strict=True):
             self._take(entry, draft.body)
             if entry.kind == "request":
-                fields = {"request": entry.data["id"], "state": entry.data["to"]}
+                handle = f"{entry.data['sender']}.{entry.data['id']}"
+                fields = {"request": handle, "state": entry.data["to"]}
                 self._inbox(ConsentStep(mono_us=self._clock.mono_us(), fields=fields))
         self.report()
 

@@ -394,7 +394,7 @@ class ReleaseWorker:
         stage = "hot" if progress.hot else progress.stage
         if self._reported.get(request) != (stage, percent):
             self._reported[request] = stage, percent
-            fields = {"request": case.request.id, "stage": stage, "percent": percent}
+            fields = {"request": request, "stage": stage, "percent": percent}
             mono_us = self._ledger_store.clock.mono_us()
             self._ledger_store.inbox(ConsentStep(kind="release", mono_us=mono_us, fields=fields))
 

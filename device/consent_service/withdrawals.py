@@ -1,7 +1,7 @@
 """What the owner stops: an approval, every approval, or the backups to a target. None of it needs a ledger.
 
-Each stop takes effect in this order: in memory and in the lease file; grant and copies are deleted (which makes room on
-a full disk); then it is written to the ledger if there is one that can be written, and to the revocations.
+Each stop takes effect in this order: in memory and in the lease file; grant and copies are deleted, which makes
+room on a full disk; then it is written to the ledger if there is one that can be written, and to the revocations.
 """
 
 from collections.abc import Callable

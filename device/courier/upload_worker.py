@@ -138,8 +138,7 @@ class UploadWorker:
         except GrantGone:
             self._due_s.pop(digest, None)
         except LeaseLapsed:
-            log.info("parcel paused sha256=%s", digest[:16])
-            self._tell("waiting for doorbelld")
+            self._pause(digest)
         except Refusing as error:
             log.error("parcel refused sha256=%s origin=%s %s", digest[:16], grant.origin, error)
             if attempt:
@@ -147,11 +146,17 @@ class UploadWorker:
                 left = attempt.left_bytes
                 write_report(self._own, replace(attempt.report, state="refused", left_bytes=left, why=why))
         except (OSError, Unreadable) as error:
-            if self._leases.covers(digest):  # otherwise the guard has reset the connection
+            if self._leases.covers(digest):
                 self._wait_after(digest, grant, error)
+            else:  # the guard has reset the connection
+                self._pause(digest)
         finally:
             if attempt:
                 attempt.close()
+
+    def _pause(self, digest: str) -> None:
+        log.info("parcel paused sha256=%s", digest[:16])
+        self._tell("waiting for doorbelld")
 
     def _wait_after(self, digest: str, grant: Grant, error: Exception) -> None:
         failures = self._failures[digest] = self._failures.get(digest, 0) + 1

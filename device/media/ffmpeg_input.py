@@ -21,7 +21,7 @@ def source_name(url: str) -> str:
 
 def why(error: Exception, url: str) -> str:
     """Return FFmpeg's error without the URL that it repeats, and what to check."""
-    if isinstance(error, av.error.ExitError):
+    if isinstance(error, (av.error.ExitError, TimeoutError)):  # ours, or the kernel's
         return "nothing came in time; is it switched on and connected?"
     if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
         return f"{error.strerror}; is the address right?"

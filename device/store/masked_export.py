@@ -21,6 +21,7 @@ from device.media.mask_history import Polygon, digest_of
 from device.media.masks import Masks
 from device.motion.zones import Points
 from device.store.ffmpeg_errors import plain_errors
+from device.system.core_dumps import forbid_core_dumps
 
 CRF = 20
 """x264's quality; 20 is hardly distinguishable from the source."""
@@ -145,6 +146,7 @@ def main() -> int:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # without its daemon it has no business
         os.nice(NICENESS)
     os.umask(0o077)
+    forbid_core_dumps()
     try:
         masked_copy(Path(sys.argv[1]), Path(sys.argv[2]), Masks(json.load(sys.stdin)))
     except (OSError, ValueError) as error:

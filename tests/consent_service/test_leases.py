@@ -264,7 +264,7 @@ def test_a_withdrawal_needs_no_ledger_and_no_repair_revives_it(
     assert entries(doorbell, "revocation") == [
         {
             "of": "request",
-            "name": HANDLE,
+            "name": ID if opened_broken else HANDLE,
             "at": rfc3339(envelopes.NOW * 1_000_000),
             "parcels": done["parcels"],
         }

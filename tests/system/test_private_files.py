@@ -24,6 +24,7 @@ PROGRAMS = [
     "device/camera/capture_process.py",
     "device/release/process.py",
     "device/release/backup.py",
+    "device/store/masked_export.py",
     "server/publisher.py",
     "server/s3_signer.py",
     "server/agency/__main__.py",

@@ -73,7 +73,7 @@ export async function mount(container, doorbell, [id]) {
   const progress = () => document.getElementById("progress");
   draw(false);
   return doorbell.onFact(async (fact) => {
-    if (fact.request !== id) return;
+    if (fact.request !== request.handle) return;
     if (fact.kind === "release" && progress()) {
       request = await get(path);
       progress().replaceWith(progressPart(request));
