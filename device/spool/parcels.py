@@ -195,11 +195,18 @@ def forget_report(folder: Path, sha256: str) -> None:
 class RateLimiter:
     """The owner's limit: so many bytes a second, on average since it began."""
 
-    def __init__(self, bytes_a_second: int, *, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        bytes_a_second: int,
+        *,
+        sleep: Callable[[float], None],
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         """0: no limit."""
         self._rate = bytes_a_second
         self._sleep = sleep
-        self._began_s = time.monotonic()
+        self._now_s = now_s
+        self._began_s = now_s()
         self._sent = 0
 
     def __call__(self, size: int) -> None:
@@ -207,6 +214,6 @@ class RateLimiter:
         if not self._rate:
             return
         self._sent += size
-        ahead_s = self._sent / self._rate - (time.monotonic() - self._began_s)
+        ahead_s = self._sent / self._rate - (self._now_s() - self._began_s)
         if ahead_s > 0:
             self._sleep(ahead_s)

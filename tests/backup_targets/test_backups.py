@@ -1,5 +1,6 @@
 """Sealed backups to the owner's own S3, WebDAV and SFTP: at home from the daemon, outside by the courier."""
 
+import functools
 import json
 import secrets
 import threading
@@ -14,7 +15,7 @@ import pytest
 from device.consent_service.backup_worker import SECRETS_FILE
 from device.errors import CommandError
 from device.events import Fault
-from device.spool.parcels import Account, UploadReport, names_in, write_report
+from device.spool.parcels import Account, RateLimiter, UploadReport, names_in, write_report
 from server.dev_processes import wait_for
 from server.dev_server import make_certificates
 from tests.support.backup_servers import PASSWORD, Bucket, Sftp, WebDav, opened
@@ -163,6 +164,8 @@ def test_the_limit_of_the_line_holds_for_backups_at_home(
             doorbell.config.model_copy(update={"upload_kbps": 4000})
         )
         monkeypatch.setattr(doorbell.consent_service.backup_worker, "_rest", waited.append)
+        without_time = functools.partial(RateLimiter, now_s=lambda: 0.0)
+        monkeypatch.setattr("device.consent_service.backup_worker.RateLimiter", without_time)
         added(doorbell, target, secret)
         turn(doorbell)
         assert len(server.stored()) == 1

@@ -211,11 +211,17 @@ def test_aac_and_opus_are_copied_bit_for_bit(
     packets = [data for data in packets if data != silence]  # may stand where the sound began late
     assert len(packets) > 100
     assert set(packets) <= set(source)
-    # In the source's order, and none missing in between: what follows a packet there follows it here.
-    follows = set(pairwise(source))
-    turns = [step for step in pairwise(packets) if step not in follows]
+    if kind.startswith("rtsp"):
+        # In the source's order. The server drops what a busy machine does not fetch in time.
+        places = {data: place for place, data in enumerate(source) if source.count(data) == 1}
+        found = [places[data] for data in packets if data in places]
+        turns = sum(after < before for before, after in pairwise(found))
+    else:
+        # None missing in between, either: what follows a packet there follows it here.
+        follows = set(pairwise(source))
+        turns = sum(step not in follows for step in pairwise(packets))
     # A busy machine records longer, and the source begins again more often.
-    assert len(turns) <= len(packets) // len(source) + 2, "only where the source begins again"
+    assert turns <= len(packets) // len(source) + 2, "only where the source begins again"
 
 
 @pytest.mark.parametrize("kind", ["off", "off, rtsp"])
