@@ -65,6 +65,11 @@ class Sender:
     keys: dict[str, bytes]
 
 
+def handle_of(sender: str, request_id: str) -> str:
+    """Return a request's name as one word: SENDER.ID."""
+    return f"{sender}.{request_id}"
+
+
 @dataclass(slots=True, kw_only=True)
 class Case:
     """One footage request and its state."""
@@ -99,7 +104,7 @@ class Case:
     @property
     def handle(self) -> str:
         """The same as one word, for folders, addresses of the page and the command line: SENDER.ID."""
-        return f"{self.request.agency}.{self.request.id}"
+        return handle_of(*self.key)
 
     @property
     def admitted(self) -> bool:

@@ -104,7 +104,6 @@ class BackupWorker:
         self._leases = leases
         self.sent_bytes: dict[str, int] = {}
         """What has left, at most, of each copy that doorbelld itself sends: SHA-256 → bytes."""
-        self.is_sending = False
         self._due_s: dict[str, float] = {}
         self._delay_s: dict[str, float] = {}
         self._beat: Callable[[], None] = lambda: None
@@ -173,14 +172,11 @@ class BackupWorker:
                 check=lambda: self._check(backup),
                 note=lambda left_bytes: self._note(backup, left_bytes),
             )
-            self.is_sending = True
             try:
                 put(target, name, content, backup.size_bytes, home_address, guard)
             except (TargetRejected, OSError):
                 self._check(backup)  # the guard may have reset the connection
                 raise
-            finally:
-                self.is_sending = False
 
     def _note(self, backup: Backup, left_bytes: int) -> None:
         self.sent_bytes[backup.sha256] = max(self.sent_bytes.get(backup.sha256, 0), left_bytes)
@@ -361,7 +357,7 @@ class _LeasedCopy:
         check: Callable[[], None],
         note: Callable[[int], None],
     ) -> None:
-        """`note` is told how many bytes have left, at most, before the last of them do."""
+        """`note` receives the number of bytes that have left, at most, before the last of them do."""
         self._file = file
         self._guard = guard
         self._piece_bytes = piece_bytes

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from device.consent.entries import LedgerEntryDraft
-from device.consent.ledger_state import Case, LedgerState
+from device.consent.ledger_state import Case, LedgerState, handle_of
 from device.consent.reasons import Reason, Refused
 from device.consent.states import NoSuchStep, State
 from device.consent.views import RefusedCount
@@ -78,7 +78,7 @@ class LockedLedger:
         for entry, draft in zip(entries, drafts, strict=True):
             self._take(entry, draft.body)
             if entry.kind == "request":
-                handle = f"{entry.data['sender']}.{entry.data['id']}"
+                handle = handle_of(entry.data["sender"], entry.data["id"])
                 fields = {"request": handle, "state": entry.data["to"]}
                 self._inbox(ConsentStep(mono_us=self._clock.mono_us(), fields=fields))
         self.report()

@@ -291,12 +291,8 @@ class ReleaseWorker:
 
     def revoke_unneeded(self, ledger: LockedLedger) -> None:
         """Revoke every grant, and erase every parcel in the spool, that no approval or backup needs any more."""
-        keep = ledger.state.parcels_in_flight()
-        folder = self._spool / "out"
         try:
-            lying = {*names_in(folder, "grant"), *names_in(folder, "parcel")}
-            for digest in lying - keep:
-                revoke(folder, digest)
+            self.revoke_parcels(self._spooled() - ledger.state.parcels_in_flight())
         except OSError as error:
             if self._spool.is_dir():
                 self._tell_spool(error)
@@ -306,12 +302,19 @@ class ReleaseWorker:
         for digest in digests:
             revoke(self._spool / "out", digest)
 
-    def sent_parcels(self, case: Case | None) -> tuple[SentParcel, ...]:
-        """Return how much of a request's parcel has left, as the courier reports it; None: of every parcel."""
-        if case is None:
-            with suppress(OSError):
-                return tuple(filter(None, map(self._sent, names_in(self._spool / "out", "grant"))))
-            return ()
+    def _spooled(self) -> set[str]:
+        """Return the SHA-256 of everything that the courier can read. Raises OSError."""
+        folder = self._spool / "out"
+        return {*names_in(folder, "grant"), *names_in(folder, "parcel")}
+
+    def all_sent_parcels(self) -> tuple[SentParcel, ...]:
+        """Return how much of each granted parcel has left, as the courier reports it."""
+        with suppress(OSError):
+            return tuple(filter(None, map(self._sent, names_in(self._spool / "out", "grant"))))
+        return ()
+
+    def sent_parcels(self, case: Case) -> tuple[SentParcel, ...]:
+        """Return how much of a request's parcel has left, as the courier reports it."""
         sent = self._sent(case.sealed_parcel()["sha256"]) if case.parcel else None
         return (sent,) if sent else ()
 
@@ -321,18 +324,15 @@ class ReleaseWorker:
             return None
         return SentParcel(sha256=digest, left_bytes=report.left_bytes, of_bytes=report.size_bytes)
 
-    def revoke(self, case: Case | None) -> None:
-        """Delete the grant and the copies of a withdrawn approval now, not at the next step; None: of all.
+    def revoke_all(self) -> None:
+        """Delete every grant and every copy. Raises OSError."""
+        self.revoke_parcels(self._spooled())
+        with suppress(FileNotFoundError):
+            for folder in list(self._folder.iterdir()):
+                self._erase(folder)
 
-        Raises OSError.
-        """
-        if case is None:
-            out = self._spool / "out"
-            self.revoke_parcels({*names_in(out, "grant"), *names_in(out, "parcel")})
-            with suppress(FileNotFoundError):
-                for folder in list(self._folder.iterdir()):
-                    self._erase(folder)
-            return
+    def revoke(self, case: Case) -> None:
+        """Delete the grant and the copies of a withdrawn approval now, not at the next step. Raises OSError."""
         if case.parcel and (self._spool / "out").is_dir():
             revoke(self._spool / "out", case.sealed_parcel()["sha256"])
         self._erase(self._folder / case.handle)

@@ -68,7 +68,8 @@ class Withdrawals:
             trouble = _trouble(lambda: self._release_worker.revoke(case) if case else None)
             is_in_ledger = self._write(ledger, draft)
             trouble += self._note("request", request_id, parcels, is_in_ledger=is_in_ledger)
-            _raise_unless(is_in_ledger or not trouble, trouble)
+            if trouble and not is_in_ledger:
+                raise _not_written(trouble)
             return _view([request_id], parcels, is_in_ledger=is_in_ledger)
 
     def withdraw_all(self) -> WithdrawalView:
@@ -104,17 +105,19 @@ class Withdrawals:
             trouble += _trouble(lambda: keep_secret(self._state_dir, name, None))
             if not self._write(ledger, draft):
                 trouble += self._note("destination", name, (), is_in_ledger=False)
-                _raise_unless(not trouble, trouble)
+                if trouble:
+                    raise _not_written(trouble)
 
     def _stop_everything(self, known: list[str]) -> WithdrawalView:
         """Stop every release without a ledger; `known` are those that were under way when it broke."""
         for handle in known:
             self._leases.stop("request", handle)
-        parcels = self._release_worker.sent_parcels(None)
-        trouble = _trouble(lambda: self._release_worker.revoke(None))
+        parcels = self._release_worker.all_sent_parcels()
+        trouble = _trouble(self._release_worker.revoke_all)
         for handle in known or [EVERY_REQUEST]:
             trouble += self._note("request", handle, parcels, is_in_ledger=False)
-        _raise_unless(not trouble, trouble)
+        if trouble:
+            raise _not_written(trouble)
         return _view(known, parcels, is_in_ledger=False)
 
     def _state(self, ledger: LockedLedger | None) -> LedgerState | None:
@@ -151,12 +154,11 @@ def _trouble(act: Callable[[], None]) -> list[str]:
     return []
 
 
-def _raise_unless(is_written: bool, trouble: list[str]) -> None:  # noqa: FBT001
-    if not is_written:
-        raise CommandError(
-            f"it is stopped while doorbelld runs, but could not be written down ({'; '.join(trouble)}): make room on "
-            "the disk or repair it, and do it again"
-        )
+def _not_written(trouble: list[str]) -> CommandError:
+    return CommandError(
+        f"it is stopped while doorbelld runs, but could not be written down ({'; '.join(trouble)}): make room on "
+        "the disk or repair it, and do it again"
+    )
 
 
 def _view(requests: list[str], parcels: tuple[SentParcel, ...], *, is_in_ledger: bool) -> WithdrawalView:

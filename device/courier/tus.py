@@ -53,12 +53,12 @@ class TusUploader:
         had = self._ask(attempt, "HEAD").headers.get("upload-offset", "")
         answer = self._ask(attempt, "DELETE")
         if answer.status == _NO_CONTENT:
-            told = (
+            size = (
                 f" ({had} bytes, it said)"
                 if had.isascii() and had.isdigit() and len(had) <= MAX_DIGITS
                 else ""
             )
-            return f"the store has deleted what it had{told}"
+            return f"the store has deleted what it had{size}"
         if answer.status in _GONE:
             return "the store has it no longer"
         return f"the store did not delete what it had: it answered {answer.status}"

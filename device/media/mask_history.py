@@ -1,4 +1,4 @@
-"""Which privacy masks held while pictures were taken: a rule that is told the time.
+"""Which privacy masks held while pictures were taken: a rule; the time is a parameter.
 
 A clip keeps the answer in its file (device/store/mask_record.py), so that a mask which is removed later still covers
 what it covered then.

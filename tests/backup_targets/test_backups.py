@@ -310,8 +310,8 @@ def test_the_courier_refuses_a_target_on_a_home_network(tmp_path: Path, island: 
 
 
 @contextmanager
-def under_way(doorbell: ConsentHarness, size: int = 4_000_000) -> Iterator[str]:
-    """Yield the SHA-256 of a copy of which a part has left, with a limit of 500 kB a second."""
+def under_way(doorbell: ConsentHarness, size: int = 4_000_000) -> Iterator[tuple[str, threading.Thread]]:
+    """Yield the SHA-256 of a copy of which a part has left, with a limit of 500 kB a second, and who sends it."""
     doorbell.backups.files = {"one": doorbell.folder / "large.mp4"}
     doorbell.backups.files["one"].write_bytes(secrets.token_bytes(size))
     worker = doorbell.consent_service.backup_worker
@@ -319,7 +319,7 @@ def under_way(doorbell: ConsentHarness, size: int = 4_000_000) -> Iterator[str]:
     sending = threading.Thread(target=worker.step)
     sending.start()
     try:
-        yield wait_for("the first bytes", lambda: next(iter(worker.sent_bytes), None))
+        yield wait_for("the first bytes", lambda: next(iter(worker.sent_bytes), None)), sending
     finally:
         doorbell.consent_service.lease_keeper.stop("destination", "own")
         sending.join()
@@ -337,7 +337,7 @@ def test_a_removed_target_gets_no_more_of_a_copy_on_its_way_and_the_ledger_tells
     server, target, secret = make_server(tmp_path)
     try:
         added(doorbell, target, secret)
-        with under_way(doorbell) as digest:
+        with under_way(doorbell) as (digest, _):
             doorbell.consent_service.remove_destination("own")
         turn(doorbell)
         (stopped,) = [entry["data"] for entry in doorbell.ledger() if entry["kind"] == "backup_stopped"]
@@ -358,10 +358,10 @@ def test_a_copy_without_a_lease_waits_and_arrives_once_there_is_one_again(
     server, target, secret = make_server(tmp_path)
     try:
         added(doorbell, target, secret)
-        with under_way(doorbell):
+        with under_way(doorbell) as (_, sending):
             doorbell.clock.wall_s -= 3600  # behind the ledger: nobody knows when this is
             doorbell.consent_service.lease_keeper.renew()
-            wait_for("the pause", lambda: not doorbell.consent_service.backup_worker.is_sending)
+            wait_for("the pause", lambda: not sending.is_alive())
             assert fault(doorbell) == ""  # a pause is no fault of the target's
         doorbell.clock.wall_s += 3600
         doorbell.consent_service.revocations.release("destination", "own")  # `under_way` ends with a stop

@@ -175,10 +175,17 @@ def test_a_connection_that_wastes_its_place_loses_it(client: Client, tmp_path: P
         run_async(_serve(listener, run))
 
 
-def test_a_slow_handshake_loses_its_place() -> None:
+def _contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return the contexts of a server on localhost, and of a client that trusts it."""
     authority = trustme.CA()
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("localhost").configure_cert(tls)
+    authority.configure_trust(trusting)
+    return tls, trusting
+
+
+def test_a_slow_handshake_loses_its_place() -> None:
+    tls, _ = _contexts()
 
     async def run(limiter: ConnectionLimiter) -> None:
         del limiter
@@ -194,11 +201,7 @@ def test_a_slow_handshake_loses_its_place() -> None:
 @pytest.mark.parametrize("secure", [False, True])
 def test_who_uses_a_connection_keeps_it(*, secure: bool) -> None:
     """An answer that takes the application long, requests one after another, and a WebSocket that answers pings."""
-    authority, tls, trusting = trustme.CA(), None, None
-    if secure:
-        tls, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-        authority.issue_cert("localhost").configure_cert(tls)
-        authority.configure_trust(trusting)
+    tls, trusting = _contexts() if secure else (None, None)
 
     async def run(limiter: ConnectionLimiter) -> None:
         port = listener.getsockname()[1]
@@ -221,11 +224,7 @@ def test_who_uses_a_connection_keeps_it(*, secure: bool) -> None:
 
 @pytest.mark.parametrize("secure", [False, True])
 def test_a_connection_that_its_client_closes_soon_leaves_no_trace(*, secure: bool) -> None:
-    authority, tls, trusting = trustme.CA(), None, None
-    if secure:
-        tls, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-        authority.issue_cert("localhost").configure_cert(tls)
-        authority.configure_trust(trusting)
+    tls, trusting = _contexts() if secure else (None, None)
 
     async def run(limiter: ConnectionLimiter) -> None:
         for _ in range(3):
