@@ -38,4 +38,14 @@ class StoreError(DoorbellError):
 
 
 class CommandError(DoorbellError):
-    """A command over the socket asked for something that cannot be done."""
+    """A command or the page asked for something that cannot be done.
+
+    The message is English. The page words `code` with `params` in its own language: `error_CODE` in
+    web/static/strings/; without such a string it shows the message. Amounts in `params` are in the names' units
+    (`size_bytes`, `wait_s`), and the page formats them.
+    """
+
+    def __init__(self, text: str, *, code: str = "failed", **params: str | float) -> None:
+        super().__init__(text)
+        self.code = code
+        self.params = params

@@ -3,7 +3,7 @@
 Facts go into the controller's inbox; nothing else does. Times are CLOCK_MONOTONIC microseconds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypedDict
 
@@ -305,10 +305,18 @@ class ClipAsked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """Something is wrong (`active`) or right again. Each code is one fault."""
+    """Something is wrong (`active`) or right again. Each code and subject is one fault; its text may change.
+
+    `subject` names one of several things that can have this fault, such as a backup's name. `reason` is a word for
+    machines: why, where a code has several causes. `text` and `remedy` are English; the page words `code`, `reason`
+    and `params` in its own language (`fault_CODE_REASON` or `fault_CODE`, and `remedy_…`, in web/static/strings/).
+    """
 
     code: str
     active: bool
+    subject: str = ""
+    reason: str = ""
+    params: Mapping[str, str | float] = field(default_factory=dict)
     text: str = ""
     remedy: str = ""
 

@@ -240,10 +240,10 @@ class Controller:
                 continue
             if fault.active:
                 log.warning("fault_raised code=%s text=%r remedy=%r", fault.code, fault.text, fault.remedy)
-                self._note("fault_raised", {"code": fault.code, "text": fault.text})
+                self._note("fault_raised", {"code": fault.code, "subject": fault.subject, "text": fault.text})
             else:
                 log.info("fault_cleared code=%s", fault.code)
-                self._note("fault_cleared", {"code": fault.code})
+                self._note("fault_cleared", {"code": fault.code, "subject": fault.subject})
 
     def _set(self, asked: SettingAsked) -> None:
         try:

@@ -33,16 +33,19 @@ class DeviceState:
     last_press: Stamp | None = None
     moving: bool = False
     settling: bool = False
-    faults: dict[str, ActiveFault] = field(default_factory=dict)
+    faults: dict[tuple[str, str], ActiveFault] = field(default_factory=dict)
+    """By code and subject."""
 
     def take_fault(self, fault: Fault, *, wall_us: int) -> bool:
-        """Raise or clear a fault; return whether that changed anything."""
-        active = fault.code in self.faults
-        if fault.active and not active:
-            self.faults[fault.code] = ActiveFault(fault=fault, since_wall_us=wall_us)
-        elif not fault.active and active:
-            del self.faults[fault.code]
-        return fault.active != active
+        """Raise or clear a fault, or change what an active one says; return whether it was raised or cleared."""
+        key = (fault.code, fault.subject)
+        before = self.faults.get(key)
+        if fault.active:
+            since_us = before.since_wall_us if before else wall_us
+            self.faults[key] = ActiveFault(fault=fault, since_wall_us=since_us)
+        elif before:
+            del self.faults[key]
+        return fault.active != (before is not None)
 
 
 def page_url(config: Config) -> str | None:
@@ -136,6 +139,9 @@ def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str,
         "faults": [
             {
                 "code": active.fault.code,
+                "subject": active.fault.subject,
+                "reason": active.fault.reason,
+                "params": dict(active.fault.params),
                 "since": rfc3339(active.since_wall_us),
                 "text": active.fault.text,
                 "remedy": active.fault.remedy,

@@ -91,7 +91,7 @@ class MqttPublisher:
         self._refused_us = 0
         self._up = False
         self._up_us = 0
-        self._state = ""
+        self._reported = ("", "")
 
     # --- from other threads: enqueue and go -------------------------------------------------------
 
@@ -173,9 +173,9 @@ class MqttPublisher:
         self._report("down", text=reason)
 
     def _report(self, state: Any, *, protocol: str = "", text: str = "") -> None:
-        if state == "down" and self._state == "down":
+        if (state, text) == self._reported:
             return
-        self._state = state
+        self._reported = (state, text)
         log.info("mqtt state=%s broker=%s:%d %s", state, self._config.host, self._config.port, text)
         self._inbox(MqttReport(mono_us=self._clock.mono_us(), state=state, protocol=protocol, text=text))
         down = state == "down"

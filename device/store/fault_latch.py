@@ -1,4 +1,4 @@
-"""Reports a fault when it begins and when it ends, not at each attempt in between."""
+"""Reports a fault when it begins, when its text changes and when it ends, not at each attempt in between."""
 
 from device.events import Fault, Inbox
 
@@ -8,16 +8,15 @@ class FaultLatch:
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
-        self._codes: set[str] = set()
+        self._texts: dict[str, str] = {}
 
     def begin(self, code: str, text: str, remedy: str) -> None:
-        """Report a fault, unless it is active already."""
-        if code not in self._codes:
-            self._codes.add(code)
+        """Report a fault, unless it is active already with this text."""
+        if self._texts.get(code) != text:
+            self._texts[code] = text
             self._inbox(Fault(code=code, active=True, text=text, remedy=remedy))
 
     def end(self, code: str) -> None:
         """Report that a fault is over, if it was active."""
-        if code in self._codes:
-            self._codes.remove(code)
+        if self._texts.pop(code, None) is not None:
             self._inbox(Fault(code=code, active=False))

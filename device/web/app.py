@@ -99,6 +99,10 @@ def page_app(
     return AuthMiddleware(app, accounts=accounts, hosts=hosts)
 
 
+def _problem(error: CommandError) -> dict[str, object]:
+    return {"error": str(error), "code": error.code, "params": error.params}
+
+
 def _anybody(_: Request) -> None:
     """No-op on the command socket: socket permissions control access."""
 
@@ -118,11 +122,11 @@ def _app() -> FastAPI:
     def refused(_: Request, error: AccessRefused) -> JSONResponse:
         wait_s = -(-error.wait_us // 1_000_000)
         headers = {"retry-after": str(wait_s)} if wait_s else {}
-        return JSONResponse({"error": str(error), "code": error.code}, error.status, headers)
+        return JSONResponse(_problem(error), error.status, headers)
 
     @app.exception_handler(CommandError)
     def failed(_: Request, error: CommandError) -> JSONResponse:
-        return JSONResponse({"error": str(error), "code": "failed"}, 409)
+        return JSONResponse(_problem(error), 409)
 
     @app.exception_handler(RequestValidationError)
     def unfit(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -50,8 +50,7 @@ class AccessRefused(CommandError):
     """The password or the claim code was refused; `wait_us`: how long to wait before the next try."""
 
     def __init__(self, text: str, *, code: str, status: int, wait_us: int = 0) -> None:
-        super().__init__(text)
-        self.code = code
+        super().__init__(text, code=code, **({"wait_s": -(-wait_us // 1_000_000)} if wait_us else {}))
         self.status = status
         self.wait_us = wait_us
 

@@ -31,8 +31,11 @@ class ResponseBody(BaseModel):
 class ErrorResponse(ResponseBody):
     """Why a request failed."""
 
-    error: str = Field(description="a sentence for people")
+    error: str = Field(description="a sentence for people, in English")
     code: str = Field(description="a word for machines")
+    params: dict[str, str | float] = Field(
+        default={}, description="what a sentence of the code names, with units in the names"
+    )
 
 
 class EmptyResponse(ResponseBody):
@@ -145,9 +148,12 @@ class PressStatus(ResponseBody):
 
 
 class FaultStatus(ResponseBody):
-    """An active fault."""
+    """An active fault; `subject`: which one of several things has it, such as a backup's name."""
 
     code: str
+    subject: str
+    reason: str
+    params: dict[str, str | float]
     since: Rfc3339
     text: str
     remedy: str

@@ -1,6 +1,6 @@
 // Requests to the doorbell. Every change carries the session's token; some need the password again.
 import { dialog, el } from "./dom.js";
-import { t } from "./i18n.js";
+import { t, worded } from "./i18n.js";
 
 let token = null;
 let onSignedOut = () => {};
@@ -11,7 +11,7 @@ export function whenSignedOut(call) { onSignedOut = call; }
 /** The doorbell's refusal: a sentence for people, and a code for programs. */
 export class Refused extends Error {
   constructor(status, problem) {
-    super(problem.error ?? t("error_status", { status }));
+    super(worded(`error_${problem.code}`, problem.params) ?? problem.error ?? t("error_status", { status }));
     this.status = status;
     this.code = problem.code ?? "";
   }

@@ -21,6 +21,23 @@ export function t(key, values = {}) {
   return found.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
+/** Return the string of a code from the doorbell, with its parameters in the reader's units; undefined if there is none. */
+export function worded(key, params = {}) {
+  if (!(key in strings)) return undefined;
+  const shown = Object.entries(params).map(([name, value]) => {
+    if (typeof value !== "number") return [name, value];
+    return [name, name.endsWith("_bytes") ? bytesText(value) : number(value)];
+  });
+  return t(key, Object.fromEntries(shown));
+}
+
+/** Return what a fault says, and what to do about it, in the page's language. */
+export function faultTexts(fault) {
+  const params = { subject: fault.subject, ...fault.params };
+  const find = (kind) => (fault.reason && worded(`${kind}_${fault.code}_${fault.reason}`, params)) || worded(`${kind}_${fault.code}`, params);
+  return { text: find("fault") ?? fault.text, remedy: find("remedy") ?? fault.remedy };
+}
+
 export function currentLanguage() {
   return language;
 }

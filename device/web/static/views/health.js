@@ -1,7 +1,7 @@
 // The Health view: state of each component, faults and remedies, and the last day as a plot.
 import { get } from "../api.js";
 import { el, icon, show, svg } from "../dom.js";
-import { bytesText, clock, number, t, whenText } from "../i18n.js";
+import { bytesText, clock, faultTexts, number, t, whenText } from "../i18n.js";
 
 const WIDTH = 600;
 const HEIGHT = 120;
@@ -16,7 +16,7 @@ export async function mount(container, doorbell) {
     const status = doorbell.status;
     if (!status) return;
     show(faults, status.faults.length
-      ? status.faults.map((fault) => el("article", { class: "fault" }, icon("warning"), el("div", {},
+      ? status.faults.map((fault) => ({ ...fault, ...faultTexts(fault) })).map((fault) => el("article", { class: "fault" }, icon("warning"), el("div", {},
         el("p", {}, el("strong", {}, fault.text)),
         fault.remedy && el("p", {}, t("what_to_do", { remedy: fault.remedy })),
         el("p", { class: "hint" }, t("since", { when: whenText(new Date(fault.since)) })))))
