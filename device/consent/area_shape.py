@@ -57,7 +57,7 @@ def check_shape(corners: CornerArray) -> None:
 
 def _metres(corners: CornerArray) -> tuple[Floats, Floats]:
     """Return the corners on a flat map around the middle latitude; 34 km at 85 degrees are off by 2 %."""
-    middle = math.radians(float(corners[:, 1].min() + corners[:, 1].max()) / 2)
+    middle = math.radians(float(np.min(corners[:, 1]) + np.max(corners[:, 1])) / 2)
     metres_a_degree = math.radians(EARTH_RADIUS_KM * 1000)
     x, y = (corners - corners.min(axis=0)).T * metres_a_degree
     return x * math.cos(middle), y

@@ -243,8 +243,9 @@ def _check_frame(frame: Any, number: int, parsed: AuditedFile) -> None:
         raise Violation(f"{where} is shown at {frame.pts}, not at {number * parsed.step_ticks}")
     if (frame.width, frame.height) != (parsed.width_px, parsed.height_px):
         raise Violation(f"{where} has {frame.width} x {frame.height} pixels")
-    kinds = [data for data in frame.side_data if data.type.name == "VIDEO_ENC_PARAMS"]
-    others = [data.type.name for data in frame.side_data if data not in kinds]
+    found = frame.side_data[:]  # iterating it gives the data in one PyAV, and their types in a later one
+    kinds = [data for data in found if data.type.name == "VIDEO_ENC_PARAMS"]
+    others = [data.type.name for data in found if data.type.name != "VIDEO_ENC_PARAMS"]
     if len(kinds) != 1 or others:
         raise Violation(f"{where} comes with other data: {others}")
     raw = bytes(kinds[0])
