@@ -8,6 +8,7 @@ an error (docs/decisions/0017). One proof that fails, and nothing is released.
 import gc
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -234,6 +235,19 @@ def _frames(file: Any) -> Iterator[Any]:
     yield from file.decode(video)
 
 
+def _side_data(frame: Any) -> list[Any]:
+    """Return everything that comes with a picture.
+
+    By number, which all versions of PyAV do alike: to iterate gives the data in one and their kinds in another, and
+    `len` there leaves out a second of the same kind.
+    """
+    container, found = frame.side_data, []
+    with suppress(IndexError):
+        while True:
+            found.append(container[len(found)])
+    return found
+
+
 def _check_frame(frame: Any, number: int, parsed: AuditedFile) -> None:
     """Prove that a picture is whole, shown when it is due, and coded with the one quantiser."""
     where = f"picture {number + 1}"
@@ -243,7 +257,7 @@ def _check_frame(frame: Any, number: int, parsed: AuditedFile) -> None:
         raise Violation(f"{where} is shown at {frame.pts}, not at {number * parsed.step_ticks}")
     if (frame.width, frame.height) != (parsed.width_px, parsed.height_px):
         raise Violation(f"{where} has {frame.width} x {frame.height} pixels")
-    found = frame.side_data[:]  # iterating it gives the data in one PyAV, and their types in a later one
+    found = _side_data(frame)
     kinds = [data for data in found if data.type.name == "VIDEO_ENC_PARAMS"]
     others = [data.type.name for data in found if data.type.name != "VIDEO_ENC_PARAMS"]
     if len(kinds) != 1 or others:
