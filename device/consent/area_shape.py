@@ -71,7 +71,7 @@ class _Rows:
     """Rows through a polygon in metres, and sets of intervals on them."""
 
     def __init__(self, x: Floats, y: Floats) -> None:
-        self._x, self._y = x, y - y.min()
+        self._x, self._y = x, y - np.min(y)
         self._next_x, self._next_y = np.roll(self._x, -1), np.roll(self._y, -1)
         height = float(np.ptp(y))
         self._number = max(1, math.ceil(height / ROW_M))

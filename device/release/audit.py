@@ -241,7 +241,7 @@ def _side_data(frame: Any) -> list[Any]:
     By number, which all versions of PyAV do alike: to iterate gives the data in one and their kinds in another, and
     `len` there leaves out a second of the same kind.
     """
-    container, found = frame.side_data, []
+    container, found = frame.side_data, list[Any]()
     with suppress(IndexError):
         while True:
             found.append(container[len(found)])
