@@ -143,13 +143,14 @@ def wait_for(what: str | Callable[[], str], check: Callable[[], Any]) -> Any:
     """Return the first true answer. Raises GaveUp if none comes, or as soon as a process died."""
     until = time.monotonic() + PATIENCE_S
     while not (found := check()):
-        dead = [process for process in tuple(_watched) if process.died]
+        watched = list(_watched)  # a copy: other threads start processes meanwhile
+        dead = [process for process in watched if process.died]
         late = time.monotonic() > until
         if dead or late:
             _watched.difference_update(dead)
             named = what if isinstance(what, str) else what()
             why = f"waited {PATIENCE_S:g} s in vain" if late else "a process died while we waited"
-            logs = [process.log_tail() for process in dead or tuple(_watched)]
+            logs = [process.log_tail() for process in dead or watched]
             raise GaveUp("\n".join([f"{why} for {named}", *logs]))
         time.sleep(_LOOK_S)
     return found

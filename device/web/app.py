@@ -120,8 +120,7 @@ def _app() -> FastAPI:
 
     @app.exception_handler(AccessRefused)
     def refused(_: Request, error: AccessRefused) -> JSONResponse:
-        wait_s = -(-error.wait_us // 1_000_000)
-        headers = {"retry-after": str(wait_s)} if wait_s else {}
+        headers = {"retry-after": str(error.params["wait_s"])} if "wait_s" in error.params else {}
         return JSONResponse(_problem(error), error.status, headers)
 
     @app.exception_handler(CommandError)

@@ -47,12 +47,11 @@ hashes at most.
 
 
 class AccessRefused(CommandError):
-    """The password or the claim code was refused; `wait_us`: how long to wait before the next try."""
+    """The password or the claim code was refused; `params` may have `wait_s`, the time until the next try."""
 
-    def __init__(self, text: str, *, code: str, status: int, wait_us: int = 0) -> None:
-        super().__init__(text, code=code, **({"wait_s": -(-wait_us // 1_000_000)} if wait_us else {}))
+    def __init__(self, text: str, *, code: str, status: int, **params: str | float) -> None:
+        super().__init__(text, code=code, **params)
         self.status = status
-        self.wait_us = wait_us
 
 
 @dataclass(slots=True, kw_only=True)
@@ -276,8 +275,8 @@ class Accounts:
         """Raise AccessRefused if an address or a session has to wait before its next try."""
         wait_us = self._tries.wait_us(tried_by, self._clock.mono_us())
         if wait_us:
-            text = f"too many tries; wait {-(-wait_us // 1_000_000)} s"
-            raise AccessRefused(text, code="wait", status=429, wait_us=wait_us)
+            wait_s = -(-wait_us // 1_000_000)
+            raise AccessRefused(f"too many tries; wait {wait_s} s", code="wait", status=429, wait_s=wait_s)
 
     def _check(self, password: str, tried_by: str) -> None:
         if self._hash is None:

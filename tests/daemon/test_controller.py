@@ -18,6 +18,7 @@ from device.events import (
     ClockFlag,
     ConsentStep,
     Fact,
+    Fault,
     LedgerReport,
     MotionStarted,
     MqttReport,
@@ -144,6 +145,24 @@ def test_a_camera_that_falls_silent_is_a_fault_within_five_seconds(doorbell: Con
     doorbell.controller.take(live(doorbell))
     assert doorbell.after(0.25) == []
     assert [kind for kind, _ in doorbell.sink.facts] == ["fault_raised", "fault_cleared"]
+
+
+def test_an_active_fault_says_what_is_wrong_now_and_since_when_it_is(doorbell: ControllerHarness) -> None:
+    doorbell.controller.take(Fault(code="mqtt_down", active=True, text="connection refused"))
+    (first,) = doorbell.controller.status()["faults"]
+    doorbell.after(40)
+    doorbell.controller.take(Fault(code="mqtt_down", active=True, text="not authorized"))
+    (now,) = doorbell.controller.status()["faults"]
+    assert now == {**first, "text": "not authorized"}
+    assert [kind for kind, _ in doorbell.sink.facts] == ["fault_raised"]
+
+
+def test_things_of_one_kind_have_a_fault_each(doorbell: ControllerHarness) -> None:
+    for subject in ("attic", "cellar"):
+        doorbell.controller.take(Fault(code="backup", active=True, subject=subject, text="no answer"))
+    doorbell.controller.take(Fault(code="backup", active=False, subject="attic"))
+    assert [fault["subject"] for fault in doorbell.controller.status()["faults"]] == ["cellar"]
+    assert [fields["subject"] for _, fields in doorbell.sink.facts] == ["attic", "cellar", "attic"]
 
 
 def test_a_camera_that_opens_for_ever_is_a_fault(doorbell: ControllerHarness) -> None:

@@ -16,10 +16,7 @@ export async function mount(container, doorbell) {
     const status = doorbell.status;
     if (!status) return;
     show(faults, status.faults.length
-      ? status.faults.map((fault) => ({ ...fault, ...faultTexts(fault) })).map((fault) => el("article", { class: "fault" }, icon("warning"), el("div", {},
-        el("p", {}, el("strong", {}, fault.text)),
-        fault.remedy && el("p", {}, t("what_to_do", { remedy: fault.remedy })),
-        el("p", { class: "hint" }, t("since", { when: whenText(new Date(fault.since)) })))))
+      ? status.faults.map(faultCard)
       : el("p", { class: "good" }, icon("good"), t("all_well")));
     const fill = status.storage.used_bytes / status.storage.limit_bytes;
     const rows = {
@@ -48,6 +45,14 @@ export async function mount(container, doorbell) {
   }
   const ticking = setInterval(() => doorbell.refresh().catch(() => { /* the line says it */ }), 10_000);
   return () => { stopFacts(); clearInterval(ticking); };
+}
+
+function faultCard(fault) {
+  const { text, remedy } = faultTexts(fault);
+  return el("article", { class: "fault" }, icon("warning"), el("div", {},
+    el("p", {}, el("strong", {}, text)),
+    remedy && el("p", {}, t("what_to_do", { remedy })),
+    el("p", { class: "hint" }, t("since", { when: whenText(new Date(fault.since)) }))));
 }
 
 function plot(samples, key, title, words, least) {
