@@ -186,8 +186,11 @@ class InboxWorker:
             elif config.enabled:
                 raise FileNotFoundError(2, "no such folder", str(config.spool_dir))
         except OSError as error:
-            text = f"{error.filename or config.spool_dir}: {error.strerror}; the courier gets no settings"
+            path = error.filename or str(config.spool_dir)
+            text = f"{path}: {error.strerror}; the courier gets no settings"
             remedy = "see systemd/README.md, 'The spool'"
+            if path == config.broker_ca_file:
+                remedy = "set neighbourhood.broker_ca_file to the certificate (PEM) of the server's authority"
             self._ledger_store.inbox(Fault(code="spool", active=True, text=text, remedy=remedy))
             return
         self._settings_due = False

@@ -59,6 +59,20 @@ def test_a_doorbell_without_a_spool_reports_a_fault_and_rings(tmp_path: Path, br
         doorbell.stop_both()
 
 
+def test_a_file_that_is_no_certificate_is_named_with_the_setting(tmp_path: Path, broker: Broker) -> None:
+    doorbell = NeighbourhoodDoorbell(tmp_path / "bell", broker.port).start()
+    try:
+        (tmp_path / "ca.der").write_bytes(bytes(40))
+        doorbell.run("config", "set", f"neighbourhood.broker_ca_file={tmp_path / 'ca.der'}")
+        (fault,) = wait_for("the fault", lambda: doorbell.status()["faults"])
+        assert "ca.der: has no certificate (PEM)" in fault["text"]
+        assert "neighbourhood.broker_ca_file" in fault["remedy"]
+        doorbell.run("config", "undo")
+        wait_for("its end", lambda: not doorbell.status()["faults"])
+    finally:
+        doorbell.stop_both()
+
+
 def test_a_ledger_that_was_tampered_with_stops_consent_and_nothing_else(
     tmp_path: Path, broker: Broker
 ) -> None:
