@@ -8,9 +8,10 @@ hardly anything waits in it: what is counted late has arrived late.
 
 import socket
 import sys
-import threading
 import time
 from pathlib import Path
+
+from scripts.verification.relay import connect, relay
 
 BLOCK_BYTES = 16_384
 
@@ -26,30 +27,11 @@ def main() -> None:
         while True:
             sender, _ = listener.accept()
             try:
-                server = socket.create_connection((target, target_port), 5)
+                server = connect(target, target_port)
             except OSError:
                 sender.close()
                 continue
-
-            def count(block: bytes) -> None:
-                lines.write(f"{time.monotonic()} {len(block)}\n")
-
-            def ignore(_block: bytes) -> None: ...
-
-            for source, sink, note in ((sender, server, count), (server, sender, ignore)):
-                threading.Thread(target=_pump, args=(source, sink, note), daemon=True).start()
-
-
-def _pump(source: socket.socket, sink: socket.socket, note: object) -> None:
-    try:
-        while block := source.recv(BLOCK_BYTES):
-            note(block)  # type: ignore[operator]
-            sink.sendall(block)
-    except OSError:
-        pass
-    finally:
-        for connection in (source, sink):
-            connection.close()
+            relay(sender, server, lambda block: lines.write(f"{time.monotonic()} {len(block)}\n"))
 
 
 if __name__ == "__main__":

@@ -7,33 +7,55 @@ belongs to the namespace that created it); each PORT is a port on loopback insid
 import socket
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 
 BLOCK_BYTES = 65_536
+CONNECT_S = 5.0
 
 
-def pump(source: socket.socket, sink: socket.socket) -> None:
-    """Copy until the end of the stream."""
+def connect(address: str, port: int) -> socket.socket:
+    """Connect within CONNECT_S; afterwards the connection may be silent for any time. Raises OSError."""
+    connection = socket.create_connection((address, port), CONNECT_S)
+    connection.settimeout(None)  # the time-out for connecting would also end every pause of the conversation
+    return connection
+
+
+def relay(
+    client: socket.socket, server: socket.socket, sent: Callable[[bytes], object] = lambda _block: None
+) -> None:
+    """Copy both ways until either side closes. `sent` gets each block that comes from the client."""
+    for source, sink, note in ((client, server, sent), (server, client, lambda _block: None)):
+        threading.Thread(target=_pump, args=(source, sink, note), daemon=True).start()
+
+
+def _pump(source: socket.socket, sink: socket.socket, note: Callable[[bytes], object]) -> None:
     try:
         while block := source.recv(BLOCK_BYTES):
+            note(block)
             sink.sendall(block)
     except OSError:
         pass
     finally:
         for connection in (source, sink):
+            with suppress(OSError):  # the other side's end may have come first
+                connection.shutdown(socket.SHUT_RDWR)  # close alone does not wake the thread that reads it
             connection.close()
 
 
 def serve(listener: socket.socket, port: int) -> None:
-    """Relay each client that connects."""
+    """Relay each client that connects, until the listener is closed."""
     while True:
-        outside, _ = listener.accept()
         try:
-            inside = socket.create_connection(("127.0.0.1", port), 5)
+            outside, _ = listener.accept()
+        except OSError:
+            return
+        try:
+            inside = connect("127.0.0.1", port)
         except OSError:
             outside.close()
             continue
-        for pair in ((outside, inside), (inside, outside)):
-            threading.Thread(target=pump, args=pair, daemon=True).start()
+        relay(outside, inside)
 
 
 def main() -> None:
