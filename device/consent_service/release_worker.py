@@ -351,7 +351,7 @@ class ReleaseWorker:
         revoked = [
             case
             for case in ledger.state.cases.values()
-            if case.state in UNDER_WAY and self._revocations.is_revoked("request", case.handle)
+            if case.state in UNDER_WAY and self._revocations.is_left_over("request", case.handle)
         ]
         drafts = [entries.revocation(_ledger_data(revocation)) for revocation in waiting]
         why = "you withdrew it while there was no ledger"
@@ -359,7 +359,7 @@ class ReleaseWorker:
         drafts += [
             owner_actions.destination_removed(name, ledger.state)
             for name in ledger.state.destinations
-            if self._revocations.is_revoked("destination", name)
+            if self._revocations.is_left_over("destination", name)
         ]
         if not drafts:
             return

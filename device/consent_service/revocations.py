@@ -7,6 +7,8 @@ sent again.
 
 import json
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -48,6 +50,7 @@ class Revocations:
         self._path = path
         self._lock = threading.Lock()
         self._held: set[tuple[RevocationKind, str]] = set()
+        self._being_written: list[tuple[RevocationKind, str]] = []
         self._entries: list[Revocation] = []
         self.unreadable = ""
         """Why the file cannot be read, "" if it can: then nobody knows what was stopped, and nothing is sent."""
@@ -62,7 +65,7 @@ class Revocations:
         """Return whether something may not be sent any more."""
         if self.unreadable:
             return True
-        names = {name, name.rpartition(".")[2]} if kind == "request" else {name}
+        names = _names(kind, name)
         if any((kind, each) in self._held for each in names):
             return True
         return any(
@@ -70,6 +73,24 @@ class Revocations:
             and (entry.name in names or (entry.name == EVERY_REQUEST and not entry.in_ledger))
             for entry in self._entries
         )
+
+    @contextmanager
+    def being_written(self, kind: RevocationKind, name: str) -> Iterator[None]:
+        """Keep the release worker from writing a revocation into the ledger that its caller is about to write."""
+        with self._lock:
+            self._being_written.append((kind, name))
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._being_written.remove((kind, name))
+
+    def is_left_over(self, kind: RevocationKind, name: str) -> bool:
+        """Return whether something was revoked, and nobody is about to write that into the ledger."""
+        with self._lock:
+            if any((kind, each) in self._being_written for each in _names(kind, name)):
+                return False
+        return self.is_revoked(kind, name)
 
     def hold(self, kind: RevocationKind, name: str) -> None:
         """Stop something in memory, before anything else is known about it."""
@@ -122,6 +143,11 @@ class Revocations:
             self._path, json.dumps([asdict(entry) for entry in entries], indent=1).encode(), mode=0o600
         )
         self._entries = entries
+
+
+def _names(kind: RevocationKind, name: str) -> set[str]:
+    """Return the names by which something may have been revoked: a request's handle, or its id alone."""
+    return {name, name.rpartition(".")[2]} if kind == "request" else {name}
 
 
 def _read(path: Path) -> list[Revocation]:

@@ -50,6 +50,10 @@ class Withdrawals:
 
     def withdraw(self, request_id: str) -> WithdrawalView:
         """Withdraw an approval. Raises CommandError if there is none, or if it could not be written down."""
+        with self._revocations.being_written("request", request_id):
+            return self._withdraw(request_id)
+
+    def _withdraw(self, request_id: str) -> WithdrawalView:
         self._leases.stop("request", request_id)
         with self._ledger_store.locked() as ledger:
             state = self._state(ledger)
@@ -87,6 +91,10 @@ class Withdrawals:
 
     def remove_destination(self, name: str) -> None:
         """End the backups to a target. Raises CommandError if there is none, or if it could not be written down."""
+        with self._revocations.being_written("destination", name):
+            self._remove_destination(name)
+
+    def _remove_destination(self, name: str) -> None:
         self._leases.stop("destination", name)
         with self._ledger_store.locked() as ledger:
             state = self._state(ledger)

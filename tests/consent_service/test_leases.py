@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from device.consent_service.revocations import RevocationKind
 from device.consent_service.service import ConsentService
 from device.errors import CommandError
 from device.events import Fault
@@ -169,6 +170,44 @@ def test_a_withdrawal_ends_the_lease_before_the_next_renewal(doorbell: ConsentHa
     doorbell.consent_service.withdraw(ID)
     assert not is_leased(doorbell, digest, renewed=False)
     assert list(names_in(doorbell.folder / "spool/out", "grant")) == []
+
+
+@pytest.mark.parametrize("name", [ID, HANDLE])
+def test_a_release_worker_that_steps_in_between_does_not_withdraw_instead(
+    doorbell: ConsentHarness, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    worker_steps_after_the_lease(doorbell, monkeypatch)
+    doorbell.consent_service.withdraw(name)
+    (step,) = [data for data in entries(doorbell, "request") if data["to"] == "withdrawn"]
+    assert not step.get("why")
+
+
+def test_a_release_worker_that_steps_in_between_does_not_remove_instead(
+    doorbell: ConsentHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = {
+        "name": "nas",
+        "kind": "webdav",
+        "url": "https://192.168.1.9/",
+        "user": "me",
+        "age": envelopes.AGE,
+    }
+    doorbell.consent_service.add_destination(wanted, "secret")
+    worker_steps_after_the_lease(doorbell, monkeypatch)
+    doorbell.consent_service.remove_destination("nas")
+    assert len(entries(doorbell, "destination_removed")) == 1
+
+
+def worker_steps_after_the_lease(doorbell: ConsentHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the release worker step as soon as a lease was stopped, as its thread may."""
+    leases = doorbell.consent_service.lease_keeper
+    stop = leases.stop
+
+    def stop_and_step(kind: RevocationKind, name: str) -> None:
+        stop(kind, name)
+        doorbell.consent_service.release_worker.step()
+
+    monkeypatch.setattr(leases, "stop", stop_and_step)
 
 
 def test_a_clock_set_back_after_a_power_cut_revives_no_approval(doorbell: ConsentHarness) -> None:
