@@ -3,7 +3,7 @@
 Facts go into the controller's inbox; nothing else does. Times are CLOCK_MONOTONIC microseconds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypedDict
 
@@ -29,6 +29,9 @@ class Stamp:
 
 
 # --- what the camera delivers -------------------------------------------------------------------
+
+LIVE_US = 2_000_000
+"""A picture that is older is never presented as live."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +111,39 @@ class LumaFrame:
 
     mono_us: int
     luma: "NDArray[np.uint8]"
+
+
+class PacketReader(Protocol):
+    """Follows the buffered pictures and sound from one on, until privacy begins (store/ring.py)."""
+
+    @property
+    def lost(self) -> int:
+        """How many packets were gone before the last `take` could return them."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether privacy has begun since this reader was made: it yields nothing more, ever."""
+
+    @property
+    def newest_us(self) -> int | None:
+        """The decoding time of the newest picture, None if there was none."""
+
+    def take(self) -> Iterator[Packet | SoundPacket]:
+        """Return the packets that were not taken yet; it stops early once privacy begins."""
+
+    def skip(self) -> bool:
+        """Go on at the newest keyframe if that lies ahead; return whether it does."""
+
+
+class PacketWriter(Protocol):
+    """Adds to the buffered pictures and sound, until privacy begins (store/ring.py)."""
+
+    def append(self, packet: Packet | SoundPacket) -> None:
+        """Append a packet, unless privacy has begun since this writer was made."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether privacy has begun since."""
 
 
 class CameraSink(Protocol):

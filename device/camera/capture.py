@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from device.camera.factory import open_here
 from device.camera.interface import Camera
@@ -33,6 +34,14 @@ def open_camera(
 
         return ChildCamera(config, clock=clock)
     return open_here(config, clock=clock, masks=masks, press=press)
+
+
+class OpeningSink(CameraSink, Protocol):
+    """Takes what one opening of the camera delivers, until privacy begins."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether privacy has begun since: nothing more is taken, also when it has ended again."""
 
 
 class _Counting:
@@ -73,15 +82,15 @@ class _Counting:
 
 
 class _EitherStop(threading.Event):
-    """Set when the worker stops or privacy is on."""
+    """Set when the worker stops or privacy has begun."""
 
-    def __init__(self, worker: Worker, privacy: Callable[[], bool]) -> None:
+    def __init__(self, worker: Worker, sink: OpeningSink) -> None:
         super().__init__()
         self._worker = worker
-        self._privacy = privacy
+        self._sink = sink
 
     def is_set(self) -> bool:
-        return self._worker.stopping.is_set() or self._privacy()
+        return self._worker.stopping.is_set() or self._sink.closed
 
     def wait(self, timeout: float | None = None) -> bool:
         return self._worker.stopping.wait(timeout) or self.is_set()
@@ -91,14 +100,16 @@ def capture(
     worker: Worker,
     *,
     camera: Camera,
-    sink: CameraSink,
+    make_sink: Callable[[], OpeningSink],
     inbox: Inbox,
     clock: Clock,
     masks: Masks,
-    privacy: Callable[[], bool],
 ) -> None:
-    """Keep the camera running: on CameraError wait 1, 2, 4 … 30 s and open it again."""
-    stop = _EitherStop(worker, privacy)
+    """Keep the camera running: on CameraError wait 1, 2, 4 … 30 s and open it again.
+
+    `make_sink` is called for each opening. While it returns closed ones (privacy), the camera stays closed; when
+    privacy begins, the camera is closed, however short privacy is: what it has coded by then goes nowhere.
+    """
     delay_s = FIRST_DELAY_S
 
     def report(state: CameraState, text: str = "") -> None:
@@ -106,11 +117,13 @@ def capture(
 
     while not worker.stopping.is_set():
         worker.beat()
-        if privacy():
+        sink = make_sink()
+        if sink.closed:
             report("private")
-            while privacy() and not worker.stopping.wait(0.5):
+            while make_sink().closed and not worker.stopping.wait(0.5):
                 worker.beat()
             continue
+        stop = _EitherStop(worker, sink)
         report("opening")
         opened_us = clock.mono_us()
         counting = _Counting(sink, camera.kind, inbox, clock, masks)

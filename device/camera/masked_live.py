@@ -14,7 +14,7 @@ import av
 
 from device.camera.decoder import decoded
 from device.camera.interface import next_epoch
-from device.events import Packet, SoundPacket, VideoFormat
+from device.events import Packet, PacketReader, PacketWriter, SoundPacket, VideoFormat
 from device.media.encoder import SoftwareEncoder
 from device.media.masks import Masks
 from device.motion.zones import Points
@@ -36,21 +36,19 @@ class MaskedLive:
     def __init__(
         self,
         *,
-        since: Callable[[int], Any],
-        seq_at: Callable[[int], int],
-        target: Callable[[], Callable[[Packet], None]],
+        reader: Callable[[int], PacketReader],
+        target: Callable[[], PacketWriter],
         masks: Callable[[int], Sequence[Points]],
         notify: Callable[[], None],
         clock: Clock,
         wanted: Callable[[], bool],
     ) -> None:
-        """`since`, `seq_at`: the ring buffer's; `wanted`: whether somebody watches.
+        """`reader(mono_us)` follows the camera's pictures from the last keyframe at that time on.
 
         `target()` takes masked packets until the masks change; then it is another one. `masks(mono_us)`: those of a
-        picture that was taken then. `notify` is called after each packet.
+        picture that was taken then. `notify` is called after each packet. `wanted`: whether somebody watches.
         """
-        self._since = since
-        self._seq_at = seq_at
+        self._reader = reader
         self._target = target
         self._masks = masks
         self._notify = notify
@@ -63,20 +61,20 @@ class MaskedLive:
             worker.beat()
             if self._wanted():
                 self._cover(worker)
-            else:
-                worker.stopping.wait(IDLE_S)
+            worker.stopping.wait(IDLE_S)
 
     def _cover(self, worker: Worker) -> None:
-        seq = self._seq_at(self._clock.mono_us())
+        reader = self._reader(self._clock.mono_us())
         steps: _Steps | None = None
         target = self._target()
         while self._wanted() and not worker.stopping.is_set():
             worker.beat()
-            read = self._since(seq)
-            seq = read.next_seq
-            if read.lost:
+            packets = reader.take()
+            if reader.lost:
                 steps = None
-            for packet in read.packets:
+            taken = False
+            for packet in packets:
+                taken = True
                 if isinstance(packet, SoundPacket):
                     continue
                 if steps is None or steps.source != packet.format:
@@ -86,10 +84,14 @@ class MaskedLive:
                 put = self._target()  # before its masks are read: at worst nobody reads what it takes
                 late = self._clock.mono_us() - packet.pts_us > LATE_US
                 for covered in steps.take(packet, late=late, restart=put != target):
-                    put(covered)
+                    if reader.closed:
+                        return
+                    put.append(covered)
                     self._notify()
                 target = put
-            if not read.packets:
+            if not taken:
+                if reader.closed:
+                    return
                 worker.stopping.wait(STEP_S)
 
 

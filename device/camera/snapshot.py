@@ -1,21 +1,20 @@
 """A still picture, decoded on request from the packets in the ring buffer."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import av
 
 from device.camera.decoder import decoded
 from device.errors import CameraError
-from device.events import Packet, SoundPacket
+from device.events import Packet
 from device.media.jpeg import masked_jpeg
 from device.media.masks import Masks
 
 QUALITY = 85
 
 
-def still(packets: Iterable[Packet | SoundPacket], masks: Masks) -> bytes:
-    """Return JPEG of the last picture of `packets`, which begin at a keyframe; masked. Raises CameraError."""
-    pictures = [packet for packet in packets if isinstance(packet, Packet)]
+def still(pictures: Sequence[Packet], masks: Masks) -> bytes:
+    """Return JPEG of the last of `pictures`, which begin at a keyframe; masked. Raises CameraError."""
     keyframes = [index for index, packet in enumerate(pictures) if packet.is_keyframe]
     if not keyframes:
         raise CameraError("there is no picture yet")

@@ -167,10 +167,8 @@ class ApiBackend:
 
     def snapshot(self) -> bytes:
         """Return what the camera sees now, masked."""
-        if self._daemon.controller.settings.privacy:
-            raise CommandError("privacy is on: nothing is seen")
         try:
-            return self._daemon.snapshot()
+            return self._daemon.pictures.snapshot()
         except CameraError as error:
             raise CommandError(str(error)) from error
 

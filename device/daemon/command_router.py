@@ -26,11 +26,15 @@ class CommandRouter:
         publisher: Callable[[], MqttPublisher | None],
         chime: Chime,
         tell_page: Callable[[dict[str, Any]], None],
+        close_pictures: Callable[[], None],
+        open_pictures: Callable[[], None],
     ) -> None:
         self._storage_worker = storage_worker
         self._tell_page = tell_page
         self._publisher = publisher
         self._chime = chime
+        self._close_pictures = close_pictures
+        self._open_pictures = open_pictures
 
     def publish_press(self, press: PressEvent) -> None:
         """Hand a press to MQTT; without MQTT it is late at once."""
@@ -113,6 +117,13 @@ class CommandRouter:
     def settle(self, press_id: int, *, late: bool) -> None:
         """Have the storage worker set the `late` of a press."""
         self._storage_worker.put(SettlePress(press_id=press_id, late=late))
+
+    def set_privacy(self, *, on: bool) -> None:
+        """Close or open the buffers of pictures."""
+        if on:
+            self._close_pictures()
+        else:
+            self._open_pictures()
 
     def save(self, settings: Settings) -> None:
         """Have the storage worker write the switches to their file."""

@@ -55,5 +55,8 @@ class CommandSink(Protocol):
     def settle(self, press_id: int, *, late: bool) -> None:
         """Set the `late` of a press in the event log."""
 
+    def set_privacy(self, *, on: bool) -> None:
+        """Forget every buffered picture and end whatever reads them; or let the camera open again."""
+
     def save(self, settings: Settings) -> None:
         """Store the owner's switches, so that a restart keeps them."""

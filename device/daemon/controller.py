@@ -259,14 +259,15 @@ class Controller:
             if asked.reply:
                 asked.reply({"error": str(error)})
             return
+        if settings.privacy != self.settings.privacy:
+            self.sink.set_privacy(on=settings.privacy)
+            # Also at its end: what was triggered meanwhile was not recorded, and must not count as open.
+            self._clips.stop(asked.mono_us)
+            self._clips.privacy = settings.privacy
         if asked.reply:
             asked.reply({})
         if settings == self.settings:
             return
-        if settings.privacy != self.settings.privacy:
-            # Also at its end: what was triggered meanwhile was not recorded, and must not count as open.
-            self._clips.stop(asked.mono_us)
-            self._clips.privacy = settings.privacy
         self.settings = settings
         self.sink.save(settings)
         self.sink.publish_settings(self.settings)

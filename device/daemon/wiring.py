@@ -11,11 +11,12 @@ from device.daemon.command_router import CommandRouter
 from device.daemon.controller import Controller
 from device.daemon.frame_fan_out import FrameFanOut
 from device.daemon.main_loop import MainLoop
+from device.daemon.picture_buffers import PictureBuffers
 from device.daemon.status import page_url
-from device.events import ConfigChanged, Fact, Packet
+from device.events import ConfigChanged, Fact
 from device.hw.button import Button, SimulatedButton
 from device.hw.chime import Chime, NoChime, SimulatedChime
-from device.media.mask_history import MaskHistory, SpanMasks
+from device.media.mask_history import MaskHistory
 from device.motion.worker import MotionWorker
 from device.mqtt.discovery import discovery
 from device.mqtt.log_replay import LogPage
@@ -29,9 +30,6 @@ from device.system.sd_notify import Notifier
 from device.system.worker import Worker
 
 log = logging.getLogger(__name__)
-
-COVERED_US, COVERED_BYTES = 3_000_000, 4_000_000
-"""Limits of the masked live view's buffer: enough for a viewer to start."""
 
 if TYPE_CHECKING:
     from device.consent_service.backup_worker import Clips
@@ -76,10 +74,15 @@ class Daemon:
         self._mqtt_worker: Worker | None = None
         self._masks: Masks | None = None
         self.mask_history = MaskHistory(_polygons(config), by_camera=_by_camera(config))
-        self._covered = RingBuffer(keep_us=COVERED_US, limit_bytes=COVERED_BYTES)
-        self._covered_version = self.mask_history.version
-        self._covering = False
-        self._masked_live: Worker | None = None
+        self.pictures = PictureBuffers(
+            RingBuffer(
+                keep_us=_ring_us(config), limit_bytes=config.clips.ring_bytes, closed=settings.privacy
+            ),
+            mask_history=self.mask_history,
+            clock=clock,
+            start_covering=self._start_covering,
+            end_views=lambda: self.page.live.end_views() if self.page else None,
+        )
         chime: Chime = SimulatedChime() if config.chime.kind == "simulated" else NoChime()
         self.controller = Controller(
             config=config,
@@ -89,15 +92,13 @@ class Daemon:
                 publisher=lambda: self.publisher,
                 chime=chime,
                 tell_page=lambda fact: self.page.events.tell(fact) if self.page else None,
+                close_pictures=self.pictures.close,
+                open_pictures=self.pictures.open,
             ),
             settings=settings,
             inbox=facts,
         )
         self.loop = MainLoop(self.controller, inbox=facts, clock=clock, notifier=notifier)
-        self._ring = RingBuffer(
-            keep_us=_ring_us(config),
-            limit_bytes=config.clips.ring_bytes,
-        )
         self.motion_worker = MotionWorker(
             config.motion,
             config.zones,
@@ -163,7 +164,7 @@ class Daemon:
         # First the history: at no moment is a mask drawn, or left out, that it does not have.
         self.mask_history.change(self.clock.mono_us(), _polygons(new), by_camera=_by_camera(new))
         self.masks.replace(_polygons(new))
-        self._ring.keep(_ring_us(new))
+        self.pictures.ring.keep(_ring_us(new))
         if old.storage != new.storage:
             self.storage_messages.put(HoldStorage(storage=new.storage))
         if old.mqtt != new.mqtt:
@@ -186,26 +187,6 @@ class Daemon:
             self._masks = Masks(_polygons(self.config))
         return self._masks
 
-    def snapshot(self) -> bytes:
-        """Return the newest picture as a masked JPEG. Raises CameraError."""
-        from device.camera.snapshot import still
-        from device.media.masks import Masks
-
-        pictures = self._newest()
-        return still(pictures, Masks(self._masks_of(pictures).held))
-
-    def _newest(self) -> list[Packet]:
-        """Return the camera's pictures from its last keyframe on."""
-        read = self._ring.since(self._ring.seq_at(self.clock.mono_us()))
-        return [packet for packet in read.packets if isinstance(packet, Packet)]
-
-    def _masks_of(self, pictures: list[Packet]) -> SpanMasks:
-        """Return the masks of some pictures of the ring buffer and of those that follow."""
-        if not pictures:
-            return self.mask_history.since(self.clock.mono_us())
-        here = all(packet.format.masked for packet in pictures)
-        return self.mask_history.since(min(packet.pts_us for packet in pictures), encoded_here=here)
-
     def open_store(self) -> Worker:
         """Start the storage worker: it repairs what a power cut left, then records."""
         from device.store.storage_worker import StorageWorker  # loads PyAV; the button must be live first
@@ -213,7 +194,7 @@ class Daemon:
 
         storage_worker = StorageWorker(
             layout=self.layout,
-            ring=self._ring,
+            ring=self.pictures.ring,
             inbox=self.inbox,
             clock=self.clock,
             storage=self.config.storage,
@@ -266,17 +247,19 @@ class Daemon:
         if masks:
             log.info("masks count=%d clips_masked_by=%s", len(self.config.masks), self.config.clips.masked_by)
         camera = open_camera(self.config.camera, clock=self.clock, masks=masks, press=self._visitor_presses)
-        pictures = FrameFanOut(self._ring, self.motion_worker.latest_frame, self._notify_frame)
+
+        def make_sink() -> FrameFanOut:
+            writer = self.pictures.ring.writer()
+            return FrameFanOut(writer, self.motion_worker.latest_frame, self._notify_frame)
 
         def work(worker: Worker) -> None:
             capture(
                 worker,
                 camera=camera,
-                sink=pictures,
+                make_sink=make_sink,
                 inbox=self.inbox,
                 clock=self.clock,
                 masks=masks,
-                privacy=lambda: self.controller.settings.privacy,
             )
 
         return self.start_worker("camera", work, patience_s=60)
@@ -295,39 +278,25 @@ class Daemon:
             clock=self.clock,
             inbox=self.inbox,
             backend=backend,
-            feed=self._feed,
+            feed=self.pictures.feed,
             keep=keep,
         )
         return self.start_worker("web", self.page.run, patience_s=30)
 
-    def _feed(self) -> RingBuffer:
-        """Return the buffer for the live view: the camera's pictures, or masked ones if they lack a mask.
+    def _start_covering(self) -> None:
+        """Start the worker that masks the live view's pictures."""
+        from device.camera.masked_live import MaskedLive
 
-        Called before each read. A viewer begins at the last keyframe, so what counts is how the pictures since then
-        are masked. After each change of masks there is another buffer: pictures from before lack the new ones.
-        """
-        version = self.mask_history.version
-        masks = self._masks_of(self._newest())
-        self._covering = set(masks.held) != set(masks.drawn)
-        if not self._covering:
-            return self._ring
-        if version != self._covered_version:
-            self._covered = RingBuffer(keep_us=COVERED_US, limit_bytes=COVERED_BYTES)
-            self._covered_version = version
-        if self._masked_live is None:
-            from device.camera.masked_live import MaskedLive
-
-            covering = MaskedLive(
-                since=self._ring.since,
-                seq_at=self._ring.seq_at,
-                target=lambda: self._covered.append,
-                masks=lambda mono_us: self.mask_history.since(mono_us).held,
-                notify=self._notify_frame,
-                clock=self.clock,
-                wanted=lambda: self._covering and bool(self.page and self.page.live.viewers),
-            )
-            self._masked_live = self.start_worker("masked_live", covering.run, patience_s=30)
-        return self._covered
+        pictures = self.pictures
+        covering = MaskedLive(
+            reader=pictures.ring.reader,
+            target=pictures.covered_writer,
+            masks=lambda mono_us: self.mask_history.since(mono_us).held,
+            notify=self._notify_frame,
+            clock=self.clock,
+            wanted=lambda: pictures.covering and bool(self.page and self.page.live.viewers),
+        )
+        self.start_worker("masked_live", covering.run, patience_s=30)
 
     def _notify_frame(self) -> None:
         if self.page:

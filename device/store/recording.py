@@ -62,11 +62,10 @@ class Recording:
         self.cause = cause
         self.until_us: int | None = None
         self.missed_packets = 0
-        self._ring = ring
+        self._reader = ring.reader(from_us)
         self._folder = folder
         self._stamp = stamp
         self._masks = masks
-        self._seq = ring.seq_at(from_us)
         self._file: ClipFile | None = None
         self._name: ClipName | None = None
         self._lost = 0
@@ -75,6 +74,11 @@ class Recording:
         self._seen_us = 0
         self._early: deque[SoundPacket] = deque(maxlen=MAX_EARLY)
         self._resume_us = 0
+
+    @property
+    def private(self) -> bool:
+        """Whether privacy has ended it."""
+        return self._reader.closed
 
     @property
     def open_bytes(self) -> int:
@@ -96,22 +100,22 @@ class Recording:
     def take(self, mono_us: int) -> tuple[list[Finished], bool]:
         """Copy the new packets of the ring buffer; return (files finished by it, whether the recording is over).
 
-        Raises StoreError; call `fail` then.
+        It is over once the ring was closed (privacy). Raises StoreError; call `fail` then.
         """
         if mono_us < self._resume_us:
-            return [], self.until_us is not None and mono_us > self.until_us
+            return [], self.private or (self.until_us is not None and mono_us > self.until_us)
         if self._resume_us:
-            self._resume_us, self._seq = 0, self._ring.seq_at(mono_us)
-        read = self._ring.since(self._seq)
-        self._seq = read.next_seq
-        self._lost += read.lost
-        self.missed_packets += read.lost
+            self._resume_us = 0
+            self._reader.seek(mono_us)
+        packets, lost = self._reader.take(), self._reader.lost
+        self._lost += lost
+        self.missed_packets += lost
         if self._file and self._masks and self._file.started_us is not None:
             # After the packets were read and before one is written: all masks that held until now.
             self._file.hold(self._masks.since(self._file.started_us, encoded_here=self._file.video.masked))
         finished: list[Finished] = []
-        wait_for_keyframe = read.lost > 0
-        for packet in read.packets:
+        wait_for_keyframe = lost > 0
+        for packet in packets:
             if isinstance(packet, SoundPacket):
                 if not wait_for_keyframe:
                     self._add_sound(packet)
@@ -130,7 +134,7 @@ class Recording:
             self._last_sync_us = mono_us
         # By arrival: time stamps that lag do not make a camera silent.
         silent = self._file is not None and mono_us - self._seen_us > SILENCE_US
-        over = self.until_us is not None and mono_us - self.until_us > SILENCE_US
+        over = self.private or (self.until_us is not None and mono_us - self.until_us > SILENCE_US)
         if silent or over:
             finished += self.finish()
         return finished, over

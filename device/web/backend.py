@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from device.consent.envelope import JsonObject
 from device.consent.offer import Choice, Corners
-from device.events import Packet, SoundPacket
+from device.events import PacketReader
 from device.web.models import (
     BrokerTestResponse,
     ClipResponse,
@@ -26,30 +26,15 @@ from device.web.models import (
 )
 
 
-class Read(Protocol):
-    """Result of reading a ring buffer: packets in order, where to continue, how many were gone already."""
-
-    @property
-    def packets(self) -> tuple[Packet | SoundPacket, ...]:
-        """The packets from the requested one on."""
-
-    @property
-    def next_seq(self) -> int:
-        """The sequence number to continue at."""
-
-    @property
-    def lost(self) -> int:
-        """How many of the requested packets are gone."""
-
-
 class PacketFeed(Protocol):
     """Encoded pictures that may be shown: the camera's own, or masked ones."""
 
-    def since(self, seq: int) -> Read:
-        """Return the packets from `seq` on."""
+    @property
+    def closed(self) -> bool:
+        """Whether privacy is on: it has nothing, and gets nothing."""
 
-    def seq_at(self, mono_us: int) -> int:
-        """Return where to read from for the last keyframe shown at or before `mono_us`."""
+    def reader(self, mono_us: int) -> PacketReader:
+        """Return a reader from the last keyframe shown at or before `mono_us`."""
 
 
 class Consent(Protocol):

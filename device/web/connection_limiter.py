@@ -184,6 +184,7 @@ class ConnectionLimiter:
 
     def _protocol(self) -> asyncio.Protocol:
         make: Any = self._config.http_protocol_class
+        # Each connection has its own `app_state`: the application finds the connection's `reset` in it.
         protocol: asyncio.Protocol = make(config=self._config, server_state=self._state, app_state={})
         return protocol
 

@@ -1,6 +1,7 @@
 """The live view: viewers get the packets of the feed from the newest keyframe on, without re-encoding.
 
-A viewer that is too slow continues at a later keyframe; the others are not affected.
+A viewer that is too slow continues at a later keyframe; the others are not affected. When privacy begins, every view
+ends, and what a connection has not sent yet is dropped.
 """
 
 import asyncio  # egress: page
@@ -10,14 +11,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from device.errors import CameraError
-from device.events import Packet
+from device.events import LIVE_US, Packet, SoundPacket
 from device.system.clock import Clock
 from device.web.backend import PacketFeed
 
 QUIET_S = 1.0
 """Interval between two checks of a viewer's session."""
-LATE_US = 3_000_000
-"""A viewer that is further behind continues at the newest keyframe."""
 MAX_VIEWERS = 8
 
 
@@ -30,10 +29,14 @@ class FrameNotifier:
 
     def __call__(self) -> None:
         """Announce a new picture; costs nothing while there is no viewer."""
-        loop = self._loop
-        if loop is not None and self._waiting:
+        if self._waiting:
+            self.call(self._wake)
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Call a function on the loop, if there is one."""
+        if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(self._wake)
+                self._loop.call_soon_threadsafe(function)
 
     def begin(self) -> None:
         """Use the running loop for the viewers."""
@@ -55,96 +58,137 @@ class FrameNotifier:
 
 
 class Live:
-    """Gives the feed to viewers, and counts them."""
+    """Gives the feed to viewers, counts them, and ends their views when privacy begins."""
 
     def __init__(self, feed: Callable[[], PacketFeed], clock: Clock) -> None:
         """`feed` is called before each read, because the feed that may be shown can change."""
         self.notify_frame = FrameNotifier()
         self._feed = feed
         self._clock = clock
-        self.viewers = 0
+        self._views: dict[object, Callable[[], None]] = {}
+
+    @property
+    def viewers(self) -> int:
+        """How many views are open."""
+        return len(self._views)
+
+    @property
+    def private(self) -> bool:
+        """Whether privacy is on, so that there is nothing to see."""
+        return self._feed().closed
 
     @contextlib.contextmanager
-    def admit(self) -> Any:
-        """Count a viewer; yield whether one more is allowed."""
+    def admit(self, end: Callable[[], None]) -> Any:
+        """Count a viewer; yield whether one more is allowed.
+
+        `end` is called on the loop when privacy begins. It must drop what the view has not sent yet, also what waits
+        for a viewer that takes nothing.
+        """
         if self.viewers >= MAX_VIEWERS:
             yield False
             return
-        self.viewers += 1
+        view = object()
+        self._views[view] = end
         try:
             yield True
         finally:
-            self.viewers -= 1
+            del self._views[view]
+
+    def end_views(self) -> None:
+        """End every view, since privacy has begun; from any thread, without a lock."""
+        self.notify_frame.call(self._end_views)
+
+    def _end_views(self) -> None:
+        for end in list(self._views.values()):
+            end()
 
     async def packets(self) -> AsyncIterator[Packet | None]:
-        """Yield packets from the newest keyframe on; None if there was none for a second.
+        """Yield packets from the newest keyframe on, until privacy begins; None if there was none for a second.
 
-        After a gap the next one is a keyframe again.
+        After a gap the next one is a keyframe again. Nothing begins while the newest picture is older than `LIVE_US`:
+        it would only show the past.
         """
-        feed: PacketFeed | None = None
-        seq, whole = 0, False
+        feed = self._feed()
+        reader = feed.reader(self._clock.mono_us())
+        whole = False
         with self.notify_frame.watching() as new_picture:
-            while True:
+            while not reader.closed:
                 new_picture.clear()
-                allowed = self._feed()
-                if allowed is not feed:  # also when a mask is drawn while somebody watches
-                    feed = allowed
-                    seq, whole = feed.seq_at(self._clock.mono_us()), False
-                read = feed.since(seq)
-                seq = read.next_seq
-                whole = whole and not read.lost
-                pictures = [packet for packet in read.packets if isinstance(packet, Packet)]
-                if pictures and self._clock.mono_us() - pictures[0].dts_us > LATE_US and whole:
-                    seq, whole = feed.seq_at(self._clock.mono_us()), False
-                    continue
-                for packet in pictures:
+                if (allowed := self._feed()) is not feed:  # also when a mask is drawn while somebody watches
+                    feed, reader, whole = allowed, allowed.reader(self._clock.mono_us()), False
+                if not whole:
+                    reader.skip()
+                idle = True
+                for packet in reader.take() if whole or not self._is_old(reader.newest_us) else ():
+                    whole = whole and not reader.lost
+                    if isinstance(packet, SoundPacket):
+                        continue
+                    if whole and self._is_old(packet.dts_us) and reader.skip():
+                        whole = idle = False
+                        break
                     whole = whole or packet.is_keyframe
                     if whole:
+                        idle = False
                         yield packet
-                if not pictures:
+                if idle:
                     try:
                         await asyncio.wait_for(new_picture.wait(), QUIET_S)
                     except TimeoutError:
                         yield None
+
+    def _is_old(self, at_us: int | None) -> bool:
+        return at_us is None or self._clock.mono_us() - at_us > LIVE_US
 
 
 async def stream_mp4(live: Live, socket: Any, session_valid: Callable[[], bool]) -> None:
     """Send one viewer its pictures over a WebSocket (Starlette's) until it closes or the session ends.
 
     First, and at each change of format, a text: {"codec": "avc1…", "width": …, "height": …}; then the
-    header of the file and its fragments.
+    header of the file and its fragments. While privacy is on, {"private": true} once a second; when it begins during
+    a view, the connection is reset.
     """
+    with live.admit(socket.state.reset) as room:
+        if not room:
+            await socket.send_text(
+                json.dumps({"error": "too many viewers; close another page", "code": "too_many_viewers"})
+            )
+            return
+        while live.private:
+            if not session_valid():
+                return
+            await socket.send_text(json.dumps({"private": True}))
+            await asyncio.sleep(QUIET_S)
+        await _stream(live, socket, session_valid)
+
+
+async def _stream(live: Live, socket: Any, session_valid: Callable[[], bool]) -> None:
     from device.web.fmp4 import LiveMp4, codec_of  # PyAV, which is loaded by now
 
-    with live.admit() as room:
-        if not room:
-            await socket.send_text(json.dumps({"error": "too many viewers; close another page"}))
-            return
-        mp4: LiveMp4 | None = None
-        head_sent, checked_us = False, 0
-        async for packet in live.packets():
-            now_us = packet.dts_us if packet else 0
-            if packet is None or now_us - checked_us > QUIET_S * 1e6:
-                checked_us = now_us
-                if not session_valid():
-                    return
-            if packet is None:
-                await socket.send_text("{}")  # a heartbeat, which also detects that the viewer is gone
+    mp4: LiveMp4 | None = None
+    head_sent, checked_us = False, 0
+    async for packet in live.packets():
+        now_us = packet.dts_us if packet else 0
+        if packet is None or now_us - checked_us > QUIET_S * 1e6:
+            checked_us = now_us
+            if not session_valid():
+                return
+        if packet is None:
+            await socket.send_text("{}")  # a heartbeat, which also detects that the viewer is gone
+            continue
+        if mp4 is None or mp4.video != packet.format:
+            if not packet.is_keyframe:
                 continue
-            if mp4 is None or mp4.video != packet.format:
-                if not packet.is_keyframe:
-                    continue
-                mp4, head_sent = LiveMp4(packet.format), False
-            try:
-                data = mp4.add(packet)
-            except CameraError:
-                mp4 = None  # a new file, from the next keyframe on
-                continue
-            if not data:
-                continue
-            if not head_sent:
-                video = packet.format
-                head = {"codec": codec_of(data[:4096]), "width": video.width_px, "height": video.height_px}
-                await socket.send_text(json.dumps(head))
-                head_sent = True
-            await socket.send_bytes(data)
+            mp4, head_sent = LiveMp4(packet.format), False
+        try:
+            data = mp4.add(packet)
+        except CameraError:
+            mp4 = None  # a new file, from the next keyframe on
+            continue
+        if not data:
+            continue
+        if not head_sent:
+            video = packet.format
+            head = {"codec": codec_of(data[:4096]), "width": video.width_px, "height": video.height_px}
+            await socket.send_text(json.dumps(head))
+            head_sent = True
+        await socket.send_bytes(data)

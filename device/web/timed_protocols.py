@@ -5,6 +5,9 @@ now and then stay for ever. An application that works on an answer is not limite
 """
 
 import asyncio  # egress: page, command-socket
+import socket  # egress: page, command-socket
+import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +50,7 @@ class _Timed(asyncio.Protocol):
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
     connections: set[Any]
+    app_state: dict[str, Any]
 
     def __init__(self, *arguments: Any, limits: TimeLimits, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -59,7 +63,15 @@ class _Timed(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._began_s = self.loop.time()
+        self.app_state["reset"] = self.reset
         self._check()
+
+    def reset(self) -> None:
+        """End the connection and drop what the client has not got yet, also what the kernel would still send."""
+        own: socket.socket = self.transport.get_extra_info("socket")
+        with suppress(OSError):  # closed already
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -8,7 +8,7 @@ from the offer, so no pictures go there.
 import asyncio  # egress: page
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from device.errors import CommandError
@@ -44,7 +44,7 @@ class Whep:
         self._live = live
         self._open: dict[int, Any] = {}
         self._next = 1
-        self._patience: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def answer(self, offer: str, session_valid: Callable[[], bool]) -> tuple[int, str]:
         """Return the view's number and the SDP answer. Raises CommandError."""
@@ -53,12 +53,14 @@ class Whep:
         from aiortc.rtcrtpsender import RTCRtpSender  # egress: webrtc
 
         _check_memory()
-        admitted = contextlib.ExitStack()
-        if not admitted.enter_context(self._live.admit()):
-            admitted.close()
-            raise CommandError("too many viewers; close another page")
-        peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        if self._live.private:
+            raise CommandError("privacy is on: nothing is seen", code="private")
         number, self._next = self._next, self._next + 1
+        admitted = contextlib.ExitStack()
+        if not admitted.enter_context(self._live.admit(lambda: self._end_soon(number))):
+            admitted.close()
+            raise CommandError("too many viewers; close another page", code="too_many_viewers")
+        peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         packets = self._live.packets()
         track = _track(packets, session_valid)
         try:
@@ -87,12 +89,21 @@ class Whep:
             if peer.connectionState != "connected":
                 await self.end(number)
 
-        self._patience.add(waiting := asyncio.create_task(give_up()))
-        waiting.add_done_callback(self._patience.discard)
+        self._start(give_up())
         peer.on("connectionstatechange", changed)
         track.on("ended", ended)
         log.info("live_view kind=webrtc number=%d", number)
         return number, peer.localDescription.sdp
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.add(task := asyncio.create_task(work))
+        task.add_done_callback(self._tasks.discard)
+
+    def _end_soon(self, number: int) -> None:
+        """End a view: privacy has begun. Its track sends nothing more from this moment on."""
+        if number in self._open:
+            self._open[number][1].stop()
+        self._start(self.end(number))
 
     async def end(self, number: int) -> None:
         """End a view, if it is open."""

@@ -77,7 +77,7 @@ def _begin(folder: Path) -> None:
     """Open the file of a new clip, as the storage worker does for a press."""
     ring = RingBuffer(keep_us=1_000_000, limit_bytes=1_000_000)
     begun_us = time.monotonic_ns() // 1000
-    ring.append(replace(_keyframe(), pts_us=begun_us, dts_us=begun_us))
+    ring.writer().append(replace(_keyframe(), pts_us=begun_us, dts_us=begun_us))
     recording = Recording(
         event_id=f"01KB{begun_us:022d}", cause="press", from_us=begun_us, ring=ring, folder=folder,
         stamp=lambda mono_us: (WALL_US + mono_us, "unsynchronised"),

@@ -64,7 +64,7 @@ def record(state: Path, clips: int, clip_s: int) -> Iterator[ClipKept]:
         while time.now_us < until_us:
             time.now_us += int(turn_s * 1e6)
             while packet.pts_us <= time.now_us:
-                ring.append(packet)
+                ring.writer().append(packet)
                 packet = next(source)
             store.step(wait_s=0)
 

@@ -39,7 +39,7 @@ before_bytes, most_bytes = resident_bytes(), 0
 for number in range(60 * FPS):
     data = av.Packet(os.urandom(part if number % GOP else 8 * part))
     us = number * 1_000_000 // FPS
-    ring.append(Packet(data=data, size_bytes=data.size, pts_us=us, dts_us=us, duration_us=66_667,
+    ring.writer().append(Packet(data=data, size_bytes=data.size, pts_us=us, dts_us=us, duration_us=66_667,
                        is_keyframe=number % GOP == 0, format=form))
     most_bytes = max(most_bytes, ring.size_bytes)
 print(json.dumps({"held": most_bytes, "resident": resident_bytes() - before_bytes}))

@@ -81,7 +81,7 @@ class Heard:
         """Record all of it, as the storage worker does: from the first keyframe that has sound all around it."""
         ring = RingBuffer(keep_us=60_000_000, limit_bytes=100_000_000)
         for packet in self.came:
-            ring.append(packet)
+            ring.writer().append(packet)
         folder.mkdir(exist_ok=True)
         from_us = self.pictures()[0].pts_us + 1_000_000
         recording = Recording(

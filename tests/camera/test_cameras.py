@@ -24,11 +24,14 @@ from device.camera.capture import capture, open_camera
 from device.camera.capture_process import ChildCamera, messages
 from device.camera.interface import Camera
 from device.config import CameraConfig
+from device.daemon.frame_fan_out import FrameFanOut
 from device.errors import CameraError
 from device.events import CameraReport, Fact, LumaFrame, Packet, SoundPacket, VideoFormat
 from device.media.masks import Masks
 from device.motion.frame_sampler import PICTURES_PER_S, FrameSampler
+from device.store.ring import RingBuffer
 from device.system.clock import SystemClock
+from device.system.latest import LatestValue
 from device.system.worker import Worker
 from server.dev_processes import PATIENCE_S, Process, free_port, wait_for
 from tests.support import needs
@@ -41,7 +44,9 @@ SCENE = {"kind": "scene", "scene": {"width_px": 320, "height_px": 180, "visitors
 
 
 class Seen:
-    """A CameraSink that keeps everything, and when it came."""
+    """A sink that keeps everything, and when it came; nobody turns privacy on."""
+
+    closed = False
 
     def __init__(self) -> None:
         self.packets: list[Packet] = []
@@ -538,11 +543,10 @@ def test_a_camera_that_hangs_is_opened_again(fake_picamera2: Callable[[str], Non
         lambda worker: capture(
             worker,
             camera=pi(),
-            sink=seen,
+            make_sink=lambda: seen,
             inbox=facts.append,
             clock=CLOCK,
             masks=Masks(),
-            privacy=lambda: False,
         ),
         inbox=facts.append,
         patience_s=60,
@@ -553,6 +557,40 @@ def test_a_camera_that_hangs_is_opened_again(fake_picamera2: Callable[[str], Non
     states = [fact.state for fact in facts if isinstance(fact, CameraReport)]
     assert states[:2] == ["opening", "live"]
     assert "down" in states
+
+
+def test_privacy_of_a_moment_closes_the_camera_and_what_it_delivers_late_goes_nowhere() -> None:
+    ring = RingBuffer(keep_us=1_000_000, limit_bytes=1000)
+    latest: LatestValue[LumaFrame] = LatestValue()
+    stopped: list[bool] = []
+
+    class Busy:
+        kind = "busy"
+
+        def run(self, sink: Any, stop: threading.Event, beat: Callable[[], None]) -> None:
+            del beat
+            if not stopped:
+                ring.close()
+                ring.open()
+                sink.packet(
+                    Packet(
+                        data=b"", size_bytes=1, pts_us=0, dts_us=0, duration_us=0, is_keyframe=True,
+                        format=VideoFormat(codec="h264", width_px=2, height_px=2, epoch=1),
+                    )
+                )  # fmt: skip
+                sink.luma(LumaFrame(mono_us=0, luma=np.zeros((2, 2), np.uint8)))
+            stopped.append(stop.is_set())
+            if len(stopped) == 2:
+                worker.stopping.set()
+
+    worker = Worker("camera", lambda _: None, inbox=lambda _: None, patience_s=60)
+    capture(
+        worker, camera=Busy(), make_sink=lambda: FrameFanOut(ring.writer(), latest, lambda: None),
+        inbox=lambda _: None, clock=CLOCK, masks=Masks(),
+    )  # fmt: skip
+    assert stopped == [True, False]
+    assert ring.size_bytes == 0
+    assert latest.take(0) is None
 
 
 def test_a_camera_that_lived_is_opened_again_after_a_second_whatever_was_before() -> None:
@@ -595,8 +633,7 @@ def test_a_camera_that_lived_is_opened_again_after_a_second_whatever_was_before(
     worker = Worker("camera", lambda _: None, inbox=lambda _: None, patience_s=60)
     worker.stopping = Stopping()
     capture(
-        worker, camera=camera, sink=Seen(), inbox=lambda _: None, clock=cast("Any", time_),
-        masks=Masks(), privacy=lambda: False,
+        worker, camera=camera, make_sink=Seen, inbox=lambda _: None, clock=cast("Any", time_), masks=Masks(),
     )  # fmt: skip
     assert [round((after - before) / 1e6) for before, after in pairwise(camera.opened_us)] == [
         1,

@@ -70,6 +70,8 @@ def test_no_mask_changes_nothing() -> None:
 
 
 class Seen:
+    closed = False
+
     def __init__(self) -> None:
         self.lumas: list[LumaFrame] = []
         self.packets: list[Packet] = []
@@ -99,11 +101,10 @@ def test_motion_never_sees_what_is_covered(kind: str, video: Path) -> None:
         capture(
             worker,
             camera=camera,
-            sink=seen,
+            make_sink=lambda: seen,
             inbox=lambda _: None,
             clock=clock,
             masks=masks,
-            privacy=lambda: False,
         )
 
     worker = Worker("camera", work, inbox=lambda _: None, patience_s=60)

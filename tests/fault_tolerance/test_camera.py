@@ -98,7 +98,7 @@ class Sink:
     """Packets into a ring, as in the doorbell; motion looks elsewhere."""
 
     def __init__(self, ring: RingBuffer) -> None:
-        self.packet = ring.append
+        self.packet = ring.writer().append
 
     def sound(self, packet: SoundPacket) -> None: ...
     def luma(self, frame: LumaFrame) -> None: ...

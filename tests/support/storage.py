@@ -142,7 +142,7 @@ class StorageRun:
             self.time.now_us += STEP_US
             while (at_us := self._next * 1_000_000 // FPS) <= self.time.now_us:
                 picture = self._pictures[self._next % len(self._pictures)]
-                self._ring.append(replace(picture, pts_us=at_us, dts_us=at_us))
+                self._ring.writer().append(replace(picture, pts_us=at_us, dts_us=at_us))
                 self._next += 1
             self.storage_worker.step(wait_s=0)
 
