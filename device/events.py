@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and the button m
 Cause = Literal["press", "manual", "motion"]
 CameraState = Literal["opening", "live", "down", "private"]
 
+MissedReason = Literal["no_connection", "no_subscriber", "refused", "unacknowledged", "home_assistant_away"]
+
 ClockFlag = Literal["synchronised", "unsynchronised"]
 
 
@@ -301,10 +303,18 @@ class MqttReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PressSettled:
-    """Whether the broker acknowledged a live press; if not, it was sent too late or never."""
+    """Whether somebody heard a live press, as far as the broker knows; if not, it is never sent live again."""
 
     press_id: int
     delivered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PressMissed:
+    """Nobody heard this press over MQTT, or Home Assistant did not."""
+
+    press: PressEvent
+    reason: MissedReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -445,6 +455,7 @@ Fact = (
     | Flushed
     | MqttReport
     | PressSettled
+    | PressMissed
     | SettingAsked
     | InputRefused
     | ClipAsked

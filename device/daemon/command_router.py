@@ -5,7 +5,7 @@ import queue
 from collections.abc import Callable
 from typing import Any
 
-from device.events import AnnouncedNotice, MotionStarted, PressEvent, Stamp
+from device.events import AnnouncedNotice, MotionStarted, PressEvent, PressMissed, Stamp
 from device.hw.chime import Chime
 from device.mqtt import topics
 from device.mqtt.publisher import MqttPublisher
@@ -43,6 +43,10 @@ class CommandRouter:
             publisher.press(press)
         else:
             self.settle(press.press_id, late=True)
+
+    def publish_missed_ring(self, missed: PressMissed, count: int) -> None:
+        """Publish the last press that was missed."""
+        self._retain(topics.MISSED_RING, topics.missed_ring_payload(missed, count))
 
     def publish_motion(self, *, moving: bool) -> None:
         """Publish whether somebody moves."""

@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from device.events import AnnouncedNotice, MotionStarted, PressEvent, Stamp
+from device.events import AnnouncedNotice, MotionStarted, PressEvent, PressMissed, Stamp
 from device.policy.episode import ClipOrder
 from device.policy.settings import Settings
 
@@ -12,6 +12,9 @@ class CommandSink(Protocol):
 
     def publish_press(self, press: PressEvent) -> None:
         """Publish a press over MQTT within seconds or never; PressSettled comes back."""
+
+    def publish_missed_ring(self, missed: PressMissed, count: int) -> None:
+        """Publish the last press that was missed, and how many there were since the start."""
 
     def publish_motion(self, *, moving: bool) -> None:
         """Publish whether somebody moves."""

@@ -16,6 +16,7 @@ from device.daemon import fault_checks, log_fields
 from device.daemon.clip_commands import ClipCommands, no_clip_reason
 from device.daemon.command_sink import CommandSink
 from device.daemon.fault_checks import ButtonLine
+from device.daemon.fault_rows import FaultRow, FaultRows
 from device.daemon.status import DeviceState, motion, state, status
 from device.events import (
     ButtonState,
@@ -38,6 +39,7 @@ from device.events import (
     NoticeHeard,
     Pressed,
     PressEvent,
+    PressMissed,
     PressSettled,
     SettingAsked,
     StatusAsked,
@@ -71,6 +73,7 @@ class Controller:
     button: ButtonLine | None = None
     _device_state: DeviceState = field(init=False)
     _clips: ClipCommands = field(init=False)
+    _fault_rows: FaultRows = field(default_factory=FaultRows)
     _button_checked_us: int = 0
     _published_us: int | None = None
 
@@ -113,6 +116,8 @@ class Controller:
                 self._clip_asked(fact)
             case PressSettled():
                 self.sink.settle(fact.press_id, late=not fact.delivered)
+            case PressMissed():
+                self._press_missed(fact)
             case ClipKept():
                 self._note("clip_kept", log_fields.clip_kept(fact), event_id=fact.event_id)
             case ClipDropped():
@@ -211,6 +216,13 @@ class Controller:
         event_id = self._clips.event_id
         self._note("motion_ended", log_fields.motion_ended(fact), event_id=event_id, mono_us=fact.mono_us)
 
+    def _press_missed(self, missed: PressMissed) -> None:
+        """Show a press that did not ring where it should have; it is never repeated."""
+        self._device_state.missed += 1
+        self.sink.publish_missed_ring(missed, self._device_state.missed)
+        self._note("press_missed", log_fields.press_missed(missed), event_id=missed.press.event_id)
+        log.warning("press_missed event_id=%s reason=%s", missed.press.event_id, missed.reason)
+
     def _notice_heard(self, fact: NoticeHeard) -> None:
         """Announce it; in quiet hours a notice that is not severe is only shown on the page."""
         announce = fact.notice["severity"] in LOUD_SEVERITIES or not self._is_quiet(self.clock.wall_us())
@@ -240,10 +252,13 @@ class Controller:
                 continue
             if fault.active:
                 log.warning("fault_raised code=%s text=%r remedy=%r", fault.code, fault.text, fault.remedy)
-                self._note("fault_raised", {"code": fault.code, "subject": fault.subject, "text": fault.text})
             else:
                 log.info("fault_cleared code=%s", fault.code)
-                self._note("fault_cleared", {"code": fault.code, "subject": fault.subject})
+            self._note_fault(self._fault_rows.take(fault, self.clock.mono_us()))
+
+    def _note_fault(self, row: FaultRow | None) -> None:
+        if row:
+            self._note("fault_raised" if row.fault.active else "fault_cleared", log_fields.fault(row))
 
     def _set(self, asked: SettingAsked) -> None:
         try:
@@ -313,6 +328,8 @@ class Controller:
             self._device_state.button_stuck = stuck.active
             self._raise_or_clear(deaf, stuck)
         self._raise_or_clear(fault_checks.camera_stalled(self._device_state.camera, now_us))
+        for row in self._fault_rows.tick(now_us):
+            self._note_fault(row)
         every_us = int(self.config.mqtt.state_every_s * 1e6)
         if self._published_us is None or now_us - self._published_us >= every_us:
             self._published_us = now_us

@@ -2,12 +2,39 @@
 
 from typing import Any
 
-from device.events import AnnouncedNotice, ClipDropped, ClipKept, MotionEnded, MotionStarted, PressEvent
+from device.daemon.fault_rows import FaultRow
+from device.events import (
+    AnnouncedNotice,
+    ClipDropped,
+    ClipKept,
+    MotionEnded,
+    MotionStarted,
+    PressEvent,
+    PressMissed,
+)
+from device.system.clock import rfc3339
 
 
 def press(event: PressEvent) -> dict[str, Any]:
     """Return the fields of a `press`."""
     return {"button": event.button, "press_number": event.press_number}
+
+
+def press_missed(missed: PressMissed) -> dict[str, Any]:
+    """Return the fields of `press_missed`."""
+    return {
+        "pressed_at": rfc3339(missed.press.at.wall_us),
+        "press_number": missed.press.press_number,
+        "reason": missed.reason,
+    }
+
+
+def fault(row: FaultRow) -> dict[str, Any]:
+    """Return the fields of `fault_raised` or `fault_cleared`."""
+    fields: dict[str, Any] = {"code": row.fault.code, "subject": row.fault.subject}
+    if row.fault.active:
+        fields["text"] = row.fault.text
+    return {**fields, "count": row.count} if row.count else fields
 
 
 def motion_started(fact: MotionStarted) -> dict[str, Any]:

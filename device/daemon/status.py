@@ -30,6 +30,7 @@ class DeviceState:
     store: StoreReport | None = None
     ledger: LedgerReport | None = None
     presses: int = 0
+    missed: int = 0
     last_press: Stamp | None = None
     moving: bool = False
     settling: bool = False

@@ -7,8 +7,10 @@ from paho.mqtt.enums import MQTTProtocolVersion  # egress: mqtt
 
 from device.config import MqttConfig
 from device.errors import CommandError
-from device.mqtt.connection import CONNECT_TIMEOUT_S, BrokerConnection, ConnectionLost, OldBroker
+from device.mqtt import topics
+from device.mqtt.connection import CONNECT_TIMEOUT_S, BrokerConnection
 from device.mqtt.local_only import refuse_outside, refuse_outside_names
+from device.mqtt.reasons import ConnectionLost, OldBroker, described
 
 
 def try_broker(config: MqttConfig, device_id: str, password: str | None = None) -> str:
@@ -20,25 +22,32 @@ def try_broker(config: MqttConfig, device_id: str, password: str | None = None) 
         except OldBroker:
             return _try(config, device_id, password, MQTTProtocolVersion.MQTTv311, "MQTT 3.1.1")
     except ConnectionLost as error:
-        raise CommandError(str(error)) from error
+        client_id, root = _client_id(device_id), topics.root(config, device_id)
+        problem = described(error, config, client_id=client_id, root=root)
+        text = f"{problem['text']}; {problem['remedy']}"
+        raise CommandError(text, code="mqtt_down", reason=error.reason, **problem["params"]) from error
+
+
+def _client_id(device_id: str) -> str:
+    # A different client id: for a second connection with the same one the broker would end the daemon's.
+    return f"doorbelld-{device_id}-try"
 
 
 def _try(
     config: MqttConfig, device_id: str, password: str | None, protocol: MQTTProtocolVersion, name: str
 ) -> str:
-    # A different client id: for a second connection with the same one the broker would end the daemon's.
     session = BrokerConnection(
-        config, f"doorbelld-{device_id}-try", "", protocol, lambda _t, _p, _r: None, bare=True
+        config, _client_id(device_id), "", protocol, lambda _t, _p, _r: None, bare=True
     )
     session.password = password
     never_fd = os.eventfd(0, os.EFD_CLOEXEC)
     try:
-        session.connect([])
-        refuse_outside(config, session.peer())
+        session.connect({})
+        refuse_outside(session.peer())
         until = time.monotonic() + CONNECT_TIMEOUT_S
         while not session.accepted:
             if time.monotonic() > until:
-                raise ConnectionLost("the broker does not answer")
+                raise ConnectionLost("no_answer")
             session.step(never_fd, 0.2, lambda: time.monotonic_ns() // 1000)
         session.close()
         return f"the broker at {config.host}:{config.port} accepts the connection ({name})"

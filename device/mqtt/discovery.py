@@ -33,6 +33,15 @@ def discovery(
             "event_types": [topics.RING],
             "state_topic": f"{root}/{topics.PRESS}",
         },
+        "missed_ring": {
+            "platform": "sensor",
+            "name": "Missed ring",
+            "icon": "mdi:bell-alert",
+            "device_class": "timestamp",
+            "state_topic": f"{root}/{topics.MISSED_RING}",
+            "value_template": "{{ value_json.occurred_at }}",
+            "json_attributes_topic": f"{root}/{topics.MISSED_RING}",
+        },
         "motion": {
             "platform": "binary_sensor",
             "name": "Motion",

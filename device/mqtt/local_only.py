@@ -3,17 +3,14 @@
 import socket  # egress: mqtt, dns
 
 from device.config import MqttConfig
-from device.mqtt.connection import ConnectionLost
+from device.mqtt.reasons import ConnectionLost
 from device.system.local_network import is_home
 
 
-def refuse_outside(config: MqttConfig, address: str) -> None:
+def refuse_outside(address: str) -> None:
     """Raises ConnectionLost if a numeric address is not of the home network."""
     if not is_home(address):
-        raise ConnectionLost(
-            f"mqtt.host {config.host} is {address}, outside the home network: refused; "
-            "name a broker at a private address"
-        )
+        raise ConnectionLost("outside", address)
 
 
 def refuse_outside_names(config: MqttConfig) -> None:
@@ -21,6 +18,6 @@ def refuse_outside_names(config: MqttConfig) -> None:
     try:
         found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise ConnectionLost(f"{config.host}: {error.strerror}") from error
+        raise ConnectionLost("unknown_host", error.strerror or str(error)) from error
     for *_, address in found:
-        refuse_outside(config, str(address[0]))
+        refuse_outside(str(address[0]))

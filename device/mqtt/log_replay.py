@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 LOG_WINDOW = 10
 """Maximum number of rows without a PUBACK."""
+REFUSED_US = 60_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class LogReplay:
         self._asked = False
         self._acked_seq: int | None = None
         self._sent_seq: int | None = None
+        self._paused_until_us: int | None = None
         self._in_flight: dict[int, bool] = {}  # seq → acknowledged, in order of sending
 
     def grew(self) -> None:
@@ -54,12 +56,21 @@ class LogReplay:
 
     def begin(self) -> None:
         """Begin a new connection: rows without a PUBACK are sent again."""
+        self._paused_until_us = None
         self._grown = self._grown or self._acked_seq is not None
         self._sent_seq = self._acked_seq
         self._in_flight.clear()
 
-    def pump(self, publish: Callable[[str, Callable[[], None]], None]) -> None:
+    def refused(self, now_us: int) -> None:
+        """Take that the broker refuses the topic: try again in a minute, from the first row without a PUBACK."""
+        self._paused_until_us = now_us + REFUSED_US
+
+    def pump(self, publish: Callable[[str, Callable[[], None]], None], now_us: int) -> None:
         """Send the pages that have arrived, and request the next if the window has room."""
+        if self._paused_until_us is not None:
+            if now_us < self._paused_until_us:
+                return
+            self.begin()
         while not self._pages.empty():
             page = self._pages.get_nowait()
             self._asked = False

@@ -7,7 +7,7 @@ No payload carries a picture, and `press` is never retained.
 import json
 
 from device.config import MqttConfig
-from device.events import AnnouncedNotice, MotionStarted, PressEvent
+from device.events import AnnouncedNotice, MotionStarted, PressEvent, PressMissed
 from device.policy.settings import QUIET_UNTIL, SWITCHES, Settings
 from device.system.clock import rfc3339
 
@@ -17,11 +17,13 @@ MOTION = "motion"
 MOTION_ATTRIBUTES = "motion/attributes"
 LOG = "log"
 STATE = "state"
+MISSED_RING = "missed_ring"
 NOTICES = "notices"
 PENDING_REQUESTS = "requests/pending"
 PUBLISHED = (
     AVAILABILITY,
     PRESS,
+    MISSED_RING,
     MOTION,
     MOTION_ATTRIBUTES,
     LOG,
@@ -90,6 +92,18 @@ def press_payload(press: PressEvent) -> str:
             "button": press.button,
             "clock": press.at.flag,
             "press_number": press.press_number,
+        }
+    )
+
+
+def missed_ring_payload(missed: PressMissed, count: int) -> str:
+    """Return what `missed_ring` carries (docs/schemas/missed_ring.json); `count` since the start."""
+    return json.dumps(
+        {
+            "event_id": missed.press.event_id,
+            "occurred_at": rfc3339(missed.press.at.wall_us),
+            "reason": missed.reason,
+            "count": count,
         }
     )
 

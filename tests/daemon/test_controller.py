@@ -25,6 +25,7 @@ from device.events import (
     NoticeHeard,
     Pressed,
     PressEvent,
+    PressMissed,
     SettingAsked,
     Stamp,
     StoreReport,
@@ -87,6 +88,7 @@ class RecordingSink:
         self.presses.append(press)
         self.on_press()
 
+    def publish_missed_ring(self, missed: PressMissed, count: int) -> None: ...
     def publish_motion(self, *, moving: bool) -> None: ...
     def publish_motion_attributes(self, motion: MotionStarted, event_id: str | None) -> None: ...
     def publish_settings(self, settings: Settings) -> None: ...

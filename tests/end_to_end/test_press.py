@@ -9,12 +9,15 @@ from pathlib import Path
 
 import av
 import pytest
+from jsonschema import Draft202012Validator
 
 from server.dev_processes import wait_for
 from tests.support.broker import Broker, Listener
 from tests.support.doorbell import Doorbell
 from tests.support.tampering import changed
 from tests.support.videos import frames_of, make_video
+
+SCHEMAS = Path(__file__).parents[2] / "docs/schemas"
 
 Make = Callable[..., Doorbell]
 
@@ -100,13 +103,27 @@ def test_presses_while_the_broker_is_away_are_late_in_log_and_never_live(
     broker.stop()
     wait_for("the connection to be down", lambda: door.status()["mqtt"]["state"] == "down")
     first, second = door.ring(), door.ring()
-    wait_for("the status to say so", lambda: door.status()["storage"]["log_pending"] >= 2)
+
+    def given_up() -> bool:
+        rows = [row for row in door.ask("GET", "/log") if row["kind"] == "press"]
+        return [row["late"] for row in rows] == [True, True]
+
+    wait_for("ten seconds to pass", given_up)
+    assert door.status()["storage"]["log_pending"] >= 2
     wait_for("empty queues", lambda: door.status()["waiting"] == {"controller": 0, "storage": 0})
     broker.start()
     rows = wait_for("both rows", lambda: r if len(r := dashboard.log("press")) == 2 else None)
     assert [row["late"] for row in rows] == [True, True]
     assert rows[0]["seq"] < rows[1]["seq"]
     assert [r["occurred_at"] for r in rows] == [first["occurred_at"], second["occurred_at"]]
+    missed = wait_for("both marks", lambda: r if len(r := dashboard.log("press_missed")) == 2 else None)
+    schema = Draft202012Validator(json.loads((SCHEMAS / "missed_ring.json").read_text()))
+    assert [(row["event_id"], row["reason"]) for row in missed] == [
+        (press["event_id"], "no_connection") for press in (first, second)
+    ]
+    last = json.loads(wait_for("the entity", lambda: dashboard.of("missed_ring"))[-1])
+    assert list(schema.iter_errors(last)) == []
+    assert (last["occurred_at"], last["count"]) == (second["occurred_at"], 2)
     door.ring()
     wait_for("the live press", lambda: dashboard.of("press"))
     assert len(dashboard.of("press")) == 1, "only the press after the outage is live"

@@ -100,7 +100,7 @@ def test_a_broker_that_accepts_the_connection_and_never_answers_blocks_nothing(d
     with socket.create_server(("127.0.0.1", 0)) as silent:
         door = doorbell(mqtt={"port": silent.getsockname()[1]}).start()
         took_s = [answered_s(door)]
-        # At once late, although the client is connecting.
+        # Late after 10 s, although the client is connecting.
         wait_for("the press to be settled", lambda: presses_in_log(door) == [True])
         wait_for("the fault", lambda: "mqtt_down" in {f["code"] for f in door.status()["faults"]})
         took_s.append(answered_s(door))
@@ -166,7 +166,6 @@ def test_a_broker_that_restarts_at_the_moment_of_a_press_loses_and_doubles_none(
     late = [row["late"] for row in rows().values()]
     print(f"5 presses, the broker restarted at 4 of them: late {late}")
     assert late[-1] is False
-    assert True in late
     # A broker may hand a message to a dashboard twice (QoS 1); the doorbell says each at most once.
     for press, row in zip(rung, rows().values(), strict=True):
         received = wire.received.count(b'"ring", "event_id": "%b", "occurred_at": "%b"' % (

@@ -19,12 +19,19 @@ ROOT = "doorbelld/porch"
 class Broker:
     """Real mosquitto on a port of its own; may be stopped and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *lines: str, anonymous: bool = True, acl: str = "") -> None:
+        """`lines` are more settings of mosquitto; `acl` is an access list."""
         self.port = free_port()
         self._config = folder / "mosquitto.conf"
+        self._acl = folder / "acl"
+        self._acl.write_text(acl)
+        if acl:
+            lines = (*lines, f"acl_file {self._acl}")
         self._config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
+            f"listener {self.port} 127.0.0.1\nallow_anonymous {str(anonymous).lower()}\n"
             f"persistence true\npersistence_location {folder}/\nuser {user_name()}\n"
+            + "\n".join(lines)
+            + "\n"
         )
         self.start()
 

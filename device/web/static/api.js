@@ -1,6 +1,6 @@
 // Requests to the doorbell. Every change carries the session's token; some need the password again.
 import { dialog, el } from "./dom.js";
-import { t, worded } from "./i18n.js";
+import { faultTexts, t, worded } from "./i18n.js";
 
 let token = null;
 let onSignedOut = () => {};
@@ -8,10 +8,16 @@ let onSignedOut = () => {};
 export function setToken(value) { token = value; }
 export function whenSignedOut(call) { onSignedOut = call; }
 
+/** Return a refusal for a reason that is also a fault's, such as a broker that refuses the login. */
+function faultError({ code, params }) {
+  const fault = faultTexts({ code, reason: params?.reason, params });
+  return fault.text && `${fault.text} ${fault.remedy}`;
+}
+
 /** The doorbell's refusal: a sentence for people, and a code for programs. */
 export class Refused extends Error {
   constructor(status, problem) {
-    super(worded(`error_${problem.code}`, problem.params) ?? problem.error ?? t("error_status", { status }));
+    super(worded(`error_${problem.code}`, problem.params) ?? faultError(problem) ?? problem.error ?? t("error_status", { status }));
     this.status = status;
     this.code = problem.code ?? "";
   }

@@ -56,6 +56,7 @@ function rowText(row) {
   const when = new Date(row.occurred_at);
   switch (row.kind) {
     case "press": return [when, t("story_press", { number: row.press_number })];
+    case "press_missed": return [when, t(`story_missed_${row.reason}`)];
     case "motion_started": return [when, row.zones?.length ? t("story_motion_in", { zones: row.zones.join(", ") }) : t("story_motion")];
     case "motion_ended": return [when, t("story_motion_ended", {
       seconds: number(row.moved_s), direction: t(`direction_${row.direction}`), score: number(row.peak_score, 2) })];
