@@ -5,6 +5,7 @@ Facts go into the controller's inbox; nothing else does. Times are CLOCK_MONOTON
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypedDict
 
 if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and the button must be live first
@@ -318,6 +319,20 @@ class PressMissed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PressPictureReady:
+    """The picture of the moment of a press, masked, as JPEG. It is in memory; the storage worker writes it to `path`.
+
+    `press_number` and `at` are the press's own.
+    """
+
+    event_id: str
+    press_number: int
+    at: Stamp
+    jpeg: bytes = field(repr=False)
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SettingAsked:
     """A change of a switch was requested; `payload` is unchecked text from outside.
 
@@ -456,6 +471,7 @@ Fact = (
     | MqttReport
     | PressSettled
     | PressMissed
+    | PressPictureReady
     | SettingAsked
     | InputRefused
     | ClipAsked

@@ -11,8 +11,9 @@ from typing import Any, Literal, Protocol, cast
 import av
 from av.bitstream import BitStreamFilterContext
 
-from device.camera.decoder import Cost, decoded
+from device.camera.decoder import Cost
 from device.events import CameraSink, SoundFormat, SoundPacket
+from device.media.decoder import decoded
 from device.media.ffmpeg_input import FAILURES, Microseconds
 from device.policy.timeline import Timeline
 

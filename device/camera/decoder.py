@@ -17,14 +17,6 @@ MEASURE_FRAMES = 150
 _US = Fraction(1, 1_000_000)
 
 
-def decoded(context: Any, packet: Any) -> list[Any]:
-    """Return the pictures of a packet; a damaged one, as cameras on Wi-Fi send now and then, has none."""
-    try:
-        return list(context.decode(packet))
-    except FAILURES:
-        return []
-
-
 class Cost:
     """Measures the time of a step and reports it once."""
 

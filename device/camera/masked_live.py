@@ -12,9 +12,9 @@ from typing import Any
 
 import av
 
-from device.camera.decoder import decoded
 from device.camera.interface import next_epoch
 from device.events import Packet, PacketReader, PacketWriter, SoundPacket, VideoFormat
+from device.media.decoder import decoded
 from device.media.encoder import SoftwareEncoder
 from device.media.masks import Masks
 from device.motion.zones import Points

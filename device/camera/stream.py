@@ -15,13 +15,14 @@ from typing import Any, Literal, cast
 import av
 
 from device.camera.audio import AudioStream, sound_of
-from device.camera.decoder import MOTION_DECODER, Cost, MotionDecoder, decoded
+from device.camera.decoder import MOTION_DECODER, Cost, MotionDecoder
 from device.camera.interface import next_epoch
 from device.camera.luma import luma_of
 from device.config import StreamCameraConfig
 from device.errors import CameraError
 from device.events import CameraSink, LumaFrame, Packet, VideoFormat
 from device.media.annex_b import AnnexB, parameter_sets
+from device.media.decoder import decoded
 from device.media.encoder import SoftwareEncoder
 from device.media.ffmpeg_input import FAILURES, Microseconds, is_file, open_source, source_name, why
 from device.media.masks import Masks

@@ -61,6 +61,7 @@ def log(arguments: argparse.Namespace) -> int:
 def check(arguments: argparse.Namespace) -> int:
     """Prove that rows and files agree, and with --repair make them agree as a start of the daemon would."""
     # Reads the files itself, so that it works whether the daemon runs or not.
+    from device.store.press_picture_files import findings as picture_findings
     from device.store.reconcile import findings  # loads PyAV, for this command only
 
     layout = Layout(state_dir(arguments.state))
@@ -86,6 +87,7 @@ def check(arguments: argparse.Namespace) -> int:
                 progress=bar.show if bar else lambda _done, _all: None,
             )
         )
+        found += picture_findings(index, layout.press_pictures, running=running)
     except (sqlite3.Error, OSError) as error:
         raise CommandError(f"{layout.index}: {error}; the next start rebuilds it") from error
     finally:
@@ -102,6 +104,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 def _repair(layout: Layout) -> None:
     """Do what a start of the daemon does: finish, adopt, put aside. Deletes nothing that it does not know."""
+    from device.store.press_picture_files import reconcile_pictures
     from device.store.reconcile import reconcile
 
     try:
@@ -110,8 +113,12 @@ def _repair(layout: Layout) -> None:
         raise CommandError(f"{error}. doorbelld repairs it at its start") from error
     try:
         index = Index(layout.index)
-        for repair in reconcile(index, layout.clips, layout.quarantine):
-            print(f"{repair.path.name}: {repair.reason}", file=sys.stderr)
+        for repairs in (
+            reconcile(index, layout.clips, layout.quarantine),
+            reconcile_pictures(index, layout.press_pictures, layout.quarantine),
+        ):
+            for repair in repairs:
+                print(f"{repair.path.name}: {repair.reason}", file=sys.stderr)
         index.close()
     except (sqlite3.Error, OSError) as error:
         raise CommandError(f"{layout.state_dir}: {error}") from error

@@ -25,7 +25,14 @@ from device.mqtt.broker_test import try_broker
 from device.store.event_log import EventLogReader, LogRow
 from device.store.files import is_whole_jpeg
 from device.store.index import ClipRow
-from device.store.messages import DeleteClip, MakeThumbnail, StarClip, StorageMessage, WriteFile
+from device.store.messages import (
+    DeleteClip,
+    DeletePictures,
+    MakeThumbnail,
+    StarClip,
+    StorageMessage,
+    WriteFile,
+)
 from device.store.timeline_query import MAX_DAYS, visit_hours, visits_json
 from device.system.clock import stamp
 from device.web.models import (
@@ -48,6 +55,7 @@ if TYPE_CHECKING:
 
 ANSWER_S = 5.0
 MAX_ROWS = 1000
+SMALL_PX = 240
 
 MQTT_PASSWORD_FILE, MAX_PASSWORD = "mqtt-password", 256
 
@@ -180,6 +188,17 @@ class ApiBackend:
             return path
         self._storage_messages.put(MakeThumbnail(clip_id=row.clip_id))
         return None
+
+    def press_picture(self, event_id: str, press_number: int, *, small: bool = False) -> bytes | None:
+        """Return the picture of the moment of a press, masked, or None."""
+        from device.media.jpeg import smaller  # loads OpenCV
+
+        jpeg = self.footage.press_picture(event_id, press_number)
+        return smaller(jpeg, SMALL_PX) if small and jpeg else jpeg
+
+    def delete_press_pictures(self, event_id: str) -> None:
+        """Delete the press pictures of a visit."""
+        self._ask_storage_worker(lambda reply: DeletePictures(event_id=event_id, reply=reply))
 
     def video(self, clip_id: str) -> Path:
         """Return a clip's file; if it needs masks, a masked copy, which is made now."""

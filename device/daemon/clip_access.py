@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from device.daemon.wiring import Daemon
 from device.errors import CommandError
-from device.store.files import plain_size
+from device.store.files import open_plain, plain_size
 from device.store.index import ClipRow, Index
 
 if TYPE_CHECKING:
@@ -119,6 +119,36 @@ class ClipAccess:
             return picture_at(clip, at_us, masks, Blur(blurs))
         except (OSError, ValueError) as error:
             raise CommandError(f"{row.file_name}: {error}; `doorbell check` says more") from error
+
+    def press_picture(self, event_id: str, press_number: int) -> bytes | None:
+        """Return the picture of a press as JPEG, None if there is none. Raises CommandError.
+
+        It has the masks of its moment; those of now are drawn into what is returned.
+        """
+        from device.media.jpeg import masked_again  # these load OpenCV and PyAV
+        from device.media.mask_history import digest_of, polygon_of
+        from device.media.masks import Masks
+        from device.store.files import has_label
+
+        jpeg = self._daemon.unwritten_pictures.get(event_id, press_number)
+        if jpeg is None:
+            row = self.ask(lambda index: index.find_picture(event_id, press_number))
+            if row is None:
+                return None
+            try:
+                with open_plain(self._daemon.layout.press_pictures / row.file_name) as file:
+                    jpeg = file.read()
+            except FileNotFoundError:
+                return None  # deleted in the meantime
+            except OSError as error:
+                raise CommandError(f"{row.file_name}: {error}; `doorbell check` says more") from error
+        masks = [polygon_of(points) for points in self._masks_now()]
+        if not masks or has_label(jpeg, digest_of(masks)):
+            return jpeg
+        try:
+            return masked_again(jpeg, Masks(masks))
+        except ValueError as error:
+            raise CommandError(f"the picture of press {press_number} of {event_id}: {error}") from error
 
     def next_clip(self, since_us: int, known: Callable[[str], bool]) -> str | None:
         """Return the oldest clip that ended since then and is not `known`. Raises CommandError."""

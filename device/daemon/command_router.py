@@ -5,7 +5,14 @@ import queue
 from collections.abc import Callable
 from typing import Any
 
-from device.events import AnnouncedNotice, MotionStarted, PressEvent, PressMissed, Stamp
+from device.events import (
+    AnnouncedNotice,
+    MotionStarted,
+    PressEvent,
+    PressMissed,
+    PressPictureReady,
+    Stamp,
+)
 from device.hw.chime import Chime
 from device.mqtt import topics
 from device.mqtt.publisher import MqttPublisher
@@ -23,6 +30,7 @@ class CommandRouter:
         self,
         *,
         storage_worker: "queue.SimpleQueue[StorageMessage]",
+        pictured_presses: "queue.SimpleQueue[PressEvent]",
         publisher: Callable[[], MqttPublisher | None],
         chime: Chime,
         tell_page: Callable[[dict[str, Any]], None],
@@ -30,6 +38,7 @@ class CommandRouter:
         open_pictures: Callable[[], None],
     ) -> None:
         self._storage_worker = storage_worker
+        self._pictured_presses = pictured_presses
         self._tell_page = tell_page
         self._publisher = publisher
         self._chime = chime
@@ -88,6 +97,21 @@ class CommandRouter:
     def clip(self, order: ClipOrder) -> None:
         """Hand a clip order to the storage worker."""
         self._storage_worker.put(order)
+
+    def picture_press(self, press: PressEvent) -> None:
+        """Have the picture of the moment of a press made."""
+        self._pictured_presses.put(press)
+
+    def show_press_picture(self, picture: PressPictureReady) -> None:
+        """Tell the open pages that the picture of a press can be had."""
+        self._tell_page(
+            {
+                "kind": "press_picture",
+                "event_id": picture.event_id,
+                "press_number": picture.press_number,
+                "occurred_at": rfc3339(picture.at.wall_us),
+            }
+        )
 
     def flush(self) -> None:
         """Have the storage worker end every recording."""

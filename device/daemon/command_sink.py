@@ -2,7 +2,14 @@
 
 from typing import Any, Protocol
 
-from device.events import AnnouncedNotice, MotionStarted, PressEvent, PressMissed, Stamp
+from device.events import (
+    AnnouncedNotice,
+    MotionStarted,
+    PressEvent,
+    PressMissed,
+    PressPictureReady,
+    Stamp,
+)
 from device.policy.episode import ClipOrder
 from device.policy.settings import Settings
 
@@ -39,6 +46,12 @@ class CommandSink(Protocol):
 
     def clip(self, order: ClipOrder) -> None:
         """Open a clip, raise its cause, or close it."""
+
+    def picture_press(self, press: PressEvent) -> None:
+        """Make the picture of the moment of a press; PressPictureReady comes back, if there is a picture."""
+
+    def show_press_picture(self, picture: PressPictureReady) -> None:
+        """Announce that the picture of a press can be had."""
 
     def flush(self) -> None:
         """End every recording; Flushed comes back."""

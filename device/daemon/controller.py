@@ -40,6 +40,7 @@ from device.events import (
     Pressed,
     PressEvent,
     PressMissed,
+    PressPictureReady,
     PressSettled,
     SettingAsked,
     StatusAsked,
@@ -118,6 +119,8 @@ class Controller:
                 self.sink.settle(fact.press_id, late=not fact.delivered)
             case PressMissed():
                 self._press_missed(fact)
+            case PressPictureReady():
+                self.sink.show_press_picture(fact)
             case ClipKept():
                 self._note("clip_kept", log_fields.clip_kept(fact), event_id=fact.event_id)
             case ClipDropped():
@@ -142,9 +145,7 @@ class Controller:
             case ConsentStep():
                 self._note(fact.kind, fact.fields, mono_us=fact.mono_us)
             case LedgerReport():
-                self._device_state.ledger = fact
-                self.sink.publish_pending_requests(fact.pending)
-                self._published_us = None
+                self._ledger_reported(fact)
             case StatusAsked():
                 fact.reply(self.status())
             case ConfigChanged():
@@ -169,6 +170,8 @@ class Controller:
             self.sink.ring()
         time.sleep(AFTER_PRESS_S)
         self._clips.give(orders)
+        if not self.settings.privacy:
+            self.sink.picture_press(event)
         self.sink.log_fact(
             "press",
             at=event.at,
@@ -237,6 +240,11 @@ class Controller:
         if changed:
             log.info("camera state=%s kind=%s %s", report.state, report.kind, report.text)
             self._raise_or_clear(*fault_checks.of_camera(report))
+
+    def _ledger_reported(self, report: LedgerReport) -> None:
+        self._device_state.ledger = report
+        self.sink.publish_pending_requests(report.pending)
+        self._published_us = None
 
     def _store_reported(self, report: StoreReport) -> None:
         before, self._device_state.store = self._device_state.store, report

@@ -65,6 +65,7 @@ def run(sources: Sources) -> int:
         # From here on nothing is urgent. It loads PyAV and OpenCV, and scans the disk.
         storage_worker = daemon.open_store()
         stack.callback(storage_worker.stop, 2.5)
+        stack.callback(daemon.open_press_pictures().stop, 0.5)
         motion_worker = daemon.start_worker("motion", daemon.motion_worker.run, patience_s=30)
         stack.callback(motion_worker.stop, 0.5)
         camera = daemon.open_camera()

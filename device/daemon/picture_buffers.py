@@ -3,7 +3,7 @@
 Privacy closes both at once (`close`), and with them every reader: clips, live views, snapshots (store/ring.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from device.errors import CameraError, CommandError
 from device.events import LIVE_US, Packet, PacketReader, PacketWriter
@@ -57,7 +57,7 @@ class PictureBuffers:
         are masked. After each change of masks there is another buffer: pictures from before lack the new ones.
         """
         version = self._mask_history.version
-        masks = self._masks_of(_pictures(self._newest()))
+        masks = self.masks_of(_pictures(self._newest()))
         self.covering = set(masks.held) != set(masks.drawn)
         if not self.covering:
             return self.ring
@@ -77,7 +77,7 @@ class PictureBuffers:
 
     def snapshot(self) -> bytes:
         """Return the newest picture as a masked JPEG. Raises CameraError, or CommandError in privacy."""
-        from device.camera.snapshot import still
+        from device.media.decoder import still
         from device.media.masks import Masks
 
         reader = self._newest()
@@ -91,7 +91,7 @@ class PictureBuffers:
                     age_s=age_us // 1_000_000,
                 )
         try:
-            picture = still(pictures, Masks(self._masks_of(pictures).held))
+            picture = still(pictures, Masks(self.masks_of(pictures).held))
         except CameraError:
             if not reader.closed:
                 raise
@@ -103,7 +103,7 @@ class PictureBuffers:
         """Return a reader of the camera's pictures from its last keyframe on."""
         return self.ring.reader(self._clock.mono_us())
 
-    def _masks_of(self, pictures: list[Packet]) -> SpanMasks:
+    def masks_of(self, pictures: Sequence[Packet]) -> SpanMasks:
         """Return the masks of some pictures of the ring buffer and of those that follow."""
         if not pictures:
             return self._mask_history.since(self._clock.mono_us())

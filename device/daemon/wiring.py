@@ -13,7 +13,7 @@ from device.daemon.frame_fan_out import FrameFanOut
 from device.daemon.main_loop import MainLoop
 from device.daemon.picture_buffers import PictureBuffers
 from device.daemon.status import page_url
-from device.events import ConfigChanged, Fact
+from device.events import ConfigChanged, Fact, PressEvent
 from device.hw.button import Button, SimulatedButton
 from device.hw.chime import Chime, NoChime, SimulatedChime
 from device.media.mask_history import MaskHistory
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from device.consent_service.release_protocol import ReleaseBackend
     from device.consent_service.service import ConsentService
     from device.media.masks import Masks
+    from device.store.press_pictures import UnwrittenPictures
     from device.web.backend import Backend
     from device.web.server import Keep, WebServer
     from device.web.sockets import ListeningSockets
@@ -70,6 +71,8 @@ class Daemon:
         self.page: WebServer | None = None
         self.consent_service: ConsentService | None = None
         self.storage_messages: queue.SimpleQueue[StorageMessage] = queue.SimpleQueue()
+        self._pictured_presses: queue.SimpleQueue[PressEvent] = queue.SimpleQueue()
+        self._unwritten_pictures: UnwrittenPictures | None = None
         self.publisher = self._new_publisher() if config.mqtt.enabled else None
         self._mqtt_worker: Worker | None = None
         self._masks: Masks | None = None
@@ -89,6 +92,7 @@ class Daemon:
             clock=clock,
             sink=CommandRouter(
                 storage_worker=self.storage_messages,
+                pictured_presses=self._pictured_presses,
                 publisher=lambda: self.publisher,
                 chime=chime,
                 tell_page=lambda fact: self.page.events.tell(fact) if self.page else None,
@@ -202,8 +206,33 @@ class Daemon:
             log_grew=lambda: self.publisher.replay.grew() if self.publisher else None,
             thumbnails=Thumbnails(self.layout, self.masks),
             masks=self.mask_history,
+            forget_picture=self.unwritten_pictures.forget,
         )
         return self.start_worker("storage", storage_worker.run, patience_s=120)
+
+    @property
+    def unwritten_pictures(self) -> "UnwrittenPictures":
+        """The press pictures that are not on the disk yet."""
+        if self._unwritten_pictures is None:
+            from device.store.press_pictures import UnwrittenPictures  # loads PyAV and OpenCV
+
+            self._unwritten_pictures = UnwrittenPictures()
+        return self._unwritten_pictures
+
+    def open_press_pictures(self) -> Worker:
+        """Start the worker that makes the picture of the moment of each press."""
+        from device.store.press_pictures import PressPictures
+
+        press_pictures = PressPictures(
+            presses=self._pictured_presses,
+            ring=self.pictures.ring,
+            masks_of=lambda pictures: self.pictures.masks_of(pictures).held,
+            unwritten=self.unwritten_pictures,
+            layout=self.layout,
+            storage=self.storage_messages.put,
+            inbox=self.inbox,
+        )
+        return self.start_worker("press_pictures", press_pictures.run, patience_s=30)
 
     def open_consent_service(
         self, footage: "ClipSource", release_backend: "ReleaseBackend", clips: "Clips"

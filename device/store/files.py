@@ -40,9 +40,22 @@ def _beginning(label: str) -> bytes:
 
 def is_whole_jpeg(path: Path, label: str) -> bool:
     """Return whether a JPEG has this label and is complete: a power cut may truncate one that was not synced."""
-    beginning = _beginning(label)
+    return _is_jpeg(path, _beginning(label))
+
+
+def is_finished_jpeg(path: Path) -> bool:
+    """Return whether an ordinary file is a complete JPEG."""
+    return _is_jpeg(path, START_OF_JPEG)
+
+
+def has_label(jpeg: bytes, label: str) -> bool:
+    """Return whether a JPEG has this label."""
+    return jpeg.startswith(_beginning(label))
+
+
+def _is_jpeg(path: Path, beginning: bytes) -> bool:
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             if file.read(len(beginning)) != beginning:
                 return False
             file.seek(-len(END_OF_JPEG), os.SEEK_END)

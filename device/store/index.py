@@ -1,4 +1,4 @@
-"""The index of clips: SQLite, one row a clip. See schema_index.sql."""
+"""The index: SQLite, one row a clip and one row a press picture. See schema_index.sql."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -50,10 +50,25 @@ class ClipRow:
         }
 
 
-VERSION = 2
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PressPictureRow:
+    """One row of press_picture; the columns are explained in schema_index.sql."""
+
+    file_name: str
+    event_id: str
+    press_number: int
+    pressed_wall_us: int
+    clock: str
+    disk_bytes: int
+
+
+VERSION = 3
 """Version of the schema. An index of another version is put aside and rebuilt from the files."""
 _COLUMNS = [field.name for field in fields(ClipRow)]
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM clip"  # noqa: S608  (names of our own columns)
+_PICTURE_COLUMNS = [field.name for field in fields(PressPictureRow)]
+_SELECT_PICTURE = f"SELECT {', '.join(_PICTURE_COLUMNS)} FROM press_picture"  # noqa: S608  (as above)
+_OF_NO_STARRED_VISIT = "event_id NOT IN (SELECT event_id FROM clip WHERE protected = 1)"
 
 
 class Index:
@@ -62,6 +77,7 @@ class Index:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open. Raises sqlite3.DatabaseError if the file is not an intact database."""
         self._totals: tuple[int, int] | None = None
+        self._picture_bytes: int | None = None
         mode = "ro" if read_only else "rwc"
         self._db = sqlite3.connect(
             f"file:{path}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
@@ -166,12 +182,68 @@ class Index:
         where = "WHERE started_wall_us >= ? AND started_wall_us < ? ORDER BY started_wall_us"
         return list(self._rows(f"{_SELECT} {where}", [from_wall_us, until_wall_us]))
 
+    def of_event(self, event_id: str) -> list[ClipRow]:
+        """Return the clips of a visit, in order of recording."""
+        return list(self._rows(f"{_SELECT} WHERE event_id = ? ORDER BY ordinal", [event_id]))
+
     def _rows(self, query: str, values: list[Any]) -> Iterator[ClipRow]:
         for columns in self._db.execute(query, values):
             yield ClipRow(**dict(zip(_COLUMNS, columns, strict=True)))
 
+    # --- press pictures ---------------------------------------------------------------------------
+
+    def add_picture(self, row: PressPictureRow) -> None:
+        """Insert a press picture whose file is durable already."""
+        marks = ", ".join("?" * len(_PICTURE_COLUMNS))
+        self._db.execute(
+            f"INSERT INTO press_picture ({', '.join(_PICTURE_COLUMNS)}) VALUES ({marks})",  # noqa: S608  (as above)
+            [getattr(row, name) for name in _PICTURE_COLUMNS],
+        )
+        if self._picture_bytes is not None:
+            self._picture_bytes += row.disk_bytes
+
+    def remove_picture(self, file_name: str) -> None:
+        """Delete the row of a press picture whose file is gone."""
+        statement = "DELETE FROM press_picture WHERE file_name = ? RETURNING disk_bytes"
+        for (freed_bytes,) in self._db.execute(statement, [file_name]).fetchall():
+            if self._picture_bytes is not None:
+                self._picture_bytes -= freed_bytes
+
+    def pictures(self) -> list[PressPictureRow]:
+        """Return every press picture, in order."""
+        return list(self._pictures("ORDER BY ordinal", []))
+
+    def pictures_of(self, event_id: str) -> list[PressPictureRow]:
+        """Return the press pictures of a visit, in order."""
+        return list(self._pictures("WHERE event_id = ? ORDER BY press_number", [event_id]))
+
+    def find_picture(self, event_id: str, press_number: int) -> PressPictureRow | None:
+        """Return the picture of one press, or None."""
+        where = "WHERE event_id = ? AND press_number = ? ORDER BY ordinal DESC LIMIT 1"
+        return next(self._pictures(where, [event_id, press_number]), None)
+
+    def oldest_pictures(self) -> Iterator[PressPictureRow]:
+        """Yield the press pictures of visits without a star, in order, read as they are asked for."""
+        return self._pictures(f"WHERE {_OF_NO_STARRED_VISIT} ORDER BY ordinal", [])
+
+    def pictures_before(self, wall_us: int, limit: int) -> list[PressPictureRow]:
+        """Return the oldest of those from before `wall_us` by a synchronised clock."""
+        where = f"WHERE pressed_wall_us < ? AND clock = 'synchronised' AND {_OF_NO_STARRED_VISIT}"
+        return list(self._pictures(f"{where} ORDER BY pressed_wall_us LIMIT ?", [wall_us, limit]))
+
+    def _pictures(self, rest: str, values: list[Any]) -> Iterator[PressPictureRow]:
+        for columns in self._db.execute(f"{_SELECT_PICTURE} {rest}", values):
+            yield PressPictureRow(**dict(zip(_PICTURE_COLUMNS, columns, strict=True)))
+
+    def picture_bytes(self) -> int:
+        """Return how many bytes the press pictures take on disk; counted as `totals` is."""
+        if self._picture_bytes is None:
+            statement = "SELECT coalesce(sum(disk_bytes), 0) FROM press_picture"
+            (self._picture_bytes,) = self._db.execute(statement).fetchone()
+        return self._picture_bytes or 0
+
     def totals(self) -> tuple[int, int, int | None]:
-        """Return (clips, bytes on disk, wall time of the oldest in Unix microseconds).
+        """Return (clips, bytes on disk with the press pictures, wall time of the oldest clip in Unix microseconds).
 
         Counted once and then updated: the storage worker asks many times a second, and nobody else writes.
         """
@@ -180,7 +252,8 @@ class Index:
                 "SELECT count(*), coalesce(sum(disk_bytes), 0) FROM clip"
             ).fetchone()
         oldest = self._db.execute("SELECT started_wall_us FROM clip ORDER BY ordinal LIMIT 1").fetchone()
-        return *self._totals, oldest[0] if oldest else None
+        clips, clip_bytes = self._totals
+        return clips, clip_bytes + self.picture_bytes(), oldest[0] if oldest else None
 
     def close(self) -> None:
         """Close the connection."""

@@ -50,6 +50,11 @@ class Layout:
         return self.thumbnails / f"{clip_id}.jpg"
 
     @property
+    def press_pictures(self) -> Path:
+        """Pictures of the moment of a press."""
+        return self.state_dir / "press_pictures"
+
+    @property
     def masked(self) -> Path:
         """Masked copies of clips that were played; may be deleted."""
         return self.state_dir / "masked"
@@ -72,6 +77,7 @@ class Layout:
     def make(self) -> None:
         """Create the folders."""
         self.clips.mkdir(parents=True, exist_ok=True)
+        self.press_pictures.mkdir(exist_ok=True)
 
     def load_settings(self) -> tuple[Settings, str]:
         """Return the owner's switches, or the defaults and why they could not be read."""

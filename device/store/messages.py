@@ -6,6 +6,7 @@ from typing import Any
 
 from device.config import StorageConfig
 from device.policy.episode import ClipOrder
+from device.store.press_picture_name import PressPictureName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,22 @@ class DeleteClip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeepPicture:
+    """Write a press picture to the disk."""
+
+    name: PressPictureName
+    jpeg: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletePictures:
+    """Delete the press pictures of a visit at the owner's request; `reply` gets {} or {"error"}."""
+
+    event_id: str
+    reply: Callable[[dict[str, Any]], None] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HoldStorage:
     """Use other limits from now on."""
 
@@ -101,5 +118,14 @@ class MakeThumbnail:
 
 LogMessage = NewFact | SettlePress | MarkSent | ReadLog
 StorageMessage = (
-    ClipOrder | LogMessage | WriteFile | StarClip | DeleteClip | Flush | HoldStorage | MakeThumbnail
+    ClipOrder
+    | LogMessage
+    | WriteFile
+    | StarClip
+    | DeleteClip
+    | KeepPicture
+    | DeletePictures
+    | Flush
+    | HoldStorage
+    | MakeThumbnail
 )

@@ -57,7 +57,7 @@ def reconcile(
             yield Repair(path=path, row=None, reason="its file is gone", clip_id=clip_id)
         elif sizes[file_name] != size_bytes:
             reason = _other_size(sizes[file_name], size_bytes)
-            aside = _put_aside(path, quarantine, reason, clip_id)
+            aside = put_aside(path, quarantine, reason, clip_id)
             index.remove(clip_id)
             yield aside
     for name in sorted(sizes.keys() - {file_name for _, file_name, _, _ in listed}):
@@ -93,13 +93,13 @@ def delete(row: ClipRow, index: Index, folder: Path) -> None:
 def adopt(path: Path, index: Index, quarantine: Path) -> Repair:
     """Adopt a file without a row (a `.part` is truncated and renamed first), or put it aside."""
     if plain_size(path) is None:
-        return _put_aside(path, quarantine, "it is no ordinary file")
+        return put_aside(path, quarantine, "it is no ordinary file")
     final = path.with_name(path.name.removesuffix(PART))
     name = ClipName.parse(final.name)
     if name is None or (path != final and final.exists()):
-        return _put_aside(path, quarantine, "its name is not a clip's")
+        return put_aside(path, quarantine, "its name is not a clip's")
     if path.stat().st_size > MAX_HOLES * max(disk_bytes(path), 4096):
-        return _put_aside(path, quarantine, "it is nearly all holes, which no clip has", name.clip_id)
+        return put_aside(path, quarantine, "it is nearly all holes, which no clip has", name.clip_id)
     # After a power cut the last fragments may only look complete; those before them are good.
     fragments = whole_fragments(path) if path != final else [(0, path.stat().st_size)]
     lengths = ((end, playable_us(path, (begin, end))) for begin, end in reversed(fragments))
@@ -107,7 +107,7 @@ def adopt(path: Path, index: Index, quarantine: Path) -> Repair:
     if not end:
         cut_off = "it was cut off before its first picture was whole"
         reason = cut_off if path != final else "it cannot be read as a clip"
-        return _put_aside(path, quarantine, reason, name.clip_id)
+        return put_aside(path, quarantine, reason, name.clip_id)
     if path != final:
         _cut(path, end)
         rename_durably(path, final)
@@ -125,7 +125,8 @@ def _cut(path: Path, end: int) -> None:
         os.fsync(file.fileno())
 
 
-def _put_aside(path: Path, quarantine: Path, reason: str, clip_id: str | None = None) -> Repair:
+def put_aside(path: Path, quarantine: Path, reason: str, clip_id: str | None = None) -> Repair:
+    """Move a file that was not recognised into the quarantine."""
     quarantine.mkdir(exist_ok=True)
     target = quarantine / path.name
     number = 1

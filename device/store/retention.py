@@ -1,12 +1,17 @@
-"""Selects the clips to delete now, a few at a time. Nothing here takes longer with more clips."""
+"""Selects the clips and press pictures to delete now, a few at a time. Nothing here takes longer with more of them.
+
+Room is made by the oldest clips. Press pictures stay when their clip goes, unless they take too large a share of the
+limit or there is no clip left to delete. Age takes both.
+"""
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from device.config import StorageConfig
 from device.policy.retention import KeptClip, to_delete
-from device.store.index import ClipRow, Index
+from device.store.index import ClipRow, Index, PressPictureRow
 from device.system.clock import Clock
 
 AGE_EVERY_US = 60_000_000
@@ -15,6 +20,18 @@ FULL_EVERY_US = 5_000_000
 
 MAX_PER_LOOK = 3
 """Maximum number of clips deleted before the storage worker takes messages and packets again."""
+
+PICTURES_SHARE = 0.25
+"""The share of the limit above which the oldest press pictures are deleted before clips."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """What to delete next, and by how many bytes the limit is exceeded if nothing may be deleted."""
+
+    clips: tuple[ClipRow, ...] = ()
+    pictures: tuple[PressPictureRow, ...] = ()
+    stuck_bytes: int = 0
 
 
 class Quota:
@@ -28,8 +45,8 @@ class Quota:
         self._full_until_us = 0
         self._stuck_bytes = 0
 
-    def look(self, index: Index, growing_bytes: int) -> tuple[list[ClipRow], int]:
-        """Return the clips to delete next, and by how many bytes the limit is exceeded if none may be deleted.
+    def look(self, index: Index, growing_bytes: int) -> Selected:
+        """Return what to delete next.
 
         There may be more: ask again when these are deleted. `growing_bytes`: the size of the files that are being
         written and have no row yet.
@@ -39,29 +56,47 @@ class Quota:
         now_us = self._clock.mono_us()
         if over_bytes <= 0:
             self._stuck_bytes = self._full_until_us = 0
-            return self._too_old(index, now_us), 0
+            return self._too_old(index, now_us)
         if now_us < self._full_until_us:
-            return [], self._stuck_bytes
-        doomed = _chosen(index.oldest_without_star(), over_bytes=over_bytes)
-        self._stuck_bytes = 0 if doomed else over_bytes
+            return Selected(stuck_bytes=self._stuck_bytes)
+        many_bytes = index.picture_bytes() - int(self._storage.limit_bytes * PICTURES_SHARE)
+        pictures = _oldest_pictures(index, many_bytes)
+        doomed = [] if pictures else _chosen(index.oldest_without_star(), over_bytes=over_bytes)
+        if not doomed and not pictures:
+            pictures = _oldest_pictures(index, over_bytes)
+        self._stuck_bytes = 0 if doomed or pictures else over_bytes
         if self._stuck_bytes:
             self._full_until_us = now_us + FULL_EVERY_US
-        return doomed, self._stuck_bytes
+        return Selected(clips=tuple(doomed), pictures=pictures, stuck_bytes=self._stuck_bytes)
 
-    def _too_old(self, index: Index, now_us: int) -> list[ClipRow]:
+    def _too_old(self, index: Index, now_us: int) -> Selected:
         if now_us - self._aged_us < AGE_EVERY_US or self._clock.flag() != "synchronised":
-            return []
+            return Selected()
         wall_us, longest_us = self._clock.wall_us(), self._storage.longest_age_days * 86_400_000_000
         candidates = index.without_star_before(wall_us - longest_us)
         doomed = _chosen(candidates, wall_us=wall_us, longest_age_us=longest_us)
-        if len(doomed) < MAX_PER_LOOK:
+        pictures = index.pictures_before(wall_us - longest_us, MAX_PER_LOOK)
+        if max(len(doomed), len(pictures)) < MAX_PER_LOOK:
             self._aged_us = now_us
-        return doomed
+        return Selected(clips=tuple(doomed), pictures=tuple(pictures))
 
     def _limit_bytes(self, used_bytes: int) -> int:
         disk = os.statvfs(self._folder)
         free_bytes = disk.f_bavail * disk.f_frsize
         return min(self._storage.limit_bytes, used_bytes + free_bytes - self._storage.reserve_bytes)
+
+
+def _oldest_pictures(index: Index, over_bytes: int) -> tuple[PressPictureRow, ...]:
+    """Return the oldest press pictures that take `over_bytes` together, a few at most."""
+    chosen: list[PressPictureRow] = []
+    if over_bytes <= 0:
+        return ()
+    for row in index.oldest_pictures():
+        chosen.append(row)
+        over_bytes -= row.disk_bytes
+        if over_bytes <= 0 or len(chosen) == MAX_PER_LOOK:
+            break
+    return tuple(chosen)
 
 
 def _chosen(

@@ -25,5 +25,23 @@ CREATE TABLE clip (
 ) STRICT;
 
 CREATE INDEX clip_by_start ON clip (started_wall_us);
+CREATE INDEX clip_by_event ON clip (event_id);
 
-PRAGMA user_version = 2;
+-- Pictures of the moment of a press. Order of writes: the file (temporary name, fsync, rename, fsync of the folder),
+-- then its row. Order of a deletion: unlink, fsync of the folder, then the row. So a row whose file is gone is removed
+-- at the next start, and a file without a row gets one.
+
+CREATE TABLE press_picture (
+    ordinal          INTEGER PRIMARY KEY AUTOINCREMENT, -- order of the presses, as above
+    file_name        TEXT NOT NULL UNIQUE,   -- in press_pictures/; see press_picture_name.py
+    event_id         TEXT NOT NULL,          -- ULID of the visit
+    press_number     INTEGER NOT NULL,       -- of the press in its visit, from 1
+    pressed_wall_us  INTEGER NOT NULL,       -- Unix time of the press, by the wall clock at that time
+    clock            TEXT NOT NULL CHECK (clock IN ('synchronised', 'unsynchronised')),
+    disk_bytes       INTEGER NOT NULL        -- disk use in whole blocks
+) STRICT;
+
+CREATE INDEX press_picture_by_event ON press_picture (event_id, press_number);
+CREATE INDEX press_picture_by_time ON press_picture (pressed_wall_us);
+
+PRAGMA user_version = 3;

@@ -16,16 +16,19 @@ from device.errors import StoreError
 from device.events import ClipDropped, ClipKept, ClockFlag, Flushed, Inbox, StoreReport
 from device.media.mask_history import MaskHistory
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
+from device.store import press_picture_files
 from device.store.event_log_writer import EventLogWriter
 from device.store.fault_latch import FaultLatch
-from device.store.index import ClipRow
+from device.store.index import ClipRow, PressPictureRow
 from device.store.index_recovery import IndexRecovery
 from device.store.layout import Layout
 from device.store.masked_export import forget_copies
 from device.store.messages import (
     DeleteClip,
+    DeletePictures,
     Flush,
     HoldStorage,
+    KeepPicture,
     MakeThumbnail,
     MarkSent,
     NewFact,
@@ -72,8 +75,11 @@ class StorageWorker:
         log_grew: Callable[[], None],
         thumbnails: Thumbnails | None = None,
         masks: MaskHistory | None = None,
+        forget_picture: Callable[[str, int | None], None] = lambda _event_id, _press_number: None,
     ) -> None:
         """`messages` is the queue; without `thumbnails` none are made. `masks`: see `Recording`.
+
+        `forget_picture` is called when a press picture (None: all of a visit) need not be in memory any more.
 
         `log_grew` is called (on the storage worker's thread) when the log has rows to send.
         """
@@ -100,6 +106,7 @@ class StorageWorker:
         self._salvage_us = 0
         self._thumbnails = thumbnails
         self._masks = masks
+        self._forget_picture = forget_picture
         self._index_recovery = IndexRecovery(layout, clock, replaced=self._forget_thumbnails)
         self._quota = Quota(storage, clock, layout.clips)
         self._deleting = False
@@ -178,6 +185,10 @@ class StorageWorker:
         for repair in reconcile(self._index, layout.clips, layout.quarantine, growing=growing):
             beat()
             self._report_repair(repair)
+        for repair in press_picture_files.reconcile_pictures(
+            self._index, layout.press_pictures, layout.quarantine
+        ):
+            self._report_repair(repair)
         self._index_recovery.restore_stars(self._index)
         self._report(force=True)
 
@@ -233,6 +244,10 @@ class StorageWorker:
                 self._inbox(Flushed())
             case StarClip() | DeleteClip():
                 message.reply(self._star_or_delete(message))
+            case DeletePictures():
+                message.reply(self._delete_pictures_of(message.event_id))
+            case KeepPicture():
+                self._guard(lambda: self._keep_picture(message))
             case HoldStorage():
                 self._storage = message.storage
                 self._quota = Quota(message.storage, self._clock, self._layout.clips)
@@ -355,11 +370,13 @@ class StorageWorker:
         """Delete a few clips; with more to delete the next step follows at once, with messages in between."""
         self._deleting = False
         growing_bytes = sum(r.open_bytes for rs in self._recordings.values() for r in rs)
-        doomed, stuck_bytes = self._quota.look(self._index, growing_bytes)
-        for row in doomed:
+        selected = self._quota.look(self._index, growing_bytes)
+        for row in selected.clips:
             self._deleting |= self._delete(row, "retention")
-        if stuck_bytes:
-            text = f"{stuck_bytes} bytes over the limit, and no clip may be deleted"
+        for picture in selected.pictures:
+            self._deleting |= self._delete_picture(picture, "retention")
+        if selected.stuck_bytes:
+            text = f"{selected.stuck_bytes} bytes over the limit, and no clip may be deleted"
             self._faults.begin(
                 "storage_full", text, "check what else fills the disk, or raise storage.limit_bytes"
             )
@@ -378,6 +395,42 @@ class StorageWorker:
         log.info("clip_deleted id=%s bytes=%d reason=%s", row.clip_id, row.disk_bytes, reason)
         return True
 
+    def _delete_picture(self, row: PressPictureRow, reason: str) -> bool:
+        try:
+            press_picture_files.delete(row, self._index, self._layout.press_pictures)
+        except OSError as error:
+            self._faults.begin("storage_failed", f"{row.file_name}: {error.strerror}", STORAGE_REMEDY)
+            return False
+        log.info("press_picture_deleted file=%s bytes=%d reason=%s", row.file_name, row.disk_bytes, reason)
+        return True
+
+    def _keep_picture(self, message: KeepPicture) -> None:
+        """Write a press picture; one that cannot be written stays in memory for a while."""
+        if not self._opened:
+            return
+        try:
+            press_picture_files.keep(message.name, message.jpeg, self._index, self._layout.press_pictures)
+        except OSError as error:
+            text = f"{message.name.file_name}: {error.strerror}"
+            self._faults.begin("storage_failed", text, STORAGE_REMEDY)
+        else:
+            self._forget_picture(message.name.event_id, message.name.press_number)
+
+    def _delete_pictures_of(self, event_id: str) -> dict[str, Any]:
+        """Delete the press pictures of a visit for the owner; return {} or {"error"}."""
+        if not self._opened:
+            return {"error": f"the storage cannot be used; {STORAGE_REMEDY}"}
+        try:
+            rows = self._index.pictures_of(event_id)
+            if not rows:
+                return {"error": f"there is no press picture of {event_id}"}
+            kept = [row for row in rows if not self._delete_picture(row, "owner")]
+        except sqlite3.Error as error:
+            return {"error": f"the index cannot be written: {error}; {STORAGE_REMEDY}"}
+        self._forget_picture(event_id, None)
+        self._report(force=True)
+        return {"error": f"{kept[0].file_name} cannot be deleted; {STORAGE_REMEDY}"} if kept else {}
+
     def _star_or_delete(self, message: StarClip | DeleteClip) -> dict[str, Any]:
         """Star or delete a clip for the owner; return {} or {"error"}."""
         if not self._opened:
@@ -391,6 +444,10 @@ class StorageWorker:
             elif row.protected:
                 return {"error": f"{row.clip_id} has your star; remove it first (clips star ID --off)"}
             else:
+                growing = row.event_id in self._recordings
+                for picture in press_picture_files.of_clip(row, self._index, growing=growing):
+                    self._delete_picture(picture, "owner")
+                    self._forget_picture(picture.event_id, picture.press_number)
                 self._delete(row, "owner")
                 self._dropped(row.event_id, "deleted by the owner", row.clip_id)
                 self._report(force=True)

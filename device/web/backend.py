@@ -146,6 +146,12 @@ class Backend(Protocol):
     def thumbnail(self, clip_id: str) -> Path | None:
         """Return a clip's small picture, or None while there is none."""
 
+    def press_picture(self, event_id: str, press_number: int, *, small: bool = False) -> bytes | None:
+        """Return the picture of the moment of a press as JPEG, masked, or None. `small`: for a list."""
+
+    def delete_press_pictures(self, event_id: str) -> None:
+        """Delete the press pictures of a visit."""
+
     def video(self, clip_id: str) -> Path:
         """Return a clip's file, or a masked copy of it."""
 

@@ -7,6 +7,8 @@ from typing import Any
 JPEG, MP4, SVG = "image/jpeg", "video/mp4", "image/svg+xml"
 SDP, JSON_LINES = "application/sdp", "application/x-ndjson"
 
+UNCHANGED: dict[int | str, Any] = {304: {"description": "the caller has this file already (If-None-Match)"}}
+
 
 def file_of(*media_types: str, status: int = 200) -> dict[int | str, Any]:
     """Return what FastAPI's `responses` takes: a success is a file of one of these types."""

@@ -5,6 +5,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
@@ -33,9 +34,10 @@ from device.web.models import (
     UndoResponse,
     VisitTable,
 )
-from device.web.responses import JPEG, MP4, SVG, file_of
+from device.web.responses import JPEG, MP4, SVG, UNCHANGED, file_of
 
 Name = Annotated[str, Path(max_length=200)]
+PressNumber = Annotated[int, Path(ge=1, le=999_999_999)]
 MIN_NUMBERS, MAX_NUMBERS = 6, 64
 """Of a polygon: three to 32 corners, two numbers each."""
 EMPTY_PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
@@ -52,6 +54,7 @@ def router(backend: Backend, *, require_recent_auth: RecentAuthCheck, history: H
     api = APIRouter(prefix="/api")
     _add_doorbell(api, backend, history)
     _add_clips(api, backend, require_recent_auth)
+    _add_press_pictures(api, backend, require_recent_auth)
     _add_settings(api, backend, require_recent_auth)
     return api
 
@@ -153,7 +156,7 @@ def _add_clips(api: APIRouter, backend: Backend, require_recent_auth: RecentAuth
         "/clips/{clip_id}/thumbnail.jpg",
         tags=["clips"],
         response_class=FileResponse,
-        responses=file_of(JPEG, SVG),
+        responses={**file_of(JPEG, SVG), **UNCHANGED},
     )
     def thumbnail(clip_id: Name, request: Request, *, soon: bool = False) -> Response:
         """A small picture of the visitor. Until there is one: 404, or with `soon` an empty drawing."""
@@ -184,6 +187,33 @@ def _add_clips(api: APIRouter, backend: Backend, require_recent_auth: RecentAuth
     def snapshot() -> Response:
         """The current masked picture of the camera."""
         return Response(backend.snapshot(), media_type=JPEG)
+
+
+def _add_press_pictures(api: APIRouter, backend: Backend, require_recent_auth: RecentAuthCheck) -> None:
+    @api.get(
+        "/press-pictures/{event_id}/{press_number}.jpg",
+        tags=["events"],
+        response_class=Response,
+        responses={**file_of(JPEG), **UNCHANGED},
+    )
+    def press_picture(
+        event_id: Name, press_number: PressNumber, request: Request, *, small: bool = False
+    ) -> Response:
+        """The picture of the moment of a press of a visit, masked; `small`: for a list. 404 if there is none."""
+        jpeg = backend.press_picture(event_id, press_number, small=small)
+        if jpeg is None:
+            raise HTTPException(404, "there is no picture of this press")
+        # Asked for each time, since masks may be drawn later.
+        headers = {"cache-control": "private, no-cache", "etag": f'"{sha256(jpeg).hexdigest()[:16]}"'}
+        if request.headers.get("if-none-match") == headers["etag"]:
+            return Response(status_code=304, headers=headers)
+        return Response(jpeg, media_type=JPEG, headers=headers)
+
+    @api.delete("/press-pictures/{event_id}", tags=["events"], dependencies=[Depends(require_recent_auth)])
+    def delete_press_pictures(event_id: Name) -> EmptyResponse:
+        """Delete the press pictures of a visit, at once and for good. A visit's clips take theirs with them."""
+        backend.delete_press_pictures(event_id)
+        return EmptyResponse()
 
 
 def _corners(text: str) -> list[tuple[float, float]]:

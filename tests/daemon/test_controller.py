@@ -26,6 +26,7 @@ from device.events import (
     Pressed,
     PressEvent,
     PressMissed,
+    PressPictureReady,
     SettingAsked,
     Stamp,
     StoreReport,
@@ -64,6 +65,7 @@ class RecordingSink:
         self.facts: list[tuple[str, dict[str, Any]]] = []
         self.stamps: dict[str, Stamp] = {}
         self.presses: list[PressEvent] = []
+        self.pictured: list[int] = []
         self.on_press: Callable[[], None] = lambda: None
         self.clips: list[ClipOrder] = []
         self.notices: list[tuple[str, bool]] = []
@@ -93,6 +95,10 @@ class RecordingSink:
     def publish_motion_attributes(self, motion: MotionStarted, event_id: str | None) -> None: ...
     def publish_settings(self, settings: Settings) -> None: ...
     def ring(self) -> None: ...
+    def picture_press(self, press: PressEvent) -> None:
+        self.pictured.append(press.press_number)
+
+    def show_press_picture(self, picture: PressPictureReady) -> None: ...
     def flush(self) -> None: ...
     def settle(self, _: int, *, late: bool) -> None: ...
     def save(self, _: Settings) -> None: ...
@@ -216,6 +222,16 @@ def test_a_press_in_privacy_does_not_keep_the_next_one_from_being_recorded(
     doorbell.after(1)
     ring(doorbell)
     assert clips_opened(doorbell) == 1
+
+
+def test_a_press_gets_a_picture_but_not_in_privacy(doorbell: ControllerHarness) -> None:
+    set_privacy(doorbell, "ON")
+    ring(doorbell)
+    assert doorbell.sink.pictured == []
+    set_privacy(doorbell, "OFF")
+    ring(doorbell)
+    ring(doorbell)
+    assert doorbell.sink.pictured == [1, 2]
 
 
 @pytest.mark.parametrize("step_us", [HOUR_US, -HOUR_US])

@@ -178,7 +178,7 @@ def test_an_index_that_was_cut_off_while_it_was_made_is_finished(tmp_path: Path)
     cut.close()
     Index(tmp_path / "cut.db").close()
     with sqlite3.connect(tmp_path / "cut.db") as index:
-        assert index.execute("PRAGMA user_version").fetchone() == (2,)
+        assert index.execute("PRAGMA user_version").fetchone() == (3,)
 
 
 @pytest.mark.parametrize("first_fragment", ["+empty_moov", ""], ids=["has a moof", "is in the moov"])

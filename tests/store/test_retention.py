@@ -53,8 +53,8 @@ def quota(tmp_path: Path, time: Time) -> Quota:
 
 
 def gone(quota: Quota, index: Index, growing_bytes: int = 0) -> tuple[list[str], int]:
-    doomed, stuck_bytes = quota.look(index, growing_bytes)
-    return [clip.clip_id for clip in doomed], stuck_bytes
+    selected = quota.look(index, growing_bytes)
+    return [clip.clip_id for clip in selected.clips], selected.stuck_bytes
 
 
 def test_the_oldest_clips_without_a_star_are_deleted_for_a_growing_clip(quota: Quota, index: Index) -> None:

@@ -9,6 +9,8 @@ from jsonschema import Draft202012Validator
 
 JSON = "application/json"
 
+NOT_MODIFIED = 304
+
 
 class Description:
     def __init__(self, document: dict[str, Any]) -> None:
@@ -46,6 +48,9 @@ class Description:
         responses = found[1]["responses"]
         response = responses.get(str(status)) or responses.get(f"{status // 100}XX")
         assert response, f"{method} {path}: {status} is not described"
+        if status == NOT_MODIFIED:
+            assert body == b""
+            return
         content = response["content"]
         if status == 200 and JSON not in content:
             assert media_type.partition(";")[0] in content, f"{method} {path}: {media_type}"
