@@ -77,6 +77,8 @@ class Controller:
     _fault_rows: FaultRows = field(default_factory=FaultRows)
     _button_checked_us: int = 0
     _published_us: int | None = None
+    _motion_event_id: str | None = None
+    """The visit that the current motion began in; it may be over before the motion is."""
 
     def __post_init__(self) -> None:
         self._clips = ClipCommands(self.config.clips, self.sink, privacy=self.settings.privacy)
@@ -207,7 +209,7 @@ class Controller:
     def _motion_started(self, fact: MotionStarted) -> None:
         self._device_state.moving = True
         self._trigger("motion", fact.mono_us)
-        event_id = self._clips.event_id
+        event_id = self._motion_event_id = self._clips.event_id
         self.sink.publish_motion_attributes(fact, event_id)
         self.sink.publish_motion(moving=True)
         self._note("motion_started", log_fields.motion_started(fact), event_id=event_id, mono_us=fact.mono_us)
@@ -216,7 +218,7 @@ class Controller:
         self._device_state.moving = False
         self._clips.still(last_us=fact.last_us)
         self.sink.publish_motion(moving=False)
-        event_id = self._clips.event_id
+        event_id, self._motion_event_id = self._motion_event_id, None
         self._note("motion_ended", log_fields.motion_ended(fact), event_id=event_id, mono_us=fact.mono_us)
 
     def _press_missed(self, missed: PressMissed) -> None:

@@ -8,6 +8,9 @@ from device.config import Config
 from device.events import ButtonState, CameraReport, Fault, LedgerReport, MqttReport, Stamp, StoreReport
 from device.system.clock import Clock, rfc3339
 
+FPS_VALID_US = 4_000_000
+"""A camera that lives reports once a second; one that hangs reports nothing."""
+
 
 @dataclass(slots=True, kw_only=True)
 class ActiveFault:
@@ -80,7 +83,7 @@ def state(
         "uptime_s": (clock.mono_us() - device_state.started_us) // 1_000_000,
         "clock": clock.flag(),
         "camera": camera.state if camera else "opening",
-        "camera_fps": round(camera.fps, 1) if camera else 0.0,
+        "camera_fps": _fps(camera, clock.mono_us()),
         "motion": motion(device_state, enabled=motion_enabled),
         "button": _button(device_state),
         "storage_used_bytes": store.used_bytes if store else 0,
@@ -112,7 +115,7 @@ def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str,
         "camera": {
             "kind": config.camera.kind,
             "state": camera.state if camera else "opening",
-            "fps": round(camera.fps, 1) if camera else 0.0,
+            "fps": _fps(camera, now_us),
             "last_frame_age_s": None if last_us is None else round((now_us - last_us) / 1e6, 2),
             "text": camera.text if camera else "",
         },
@@ -150,6 +153,11 @@ def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str,
             for active in device_state.faults.values()
         ],
     }
+
+
+def _fps(camera: CameraReport | None, now_us: int) -> float:
+    """Return the frame rate; 0 if the camera has not reported it for some seconds."""
+    return round(camera.fps, 1) if camera and now_us - camera.mono_us < FPS_VALID_US else 0.0
 
 
 def _button(device_state: DeviceState) -> str:

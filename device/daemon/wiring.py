@@ -107,7 +107,8 @@ class Daemon:
             config.motion,
             config.zones,
             inbox=self.inbox,
-            enabled=lambda: self.controller.motion_enabled,
+            clock=clock,
+            enabled=lambda: self.controller.motion_enabled and not self.controller.settings.privacy,
         )
         self.button = self._button()
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from device.config import MotionConfig, ZoneConfig
 from device.events import Inbox, LumaFrame, MotionEnded, MotionSettling, MotionStarted
+from device.system.clock import Clock
 from device.system.latest import LatestValue
 from device.system.worker import Worker
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from device.motion.visit import VisitEnded, VisitStarted
 
 log = logging.getLogger(__name__)
+
+NO_PICTURE_US = 3_000_000
+"""After this long without a picture a visit has ended: the camera is gone, and its pictures end nothing any more."""
 
 
 class MotionWorker:
@@ -24,11 +28,14 @@ class MotionWorker:
         zones: Sequence[ZoneConfig],
         *,
         inbox: Inbox,
+        clock: Clock,
         enabled: Callable[[], bool],
     ) -> None:
+        """`enabled`: whether motion is reported; when it is no more, an open visit ends at once."""
         self.latest_frame: LatestValue[LumaFrame] = LatestValue()
         self._wanted = (config, zones)
         self._inbox = inbox
+        self._clock = clock
         self._enabled = enabled
 
     def configure(self, config: MotionConfig, zones: Sequence[ZoneConfig]) -> None:
@@ -52,7 +59,7 @@ class MotionWorker:
 
         used = self._wanted
         detector, visit = made(*used)
-        looked_us, settling = 0, False
+        looked_us, seen_us, settling = 0, 0, False
         while not worker.stopping.is_set():
             worker.beat()
             if used is not self._wanted:
@@ -61,6 +68,12 @@ class MotionWorker:
                 used = self._wanted
                 detector, visit = made(*used)
             frame = self.latest_frame.take(timeout_s=0.5)
+            now_us = self._clock.mono_us()
+            # By the clock: without pictures nothing else would end the visit.
+            if frame is not None:
+                seen_us = now_us
+            if (not self._enabled() or now_us - seen_us > NO_PICTURE_US) and (ended := visit.stop(now_us)):
+                self._report(ended)
             if frame is None:
                 continue
             look = detector.feed(frame.luma, frame.mono_us)

@@ -18,6 +18,7 @@ from device.events import LumaFrame, MotionEnded, MotionSettling, MotionStarted
 from device.motion.detector import make
 from device.motion.frame_sampler import FrameSampler
 from device.motion.worker import MotionWorker
+from device.system.clock import SystemClock
 from device.system.worker import Worker
 from server.dev_processes import wait_for
 from tests.support import motion_scenes
@@ -143,7 +144,9 @@ class Showing:
 
 def test_the_daemon_decides_as_the_bench_does(recording: Path) -> None:
     facts: list[object] = []
-    watch = MotionWorker(MotionConfig(), list[ZoneConfig](), inbox=facts.append, enabled=lambda: True)
+    watch = MotionWorker(
+        MotionConfig(), list[ZoneConfig](), inbox=facts.append, clock=SystemClock(), enabled=lambda: True
+    )
     moves, pace = make(640, 360, None), FrameSampler()
     frames, moving_us = list[LumaFrame](), list[int]()
     with av.open(str(recording)) as file:
