@@ -11,8 +11,8 @@ from tests.support import needs
 
 OF_COMMANDS = {"units"}
 """Needs of scripts/check that no test has."""
-OF_THE_MACHINE = {"mount"}
-"""Rights, which no package brings."""
+OF_THE_MACHINE = {"mount", "home_assistant"}
+"""A right, and a system with a set-up of its own, which no package brings."""
 
 
 def test_every_need_of_a_test_has_its_packages_and_its_marker() -> None:

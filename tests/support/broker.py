@@ -65,7 +65,9 @@ def broker(folder: Path) -> Iterator[int]:
 class Listener:
     """A dashboard: keeps every message under the doorbell's root, in order."""
 
-    def __init__(self, port: int, *, client_id: str = "", topics: tuple[str, ...] = ("#",)) -> None:
+    def __init__(
+        self, port: int, *, client_id: str = "", topics: tuple[str, ...] = ("#",), root: str = ROOT
+    ) -> None:
         self.messages: list[tuple[str, str, bool]] = []
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -77,11 +79,11 @@ class Listener:
 
         def subscribe(*_: Any) -> None:
             for topic in topics:
-                self._client.subscribe(f"{ROOT}/{topic}", qos=1)
+                self._client.subscribe(f"{root}/{topic}", qos=1)
 
         self._client.on_connect = subscribe
         self._client.on_message = lambda _c, _u, m: self.messages.append(
-            (m.topic.removeprefix(f"{ROOT}/"), m.payload.decode(errors="replace"), m.retain)
+            (m.topic.removeprefix(f"{root}/"), m.payload.decode(errors="replace"), m.retain)
         )
         self._subscribed = False
         self._client.on_subscribe = lambda *_: setattr(self, "_subscribed", True)

@@ -65,6 +65,10 @@ def has_fuse() -> bool:
     return os.access("/dev/fuse", os.W_OK) and program("fusermount3")()
 
 
+def has_home_assistant() -> bool:
+    return os.geteuid() == 0 and (ROOT / "var/home-assistant/system/doorbelld-setup").exists()
+
+
 CHECKS: dict[str, tuple[Callable[[], bool], str]] = {
     "broker": (program("mosquitto"), "an MQTT broker"),
     "server": (program("nginx"), "nginx"),
@@ -78,6 +82,7 @@ CHECKS: dict[str, tuple[Callable[[], bool], str]] = {
     "ext4": (program("mkfs.ext4"), "mkfs.ext4"),
     "mount": (can_mount, "the right to mount (root)"),
     "curl": (program("curl"), "curl"),
+    "home_assistant": (has_home_assistant, "root and Home Assistant: scripts/home-assistant setup"),
 }
 """For each need: whether it is here, and what it is, for people."""
 
