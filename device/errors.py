@@ -34,7 +34,11 @@ class ButtonError(DoorbellError):
 
 
 class StoreError(DoorbellError):
-    """A clip, the index or the log could not be written."""
+    """A clip, the index or the log could not be written; `full`: for want of space."""
+
+    def __init__(self, text: str, *, full: bool = False) -> None:
+        super().__init__(text)
+        self.full = full
 
 
 class CommandError(DoorbellError):

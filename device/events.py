@@ -15,6 +15,11 @@ if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and the button m
     from device.config import Config
 
 Cause = Literal["press", "manual", "motion"]
+DropReason = Literal[
+    "privacy", "no_pictures", "storage_failed", "disk_full", "disk_failed", "disk_slow", "file_damaged"
+]
+DeleteReason = Literal["owner", "age", "limit", "reserve"]
+"""`reserve`: other files took the free space that `storage.reserve_bytes` keeps."""
 CameraState = Literal["opening", "live", "down", "private"]
 
 MissedReason = Literal["no_connection", "no_subscriber", "refused", "unacknowledged", "home_assistant_away"]
@@ -266,12 +271,34 @@ class ClipKept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipDropped:
-    """A clip, or a part of one, is lost or deleted; `reason` says why."""
+    """A clip, or a part of one, was not recorded or is lost; `text` says so in English, the page words `reason`.
+
+    `params` of `disk_slow`: {"packets"}, the number of packets that are missing.
+    """
 
     event_id: str
     mono_us: int
-    reason: str
+    reason: DropReason
+    text: str
+    params: Mapping[str, str | float] = field(default_factory=dict)
     clip_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipDeleted:
+    """A clip was deleted."""
+
+    clip_id: str
+    event_id: str
+    mono_us: int
+    reason: DeleteReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingNow:
+    """The visits of which a clip is being written at this moment; reported at each change."""
+
+    event_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,6 +493,8 @@ Fact = (
     | CameraReport
     | ClipKept
     | ClipDropped
+    | ClipDeleted
+    | RecordingNow
     | StoreReport
     | Flushed
     | MqttReport

@@ -106,7 +106,8 @@ class ApiBackend:
         now_us = self._daemon.clock.mono_us()
         answer = _ask(lambda reply: self._daemon.inbox(ClipAsked(mono_us=now_us, reply=reply)))
         if answer["refused"]:
-            raise CommandError(answer["refused"])
+            reason, text = answer["refused"]
+            raise CommandError(text, code="private" if reason == "privacy" else reason)
         return RecordResponse(joined=answer["joined"], event_id=answer["event_id"])
 
     def switch(self, name: str, payload: str) -> None:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from device.config import ClipsConfig
 from device.daemon.command_sink import CommandSink
-from device.events import CameraReport, Cause, Stamp
+from device.events import CameraReport, Cause, DropReason, Stamp
 from device.policy.episode import ClipOrder, EpisodeRule
 from device.system.ulid import new_ulid
+
+PRIVACY_TEXT = "privacy is on: nothing is recorded"
 
 
 class ClipCommands:
@@ -57,11 +59,11 @@ class ClipCommands:
                 self._sink.clip(order)
 
 
-def no_clip_reason(camera: CameraReport | None, *, privacy: bool) -> str:
-    """Return why nothing can be recorded, "" if it can."""
+def no_clip_reason(camera: CameraReport | None, *, privacy: bool) -> tuple[DropReason, str] | None:
+    """Return why nothing can be recorded, as a word and as a sentence; None if it can."""
     if privacy:
-        return "privacy is on: nothing is recorded"
+        return "privacy", PRIVACY_TEXT
     if camera is not None and camera.state == "live":
-        return ""
-    reason = f"the camera is {camera.state if camera else 'opening'}: nothing can be recorded"
-    return f"{reason} ({camera.text})" if camera and camera.text else reason
+        return None
+    text = f"the camera is {camera.state if camera else 'opening'}: nothing can be recorded"
+    return "no_pictures", f"{text} ({camera.text})" if camera and camera.text else text

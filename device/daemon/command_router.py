@@ -2,7 +2,7 @@
 
 import json
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from device.events import (
@@ -141,6 +141,10 @@ class CommandRouter:
             )
         )
         self._tell_page({"kind": kind, "event_id": event_id, "occurred_at": rfc3339(at.wall_us), **fields})
+
+    def show_recording(self, event_ids: Sequence[str]) -> None:
+        """Show on the open pages which visits are being recorded."""
+        self._tell_page({"kind": "recording", "event_ids": list(event_ids)})
 
     def settle(self, press_id: int, *, late: bool) -> None:
         """Have the storage worker set the `late` of a press."""

@@ -1,5 +1,6 @@
 """The controller's commands. `command_router.py` executes them; tests record them."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from device.events import (
@@ -67,6 +68,9 @@ class CommandSink(Protocol):
         fields: dict[str, Any],
     ) -> None:
         """Add a row to the event log and show it on the open pages."""
+
+    def show_recording(self, event_ids: Sequence[str]) -> None:
+        """Show on the open pages which visits are being recorded."""
 
     def settle(self, press_id: int, *, late: bool) -> None:
         """Set the `late` of a press in the event log."""

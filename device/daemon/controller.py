@@ -13,7 +13,7 @@ from typing import Any
 from device import __version__
 from device.config import Config
 from device.daemon import fault_checks, log_fields
-from device.daemon.clip_commands import ClipCommands, no_clip_reason
+from device.daemon.clip_commands import PRIVACY_TEXT, ClipCommands, no_clip_reason
 from device.daemon.command_sink import CommandSink
 from device.daemon.fault_checks import ButtonLine
 from device.daemon.fault_rows import FaultRow, FaultRows
@@ -23,6 +23,7 @@ from device.events import (
     CameraReport,
     Cause,
     ClipAsked,
+    ClipDeleted,
     ClipDropped,
     ClipKept,
     ConfigChanged,
@@ -42,6 +43,7 @@ from device.events import (
     PressMissed,
     PressPictureReady,
     PressSettled,
+    RecordingNow,
     SettingAsked,
     StatusAsked,
     StopAsked,
@@ -123,10 +125,8 @@ class Controller:
                 self._press_missed(fact)
             case PressPictureReady():
                 self.sink.show_press_picture(fact)
-            case ClipKept():
-                self._note("clip_kept", log_fields.clip_kept(fact), event_id=fact.event_id)
-            case ClipDropped():
-                self._note("clip_dropped", log_fields.clip_dropped(fact), event_id=fact.event_id or None)
+            case ClipKept() | ClipDropped() | ClipDeleted() | RecordingNow():
+                self._clip_reported(fact)
             case SettingAsked():
                 self._set(fact)
             case InputRefused():
@@ -182,6 +182,11 @@ class Controller:
             press_id=event.press_id,
             fields=log_fields.press(event),
         )
+        if self.settings.privacy and event.press_number == 1:
+            dropped = ClipDropped(
+                event_id=event.event_id, mono_us=event.at.mono_us, reason="privacy", text=PRIVACY_TEXT
+            )
+            self._note("clip_dropped", log_fields.clip_dropped(dropped), event_id=event.event_id)
         log.info("press event_id=%s source=%s", event.event_id, press.source)
         if press.reply:
             press.reply(_answer(event))
@@ -191,12 +196,25 @@ class Controller:
         refused = no_clip_reason(self._device_state.camera, privacy=self.settings.privacy)
         joined = self._clips.event_id is not None
         if refused:
-            dropped = ClipDropped(event_id="", mono_us=asked.mono_us, reason=refused)
+            reason, text = refused
+            dropped = ClipDropped(event_id="", mono_us=asked.mono_us, reason=reason, text=text)
             self._note("clip_dropped", log_fields.clip_dropped(dropped))
         else:
             self._trigger("manual", asked.mono_us)
         if asked.reply:
             asked.reply({"refused": refused, "joined": joined, "event_id": self._clips.event_id})
+
+    def _clip_reported(self, fact: ClipKept | ClipDropped | ClipDeleted | RecordingNow) -> None:
+        match fact:
+            case ClipKept():
+                self._note("clip_kept", log_fields.clip_kept(fact), event_id=fact.event_id)
+            case ClipDropped():
+                self._note("clip_dropped", log_fields.clip_dropped(fact), event_id=fact.event_id or None)
+            case ClipDeleted():
+                self._note("clip_deleted", log_fields.clip_deleted(fact), event_id=fact.event_id)
+            case RecordingNow():
+                self._device_state.recording = fact.event_ids
+                self.sink.show_recording(fact.event_ids)
 
     def _trigger(self, cause: Cause, mono_us: int) -> None:
         self._clips.give(self._clips.trigger(cause, stamp(self.clock, mono_us)))

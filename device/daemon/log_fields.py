@@ -5,6 +5,7 @@ from typing import Any
 from device.daemon.fault_rows import FaultRow
 from device.events import (
     AnnouncedNotice,
+    ClipDeleted,
     ClipDropped,
     ClipKept,
     MotionEnded,
@@ -67,6 +68,16 @@ def clip_kept(fact: ClipKept) -> dict[str, Any]:
 
 def clip_dropped(fact: ClipDropped) -> dict[str, Any]:
     """Return the fields of `clip_dropped`."""
+    return {
+        "clip_id": fact.clip_id,
+        "reason": fact.reason,
+        "params": dict(fact.params),
+        "text": fact.text,
+    }
+
+
+def clip_deleted(fact: ClipDeleted) -> dict[str, Any]:
+    """Return the fields of `clip_deleted`."""
     return {"clip_id": fact.clip_id, "reason": fact.reason}
 
 

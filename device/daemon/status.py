@@ -37,6 +37,8 @@ class DeviceState:
     last_press: Stamp | None = None
     moving: bool = False
     settling: bool = False
+    recording: tuple[str, ...] = ()
+    """Ids of the visits of which a clip is being written."""
     faults: dict[tuple[str, str], ActiveFault] = field(default_factory=dict)
     """By code and subject."""
 
@@ -134,6 +136,7 @@ def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str,
             "limit_bytes": config.storage.limit_bytes,
             "clips": store.clips if store else 0,
             "log_pending": store.log_pending if store else 0,
+            "recording": list(device_state.recording),
         },
         "press": {
             "count": device_state.presses,

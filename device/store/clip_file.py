@@ -9,6 +9,7 @@ The record of the masks (mask_record.py) is in the first `moov` and in the last.
 the start; `_SyncedFile` replaces them, so that the record is on the disk before the pictures that it is about.
 """
 
+import errno
 import io
 import os
 from contextlib import suppress
@@ -102,6 +103,15 @@ class _SyncedFile:
             self._dirty = False
 
 
+def _for_want_of_space(error: BaseException | None) -> bool:
+    """Return whether the error, or what caused it, is that of a full disk; PyAV wraps what a callback raised."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 class ClipFile:
     """A growing clip of one format, of pictures and perhaps sound; the first packet must be a keyframe.
 
@@ -147,7 +157,7 @@ class ClipFile:
             raise self._error(error) from error
 
     def _error(self, error: Exception) -> StoreError:
-        return StoreError(f"clip {self.final_path.name}: {error}")
+        return StoreError(f"clip {self.final_path.name}: {error}", full=_for_want_of_space(error))
 
     def rename(self, final_path: Path) -> None:
         """Rename the growing file. A failure is ignored: the name matters only after a power cut."""

@@ -12,9 +12,13 @@ class FaultLatch:
 
     def begin(self, code: str, text: str, remedy: str) -> None:
         """Report a fault, unless it is active already with this text."""
-        if self._texts.get(code) != text:
-            self._texts[code] = text
-            self._inbox(Fault(code=code, active=True, text=text, remedy=remedy))
+        self.report(Fault(code=code, active=True, text=text, remedy=remedy))
+
+    def report(self, fault: Fault) -> None:
+        """Report an active fault, unless it is active already with this text."""
+        if self._texts.get(fault.code) != fault.text:
+            self._texts[fault.code] = fault.text
+            self._inbox(fault)
 
     def end(self, code: str) -> None:
         """Report that a fault is over, if it was active."""

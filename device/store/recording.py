@@ -62,6 +62,10 @@ class Recording:
         self.cause = cause
         self.until_us: int | None = None
         self.missed_packets = 0
+        self.has_clip = False
+        """Whether a clip was finished."""
+        self.failed = False
+        """Whether an error of the disk has cost a part, or all of it."""
         self._reader = ring.reader(from_us)
         self._folder = folder
         self._stamp = stamp
@@ -191,6 +195,7 @@ class Recording:
         # Only here: if the close fails, `fail` needs the file.
         self._file = self._name = None
         lost, self._lost = self._lost, 0
+        self.has_clip = True
         return [
             Finished(
                 name=final,
@@ -208,6 +213,7 @@ class Recording:
 
         Return the `.part` that is left, if any.
         """
+        self.failed = True
         part_path = None
         if self._file:
             self._file.abandon()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.config import StorageConfig
+from device.events import DeleteReason, Fault
 from device.policy.retention import KeptClip, to_delete
 from device.store.index import ClipRow, Index, PressPictureRow
 from device.system.clock import Clock
@@ -34,6 +35,24 @@ class Selected:
     stuck_bytes: int = 0
 
 
+def full_fault(cause: DeleteReason, over_bytes: int) -> Fault:
+    """Return the fault that no clip may be deleted although there is too little room, and what would help."""
+    if cause == "reserve":
+        text = f"{over_bytes} bytes of the free space that storage.reserve_bytes keeps are missing"
+        remedy = "other files fill the disk: delete some of them, or lower storage.reserve_bytes"
+    else:
+        text = f"the clips are {over_bytes} bytes over storage.limit_bytes"
+        remedy = "raise storage.limit_bytes, or take the star from clips"
+    return Fault(
+        code="storage_full",
+        active=True,
+        reason=cause,
+        params={"over_bytes": over_bytes},
+        text=f"{text}, and no clip may be deleted",
+        remedy=remedy,
+    )
+
+
 class Quota:
     """Enforces a limit of bytes, a reserve of free space, and an age."""
 
@@ -44,6 +63,8 @@ class Quota:
         self._aged_us = 0
         self._full_until_us = 0
         self._stuck_bytes = 0
+        self.cause: DeleteReason = "limit"
+        """Why the last `look` found something to delete, or too much."""
 
     def look(self, index: Index, growing_bytes: int) -> Selected:
         """Return what to delete next.
@@ -56,6 +77,7 @@ class Quota:
         now_us = self._clock.mono_us()
         if over_bytes <= 0:
             self._stuck_bytes = self._full_until_us = 0
+            self.cause = "age"
             return self._too_old(index, now_us)
         if now_us < self._full_until_us:
             return Selected(stuck_bytes=self._stuck_bytes)
@@ -83,7 +105,9 @@ class Quota:
     def _limit_bytes(self, used_bytes: int) -> int:
         disk = os.statvfs(self._folder)
         free_bytes = disk.f_bavail * disk.f_frsize
-        return min(self._storage.limit_bytes, used_bytes + free_bytes - self._storage.reserve_bytes)
+        room_bytes = used_bytes + free_bytes - self._storage.reserve_bytes
+        self.cause = "reserve" if room_bytes < self._storage.limit_bytes else "limit"
+        return min(self._storage.limit_bytes, room_bytes)
 
 
 def _oldest_pictures(index: Index, over_bytes: int) -> tuple[PressPictureRow, ...]:

@@ -15,6 +15,7 @@ CREATE TABLE IF NOT EXISTS fact (
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS fact_by_time ON fact (occurred_wall_us);
+CREATE INDEX IF NOT EXISTS fact_no_clip ON fact (event_id) WHERE kind IN ('clip_dropped', 'clip_deleted');
 CREATE INDEX IF NOT EXISTS fact_undecided ON fact (seq) WHERE late IS NULL;
 
 CREATE TABLE IF NOT EXISTS sent (

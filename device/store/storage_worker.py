@@ -7,13 +7,24 @@ start what a power cut left. It takes messages from a queue; the controller neve
 import logging
 import queue
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from device.config import StorageConfig
 from device.errors import StoreError
-from device.events import ClipDropped, ClipKept, ClockFlag, Flushed, Inbox, StoreReport
+from device.events import (
+    ClipDeleted,
+    ClipDropped,
+    ClipKept,
+    ClockFlag,
+    DeleteReason,
+    DropReason,
+    Flushed,
+    Inbox,
+    RecordingNow,
+    StoreReport,
+)
 from device.media.mask_history import MaskHistory
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
 from device.store import press_picture_files
@@ -40,7 +51,7 @@ from device.store.messages import (
 )
 from device.store.reconcile import Repair, adopt, delete, reconcile, row_for
 from device.store.recording import Finished, Recording
-from device.store.retention import Quota
+from device.store.retention import Quota, full_fault
 from device.store.ring import RingBuffer
 from device.store.thumbnails import Thumbnails
 from device.system import board
@@ -110,6 +121,7 @@ class StorageWorker:
         self._index_recovery = IndexRecovery(layout, clock, replaced=self._forget_thumbnails)
         self._quota = Quota(storage, clock, layout.clips)
         self._deleting = False
+        self._recording_now: tuple[str, ...] = ()
         self._reported_us = 0
 
     def run(self, worker: Worker) -> None:
@@ -199,7 +211,7 @@ class StorageWorker:
             worker.beat()
             self._take_messages(wait_s=STEP_S)
             for event_id in self._recordings:
-                self._dropped(event_id, "the storage cannot be used")
+                self._dropped(event_id, "storage_failed", "the storage cannot be used")
             self._recordings.clear()
         return worker.stopping.is_set()
 
@@ -278,18 +290,29 @@ class StorageWorker:
                     self._missed(event_id, recording.missed_packets - missed)
                 if over:
                     recordings.remove(recording)
+                    self._ended(recording)
             if not recordings:
                 del self._recordings[event_id]
+        self._report_recording()
         self._hold_quota()
+
+    def _report_recording(self) -> None:
+        """Report which visits have a growing clip, if that has changed."""
+        now = tuple(event for event, found in self._recordings.items() if any(r.part_path for r in found))
+        if now != self._recording_now:
+            self._recording_now = now
+            self._inbox(RecordingNow(event_ids=now))
 
     def _end_all(self) -> None:
         for recording in [r for rs in self._recordings.values() for r in rs]:
             try:
                 finished, _ = recording.take(self._clock.mono_us())
                 self._save(finished + recording.finish())
+                self._ended(recording)
             except StoreError as error:
                 self._fail(recording, error)
         self._recordings.clear()
+        self._report_recording()
 
     def _save(self, finished: list[Finished]) -> None:
         for clip in finished:
@@ -352,16 +375,41 @@ class StorageWorker:
         if part_path:
             self._cut.append(part_path)
         self._salvage_us = now_us + OPEN_AGAIN_US
-        self._dropped(recording.event_id, str(error))
+        self._dropped(recording.event_id, "disk_full" if error.full else "disk_failed", str(error))
         self._faults.begin("storage_failed", str(error), STORAGE_REMEDY)
 
     def _missed(self, event_id: str, packets: int) -> None:
-        self._dropped(event_id, f"the disk was too slow: {packets} packets are missing")
+        text = f"the disk was too slow: {packets} packets are missing"
+        self._dropped(event_id, "disk_slow", text, params={"packets": packets})
 
-    def _dropped(self, event_id: str, reason: str, clip_id: str | None = None) -> None:
-        log.warning("clip_dropped event_id=%s reason=%r", event_id, reason)
+    def _ended(self, recording: Recording) -> None:
+        """Report a recording that ends without a clip, unless an error was reported as its reason."""
+        if recording.has_clip or recording.failed:
+            return
+        if recording.private:
+            self._dropped(recording.event_id, "privacy", "privacy was turned on before there was a picture")
+        else:
+            self._dropped(recording.event_id, "no_pictures", "the camera sent no pictures")
+
+    def _dropped(
+        self,
+        event_id: str,
+        reason: DropReason,
+        text: str,
+        *,
+        params: Mapping[str, str | float] | None = None,
+        clip_id: str | None = None,
+    ) -> None:
+        log.warning("clip_dropped event_id=%s reason=%s text=%r", event_id, reason, text)
         self._inbox(
-            ClipDropped(event_id=event_id, mono_us=self._clock.mono_us(), reason=reason, clip_id=clip_id)
+            ClipDropped(
+                event_id=event_id,
+                mono_us=self._clock.mono_us(),
+                reason=reason,
+                text=text,
+                params=params or {},
+                clip_id=clip_id,
+            )
         )
 
     # --- quota ----------------------------------------------------------------------------------
@@ -372,18 +420,15 @@ class StorageWorker:
         growing_bytes = sum(r.open_bytes for rs in self._recordings.values() for r in rs)
         selected = self._quota.look(self._index, growing_bytes)
         for row in selected.clips:
-            self._deleting |= self._delete(row, "retention")
+            self._deleting |= self._delete(row, self._quota.cause)
         for picture in selected.pictures:
-            self._deleting |= self._delete_picture(picture, "retention")
+            self._deleting |= self._delete_picture(picture, self._quota.cause)
         if selected.stuck_bytes:
-            text = f"{selected.stuck_bytes} bytes over the limit, and no clip may be deleted"
-            self._faults.begin(
-                "storage_full", text, "check what else fills the disk, or raise storage.limit_bytes"
-            )
+            self._faults.report(full_fault(self._quota.cause, selected.stuck_bytes))
         else:
             self._faults.end("storage_full")
 
-    def _delete(self, row: ClipRow, reason: str) -> bool:
+    def _delete(self, row: ClipRow, reason: DeleteReason) -> bool:
         try:
             delete(row, self._index, self._layout.clips)
         except OSError as error:
@@ -393,6 +438,11 @@ class StorageWorker:
         if self._thumbnails is not None:
             self._thumbnails.forget(row)
         log.info("clip_deleted id=%s bytes=%d reason=%s", row.clip_id, row.disk_bytes, reason)
+        self._inbox(
+            ClipDeleted(
+                clip_id=row.clip_id, event_id=row.event_id, mono_us=self._clock.mono_us(), reason=reason
+            )
+        )
         return True
 
     def _delete_picture(self, row: PressPictureRow, reason: str) -> bool:
@@ -449,7 +499,6 @@ class StorageWorker:
                     self._delete_picture(picture, "owner")
                     self._forget_picture(picture.event_id, picture.press_number)
                 self._delete(row, "owner")
-                self._dropped(row.event_id, "deleted by the owner", row.clip_id)
                 self._report(force=True)
         except sqlite3.Error as error:
             return {"error": f"the index cannot be written: {error}; {STORAGE_REMEDY}"}
@@ -473,7 +522,8 @@ class StorageWorker:
         if repair.row is not None:
             self._report_kept(repair.row, adopted=True)
         elif repair.clip_id is not None:
-            self._dropped("", f"{repair.path.name}: {repair.reason}", repair.clip_id)
+            text = f"{repair.path.name}: {repair.reason}"
+            self._dropped("", "file_damaged", text, clip_id=repair.clip_id)
 
     # --- reports --------------------------------------------------------------------------------
 

@@ -34,9 +34,12 @@ WITH part AS (
     FROM part GROUP BY event_id
     HAVING at_us >= :from_us AND at_us < :until_us ORDER BY event_id DESC LIMIT :most
 )
-SELECT '{"columns":["id","at_ms","presses","motions","zones","clips"],"rows":[' || coalesce(group_concat(
+SELECT '{"columns":["id","at_ms","presses","motions","zones","clips","no_clip"],"rows":[' || coalesce(group_concat(
     '["' || event_id || '",' || (at_us / 1000) || ',' || presses || ',' || motions
-    || ',' || coalesce(zones, '[]') || ',[' || coalesce(clips, '') || ']]'), '') || ']}'
+    || ',' || coalesce(zones, '[]') || ',[' || coalesce(clips, '') || '],' || iif(clips IS NULL, coalesce((
+        SELECT json_quote(json_extract(fields, '$.reason')) FROM fact
+        WHERE fact.event_id = visit.event_id AND kind IN ('clip_dropped', 'clip_deleted')
+        ORDER BY seq DESC LIMIT 1), 'null'), 'null') || ']'), '') || ']}'
 FROM visit
 """
 _HOURS = """
@@ -55,8 +58,9 @@ REACH_US = 3_600_000_000
 def visits_json(log: Path, index: Path, from_wall_us: int, until_wall_us: int) -> str:
     """Return the visits that began in [from, until), newest first, as JSON. Raises sqlite3.Error.
 
-    {"columns": names, "rows": [[id, Unix ms, presses, motions, zones, clips], …]}, where a clip is [id, start
-    in Unix ms, length in ms, starred]: a table, since ten thousand objects would be 50 % longer. A visit
+    {"columns": names, "rows": [[id, Unix ms, presses, motions, zones, clips, no_clip], …]}, where a clip is [id,
+    start in Unix ms, length in ms, starred], and `no_clip` the reason of the newest clip_dropped or clip_deleted of
+    a visit without clips, null if the log has none: a table, since ten thousand objects would be 50 % longer. A visit
     whose log rows are gone is built from its clips.
     """
     values = {"from_us": from_wall_us, "until_us": until_wall_us, "reach_us": REACH_US, "most": MAX_VISITS}

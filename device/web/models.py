@@ -138,6 +138,7 @@ class StorageStatus(ResponseBody):
     limit_bytes: int
     clips: int
     log_pending: int = Field(description="rows of the log that the broker has not acknowledged")
+    recording: list[str] = Field(description="ids of the visits of which a clip is being written now")
 
 
 class PressStatus(ResponseBody):
@@ -272,6 +273,9 @@ VisitRow = tuple[
     Annotated[int, Field(description="motion events")],
     Annotated[list[str], Field(description="zones")],
     Annotated[list[VisitClip], Field(description="clips")],
+    Annotated[
+        str | None, Field(description="without clips: the reason of the newest clip_dropped or clip_deleted")
+    ],
 ]
 
 

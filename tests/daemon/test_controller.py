@@ -2,7 +2,7 @@
 
 import json
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -103,6 +103,7 @@ class RecordingSink:
     def settle(self, _: int, *, late: bool) -> None: ...
     def save(self, _: Settings) -> None: ...
     def set_privacy(self, *, on: bool) -> None: ...
+    def show_recording(self, _: Sequence[str]) -> None: ...
 
 
 class HeldButton:
@@ -260,17 +261,25 @@ def test_a_clip_that_is_asked_for_is_made_or_refused_with_a_reason(doorbell: Con
         doorbell.controller.take(ClipAsked(mono_us=doorbell.time.now_us, reply=answers.append))
         return answers[-1]
 
-    assert ask()["refused"] == "the camera is opening: nothing can be recorded"
+    assert ask()["refused"] == ("no_pictures", "the camera is opening: nothing can be recorded")
     doorbell.controller.take(CameraReport(mono_us=0, kind="scene", state="down", text="unplugged"))
-    assert ask()["refused"] == "the camera is down: nothing can be recorded (unplugged)"
+    assert ask()["refused"] == ("no_pictures", "the camera is down: nothing can be recorded (unplugged)")
     doorbell.controller.take(live(doorbell))
     set_privacy(doorbell, "ON")
-    assert "privacy is on" in ask()["refused"]
+    assert ask()["refused"] == ("privacy", "privacy is on: nothing is recorded")
     assert [fields["clip_id"] for kind, fields in doorbell.sink.facts if kind == "clip_dropped"] == [None] * 3
     set_privacy(doorbell, "OFF")
-    assert (ask()["refused"], answers[-1]["joined"]) == ("", False)
-    assert (ask()["refused"], answers[-1]["joined"]) == ("", True)
+    assert (ask()["refused"], answers[-1]["joined"]) == (None, False)
+    assert (ask()["refused"], answers[-1]["joined"]) == (None, True)
     assert clips_opened(doorbell) == 1
+
+
+def test_a_press_in_privacy_is_logged_as_not_recorded_once_a_visit(doorbell: ControllerHarness) -> None:
+    set_privacy(doorbell, "ON")
+    ring(doorbell)
+    ring(doorbell)
+    lost = [fields["reason"] for kind, fields in doorbell.sink.facts if kind == "clip_dropped"]
+    assert lost == ["privacy"]
 
 
 def test_a_new_connection_begins_with_the_state_as_it_is_now(doorbell: ControllerHarness) -> None:

@@ -207,7 +207,8 @@ def test_a_star_outlives_kill_and_a_deleted_clip_does_not_come_back(
     assert door.run("clips", "delete", clip["id"]).returncode == 0
     assert door.json("clips", "list") == []
     assert not Path(clip["file"]).exists()
-    wait_for("the log", lambda: [r for r in listener.log("clip_dropped") if r["clip_id"] == clip["id"]])
+    row = wait_for("the log", lambda: listener.log("clip_deleted"))[0]
+    assert (row["clip_id"], row["event_id"], row["reason"]) == (clip["id"], clip["event_id"], "owner")
     assert door.run("clips", "delete", clip["id"]).returncode == 1
     door.stop(signal.SIGKILL)
     door.start()

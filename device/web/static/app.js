@@ -3,6 +3,7 @@ import { get, keepOpen, setToken, Unreachable, whenSignedOut } from "./api.js";
 import { el, icon, show } from "./dom.js";
 import { loadLanguage, t } from "./i18n.js";
 import { announceNotice } from "./notice.js";
+import { setRecording } from "./recording.js";
 import { announceRing, dismissRing, prepareSound } from "./ring.js";
 
 const VIEWS = {
@@ -31,10 +32,13 @@ const doorbell = {
   onFact(call) { listeners.add(call); return () => listeners.delete(call); },
   async refresh() {
     doorbell.status = await get("/status");
+    setRecording(doorbell.status.storage.recording);
     for (const call of listeners) call({ kind: "status" });
     return doorbell.status;
   },
   go(hash) { location.hash = hash; },
+  /** Show the current view again, with what the doorbell has now. */
+  again() { return route(); },
 };
 let leave = () => {};
 let stopEvents = () => {};
@@ -127,6 +131,7 @@ async function route() {
 function heard(text) {
   const fact = JSON.parse(text);
   if (!fact.kind) return;
+  if (fact.kind === "recording") setRecording(fact.event_ids);
   for (const call of listeners) call(fact);
   if (fact.kind === "press") announceRing(doorbell, fact);
   if (fact.kind === "notice_heard" && fact.announce) announceNotice(fact.notice);

@@ -1,6 +1,7 @@
 // One visit in a list: its picture, its time, and what happened.
 import { el, icon } from "./dom.js";
 import { clock, lengthText, t } from "./i18n.js";
+import { isRecording, noClipText } from "./recording.js";
 
 /** What a visit was, in a few words. */
 export function visitWords(visit) {
@@ -29,21 +30,14 @@ export function thumbnail(clipId) {
   return image;
 }
 
-const JUST_NOW_MS = 150_000;
-
-/** Is a visit without a clip so new that its clip is still growing, as far as a page can tell? */
-function goesOn(visit) {
-  return Math.abs(Date.now() - visit.at_ms) < JUST_NOW_MS;
-}
-
 export function visitRow(visit) {
   const seconds = visitLength(visit);
   return el("a", { class: "visit", href: `#/visit/${visit.id}`, "data-visit": visit.id },
-    visit.clips.length ? thumbnail(visit.clips[0][0]) : el("span", { class: "thumbnail none" }, icon(goesOn(visit) ? "record" : "nothing")),
+    visit.clips.length ? thumbnail(visit.clips[0][0]) : el("span", { class: "thumbnail none" }, icon(isRecording(visit.id) ? "record" : "nothing")),
     el("span", { class: "what" },
       el("span", { class: "time" }, clock(visit.at_ms)),
       el("span", { class: "words" }, icon(visit.presses ? "bell" : visit.motions ? "motion" : "record"), visitWords(visit)),
       el("span", { class: "more" },
-        visit.clips.length ? lengthText(seconds) : t(goesOn(visit) ? "visit_goes_on" : "visit_no_clip"),
+        visit.clips.length ? lengthText(seconds) : noClipText(visit.id, visit.no_clip),
         visit.starred && el("span", { class: "starred" }, icon("star"), el("span", { class: "unseen" }, t("starred"))))));
 }

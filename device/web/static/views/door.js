@@ -3,6 +3,7 @@ import { ask, getVisits } from "../api.js";
 import { el, icon, show } from "../dom.js";
 import { t } from "../i18n.js";
 import { playLive } from "../live.js";
+import { isRecording, lossText } from "../recording.js";
 import { visitRow } from "../visit-row.js";
 
 const DAY_MS = 86_400_000;
@@ -43,17 +44,25 @@ export async function mount(container, doorbell) {
     },
   }, icon("fast"), t("live_fast"));
   const message = el("p", { role: "status", class: "message" });
-  const order = async (button, path, done) => {
-    button.disabled = true;
+  let ordered = "";
+  const orderClip = async () => {
+    record.disabled = true;
     try {
-      await ask("POST", path);
-      message.textContent = done;
+      ordered = (await ask("POST", "/record")).event_id;
+      message.textContent = t(isRecording(ordered) ? "recording" : "record_asked");
     } catch (error) {
       message.textContent = error.message;
     }
-    button.disabled = false;
+    record.disabled = false;
   };
-  const record = el("button", { onclick: () => order(record, "/record", t("recording")) }, icon("record"), t("record"));
+  // Recording is what the doorbell reports, not what it was asked for.
+  const followOrder = (fact) => {
+    if (!ordered) return;
+    if (fact.kind === "recording" && isRecording(ordered)) message.textContent = t("recording");
+    else if (fact.event_id === ordered && fact.kind === "clip_kept") message.textContent = t("record_kept");
+    else if (fact.event_id === ordered && /clip_dropped|clip_deleted/.test(fact.kind)) message.textContent = lossText(fact);
+  };
+  const record = el("button", { onclick: orderClip }, icon("record"), t("record"));
   const full = el("button", { class: "on-picture", onclick: () => fullScreen(video), "aria-label": t("full_screen"), title: t("full_screen") }, icon("full"));
   const recent = el("ol", { class: "visits", "aria-label": t("recent") });
   const switches = el("div", { class: "chips", role: "group", "aria-label": t("switches") });
@@ -94,11 +103,12 @@ export async function mount(container, doorbell) {
   let timer = 0;
   const stopFacts = doorbell.onFact((fact) => {
     if (fact.kind === "status") showStatus();
+    followOrder(fact);
     if (fact.kind.startsWith("motion_")) {
       if (doorbell.status) doorbell.status.motion = fact.kind === "motion_started" ? "moving" : "still";
       showStatus();
     }
-    if (/press|motion_started|clip_/.test(fact.kind)) {
+    if (/press|motion_started|clip_|recording/.test(fact.kind)) {
       clearTimeout(timer);
       timer = setTimeout(() => showRecent().catch(() => { /* shown when the doorbell is reachable again */ }), 150);
     }

@@ -2,6 +2,7 @@
 import { ask, askWithRecentPassword, get, getVisits } from "../api.js";
 import { dialog, el, icon, show, svg } from "../dom.js";
 import { bytesText, clockSeconds, dayName, lengthText, number, t } from "../i18n.js";
+import { isRecording, lossText } from "../recording.js";
 
 export async function mount(container, doorbell, [eventId]) {
   let rows = [];
@@ -14,6 +15,7 @@ export async function mount(container, doorbell, [eventId]) {
   const at = new Date(rows[0]?.occurred_at ?? visit?.at_ms ?? Date.now());
   const day = `${at.getFullYear()}-${String(at.getMonth() + 1).padStart(2, "0")}-${String(at.getDate()).padStart(2, "0")}`;
   const clips = visit?.clips ?? [];
+  const recorded = isRecording(eventId);
   const ended = [];
   let started = "";
   for (const row of rows) {
@@ -30,14 +32,17 @@ export async function mount(container, doorbell, [eventId]) {
     stop = player.stop;
     parts.push(player.node);
   } else {
-    parts.push(el("p", { class: "empty" }, t("visit_no_clip_yet")));
+    const loss = rows.findLast((row) => row.kind === "clip_dropped" || row.kind === "clip_deleted");
+    parts.push(el("p", { class: "empty" }, recorded ? t("visit_being_recorded") : loss ? lossText(loss) : t("visit_no_clip_known")));
   }
   parts.push(el("section", {}, el("h2", {}, t("what_happened")),
     el("ol", { class: "story" }, rows.map(rowText).filter(Boolean).map(([when, text]) =>
       el("li", {}, el("time", { dateTime: when.toISOString() }, clockSeconds(when)), el("span", {}, text))))));
   show(container, parts);
   const stopFacts = doorbell.onFact((fact) => {
-    if (fact.event_id === eventId && fact.kind === "clip_kept" && !clips.length) mount(container, doorbell, [eventId]);
+    if (clips.length) return;
+    const ours = fact.event_id === eventId && fact.kind.startsWith("clip_");
+    if (ours || (fact.kind === "recording" && isRecording(eventId) !== recorded)) doorbell.again();
   });
   return () => { stop(); stopFacts(); };
 }
@@ -61,7 +66,8 @@ function rowText(row) {
     case "motion_ended": return [when, t("story_motion_ended", {
       seconds: number(row.moved_s), direction: t(`direction_${row.direction}`), score: number(row.peak_score, 2) })];
     case "clip_kept": return [when, t("story_clip", { seconds: number(row.duration_s) })];
-    case "clip_dropped": return [when, t("story_dropped", { reason: row.reason })];
+    case "clip_dropped":
+    case "clip_deleted": return [when, lossText(row)];
     default: return null;
   }
 }

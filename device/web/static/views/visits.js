@@ -92,7 +92,7 @@ export async function mount(container, doorbell, [asked]) {
   await load();
   let timer = 0;
   const stopFacts = doorbell.onFact((fact) => {
-    if (day !== today || !/press|motion_started|clip_/.test(fact.kind)) return;
+    if (!(day === today && /press|motion_started|clip_|recording/.test(fact.kind)) && fact.kind !== "clip_deleted") return;
     clearTimeout(timer);
     timer = setTimeout(() => load(true).catch(() => { /* shown when the doorbell is reachable again */ }), 300);
   });
