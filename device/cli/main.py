@@ -16,6 +16,7 @@ from device.cli import clips as of_clips
 from device.cli import daemon as of_daemon
 from device.cli import motion as of_motion
 from device.cli import page as of_page
+from device.cli import readers as of_readers
 from device.cli.client import FAILED, NO_DAEMON, OK, NoDaemon
 from device.cli.consent_arguments import add_consent
 from device.errors import DoorbellError
@@ -100,6 +101,25 @@ def _add_owner(commands: Any) -> None:
     _add(config, "undo", of_page.config_undo, "undo the last change made on the page or with `config set`")
 
 
+def _add_readers(commands: Any) -> None:
+    reader = commands.add_parser(
+        "reader", help="let dashboards and recorders of the home network read pictures, or stop them"
+    ).add_subparsers(metavar="COMMAND", required=True)
+    new = _add(reader, "add", of_readers.add, "let a client read pictures; prints its token, once")
+    _with_json(new)
+    new.add_argument("name", metavar="NAME", help="a-z, 0-9, hyphens")
+    new.add_argument(
+        "--scope",
+        action="append",
+        choices=of_readers.SCOPES,
+        help="what it may read (default: snapshot); may be given several times",
+    )
+    new.add_argument("--yes", action="store_true", help="do not ask")
+    _with_json(_add(reader, "list", of_readers.list_readers, "list who may read what"))
+    end = _add(reader, "revoke", of_readers.revoke, "end a client's access and its open streams, at once")
+    end.add_argument("name", metavar="NAME")
+
+
 def _add_motion(commands: Any) -> None:
     motion = commands.add_parser(
         "motion", help="explain motion events; try other settings on a recording"
@@ -179,6 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_motion(commands)
     _add_owner(commands)
     add_consent(commands, _add, _with_json)
+    _add_readers(commands)
     log = _add(commands, "log", of_daemon.log, "show the event log, oldest first")
     _with_json(log)
     log.add_argument("--last", type=_count, default=50, metavar="N", help="number of rows (default: 50)")

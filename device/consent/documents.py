@@ -226,7 +226,7 @@ class AddedFeed(TypedDict):
 
 
 class RemovedName(TypedDict):
-    """`feed_removed` and `destination_removed`."""
+    """`feed_removed`, `destination_removed` and `reader_removed`."""
 
     name: str
 
@@ -245,6 +245,13 @@ class AddedDestination(TypedDict):
     host_key: str
     limit_bytes: int
     outside: bool
+
+
+class AddedReader(TypedDict):
+    """`reader_added`: a client of the home network may read pictures; `scopes` are those of views.ReaderScope."""
+
+    name: str
+    scopes: list[str]
 
 
 class StoredBackup(TypedDict):
@@ -280,7 +287,7 @@ class RevokedParcel(TypedDict):
 class RevokedWithoutLedger(TypedDict):
     """`revocation`: what the owner stopped while the ledger could not be read or written."""
 
-    of: Literal["request", "destination"]
+    of: Literal["request", "destination", "reader"]
     name: str
     at: str
     parcels: Sequence[RevokedParcel]

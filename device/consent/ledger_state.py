@@ -13,6 +13,7 @@ from device.consent.cap import Alert, alerts_of
 from device.consent.documents import (
     AddedDestination,
     AddedFeed,
+    AddedReader,
     Boottime,
     Cancellation,
     EntryData,
@@ -184,13 +185,22 @@ class StoredNotice:
     body: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderGrant:
+    """What a client of the home network may read, and since when (Unix seconds)."""
+
+    name: str
+    scopes: tuple[str, ...]
+    added_at: int
+
+
 def origin_of(source: str, *, signed: bool) -> str:
     """Return who a notice is from: a sender's name; for a feed, which proves nothing, a name that no sender has."""
     return source if signed else f"feed:{source}"
 
 
 class LedgerState:
-    """Requests, notices, pins and backups, computed from the ledger's entries alone."""
+    """Requests, notices, pins, backups and readers, computed from the ledger's entries alone."""
 
     def __init__(self) -> None:
         self.senders: dict[str, Sender] = {}
@@ -198,6 +208,7 @@ class LedgerState:
         self.feeds: dict[str, str] = {}
         self.cases: dict[RequestKey, Case] = {}
         self.destinations: dict[str, Destination] = {}
+        self.readers: dict[str, ReaderGrant] = {}
         self.stopped_backups: dict[str, tuple[str, Backup]] = {}
         """Copies that were on their way when their target was removed, until it is known how much had left."""
         self.notices: dict[NoticeKey, StoredNotice] = {}
@@ -231,6 +242,13 @@ class LedgerState:
                     for backup in removed.backups.values()
                     if not backup.done
                 }
+            case "reader_added":
+                reader = cast("AddedReader", data)
+                self.readers[reader["name"]] = ReaderGrant(
+                    name=reader["name"], scopes=tuple(reader["scopes"]), added_at=at
+                )
+            case "reader_removed":
+                del self.readers[cast("RemovedName", data)["name"]]
             case "backup_stopped":
                 del self.stopped_backups[cast("StoppedBackup", data)["sha256"]]
             case "backup":

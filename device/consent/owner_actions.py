@@ -1,21 +1,31 @@
-"""The owner's actions as entries of the ledger: pins, feeds, backup targets. Pure: time and state are parameters.
+"""The owner's actions as entries of the ledger: pins, feeds, backup targets, readers. Pure: time and state are given.
 
 An approval is a step of a request (entries.py).
 """
 
 import re
+from collections.abc import Sequence
 
 from device.consent import keys, rules
-from device.consent.documents import AddedDestination, AddedFeed, PinnedRecord, RemovedName, UnpinnedSender
+from device.consent.documents import (
+    AddedDestination,
+    AddedFeed,
+    AddedReader,
+    PinnedRecord,
+    RemovedName,
+    UnpinnedSender,
+)
 from device.consent.entries import LedgerEntryDraft, end_case
 from device.consent.envelope import Envelope
 from device.consent.ledger_state import LedgerState
 from device.consent.models import SenderRecord
 from device.consent.reasons import Reason, Refused
 from device.consent.sender_records import record_in
+from device.consent.views import ReaderScope
 from device.system.host_patterns import HTTPS_URL
 
 MAX_DESTINATIONS = 4
+MAX_READERS = 12
 _FEED_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}[a-z0-9]")
 
 
@@ -120,3 +130,25 @@ def destination_removed(name: str, ledger_state: LedgerState) -> LedgerEntryDraf
         raise Refused(Reason.MISTAKE, f"there is no destination {name}")
     data: RemovedName = {"name": name}
     return LedgerEntryDraft(kind="destination_removed", data=data)
+
+
+def reader_added(name: str, scopes: Sequence[ReaderScope], ledger_state: LedgerState) -> LedgerEntryDraft:
+    """Return the entry of a client that may read pictures; it has no token. Raises Refused."""
+    if not _FEED_NAME.fullmatch(name):
+        raise Refused(Reason.MISTAKE, "a reader's name is 2 to 32 of a-z, 0-9 and hyphens")
+    if not scopes:
+        raise Refused(Reason.MISTAKE, "choose at least one thing that it may read")
+    if name in ledger_state.readers:
+        raise Refused(Reason.MISTAKE, f"there is a reader {name} already; revoke it first")
+    if len(ledger_state.readers) >= MAX_READERS:
+        raise Refused(Reason.MISTAKE, f"there are {MAX_READERS} readers already")
+    data: AddedReader = {"name": name, "scopes": sorted(set(scopes))}
+    return LedgerEntryDraft(kind="reader_added", data=data)
+
+
+def reader_removed(name: str, ledger_state: LedgerState) -> LedgerEntryDraft:
+    """Return the entry that ends a reader's access. Raises Refused."""
+    if name not in ledger_state.readers:
+        raise Refused(Reason.MISTAKE, f"there is no reader {name}")
+    data: RemovedName = {"name": name}
+    return LedgerEntryDraft(kind="reader_removed", data=data)

@@ -175,6 +175,27 @@ class DestinationView(TypedDict):
     added_at: int
 
 
+ReaderScope = Literal["snapshot", "live"]
+"""What a reader may read: still pictures; the live view as MJPEG or WebRTC."""
+
+
+class ReaderView(TypedDict):
+    """A client that may read pictures; `used_at` and `peers` since the start of doorbelld."""
+
+    name: str
+    scopes: list[str]
+    added_at: int
+    used_at: int | None
+    peers: list[str]
+
+
+class AddedReaderView(TypedDict):
+    """The token of a new reader, which nothing stores."""
+
+    name: str
+    token: str
+
+
 class EntryView(TypedDict):
     """An entry of the ledger."""
 

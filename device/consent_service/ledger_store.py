@@ -6,7 +6,7 @@ page's threads and the consent service's own come here; the controller never doe
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -134,6 +134,8 @@ class LedgerStore:
         """What was known when the ledger broke: it tells what to stop, and allows nothing."""
         self._lock = threading.RLock()
         self._locked: LockedLedger | None = None
+        self.on_open_or_close: list[Callable[[], None]] = []
+        """Called when there is a valid ledger, or none any more."""
 
     def open(self) -> None:
         """Read the ledger from its first entry; only it defines what is pinned and open."""
@@ -148,6 +150,7 @@ class LedgerStore:
             self._locked = locked
             self.inbox(Fault(code="ledger_broken", active=False))
             locked.report()
+            self._tell()
 
     def close(self) -> None:
         """Close the file; nothing can be read or written any more."""
@@ -192,6 +195,17 @@ class LedgerStore:
         )
         self.inbox(Fault(code="ledger_broken", active=True, text=str(error), remedy=remedy))
 
+    def write_or_report(self, ledger: LockedLedger | None, draft: LedgerEntryDraft | None) -> bool:
+        """Write an entry, if there is a ledger that can be written; return whether it has the entry."""
+        if ledger is None or draft is None:
+            return False
+        try:
+            ledger.write([draft])
+        except LedgerBroken as error:
+            self.report_broken(error)
+            return False
+        return True
+
     def clock_is_good(self) -> bool:
         """Return whether the wall clock is plausible: set at all, and not behind the ledger."""
         wall_us = self.clock.wall_us()
@@ -205,7 +219,12 @@ class LedgerStore:
                 self.last_state = self._locked.state
                 self._locked.close()
                 self._locked = None
+            self._tell()
         self.report_broken(error)
+
+    def _tell(self) -> None:
+        for told in self.on_open_or_close:
+            told()
 
     def clock_was_set(self) -> bool:
         """Return whether a time server has set the clock since the boot; approvals need it.

@@ -361,6 +361,11 @@ class ReleaseWorker:
             for name in ledger.state.destinations
             if self._revocations.is_left_over("destination", name)
         ]
+        drafts += [
+            owner_actions.reader_removed(name, ledger.state)
+            for name in ledger.state.readers
+            if self._revocations.is_revoked("reader", name)
+        ]
         if not drafts:
             return
         ledger.write(drafts)

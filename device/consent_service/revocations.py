@@ -15,7 +15,7 @@ from typing import Literal
 
 from device.system.durable_files import write_durably
 
-RevocationKind = Literal["request", "destination"]
+RevocationKind = Literal["request", "destination", "reader"]
 EVERY_REQUEST = "*"
 """Stands for every approval up to then, if the ledger could not tell which there are."""
 
@@ -32,11 +32,11 @@ class SentParcel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocation:
-    """One withdrawal of a request's approval, or the end of a backup."""
+    """One withdrawal of a request's approval, the end of a backup, or the end of a reader's access."""
 
     kind: RevocationKind
     name: str
-    """The request's handle (SENDER.ID; its id alone, if nobody could tell whose), or the backup target's name."""
+    """The request's handle (SENDER.ID; its id alone, if nobody could tell whose); a target's or reader's name."""
     at: str
     """RFC 3339."""
     parcels: tuple[SentParcel, ...] = ()
@@ -158,7 +158,7 @@ def _read(path: Path) -> list[Revocation]:
     for values in document:
         parcels = tuple(SentParcel(**parcel) for parcel in values.pop("parcels"))
         entry = Revocation(**values, parcels=parcels)
-        if entry.kind not in ("request", "destination") or not isinstance(entry.name, str):
+        if entry.kind not in ("request", "destination", "reader") or not isinstance(entry.name, str):
             raise ValueError("is no list of revocations")
         entries.append(entry)
     return entries

@@ -31,6 +31,7 @@ from device.consent_service.inbox_worker import InboxWorker
 from device.consent_service.lease_keeper import LeaseKeeper
 from device.consent_service.ledger import Ledger
 from device.consent_service.ledger_store import LedgerStore, LockedLedger
+from device.consent_service.readers import Readers
 from device.consent_service.release_protocol import ReleaseBackend
 from device.consent_service.release_worker import ReleaseWorker
 from device.consent_service.revocations import Revocations
@@ -89,6 +90,7 @@ class ConsentService:
         self._withdrawals = Withdrawals(
             self.ledger_store, self.revocations, self.lease_keeper, self.release_worker, path.parent
         )
+        self.readers = Readers(self.ledger_store, self.revocations, path.parent)
         self._state_dir = path.parent
         self._footage = footage
 

@@ -9,14 +9,12 @@ from pathlib import Path
 
 from device.consent import entries, owner_actions
 from device.consent.documents import RevokedParcel
-from device.consent.entries import LedgerEntryDraft
 from device.consent.ledger_state import LedgerState
 from device.consent.reasons import Refused
 from device.consent.states import Step
 from device.consent.views import WithdrawalView
 from device.consent_service.backup_worker import keep_secret
 from device.consent_service.lease_keeper import LeaseKeeper
-from device.consent_service.ledger import LedgerBroken
 from device.consent_service.ledger_store import LedgerStore, LockedLedger
 from device.consent_service.release_worker import UNDER_WAY, ReleaseWorker
 from device.consent_service.revocations import (
@@ -70,7 +68,7 @@ class Withdrawals:
                 request_id = case.handle
             parcels = self._release_worker.sent_parcels(case) if case else ()
             trouble = _trouble(lambda: self._release_worker.revoke(case) if case else None)
-            is_in_ledger = self._write(ledger, draft)
+            is_in_ledger = self._ledger_store.write_or_report(ledger, draft)
             trouble += self._note("request", request_id, parcels, is_in_ledger=is_in_ledger)
             if trouble and not is_in_ledger:
                 raise _not_written(trouble)
@@ -111,7 +109,7 @@ class Withdrawals:
             ]
             trouble = _trouble(lambda: self._release_worker.revoke_parcels(copies))
             trouble += _trouble(lambda: keep_secret(self._state_dir, name, None))
-            if not self._write(ledger, draft):
+            if not self._ledger_store.write_or_report(ledger, draft):
                 trouble += self._note("destination", name, (), is_in_ledger=False)
                 if trouble:
                     raise _not_written(trouble)
@@ -130,17 +128,6 @@ class Withdrawals:
 
     def _state(self, ledger: LockedLedger | None) -> LedgerState | None:
         return ledger.state if ledger else self._ledger_store.last_state
-
-    def _write(self, ledger: LockedLedger | None, draft: LedgerEntryDraft | None) -> bool:
-        """Write an entry; return whether the ledger has it."""
-        if ledger is None or draft is None:
-            return False
-        try:
-            ledger.write([draft])
-        except LedgerBroken as error:
-            self._ledger_store.report_broken(error)
-            return False
-        return True
 
     def _note(
         self, kind: RevocationKind, name: str, parcels: tuple[SentParcel, ...], *, is_in_ledger: bool

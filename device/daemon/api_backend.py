@@ -51,6 +51,7 @@ from device.web.models import (
 
 if TYPE_CHECKING:
     from device.consent.offer import Corners
+    from device.consent_service.readers import Readers
     from device.consent_service.service import ConsentService
 
 ANSWER_S = 5.0
@@ -218,6 +219,11 @@ class ApiBackend:
         if consent_service is None:
             raise CommandError("the doorbell is starting; try again")
         return consent_service
+
+    @property
+    def readers(self) -> "Readers":
+        """Clients of the home network that may read pictures."""
+        return self.consent.readers
 
     def check_isolation(self) -> IsolationResponse:
         """Try to cross the isolation between the two processes, from both sides."""

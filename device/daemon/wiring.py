@@ -311,6 +311,8 @@ class Daemon:
             feed=self.pictures.feed,
             keep=keep,
         )
+        assert self.consent_service  # noqa: S101  (open_consent_service comes first)
+        self.consent_service.readers.on_change.append(self.page.streams.check)
         return self.start_worker("web", self.page.run, patience_s=30)
 
     def _start_covering(self) -> None:

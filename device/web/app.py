@@ -3,7 +3,7 @@
 import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,22 @@ from typing import Any
 import anyio.to_thread
 from fastapi import FastAPI, HTTPException, Request, WebSocket, WebSocketDisconnect
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException as NotThere
 from starlette.staticfiles import StaticFiles
 
 from device import __version__
 from device.errors import CommandError
-from device.web import auth_routes, routes_consent, routes_device
+from device.web import auth_routes, routes_consent, routes_device, routes_readers
 from device.web.auth_accounts import AccessRefused, Accounts
 from device.web.auth_middleware import AuthMiddleware, bounded
 from device.web.backend import Backend
 from device.web.event_stream import Events
 from device.web.health_history import History
 from device.web.live import Live, stream_mp4
+from device.web.mjpeg import MEDIA_TYPE, Mjpeg
 from device.web.models import ClaimCodeResponse, EmptyResponse, ErrorResponse
+from device.web.open_streams import OpenStreams
 from device.web.responses import SDP, file_of
 from device.web.whep import Whep
 
@@ -43,6 +45,7 @@ def socket_app(backend: Backend, accounts: Accounts, history: History) -> Callab
             backend, require_recent_auth=_anybody, require_password=lambda _request, _password: None
         )
     )
+    app.include_router(routes_readers.router(backend, require_recent_auth=_anybody))
 
     @app.get("/api/page/code", tags=["owner"])
     def code() -> ClaimCodeResponse:
@@ -75,6 +78,8 @@ def page_app(
     hosts: Iterable[str],
     live: Live,
     whep: Whep,
+    mjpeg: Mjpeg,
+    streams: OpenStreams,
     events: Events,
     history: History,
     ca_cert: Callable[[], bytes | None],
@@ -93,10 +98,14 @@ def page_app(
             require_password=auth_routes.require_password(accounts),
         )
     )
+    app.include_router(
+        routes_readers.router(backend, require_recent_auth=auth_routes.require_recent_auth(accounts))
+    )
     app.include_router(auth_routes.router(accounts, name))
-    _add_live(app, accounts, live, whep, events)
+    _add_live(app, live, whep, events)
+    _add_mjpeg(app, live, mjpeg, streams)
     _add_files(app, name, ca_cert)
-    return AuthMiddleware(app, accounts=accounts, hosts=hosts)
+    return AuthMiddleware(app, accounts=accounts, readers=lambda: backend.readers, hosts=hosts)
 
 
 def _problem(error: CommandError) -> dict[str, object]:
@@ -145,22 +154,19 @@ def _app() -> FastAPI:
     return app
 
 
-def _add_live(app: FastAPI, accounts: Accounts, live: Live, whep: Whep, events: Events) -> None:
-    def session_valid(token: str) -> Callable[[], bool]:
-        return lambda: accounts.session(token) is not None
-
+def _add_live(app: FastAPI, live: Live, whep: Whep, events: Events) -> None:
     @app.websocket("/api/live")
     async def watch(socket: WebSocket) -> None:
         await socket.accept()
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # the viewer is gone
-            await stream_mp4(live, socket, session_valid(socket.state.token))
+            await stream_mp4(live, socket, socket.state.may_watch)
             await socket.close(1008)
 
     @app.websocket("/api/events")
     async def hear(socket: WebSocket) -> None:
         await socket.accept()
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-            await events.serve(socket, session_valid(socket.state.token))
+            await events.serve(socket, socket.state.may_watch)
             await socket.close(1008)
 
     @app.post(
@@ -174,14 +180,42 @@ def _add_live(app: FastAPI, accounts: Accounts, live: Live, whep: Whep, events: 
     async def offer(request: Request) -> Response:
         """WebRTC (WHEP, draft-ietf-wish-whep): takes an SDP offer, returns the answer; H.264 only."""
         offered = (await request.body()).decode(errors="replace")
-        number, answer = await whep.answer(offered, session_valid(request.state.token))
+        reader = getattr(request.state, "reader", None)
+        number, answer = await whep.answer(offered, request.state.may_watch, reader=reader)
         return Response(answer, 201, {"location": f"/api/live/whep/{number}"}, media_type=SDP)
 
     @app.delete("/api/live/whep/{number}", tags=["live"])
-    async def leave(number: int) -> EmptyResponse:
-        """End a WebRTC view."""
-        await whep.end(number)
+    async def leave(number: int, request: Request) -> EmptyResponse:
+        """End a WebRTC view; a reader can end its own ones alone."""
+        if whep.is_of(number, getattr(request.state, "reader", None)):
+            await whep.end(number)
         return EmptyResponse()
+
+
+def _add_mjpeg(app: FastAPI, live: Live, mjpeg: Mjpeg, streams: OpenStreams) -> None:
+    @app.get(
+        "/api/live.mjpeg",
+        tags=["live"],
+        response_class=StreamingResponse,
+        responses=file_of("multipart/x-mixed-replace"),
+    )
+    async def watch(request: Request) -> StreamingResponse:
+        """The live view as MJPEG, five pictures a second at most; ends with privacy and without pictures."""
+        may_watch, reset = request.state.may_watch, request.state.reset
+        if live.private:
+            raise CommandError("privacy is on: nothing is seen", code="private")
+        admitted = contextlib.ExitStack()
+        if not admitted.enter_context(live.admit(reset)):
+            admitted.close()
+            raise CommandError("too many viewers; close another page", code="too_many_viewers")
+
+        async def parts() -> AsyncIterator[bytes]:
+            with admitted, streams.watch(may_watch, reset):
+                async for part in mjpeg.parts(may_watch):
+                    yield part
+                reset()  # what it has not taken yet may not be shown any more
+
+        return StreamingResponse(parts(), media_type=MEDIA_TYPE, headers={"cache-control": "no-store"})
 
 
 def _add_files(app: FastAPI, name: str, ca_cert: Callable[[], bytes | None]) -> None:

@@ -1,4 +1,4 @@
-"""Checks every request before the application: host, origin, session. What is not allowed is refused.
+"""Checks every request before the application: host, origin, session or read token. What is not allowed is refused.
 
 Defends against cross-site requests (Origin, change token, SameSite), DNS rebinding (Host), framing and injected
 scripts (headers), and endless bodies. Connections from outside the home network were refused
@@ -7,13 +7,17 @@ before (`connection_limiter`).
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
+from device.errors import CommandError
 from device.system.local_network import is_address, is_home
+from device.web import reader_auth
 from device.web.auth_accounts import Accounts, LoginSession, change_token
+from device.web.backend import ReaderRegistry
+from device.web.reader_auth import Refusal
 
 OPEN_PATHS = frozenset(
     {"/", "/sw.js", "/manifest.webmanifest", "/ca.crt", "/api/session", "/api/claim", "/api/login"}
@@ -55,9 +59,12 @@ def cookie_name(*, tls: bool) -> str:
 class AuthMiddleware:
     """ASGI middleware."""
 
-    def __init__(self, app: Any, *, accounts: Accounts, hosts: Iterable[str]) -> None:
+    def __init__(
+        self, app: Any, *, accounts: Accounts, readers: Callable[[], ReaderRegistry], hosts: Iterable[str]
+    ) -> None:
         """`hosts`: names of the page that are accepted besides addresses of the home network."""
         self._app = app
+        self._readers = readers
         self._accounts = accounts
         self._hosts = {host.lower() for host in hosts}
 
@@ -71,28 +78,31 @@ class AuthMiddleware:
         with_headers = _with_headers(send, scope["path"], host, tls=tls)
         refused = self._refusal(scope, headers, host, tls=tls)
         if refused:
-            await _refuse(scope, receive, with_headers, *refused)
+            more = (
+                reader_auth.challenge_for(reader_auth.scope_of(scope), headers) if refused[0] == 401 else []
+            )
+            await _refuse(scope, receive, with_headers, *refused, more)
             return
         await self._app(scope, bounded(receive) if scope["type"] == "http" else receive, with_headers)
 
-    def _refusal(
-        self, scope: Any, headers: dict[str, str], host: str, *, tls: bool
-    ) -> tuple[int, str, str] | None:
-        """Return (status, code, sentence) if the request is refused; otherwise put the session into the scope."""
+    def _refusal(self, scope: Any, headers: dict[str, str], host: str, *, tls: bool) -> Refusal | None:
+        """Return status, code and sentence if the request is refused; otherwise put the session into the scope."""
         if not self._is_ours(host):
             return 421, "host", "the doorbell is not known by this name; add it to page.hosts"
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
             return 413, "large", f"a request holds {MAX_BODY_BYTES} bytes at most"
+        wanted = reader_auth.scope_of(scope)
+        if wanted and headers.get("authorization"):
+            return self._reader_refusal(scope, headers, wanted)
         path, changes = scope["path"], scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
         if changes and urlsplit(headers.get("origin", "")).netloc.lower() != host.lower():
             return 403, "origin", "this did not come from the doorbell's own page"
         token = _cookie(headers.get("cookie", ""), cookie_name(tls=tls))
-        session: LoginSession | None = self._accounts.session(
-            token, scope["client"][0] if scope["client"] else ""
-        )
+        session: LoginSession | None = self._accounts.session(token, _peer(scope))
         scope.setdefault("state", {})["session"] = session
         scope["state"]["token"] = token if session else ""
+        scope["state"]["may_watch"] = lambda: self._accounts.session(token) is not None
         if session is None:
             if path in OPEN_PATHS or path.startswith(OPEN_FOLDERS):
                 return None
@@ -103,6 +113,18 @@ class AuthMiddleware:
                 return 403, "token", "the page is out of date; load it again"
         return None
 
+    def _reader_refusal(self, scope: Any, headers: dict[str, str], wanted: str) -> Refusal | None:
+        try:
+            readers = self._readers()
+        except CommandError as error:  # the ledger has not been opened yet
+            return 503, error.code, str(error)
+        reader, refused = reader_auth.admit(readers, wanted, headers, _peer(scope))
+        if reader is None:
+            return refused
+        state = scope.setdefault("state", {})
+        state.update(session=None, token="", reader=reader, may_watch=lambda: readers.may_read(reader))
+        return None
+
     def _is_ours(self, host: str) -> bool:
         if not _HOST.fullmatch(host):
             return False
@@ -111,6 +133,10 @@ class AuthMiddleware:
         except ValueError:
             return False
         return name in self._hosts or (is_address(name) and is_home(name))
+
+
+def _peer(scope: Any) -> str:
+    return str(scope["client"][0]) if scope["client"] else ""
 
 
 def _headers(scope: Any) -> dict[str, str]:
@@ -161,13 +187,21 @@ def bounded(receive: Any) -> Any:
     return receive_bounded
 
 
-async def _refuse(scope: Any, receive: Any, send: Any, status: int, code: str, text: str) -> None:
+async def _refuse(
+    scope: Any,
+    receive: Any,
+    send: Any,
+    status: int,
+    code: str,
+    text: str,
+    more: Sequence[tuple[bytes, bytes]] = (),
+) -> None:
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 1008, "reason": text})
         return
     body = json.dumps({"error": text, "code": code}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *more]
     if status == 413:
         headers.append((b"connection", b"close"))  # what else comes is not read
     await send({"type": "http.response.start", "status": status, "headers": headers})

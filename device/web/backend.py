@@ -4,8 +4,9 @@ Every method may block for some seconds, is called on a thread that may, and rai
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import JsonValue
 
@@ -101,6 +102,40 @@ class Consent(Protocol):
         """Yield the whole ledger as JSON lines."""
 
 
+class Reader(Protocol):
+    """A client that the owner lets read pictures."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What it may read."""
+
+
+class ReaderRegistry(Protocol):
+    """The owner's readers (device/consent_service/readers.py). `find`, `may_read` and `peers` wait for nothing."""
+
+    def find(self, token: str, peer: str, /) -> Reader | None:
+        """Return the reader that a token belongs to, which was sent from an address."""
+
+    def may_read(self, reader: Any, /) -> bool:
+        """Return whether a reader's access still stands."""
+
+    def peers(self) -> AbstractSet[str]:
+        """Return the addresses that readers were last used from."""
+
+    def views(self) -> Sequence[JsonObject]:
+        """Return every reader, without its token."""
+
+    def add(self, name: str, scopes: Sequence[Any], /) -> JsonObject:
+        """Let a client read; return its token."""
+
+    def remove(self, name: str, /) -> None:
+        """Revoke a reader's access."""
+
+
 class Backend(Protocol):
     """The daemon, as far as the web API needs it."""
 
@@ -161,6 +196,10 @@ class Backend(Protocol):
     @property
     def consent(self) -> Consent:
         """Requests, notices, senders, backups and the ledger."""
+
+    @property
+    def readers(self) -> ReaderRegistry:
+        """Clients that may read pictures."""
 
     def check_isolation(self) -> IsolationResponse:
         """Try to cross the isolation between the two processes, from both sides."""

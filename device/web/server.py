@@ -48,6 +48,8 @@ class WebServer:
     ) -> None:
         from device.web.event_stream import Events
         from device.web.live import Live
+        from device.web.mjpeg import Mjpeg
+        from device.web.open_streams import OpenStreams
         from device.web.whep import Whep
 
         self._config = config
@@ -61,6 +63,8 @@ class WebServer:
         self._keep = keep
         self.live = Live(feed, clock)
         self.whep = Whep(self.live)
+        self.mjpeg = Mjpeg(self.live)
+        self.streams = OpenStreams()
         self.events = Events()
 
     def run(self, worker: Worker) -> None:
@@ -76,6 +80,7 @@ class WebServer:
         limit_threads(THREADS)
         self.live.notify_frame.begin()
         self.events.begin()
+        self.streams.begin()
         accounts = await asyncio.to_thread(self._accounts)
         history = await asyncio.to_thread(History, self._state_dir, self._keep)
         unix = ConnectionLimiter(socket_app(self._backend, accounts, history))
@@ -121,11 +126,13 @@ class WebServer:
             hosts=host_names(self._config),
             live=self.live,
             whep=self.whep,
+            mjpeg=self.mjpeg,
+            streams=self.streams,
             events=self.events,
             history=history,
             ca_cert=lambda: certificate.authority,
         )
-        network = ConnectionLimiter(app, signed_in_peers=accounts.signed_in_peers)
+        network = ConnectionLimiter(app, signed_in_peers=lambda: self._known_peers(accounts))
         tasks = [asyncio.create_task(network.serve(listener, None)) for listener in self._listeners.http]
         if self._listeners.https:
             try:
@@ -138,6 +145,14 @@ class WebServer:
             tasks.append(asyncio.create_task(certificate.renew(tls)))
             tasks += [asyncio.create_task(network.serve(listener, tls)) for listener in self._listeners.https]
         return network, tasks
+
+    def _known_peers(self, accounts: "Accounts") -> set[str]:
+        """Return the addresses that places are kept for: of signed-in browsers and of the owner's readers."""
+        try:
+            readers = self._backend.readers.peers()
+        except CommandError:  # the ledger has not been opened yet
+            readers = set()
+        return accounts.signed_in_peers() | readers
 
     async def _sample(self, history: "History", accounts: "Accounts") -> None:
         while True:

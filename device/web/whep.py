@@ -14,6 +14,7 @@ from typing import Any
 from device.errors import CommandError
 from device.events import Packet
 from device.system.local_network import is_home
+from device.web.backend import Reader
 from device.web.live import Live
 
 log = logging.getLogger(__name__)
@@ -43,11 +44,14 @@ class Whep:
     def __init__(self, live: Live) -> None:
         self._live = live
         self._open: dict[int, Any] = {}
+        self._readers: dict[int, Reader | None] = {}
         self._next = 1
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def answer(self, offer: str, session_valid: Callable[[], bool]) -> tuple[int, str]:
-        """Return the view's number and the SDP answer. Raises CommandError."""
+    async def answer(
+        self, offer: str, session_valid: Callable[[], bool], *, reader: Reader | None = None
+    ) -> tuple[int, str]:
+        """Return the view's number and the SDP answer; `reader`: None if a session asked. Raises CommandError."""
         from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription  # egress: webrtc
         from aiortc.exceptions import InvalidStateError  # egress: webrtc
         from aiortc.rtcrtpsender import RTCRtpSender  # egress: webrtc
@@ -76,6 +80,7 @@ class Whep:
             admitted.close()
             raise CommandError(f"this browser's offer cannot be taken ({error})") from error
         self._open[number] = (peer, track, packets, admitted)
+        self._readers[number] = reader
 
         async def changed() -> None:
             if peer.connectionState in ("failed", "closed", "disconnected"):
@@ -105,8 +110,13 @@ class Whep:
             self._open[number][1].stop()
         self._start(self.end(number))
 
+    def is_of(self, number: int, reader: Reader | None) -> bool:
+        """Return whether a view is open that this reader has asked for; None: a session."""
+        return number in self._open and self._readers[number] == reader
+
     async def end(self, number: int) -> None:
         """End a view, if it is open."""
+        self._readers.pop(number, None)
         found = self._open.pop(number, None)
         if found is None:
             return

@@ -20,8 +20,9 @@ const MORE = {
   senders: () => import("./views/senders.js"),
   ledger: () => import("./views/ledger.js"),
   backups: () => import("./views/backups.js"),
+  readers: () => import("./views/readers.js"),
 };
-const BELONGS_TO = { visit: "visits", zones: "settings", backups: "settings", request: "requests", senders: "requests", ledger: "requests" };
+const BELONGS_TO = { visit: "visits", zones: "settings", backups: "settings", readers: "settings", request: "requests", senders: "requests", ledger: "requests" };
 
 const app = document.getElementById("app");
 const listeners = new Set();

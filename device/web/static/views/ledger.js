@@ -33,6 +33,8 @@ function words({ kind, data }) {
     case "left": return t("entry_left", { id: data.id, left: data.left_bytes.toLocaleString(), of: data.of_bytes.toLocaleString(), why: data.why });
     case "destination_added": return t("entry_destination_added", { name: data.name, url: data.url });
     case "destination_removed": return t("entry_destination_removed", { name: data.name });
+    case "reader_added": return t("entry_reader_added", { name: data.name, scopes: data.scopes.map((scope) => t(`scope_${scope}`)).join(", ") });
+    case "reader_removed": return t("entry_reader_removed", { name: data.name });
     case "backup": return t("entry_backup", { clip: data.clip, destination: data.destination, sha256: data.sha256.slice(0, 16) });
     case "backed_up": return t("entry_backed_up", { clip: data.clip, destination: data.destination });
     case "notice": return t("entry_notice", { id: data.id, source: data.source });
