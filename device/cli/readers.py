@@ -8,7 +8,7 @@ from device.cli.client import FAILED, OK, ask, print_json
 from device.cli.formatting import local_time_text, typed_answer
 from device.consent.views import ReaderView
 
-SCOPES = ("snapshot", "live")
+SCOPES = ("snapshot", "live", "rtsp", "sound")
 
 
 def add(arguments: argparse.Namespace) -> int:

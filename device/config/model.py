@@ -361,6 +361,12 @@ class PageConfig(Table):
         return key_file
 
 
+class RtspConfig(Table):
+    """RTSP for the owner's readers; it is served only while there is one."""
+
+    port: int = Field(8554, ge=0, le=65_535)
+
+
 class NeighbourhoodConfig(Table):
     """The neighbourhood: whether it is on, the home's position, and the community server's broker."""
 
@@ -412,6 +418,7 @@ class Config(Table):
     storage: StorageConfig = StorageConfig()
     mqtt: MqttConfig = MqttConfig()
     page: PageConfig = Field(PageConfig(), validate_default=True)
+    rtsp: RtspConfig = RtspConfig()
     neighbourhood: NeighbourhoodConfig = NeighbourhoodConfig()
 
     @field_validator("zones", "masks")

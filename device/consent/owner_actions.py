@@ -138,6 +138,8 @@ def reader_added(name: str, scopes: Sequence[ReaderScope], ledger_state: LedgerS
         raise Refused(Reason.MISTAKE, "a reader's name is 2 to 32 of a-z, 0-9 and hyphens")
     if not scopes:
         raise Refused(Reason.MISTAKE, "choose at least one thing that it may read")
+    if "sound" in scopes and "rtsp" not in scopes:
+        raise Refused(Reason.MISTAKE, "sound goes with rtsp: choose both, or no sound")
     if name in ledger_state.readers:
         raise Refused(Reason.MISTAKE, f"there is a reader {name} already; revoke it first")
     if len(ledger_state.readers) >= MAX_READERS:

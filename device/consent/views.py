@@ -175,8 +175,8 @@ class DestinationView(TypedDict):
     added_at: int
 
 
-ReaderScope = Literal["snapshot", "live"]
-"""What a reader may read: still pictures; the live view as MJPEG or WebRTC."""
+ReaderScope = Literal["snapshot", "live", "rtsp", "sound"]
+"""What a reader may read: still pictures; the live view as MJPEG or WebRTC; RTSP; and over RTSP the sound."""
 
 
 class ReaderView(TypedDict):

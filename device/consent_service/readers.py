@@ -4,7 +4,6 @@ A reader gets in only while the ledger has its grant, the owner has not revoked 
 token's hash. So without a valid ledger nobody reads. The token itself is shown once and stored nowhere.
 """
 
-import hashlib
 import hmac
 import json
 import logging
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.consent import owner_actions
+from device.consent.reader_tokens import rtsp_ha1, sha256_of
 from device.consent.reasons import Refused
 from device.consent.views import AddedReaderView, ReaderScope, ReaderView
 from device.consent_service.ledger_store import LedgerStore
@@ -37,6 +37,7 @@ class Reader:
     name: str
     scopes: frozenset[str]
     token_sha256: str
+    rtsp_ha1: str
 
 
 class Readers:
@@ -54,11 +55,16 @@ class Readers:
         """Called after a reader was added or revoked, on any thread; must not wait."""
         ledger_store.on_open_or_close.append(self.refresh)
 
+    @property
+    def current(self) -> tuple[Reader, ...]:
+        """The readers that may read now."""
+        return self._current
+
     # --- who may read -------------------------------------------------------------------------------------
 
     def find(self, token: str, peer: str) -> Reader | None:
         """Return the reader that a token belongs to, and note that it was used from an address."""
-        digest = hashlib.sha256(token.encode(errors="replace")).hexdigest()
+        digest = sha256_of(token)
         for reader in self._current:
             if hmac.compare_digest(reader.token_sha256, digest):
                 self.note_use(reader.name, peer)
@@ -109,7 +115,7 @@ class Readers:
                 draft = owner_actions.reader_added(name, scopes, ledger.state)
                 try:
                     self._revocations.forget("reader", name)
-                    self._keep(name, hashlib.sha256(token.encode()).hexdigest())
+                    self._keep(name, {"sha256": sha256_of(token), "rtsp_ha1": rtsp_ha1(name, token)})
                 except OSError as error:
                     raise CommandError(f"{error.filename}: {error.strerror}") from error
                 self._uses.pop(name, None)
@@ -159,7 +165,12 @@ class Readers:
         with self._ledger_store.locked() as ledger:
             grants = tuple(ledger.state.readers.values()) if ledger else ()
         self._current = tuple(
-            Reader(name=grant.name, scopes=frozenset(grant.scopes), token_sha256=digests[grant.name])
+            Reader(
+                name=grant.name,
+                scopes=frozenset(grant.scopes),
+                token_sha256=digests[grant.name]["sha256"],
+                rtsp_ha1=digests[grant.name]["rtsp_ha1"],
+            )
             for grant in grants
             if grant.name in digests and not self._revocations.is_revoked("reader", grant.name)
         )
@@ -169,17 +180,19 @@ class Readers:
         for changed in self.on_change:
             changed()
 
-    def _digests(self) -> dict[str, str]:
-        with suppress(OSError, ValueError, AttributeError):
+    def _digests(self) -> dict[str, dict[str, str]]:
+        with suppress(OSError, ValueError, AttributeError, TypeError):
             found = json.loads((self._state_dir / TOKENS_FILE).read_bytes())
-            return {str(name): str(digest) for name, digest in found.items()}
+            return {
+                name: dict(hashes) for name, hashes in found.items() if {"sha256", "rtsp_ha1"} <= set(hashes)
+            }
         return {}
 
-    def _keep(self, name: str, digest: str | None) -> None:
-        """Store a token's hash in a file that only the daemon can read; None deletes it. Raises OSError."""
+    def _keep(self, name: str, hashes: dict[str, str] | None) -> None:
+        """Store a token's hashes in a file that only the daemon can read; None deletes it. Raises OSError."""
         kept = self._digests()
-        if kept.pop(name, None) is None and digest is None:
+        if kept.pop(name, None) is None and hashes is None:
             return
-        if digest is not None:
-            kept[name] = digest
+        if hashes is not None:
+            kept[name] = hashes
         write_small(self._state_dir, TOKENS_FILE, json.dumps(kept).encode(), mode=0o600)

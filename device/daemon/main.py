@@ -82,6 +82,8 @@ def run(sources: Sources) -> int:
         stack.callback(daemon.open_backups().stop, 1.0)
         page = daemon.open_web(sockets, commands, commands.save)
         stack.callback(page.stop, 1.5)
+        if rtsp := daemon.open_rtsp():
+            stack.callback(rtsp.stop, 1.0)
         status = daemon.loop.run()
         notifier.stopping()
         return status

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from device.consent_service.clip_source import ClipSource
     from device.consent_service.release_protocol import ReleaseBackend
     from device.consent_service.service import ConsentService
+    from device.daemon.rtsp_runner import RtspRunner
     from device.media.masks import Masks
     from device.store.press_pictures import UnwrittenPictures
     from device.web.backend import Backend
@@ -77,6 +78,7 @@ class Daemon:
         self._mqtt_worker: Worker | None = None
         self._masks: Masks | None = None
         self.mask_history = MaskHistory(_polygons(config), by_camera=_by_camera(config))
+        self._rtsp: RtspRunner | None = None
         self.pictures = PictureBuffers(
             RingBuffer(
                 keep_us=_ring_us(config), limit_bytes=config.clips.ring_bytes, closed=settings.privacy
@@ -84,7 +86,7 @@ class Daemon:
             mask_history=self.mask_history,
             clock=clock,
             start_covering=self._start_covering,
-            end_views=lambda: self.page.live.end_views() if self.page else None,
+            end_views=self._end_views,
         )
         chime: Chime = SimulatedChime() if config.chime.kind == "simulated" else NoChime()
         self.controller = Controller(
@@ -326,13 +328,42 @@ class Daemon:
             masks=lambda mono_us: self.mask_history.since(mono_us).held,
             notify=self._notify_frame,
             clock=self.clock,
-            wanted=lambda: pictures.covering and bool(self.page and self.page.live.viewers),
+            wanted=lambda: pictures.covering and self._has_viewers(),
         )
         self.start_worker("masked_live", covering.run, patience_s=30)
+
+    def open_rtsp(self) -> Worker | None:
+        """Start the thread that runs the RTSP process while a reader may use it; None if it has no port."""
+        if not self.config.rtsp.port:
+            return None
+        from device.daemon.rtsp_runner import RtspRunner
+
+        assert self.consent_service  # noqa: S101  (open_consent_service comes first)
+        readers = self.consent_service.readers
+        self._rtsp = RtspRunner(
+            self.config.rtsp.port,
+            feed=self.pictures.feed,
+            readers=readers,
+            clock=self.clock,
+            inbox=self.inbox,
+        )
+        readers.on_change.append(self._rtsp.readers_changed)
+        return self.start_worker("rtsp", self._rtsp.run, patience_s=60)
+
+    def _has_viewers(self) -> bool:
+        return bool(self.page and self.page.live.viewers) or bool(self._rtsp and self._rtsp.is_wanted)
+
+    def _end_views(self) -> None:
+        if self._rtsp:
+            self._rtsp.end_views()
+        if self.page:
+            self.page.live.end_views()
 
     def _notify_frame(self) -> None:
         if self.page:
             self.page.live.notify_frame()
+        if self._rtsp:
+            self._rtsp.notify_frame()
 
     def _visitor_presses(self, _mono_us: int) -> None:
         if isinstance(self.button, SimulatedButton):

@@ -4,7 +4,7 @@ import { ask, askWithRecentPassword, get } from "../api.js";
 import { el, icon, show } from "../dom.js";
 import { t, whenText } from "../i18n.js";
 
-const SCOPES = ["snapshot", "live"];
+const SCOPES = ["snapshot", "live", "rtsp", "sound"];
 
 export async function mount(container) {
   const message = el("p", { role: "status", class: "message toast", id: "readers-message" });
