@@ -343,6 +343,7 @@ class Daemon:
         self._rtsp = RtspRunner(
             self.config.rtsp.port,
             feed=self.pictures.feed,
+            is_private=lambda: self.pictures.ring.closed,
             readers=readers,
             clock=self.clock,
             inbox=self.inbox,

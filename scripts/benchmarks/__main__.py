@@ -8,7 +8,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmarks import daemon, gate, motion, page, preroll, press, release, start, store, transfer
+from scripts.benchmarks import (
+    daemon,
+    gate,
+    motion,
+    page,
+    preroll,
+    press,
+    release,
+    rtsp,
+    start,
+    store,
+    transfer,
+)
 
 BENCHES: dict[str, Any] = {
     "press": press,
@@ -20,6 +32,7 @@ BENCHES: dict[str, Any] = {
     "gate": gate,
     "release": release,
     "transfer": transfer,
+    "rtsp": rtsp,
 }
 
 

@@ -15,50 +15,15 @@ import numpy as np
 import pytest
 
 from device.consent.reader_tokens import rtsp_ha1
-from server.dev_processes import PATIENCE_S, free_port, wait_for
-from tests.support.doorbell import Doorbell
+from server.dev_processes import PATIENCE_S, wait_for
 from tests.support.gstreamer import frames_of
+from tests.support.rtsp_doorbell import RtspDoorbell, rtsp_doorbell
 from tests.support.videos import make_flashing
 
 SCENE = {
     "kind": "scene",
     "scene": {"width_px": 640, "height_px": 360, "visitors": False, "light": "day", "keyframe_every_s": 1.0},
 }
-
-
-class RtspDoorbell(Doorbell):
-    """A doorbell with a reader."""
-
-    port = 0
-
-    def token(self, name: str = "frigate", *scopes: str) -> str:
-        added = self.ask("POST", "/readers", {"name": name, "scopes": scopes or ["rtsp"]})
-        token: str = added["token"]
-        return token
-
-    def url(self, token: str, name: str = "frigate") -> str:
-        return f"rtsp://{name}:{token}@127.0.0.1:{self.port}/live"
-
-    def listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def rtsp_process(self) -> int:
-        """Return the process's id; 0 while there is none."""
-        assert self.process
-        children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        for pid in (int(pid) for path in children for pid in path.read_text().split()):
-            with suppress(OSError):
-                if b"device.rtsp" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    return pid
-        return 0
-
-
-def rtsp_doorbell(state: Path, camera: dict[str, Any], **tables: Any) -> RtspDoorbell:
-    port = free_port()
-    door = RtspDoorbell(state, None, camera, rtsp={"port": port}, **tables)
-    door.port = port
-    return door
 
 
 @pytest.fixture(scope="module")
