@@ -16,6 +16,8 @@ ENTRIES: dict[str, Any] = {
     "feed_added": documents.AddedFeed,
     "feed_removed": documents.RemovedName,
     "destination_removed": documents.RemovedName,
+    "reader_removed": documents.RemovedName,
+    "reader_added": documents.AddedReader,
     "request": documents.RequestStep,
     "left": documents.SentBytes,
     "notice": documents.NoticeReceived,
