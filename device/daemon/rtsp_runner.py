@@ -27,7 +27,7 @@ IDLE_S = 0.5
 STEP_S = 0.25
 SEND_S = 2.0
 """A process that takes nothing for so long is ended and started again."""
-LONGEST_DELAY_S = 30.0
+MAX_DELAY_S = 30.0
 SCOPE, SOUND_SCOPE = "rtsp", "sound"
 
 
@@ -84,7 +84,7 @@ class RtspRunner:
             began_us = self.clock.mono_us()
             self._serve(worker)
             lasted_s = (self.clock.mono_us() - began_us) / 1e6
-            delay_s = 1.0 if lasted_s > LONGEST_DELAY_S else min(delay_s * 2, LONGEST_DELAY_S)
+            delay_s = 1.0 if lasted_s > MAX_DELAY_S else min(delay_s * 2, MAX_DELAY_S)
             if self.accounts() and not self.is_private():
                 worker.stopping.wait(delay_s)
 
