@@ -104,9 +104,9 @@ def _add_requests(commands: Any, add: Add, with_json: Callable[[argparse.Argumen
         many = name == "withdraw"
         one.add_argument(
             "id",
-            metavar="ID",
+            metavar="CASE",
             nargs="?" if many else None,
-            help="request id, or SENDER.ID, from `doorbell requests list`",
+            help="case of the request, from `doorbell requests list`; or its id, or SENDER.ID",
         )
         if many:
             one.add_argument("--all", action="store_true", help="withdraw every approval")
@@ -116,15 +116,15 @@ def _add_requests(commands: Any, add: Add, with_json: Callable[[argparse.Argumen
                 "--clip",
                 action="append",
                 default=[],
-                metavar="ID[=FROM/UNTIL]",
-                help="only these clips or parts of them (default: everything in the requested window)",
+                metavar="N[=FROM/UNTIL]",
+                help="only these clips, or parts of them, by their number in `show` (default: all of the window)",
             )
             one.add_argument("--sound", action="store_true", help="include sound")
             one.add_argument(
                 "--blur",
                 action="append",
                 default=[],
-                metavar="ID=LEFT,TOP,RIGHT,BOTTOM",
+                metavar="N=LEFT,TOP,RIGHT,BOTTOM",
                 help="blur an area of a clip, as fractions of the picture",
             )
         if name == "show":

@@ -106,6 +106,12 @@ def local_time_text(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M}"
 
 
+def local_clock_text(rfc3339: str) -> str:
+    """Return a time of the API as local time, to a tenth of a second."""
+    at = datetime.fromisoformat(rfc3339).astimezone()
+    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 100_000}"
+
+
 def typed_answer(question: str) -> str:
     """Ask a question on the terminal; return the line that was typed."""
     print(question, end="", flush=True)

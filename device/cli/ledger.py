@@ -5,7 +5,7 @@ import argparse
 from device.cli.client import FAILED, OK, ask, ask_raw, print_json, state_dir
 from device.cli.formatting import save
 from device.consent.keys import spoken
-from device.consent.views import EntryView
+from device.consent.views import EntryView, SubjectView
 from device.errors import CommandError
 
 
@@ -70,7 +70,9 @@ def export(arguments: argparse.Namespace) -> int:
 
 
 def _words(entry: EntryView) -> str:
-    data = entry["data"]
+    data, subject = entry["data"], entry.get("subject", {})
+    name = subject.get("sender_name") or data.get("sender") or data.get("source")
+    about = _about(subject)
     match entry["kind"]:
         case "request":
             why = f": {data['why']}" if data.get("why") else ""
@@ -83,24 +85,27 @@ def _words(entry: EntryView) -> str:
                 sent = f", parcel {data['parcel']['sha256'][:16]}…, {data['parcel']['bytes']} bytes"
             elif data["to"] == "handed over":
                 sent = f", parcel {data['sha256'][:16]}… to {data['destination']['origin']}"
-            return f"request {data['id']} of {data['sender']} {data['to']}{why}{sent}"
+            return f"request of {name}, {about}: {data['to']}{why}{sent}"
         case "notice":
-            return f"notice {data['id']} from {data['source']}"
+            return f"notice from {name}: {about}"
         case "cancellation":
-            return f"{data['sender']} cancelled {data['id']}"
+            return f"{name} cancelled: {about}"
         case "sender_pinned" | "sender_rotated":
             verb = "pinned" if entry["kind"] == "sender_pinned" else "newer record of"
-            name = f"{data['sender']} ({data['kind']}), record {data['serial']}"
-            return f"{verb} {name}, {spoken(data['fingerprint'])}"
+            named = f"{name} ({data['kind']}), record {data['serial']}"
+            return f"{verb} {named}, {spoken(data['fingerprint'])}"
         case "sender_unpinned":
-            return f"unpinned {data['sender']}"
+            return f"unpinned {name}"
         case "feed_added":
             return f"feed {data['name']} added: {data['url']}"
         case "feed_removed":
             return f"feed {data['name']} removed"
         case "left":
             amount = f"{data['left_bytes']} of {data['of_bytes']} bytes had been sent"
-            return f"parcel of {data['id']}: {amount} ({data['why']})"
+            return f"parcel of {about}: {amount} ({data['why']})"
+        case "revocation":
+            what = f"backups to {data['name']}" if data["of"] == "destination" else f"release of {about}"
+            return f"stopped without a ledger: {what}"
         case "destination_added":
             return f"backups to {data['name']}: {data['url']}"
         case "destination_removed":
@@ -109,4 +114,13 @@ def _words(entry: EntryView) -> str:
             return f"backup of {data['clip']} to {data['destination']}, encrypted as {data['sha256'][:16]}…"
         case "backed_up":
             return f"backup of {data['clip']} arrived at {data['destination']}"
+        case "backup_stopped":
+            amount = f"at most {data['left_bytes']} of {data['of_bytes']} bytes had left"
+            return f"backup of {data['clip']} to {data['destination']} ended: {amount}"
     return str(entry["kind"])
+
+
+def _about(subject: SubjectView) -> str:
+    if case := subject.get("case"):
+        return f"case {case}"
+    return f"“{subject['headline']}”" if subject.get("headline") else "(unknown)"

@@ -1,22 +1,31 @@
 """`doorbell requests`: requests for footage, from a terminal of the owner's group."""
 
 import argparse
+import re
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 from urllib.parse import quote
 
 from device.cli.client import FAILED, OK, ask, ask_raw, print_json
-from device.cli.formatting import bytes_text, local_time_text, save, typed_answer
+from device.cli.formatting import bytes_text, local_clock_text, local_time_text, save, typed_answer
 from device.cli.progress_bar import Bar
 from device.consent.documents import Offer
 from device.consent.keys import spoken
-from device.consent.views import ReleaseView, RequestView, WithdrawalView
+from device.consent.views import EmptyOffer, PlaceView, ReleaseView, RequestView, WithdrawalView
 from device.errors import CommandError
 
 FOLLOW_S = 0.5
+_ID = re.compile(r"(.+\.)?[0-7][0-9A-HJKMNP-TV-Z]{25}")
+"""A ULID, perhaps behind its sender's name."""
+_OPEN = ("offered", "approved", "sealed", "handed over")
+_WHY_EMPTY: Mapping[EmptyOffer, str] = {
+    "left_out": "you left out every clip",
+    "deleted": "the clips of this time are not on the doorbell any more",
+    "no_picture": "no picture is whole in the times that you or the request name",
+}
 NOT_EMERGENCY = "This is not a replacement for calling the emergency number."
 
 
@@ -44,7 +53,8 @@ def list_requests(arguments: argparse.Namespace) -> int:
     if not rows:
         print("no requests from pinned agencies; `doorbell agency list` shows the pinned ones")
     for row in rows:
-        print(f"{row['id']}  {row['state']:<11}  {row['agency_name']}: {row['case']}, {_window(row)}")
+        print(f"{_name_of(row, rows)}  {row['state']}")
+        print(f"    {row['agency_name']}, {_window(row)}, {_where(row['place'])}")
     print(NOT_EMERGENCY)
     return OK
 
@@ -53,7 +63,7 @@ def show_request(arguments: argparse.Namespace) -> int:
     """Show one request and exactly what would leave."""
     row = _asked(arguments)
     if arguments.map:
-        save(arguments.map, ask_raw(arguments.state, "GET", f"{_place(arguments.id)}/map.svg"))
+        save(arguments.map, ask_raw(arguments.state, "GET", f"{_path(arguments)}/map.svg"))
     if arguments.json:
         print_json(row)
         return OK
@@ -79,7 +89,7 @@ def approve(arguments: argparse.Namespace) -> int:
     elif arguments.offer_hash != shown:
         raise CommandError(f"the offer's hash is {shown}: it is not what you were shown")
     body = {"offer_hash": shown, **_chosen(arguments)}
-    answer = ask(arguments.state, "POST", f"{_place(arguments.id)}/approve", body)
+    answer = ask(arguments.state, "POST", f"{_path(arguments)}/approve", body)
     if arguments.json:
         print_json(answer)
     else:
@@ -93,7 +103,7 @@ def follow(arguments: argparse.Namespace) -> int:
     bar, shown = Bar(), ""
     try:
         while True:
-            row = ask(arguments.state, "GET", _place(arguments.id))
+            row = ask(arguments.state, "GET", _path(arguments))
             if row["release"] is None:
                 raise CommandError(f"the request is {row['state']}: nothing is being sent")
             progress = row["release"]["progress"]
@@ -117,7 +127,7 @@ def follow(arguments: argparse.Namespace) -> int:
 
 def decline(arguments: argparse.Namespace) -> int:
     """Decline."""
-    ask(arguments.state, "POST", f"{_place(arguments.id)}/decline")
+    ask(arguments.state, "POST", f"{_path(arguments)}/decline")
     print("declined; nobody outside learns of it")
     return OK
 
@@ -126,7 +136,7 @@ def withdraw(arguments: argparse.Namespace) -> int:
     """Take an approval back, or all of them."""
     if bool(arguments.id) is arguments.all:
         raise CommandError("name one request, or --all")
-    path = "/withdrawals" if arguments.all else f"{_place(arguments.id)}/withdraw"
+    path = "/withdrawals" if arguments.all else f"{_path(arguments)}/withdraw"
     done: WithdrawalView = ask(arguments.state, "POST", path)
     if arguments.all and not done["requests"] and not done["parcels"] and done["recorded_in"] == "ledger":
         print("no release is under way: there is nothing to withdraw")
@@ -147,9 +157,9 @@ def withdraw(arguments: argparse.Namespace) -> int:
 def _asked(arguments: argparse.Namespace) -> RequestView:
     chosen = _chosen(arguments)
     if chosen:
-        found: RequestView = ask(arguments.state, "POST", f"{_place(arguments.id)}/offer", chosen)
+        found: RequestView = ask(arguments.state, "POST", f"{_path(arguments)}/offer", chosen)
     else:
-        found = ask(arguments.state, "GET", _place(arguments.id))
+        found = ask(arguments.state, "GET", _path(arguments))
     return found
 
 
@@ -158,44 +168,84 @@ def _chosen(arguments: argparse.Namespace) -> ChoiceBody:
     body: ChoiceBody = {}
     if arguments.sound:
         body["audio"] = True
-    spans = _spans(arguments.clip)
+    if not arguments.clip and not arguments.blur:
+        return body
+    offer = ask(arguments.state, "GET", _path(arguments)).get("offer") or {"clips": []}
+    ids = [clip["id"] for clip in offer["clips"]]
+    spans = {_clip(name, ids): choice for name, choice in _spans(arguments.clip).items()}
     for text in arguments.blur:
-        name, _, corners = text.partition("=")
+        number, _, corners = text.partition("=")
+        name = _clip(number, ids)
         if spans and name not in spans:
             raise CommandError(f"{text}: --blur names a clip that is not in --clip")
         choice = spans.get(name) or {}
         choice["blur"] = [*choice.get("blur", ()), _shape(text, corners)]
         spans[name] = choice
-    if arguments.blur and not arguments.clip:
-        for clip in ask(arguments.state, "GET", _place(arguments.id)).get("offer", {}).get("clips", ()):
-            spans.setdefault(clip["id"], None)
-    if spans:
-        body["clips"] = spans
+    if not arguments.clip:
+        spans = {name: spans.get(name) for name in ids}
+    body["clips"] = spans
     return body
+
+
+def _clip(name: str, ids: Sequence[str]) -> str:
+    """Return the id of a clip that was named by its number in `show`, or by its id. Raises CommandError."""
+    if name in ids:
+        return name
+    if name.isdecimal() and 1 <= int(name) <= len(ids):
+        return ids[int(name) - 1]
+    raise CommandError(f"{name}: there is no such clip; `doorbell requests show` numbers them")
 
 
 def _shape(text: str, corners: str) -> list[tuple[float, float]]:
     try:
         left, top, right, bottom = (float(number) for number in corners.split(","))
     except ValueError:
-        raise CommandError(f"{text}: write ID=LEFT,TOP,RIGHT,BOTTOM, each 0 to 1 of the picture") from None
+        raise CommandError(f"{text}: write N=LEFT,TOP,RIGHT,BOTTOM, each 0 to 1 of the picture") from None
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
 def _spans(clips: Sequence[str]) -> dict[str, ClipChoice | None]:
-    """Return the choice for each clip, given as ID or ID=FROM/UNTIL."""
+    """Return the choice for each clip, given as N or N=FROM/UNTIL."""
     spans: dict[str, ClipChoice | None] = {}
     for text in clips:
         name, given, span = text.partition("=")
         start, slash, end = span.partition("/")
         if given and not slash:
-            raise CommandError(f"{text}: write ID, or ID=FROM/UNTIL with two times like 2026-11-24T22:00:00Z")
+            raise CommandError(f"{text}: write N, or N=FROM/UNTIL with two times like 2026-11-24T22:00:00Z")
         spans[name] = {"start": start, "end": end} if given else None
     return spans
 
 
-def _place(request_id: str) -> str:
-    return f"/requests/{quote(request_id, safe='')}"
+def _path(arguments: argparse.Namespace) -> str:
+    """Return the path of the request that the user named. Raises CommandError."""
+    return f"/requests/{quote(_handle(arguments), safe='')}"
+
+
+def _handle(arguments: argparse.Namespace) -> str:
+    """Return the handle of a request that was named by its case; an id or a handle stays as it is.
+
+    The list is asked for a case only: a request is withdrawn by its id also while the ledger cannot be read.
+    """
+    if _ID.fullmatch(arguments.id):
+        return str(arguments.id)
+    named = [row for row in ask(arguments.state, "GET", "/requests") if row["case"] == arguments.id]
+    found = [row for row in named if row["state"] in _OPEN] or named
+    if len(found) == 1:
+        return str(found[0]["handle"])
+    if found:
+        handles = " or ".join(row["handle"] for row in found)
+        raise CommandError(f"there are several requests for case {arguments.id}: write {handles}")
+    raise CommandError(f"there is no request for case {arguments.id}; `doorbell requests list` shows them")
+
+
+def _name_of(row: RequestView, rows: Sequence[RequestView]) -> str:
+    """Return what names a request to `show`: its case, or its handle if others have the same case."""
+    alike = [each for each in rows if each["case"] == row["case"]]
+    return row["case"] if len(alike) == 1 else f"{row['case']} ({row['handle']})"
+
+
+def _where(place: PlaceView) -> str:
+    return f"{place['across_m']} m across, {place['distance_m']} m {place['direction'].replace('_', '-')} of your home"
 
 
 def _tell_request(row: RequestView) -> None:
@@ -204,6 +254,7 @@ def _tell_request(row: RequestView) -> None:
         ("case", row["case"]),
         ("why", row["purpose"]),
         ("when", _window(row)),
+        ("where", _where(row["place"])),
         ("contact", row["contact"]),
         ("ends", local_time_text(row["exp"])),
         ("signed by", ", ".join(spoken(kid) for kid in row["signed_by"])),
@@ -212,7 +263,7 @@ def _tell_request(row: RequestView) -> None:
         if text:
             print(textwrap.fill(text, 96, initial_indent=f"{name:>10}  ", subsequent_indent=" " * 12))
     if row.get("offer"):
-        _tell_offer(row["offer"], row["offer_hash"])
+        _tell_offer(row["offer"], row["offer_hash"], empty=row["offer_empty"])
     elif row["release"]:
         _tell_offer(row["release"]["offer"], row["approved_hash"], "Exactly this was approved:")
         _tell_release(row["release"])
@@ -238,17 +289,21 @@ def _tell_release(release: ReleaseView) -> None:
 
 
 def _tell_offer(
-    offer: Offer, offer_hash: str, title: str = "Exactly this would leave, and nothing else:"
+    offer: Offer,
+    offer_hash: str,
+    title: str = "Exactly this would leave, and nothing else:",
+    *,
+    empty: EmptyOffer | None = None,
 ) -> None:
     print(f"\n{title}")
-    for clip in offer["clips"]:
+    for number, clip in enumerate(offer["clips"], 1):
         flag = "" if clip["clock"] == "synchronised" else "  (the clock was not set by a time server then)"
         seconds = (clip["last_us"] - clip["first_us"]) / 1e6
-        span = f"{clip['start']} to {clip['end']}"
+        span = f"{local_clock_text(clip['start'])} to {local_clock_text(clip['end'])}"
         blur = f", {len(clip['blur'])} areas blurred" if clip["blur"] else ""
-        print(f"  {clip['id']}  {span}  {seconds:.1f} s, {clip['frames']} frames{blur}{flag}")
-    if not offer["clips"]:
-        print("  nothing: these clips have no complete frame in the requested window")
+        print(f"  clip {number}  {span}  {seconds:.1f} s, {clip['frames']} frames{blur}{flag}")
+    if empty:
+        print(f"  nothing: {_WHY_EMPTY[empty]}")
     masks = f"{len(offer['masks'])} privacy masks applied" if offer["masks"] else "no privacy masks"
     print(f"  {'with' if offer['audio'] else 'without'} sound, {masks}")
     print("  re-encoded, which takes a while; nothing of the camera's files is copied")

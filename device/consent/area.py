@@ -5,12 +5,14 @@ would load 6 MB on a board with 512.
 """
 
 import math
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device.consent.documents import GeoJsonPolygon
 from device.consent.reasons import Reason, Refused
+from device.consent.views import Direction, PlaceView
 
 CornerArray = NDArray[np.float64]
 """N x 2, longitude and latitude in degrees, no corner twice."""
@@ -88,6 +90,28 @@ def distance_km(one: tuple[float, float], two: tuple[float, float]) -> float:
     """Return the distance of two near points (longitude, latitude), on a sphere treated as flat."""
     east = math.radians(two[0] - one[0]) * math.cos(math.radians((one[1] + two[1]) / 2))
     return EARTH_RADIUS_KM * math.hypot(east, math.radians(two[1] - one[1]))
+
+
+_DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+"""Clockwise from north."""
+
+
+def place_of(corners: CornerArray, home: tuple[float, float]) -> PlaceView:
+    """Return where an area is as somebody at home (longitude, latitude) would say it."""
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    middle = float(low[0] + high[0]) / 2, float(low[1] + high[1]) / 2
+    across_km = max(
+        distance_km((float(low[0]), middle[1]), (float(high[0]), middle[1])),
+        distance_km((middle[0], float(low[1])), (middle[0], float(high[1]))),
+    )
+    east = (middle[0] - home[0]) * math.cos(math.radians(home[1]))
+    turn = math.degrees(math.atan2(east, middle[1] - home[1]))
+    return {
+        "across_m": round(across_km * 1000),
+        "distance_m": round(distance_km(home, middle) * 1000),
+        "direction": _DIRECTIONS[round(turn / 45) % len(_DIRECTIONS)],
+        "home_is_inside": contains(corners, *home),
+    }
 
 
 def circle(longitude: float, latitude: float, radius_m: float, corners: int = 32) -> GeoJsonPolygon:

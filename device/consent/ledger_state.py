@@ -377,7 +377,8 @@ class LedgerState:
         if len(found) == 1:
             return found[0]
         if not named:
-            raise CommandError(f"there is no request {name}; `doorbell requests list` shows them")
+            text = f"there is no request {name}; `doorbell requests list` shows them"
+            raise CommandError(text, code="no_request", name=name)
         handles = " or ".join(sorted(case.handle for case in found or named))
         raise CommandError(f"several senders have used the id {name}: write {handles}")
 

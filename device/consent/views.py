@@ -52,8 +52,25 @@ class WithdrawalView(TypedDict):
     parcels: list[RevokedParcel]
 
 
+Direction = Literal["north", "north_east", "east", "south_east", "south", "south_west", "west", "north_west"]
+
+
+class PlaceView(TypedDict):
+    """Where an area is, seen from home. Metres, to the middle of the area."""
+
+    across_m: int
+    distance_m: int
+    direction: Direction
+    home_is_inside: bool
+
+
+EmptyOffer = Literal["left_out", "deleted", "no_picture"]
+"""Why an offer has no clip: the owner left out every one; none is there any more; or no picture is whole in the
+chosen times."""
+
+
 class RequestView(TypedDict):
-    """A request; the last four members are there if it was asked for by its id."""
+    """A request; the last five members are there if it was asked for by its id."""
 
     v: int
     op: str
@@ -64,6 +81,7 @@ class RequestView(TypedDict):
     case: str
     purpose: str
     area: GeoJsonPolygon
+    place: PlaceView
     window: WindowView
     iat: int
     exp: int
@@ -83,6 +101,7 @@ class RequestView(TypedDict):
     release: NotRequired[ReleaseView | None]
     offer: NotRequired[Offer]
     offer_hash: NotRequired[str]
+    offer_empty: NotRequired[EmptyOffer | None]
 
 
 class KeyView(TypedDict):
@@ -196,8 +215,16 @@ class AddedReaderView(TypedDict):
     token: str
 
 
+class SubjectView(TypedDict, total=False):
+    """What an entry is about, in words that a person knows, as far as the ledger still has them."""
+
+    sender_name: str
+    case: str
+    headline: str
+
+
 class EntryView(TypedDict):
-    """An entry of the ledger."""
+    """An entry of the ledger; `subject` is there where the owner looks at it, and not in the export."""
 
     # The document of what another class holds.
     # pylint: disable=duplicate-code
@@ -210,6 +237,7 @@ class EntryView(TypedDict):
     data: EntryData
     prev: str
     hash: str
+    subject: NotRequired[SubjectView]
 
 
 class RefusedCount(TypedDict):

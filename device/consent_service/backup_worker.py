@@ -131,6 +131,7 @@ class BackupWorker:
             self._account(ledger)
             destinations = list(ledger.state.destinations.values())
         self._sweep(destinations)
+        self._ledger_store.faults.end_except("backup", {destination.name for destination in destinations})
         for destination in destinations:
             if self._due_s.get(destination.name, 0.0) <= time.monotonic():
                 self._serve(destination)
@@ -278,7 +279,7 @@ class BackupWorker:
             revoke(self._config.spool_dir / "out", backup.sha256)
         self._path(backup).unlink(missing_ok=True)
         self._delay_s.pop(destination.name, None)
-        self._ledger_store.inbox(Fault(code="backup", active=False))
+        self._ledger_store.faults.end("backup", destination.name)
 
     def _write(self, destination: Destination, drafts: Sequence[LedgerEntryDraft]) -> bool:
         """Write entries about a target; return False if it was removed meanwhile."""
@@ -292,13 +293,23 @@ class BackupWorker:
         delay_s = self._delay_s.get(destination.name, FIRST_DELAY_S / 2) * 2
         self._delay_s[destination.name] = min(MAX_DELAY_S, delay_s)
         self._due_s[destination.name] = time.monotonic() + self._delay_s[destination.name]
-        what = "is full" if isinstance(error, TargetFull) else "cannot be used"
+        is_full = isinstance(error, TargetFull)
+        what = "is full" if is_full else "cannot be used"
         text = f"the backup {destination.name} {what}: {error}"
         remedy = (
             "waiting clips are sent later; `doorbell backup list` shows them, `backup remove` ends the backup"
         )
         log.warning("%s", text)
-        self._ledger_store.inbox(Fault(code="backup", active=True, text=text[:400], remedy=remedy))
+        fault = Fault(
+            code="backup",
+            active=True,
+            subject=destination.name,
+            reason="full" if is_full else "unusable",
+            params={"why": str(error)[:300]},
+            text=text[:400],
+            remedy=remedy,
+        )
+        self._ledger_store.faults.report(fault)
 
     def _rest(self, seconds: float) -> None:
         """Wait for the owner's bandwidth limit; may take long without being a hang."""

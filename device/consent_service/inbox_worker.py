@@ -114,7 +114,7 @@ class InboxWorker:
         self._since_s = self._look_s = self._server_down_s = 0.0
         self._obstacle, self._obstacle_s = "", 0.0
         for code in ("courier_silent", "server_down", "spool_blocked"):
-            self._ledger_store.inbox(Fault(code=code, active=False))
+            self._ledger_store.faults.end(code)
 
     def _clock_is_good(self) -> bool:
         good = self._ledger_store.clock_is_good()
@@ -123,7 +123,9 @@ class InboxWorker:
         self._clock_was_good = good
         text = "the clock is behind the ledger's newest entry: requests and notices wait until it is set"
         remedy = "check that the doorbell reaches a time server"
-        self._ledger_store.inbox(Fault(code="clock_behind", active=not good, text=text, remedy=remedy))
+        self._ledger_store.faults.report(
+            Fault(code="clock_behind", active=not good, text=text, remedy=remedy)
+        )
         return good
 
     def _look_at_courier(self, spool: SpoolReader) -> None:
@@ -144,15 +146,20 @@ class InboxWorker:
         silent = now_s - self._since_s > PATIENCE_S
         text = "the courier has not reported for 15 minutes: no request and no notice is received"
         remedy = "check that it runs: systemctl status doorbelld-courier"
-        self._ledger_store.inbox(Fault(code="courier_silent", active=silent, text=text, remedy=remedy))
+        self._ledger_store.faults.report(
+            Fault(code="courier_silent", active=silent, text=text, remedy=remedy)
+        )
         if server in ("up", ""):
             self._server_down_s = 0.0
         else:
             self._server_down_s = self._server_down_s or now_s
         down = not silent and bool(self._server_down_s) and now_s - self._server_down_s > PATIENCE_S
-        text = f"the courier cannot reach the community server's broker ({server if server.isprintable() else '?'})"
+        why = server if server.isprintable() else "?"
+        text = f"the courier cannot reach the community server's broker ({why})"
         remedy = "check neighbourhood.broker_host and broker_port, and that the courier reaches the internet"
-        self._ledger_store.inbox(Fault(code="server_down", active=down, text=text, remedy=remedy))
+        self._ledger_store.faults.report(
+            Fault(code="server_down", active=down, params={"why": why}, text=text, remedy=remedy)
+        )
         self._look_at_obstacles(spool, now_s)
 
     def _look_at_obstacles(self, spool: SpoolReader, now_s: float) -> None:
@@ -175,7 +182,15 @@ class InboxWorker:
         # What an honest courier leaves for a moment is no obstacle.
         blocked = bool(strange) or (bool(self._obstacle_s) and now_s - self._obstacle_s > PATIENCE_S)
         remedy = "restart doorbelld-courier; if it stays, look at that folder and remove the file"
-        self._ledger_store.inbox(Fault(code="spool_blocked", active=blocked, text=obstacle, remedy=remedy))
+        self._ledger_store.faults.report(
+            Fault(
+                code="spool_blocked",
+                active=blocked,
+                params={"what": obstacle},
+                text=obstacle,
+                remedy=remedy,
+            )
+        )
 
     def _write_settings(self, ledger: LockedLedger) -> None:
         config = self._config
@@ -186,15 +201,23 @@ class InboxWorker:
             elif config.enabled:
                 raise FileNotFoundError(2, "no such folder", str(config.spool_dir))
         except OSError as error:
-            path = error.filename or str(config.spool_dir)
-            text = f"{path}: {error.strerror}; the courier gets no settings"
+            path, why = str(error.filename or config.spool_dir), error.strerror or ""
+            is_certificate = path == config.broker_ca_file
             remedy = "see systemd/README.md, 'The spool'"
-            if path == config.broker_ca_file:
+            if is_certificate:
                 remedy = "set neighbourhood.broker_ca_file to the certificate (PEM) of the server's authority"
-            self._ledger_store.inbox(Fault(code="spool", active=True, text=text, remedy=remedy))
+            fault = Fault(
+                code="spool_settings",
+                active=True,
+                reason="certificate" if is_certificate else "",
+                params={"path": path, "why": why},
+                text=f"{path}: {why}; the courier gets no settings",
+                remedy=remedy,
+            )
+            self._ledger_store.faults.report(fault)
             return
         self._settings_due = False
-        self._ledger_store.inbox(Fault(code="spool", active=False))
+        self._ledger_store.faults.end("spool_settings")
 
     def _read_spool(self, worker: Worker) -> bool:
         if self._spool is None:
@@ -312,7 +335,10 @@ class InboxWorker:
             log.exception("gate_failed source=%s bytes=%d", item.source, len(item.content))
             text = f"a received message made the check fail ({type(error).__name__}); it was refused"
             remedy = "the bell is not affected; please report it, with the output of `doorbell ledger export`"
-            ledger_store.inbox(Fault(code="gate_failed", active=True, text=text, remedy=remedy))
+            why = type(error).__name__
+            ledger_store.faults.report(
+                Fault(code="gate_failed", active=True, params={"why": why}, text=text, remedy=remedy)
+            )
             raise Refused(Reason.GATE_FAILED, type(error).__name__) from error
 
     def _remember(self, item: Item) -> None:

@@ -51,7 +51,6 @@ class LeaseKeeper:
         self._leases: dict[str, _Lease] = {}
         self._written: dict[str, float] | None = None
         """What is in the file; None: an earlier run's leases may be."""
-        self._has_fault = False
 
     def run(self, worker: Worker) -> None:
         """Work until `worker.stopping` is set; then end every lease."""
@@ -126,13 +125,14 @@ class LeaseKeeper:
             self._written = ends_s
         except OSError as error:
             if ends_s:
-                self._has_fault = True
-                text = (
-                    f"{error.filename or self._folder}: {error.strerror}; what the courier would send waits"
+                path, why = str(error.filename or self._folder), error.strerror or ""
+                fault = Fault(
+                    code="leases",
+                    active=True,
+                    params={"path": path, "why": why},
+                    text=f"{path}: {why}; what the courier would send waits",
+                    remedy="see systemd/README.md, 'The spool'",
                 )
-                remedy = "see systemd/README.md, 'The spool'"
-                self._ledger_store.inbox(Fault(code="leases", active=True, text=text, remedy=remedy))
+                self._ledger_store.faults.report(fault)
         else:
-            if self._has_fault:
-                self._has_fault = False
-                self._ledger_store.inbox(Fault(code="leases", active=False))
+            self._ledger_store.faults.end("leases")

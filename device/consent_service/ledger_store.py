@@ -20,6 +20,7 @@ from device.errors import CommandError
 from device.events import ConsentStep, Fault, Inbox, LedgerReport
 from device.spool.leases import boottime_s
 from device.system.clock import Clock, boot_id, parse_rfc3339
+from device.system.fault_latch import FaultLatch
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +32,14 @@ LAG_US = 300_000_000
 class LockedLedger:
     """The ledger and its state, while one thread has both to itself. `LedgerStore` hands it out."""
 
-    def __init__(self, ledger: Ledger, state: LedgerState, clock: Clock, inbox: Inbox) -> None:
+    def __init__(
+        self, ledger: Ledger, state: LedgerState, clock: Clock, inbox: Inbox, faults: FaultLatch
+    ) -> None:
         self.state = state
         self._ledger = ledger
         self._clock = clock
         self._inbox = inbox
+        self._faults = faults
         self._newest_us = 0
         self._reported: tuple[int, str] | None = None
 
@@ -74,7 +78,7 @@ class LockedLedger:
         """Write entries durably, and only then apply them. Raises LedgerBroken."""
         wanted = [(draft.kind, draft.data, draft.body) for draft in drafts]
         entries = self._ledger.append_all(wanted, wall_us=self._clock.wall_us(), clock=self._clock.flag())
-        self._inbox(Fault(code="ledger_broken", active=False))  # a disk that was full has room again
+        self._faults.end("ledger_broken")  # a disk that was full has room again
         for entry, draft in zip(entries, drafts, strict=True):
             self._take(entry, draft.body)
             if entry.kind == "request":
@@ -129,6 +133,8 @@ class LedgerStore:
         self.path = path
         self.clock = clock
         self.inbox = inbox
+        self.faults = FaultLatch(inbox)
+        """Of the whole consent service."""
         self._was_set = trust_clock
         self.last_state: LedgerState | None = None
         """What was known when the ledger broke: it tells what to stop, and allows nothing."""
@@ -142,13 +148,13 @@ class LedgerStore:
         with self._lock:
             self._locked = None
             try:
-                locked = LockedLedger(Ledger(self.path), LedgerState(), self.clock, self.inbox)
+                locked = LockedLedger(Ledger(self.path), LedgerState(), self.clock, self.inbox, self.faults)
                 locked.replay()
             except LedgerBroken as error:
                 self.report_broken(error)
                 return
             self._locked = locked
-            self.inbox(Fault(code="ledger_broken", active=False))
+            self.faults.end("ledger_broken")
             locked.report()
             self._tell()
 
@@ -175,17 +181,18 @@ class LedgerStore:
         with self._lock:
             if self._locked is None:
                 raise CommandError(
-                    "the ledger cannot be read (yet): nothing can be decided; see `doorbell ledger verify`"
+                    "the ledger cannot be read (yet): nothing can be decided; see `doorbell ledger verify`",
+                    code="ledger_unreadable",
                 )
             try:
                 yield self._locked
             except Refused as error:
                 raise CommandError(_sentence(error)) from error
             except NoSuchStep as error:
-                raise CommandError(str(error)) from error
+                raise CommandError(str(error), code="request_over") from error
             except LedgerBroken as error:
                 self.report_broken(error)
-                raise CommandError(str(error)) from error
+                raise CommandError(str(error), code="ledger_broken", why=str(error)) from error
 
     def report_broken(self, error: LedgerBroken) -> None:
         """Raise the fault that stops consent, and nothing else."""
@@ -193,7 +200,10 @@ class LedgerStore:
         remedy = (
             "`doorbell ledger verify` shows details; until it is repaired nothing is received or approved"
         )
-        self.inbox(Fault(code="ledger_broken", active=True, text=str(error), remedy=remedy))
+        text = str(error)
+        self.faults.report(
+            Fault(code="ledger_broken", active=True, params={"why": text}, text=text, remedy=remedy)
+        )
 
     def write_or_report(self, ledger: LockedLedger | None, draft: LedgerEntryDraft | None) -> bool:
         """Write an entry, if there is a ledger that can be written; return whether it has the entry."""

@@ -207,7 +207,7 @@ class ReleaseWorker:
             self._tell_spool(error)
             return
         self._leases.renew()
-        self._ledger_store.inbox(Fault(code="spool", active=False))
+        self._ledger_store.faults.end("spool")
         self._erase(self._folder / case.handle)
 
     def _follow(self, case: Case) -> None:
@@ -294,7 +294,7 @@ class ReleaseWorker:
         try:
             self.revoke_parcels(self._spooled() - ledger.state.parcels_in_flight())
         except OSError as error:
-            if self._spool.is_dir():
+            if self._spool.is_dir() and self._spool_is_there():
                 self._tell_spool(error)
 
     def revoke_parcels(self, digests: Iterable[str]) -> None:
@@ -342,9 +342,18 @@ class ReleaseWorker:
         unreadable = self._revocations.unreadable
         if unreadable:
             text = f"{unreadable}: nobody knows what you have stopped, so nothing is sent"
-            remedy = "restore the file, or delete it and withdraw again what must not be sent"
-            self._ledger_store.inbox(
-                Fault(code="revocations_unreadable", active=True, text=text, remedy=remedy)
+            remedy = (
+                "withdraw once more what must not be sent; then restore the file or delete it, and start "
+                "doorbelld again"
+            )
+            self._ledger_store.faults.report(
+                Fault(
+                    code="revocations_unreadable",
+                    active=True,
+                    params={"why": unreadable},
+                    text=text,
+                    remedy=remedy,
+                )
             )
             return
         waiting = self._revocations.not_in_ledger()
@@ -420,9 +429,15 @@ class ReleaseWorker:
         return False
 
     def _tell_spool(self, error: OSError) -> None:
-        text = f"{error.filename or self._spool}: {error.strerror}; approved releases wait here"
-        remedy = "see systemd/README.md, 'The spool'"
-        self._ledger_store.inbox(Fault(code="spool", active=True, text=text, remedy=remedy))
+        path, why = str(error.filename or self._spool), error.strerror or ""
+        fault = Fault(
+            code="spool",
+            active=True,
+            params={"path": path, "why": why},
+            text=f"{path}: {why}; approved releases wait here",
+            remedy="see systemd/README.md, 'The spool'",
+        )
+        self._ledger_store.faults.report(fault)
 
 
 def _ledger_data(revocation: Revocation) -> RevokedWithoutLedger:

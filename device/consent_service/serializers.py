@@ -5,8 +5,15 @@ import json
 from collections.abc import Iterator
 from typing import Unpack, cast
 
-from device.consent.ledger_state import Case, Destination, LedgerState, StoredNotice
-from device.consent.models import SenderRecord
+from device.consent.area import place_of
+from device.consent.ledger_state import (
+    Case,
+    Destination,
+    LedgerState,
+    StoredNotice,
+    origin_of,
+)
+from device.consent.models import MAX_AREA_CORNERS, SenderRecord
 from device.consent.names import code_points
 from device.consent.views import (
     DestinationView,
@@ -17,16 +24,18 @@ from device.consent.views import (
     RequestView,
     SenderDetails,
     SenderView,
+    SubjectView,
 )
 from device.consent_service.ledger import Entry, Ledger
 
 
-def request_view(case: Case, ledger_state: LedgerState) -> RequestView:
-    """Return a request without its offer."""
+def request_view(case: Case, ledger_state: LedgerState, home: tuple[float, float]) -> RequestView:
+    """Return a request without its offer; `home`: longitude and latitude."""
     sender = ledger_state.senders.get(case.request.agency)
     shown = {
         **case.request.model_dump(mode="json"),
         "handle": case.handle,
+        "place": place_of(case.request.area.corners(MAX_AREA_CORNERS), home),
         "agency_name": sender.record.name if sender else case.request.agency,
         "agency_contact": sender.record.contact if sender else "",
         "signed_by": sorted(sender.keys) if sender else [],
@@ -116,6 +125,29 @@ def entry_view(entry: Entry) -> EntryView:
         "prev": entry.prev,
         "hash": entry.hash,
     }
+
+
+def subject_of(entry: Entry, ledger_state: LedgerState) -> SubjectView:
+    """Return names for the ids of an entry, as far as they are known."""
+    data, kind, of = entry.data, entry.kind, entry.data.get("of")
+    subject: SubjectView = {}
+    sender, case = data.get("sender", ""), None
+    if kind in ("request", "left") or (kind == "cancellation" and of == "request"):
+        case = ledger_state.cases.get((data["sender"], data["id"]))
+    elif kind == "revocation" and of == "request":
+        case = next((each for each in ledger_state.cases.values() if each.handle == data["name"]), None)
+    elif kind in ("notice", "cancellation"):
+        signed = data["signed"] if kind == "notice" else of != "feed"
+        source = data["source"] if kind == "notice" else data["sender"]
+        sender = source if signed else ""
+        if notice := ledger_state.notices.get((origin_of(source, signed=signed), data["id"])):
+            subject["headline"] = notice.headline
+    if case:
+        sender = case.request.agency
+        subject["case"] = case.request.case
+    if known := ledger_state.senders.get(sender):
+        subject["sender_name"] = known.record.name
+    return subject
 
 
 def export_text(ledger: Ledger) -> Iterator[str]:

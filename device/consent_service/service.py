@@ -18,6 +18,8 @@ from device.consent.reasons import Refused, sentence_of
 from device.consent.states import State, Step, after
 from device.consent.views import (
     DestinationView,
+    EmptyOffer,
+    EntryView,
     LedgerView,
     NoticeView,
     RequestView,
@@ -43,6 +45,7 @@ from device.consent_service.serializers import (
     release_view,
     request_view,
     sender_view,
+    subject_of,
 )
 from device.consent_service.withdrawals import Withdrawals
 from device.errors import CommandError
@@ -93,9 +96,11 @@ class ConsentService:
         self.readers = Readers(self.ledger_store, self.revocations, path.parent)
         self._state_dir = path.parent
         self._footage = footage
+        self._config = config
 
     def configure(self, config: NeighbourhoodConfig) -> None:
         """Take new settings; may be called from any thread."""
+        self._config = config
         self.inbox_worker.configure(config)
         self.release_worker.configure(config)
         self.backup_worker.configure(config)
@@ -104,13 +109,13 @@ class ConsentService:
         """Return every request that was admitted or rejected, newest first, without its offer."""
         with self.ledger_store.locked_for_owner() as ledger:
             cases = sorted(ledger.state.cases.values(), key=lambda case: case.heard_at, reverse=True)
-            return [request_view(case, ledger.state) for case in cases]
+            return [request_view(case, ledger.state, self._home()) for case in cases]
 
     def request(self, request_id: str, choice: Choice = ALL) -> RequestView:
         """Return one request with its offer and the offer's hash, which an approval needs."""
         with self.ledger_store.locked_for_owner() as ledger:
             case = ledger.state.case_named(request_id)
-            view = request_view(case, ledger.state)
+            view = request_view(case, ledger.state, self._home())
             view["history"] = case.history
             view["release"] = release_view(case, self.release_worker.progress(case))
         if case.state is State.OFFERED:
@@ -118,24 +123,28 @@ class ConsentService:
             with self.ledger_store.locked_for_owner() as ledger:
                 view["offer"] = self._offer(ledger, case, cuts, choice)
             view["offer_hash"] = offer_hash(view["offer"])
+            view["offer_empty"] = None if cuts else self._why_empty(case, choice)
         return view
 
     def approve(self, request_id: str, shown_hash: str, choice: Choice = ALL) -> RequestView:
         """Approve exactly the offer that the owner was shown. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
             if not self.ledger_store.clock_is_good():
-                raise CommandError("the clock is not set, so the approval could not expire")
+                raise CommandError(
+                    "the clock is not set, so the approval could not expire", code="clock_not_set"
+                )
             if not self.ledger_store.clock_was_set():
                 raise CommandError(
                     "no time server has set the clock since the boot, so the approval could end too late: check that "
-                    "the doorbell reaches a time server, or see device.trust_clock"
+                    "the doorbell reaches a time server, or see device.trust_clock",
+                    code="clock_not_synchronised",
                 )
             case = ledger.state.case_named(request_id)
             if self.revocations.is_revoked("request", case.handle):
-                raise CommandError(
-                    self.revocations.unreadable
-                    or "you withdrew this request's approval; it cannot be approved again"
-                )
+                if why := self.revocations.unreadable:
+                    raise CommandError(why, code="revocations_unreadable", why=why)
+                text = "you withdrew this request's approval; it cannot be approved again"
+                raise CommandError(text, code="approval_withdrawn")
         cuts = self._cuts(case, choice) if case.state is State.OFFERED else []
         with self.ledger_store.locked_for_owner() as ledger:
             now = self.ledger_store.now()
@@ -144,12 +153,13 @@ class ConsentService:
             offer = self._offer(ledger, case, cuts, choice)
             if offer_hash(offer) != shown_hash:
                 raise CommandError(
-                    "this is not what you were shown: something changed since; look at it again"
+                    "this is not what you were shown: something changed since; look at it again",
+                    code="offer_changed",
                 )
             if not offer["clips"]:
-                raise CommandError("there is nothing to share: every clip was left out")
+                raise CommandError("there is nothing to share: the offer has no clip", code="offer_empty")
             if ends_at <= now:
-                raise CommandError("the request has expired")
+                raise CommandError("the request has expired", code="request_expired")
             approval = entries.step(
                 case.key,
                 case.state,
@@ -161,14 +171,14 @@ class ConsentService:
                 destination=offer["upload"],
             )
             ledger.write([approval])
-            return request_view(case, ledger.state)
+            return request_view(case, ledger.state, self._home())
 
     def decline(self, request_id: str) -> RequestView:
         """Decline; nothing is sent to anybody. Raises CommandError."""
         with self.ledger_store.locked_for_owner() as ledger:
             case = ledger.state.case_named(request_id)
             ledger.write([entries.step(case.key, case.state, Step.DECLINE)])
-            return request_view(case, ledger.state)
+            return request_view(case, ledger.state, self._home())
 
     def withdraw(self, request_id: str) -> WithdrawalView:
         """Withdraw an approval: nothing more is sent, whether or not there is a ledger. Raises CommandError."""
@@ -286,7 +296,10 @@ class ConsentService:
     def ledger(self, newest: int) -> LedgerView:
         """Return the ledger's newest entries, its head, and what was refused."""
         with self.ledger_store.locked_for_owner() as ledger:
-            entries = [entry_view(entry) for entry in ledger.entries(newest=newest)]
+            entries: list[EntryView] = [
+                {**entry_view(entry), "subject": subject_of(entry, ledger.state)}
+                for entry in ledger.entries(newest=newest)
+            ]
             return {
                 "head": ledger.head,
                 "length": ledger.length,
@@ -310,16 +323,31 @@ class ConsentService:
         span = window.start * 1_000_000, window.end * 1_000_000
         return self._footage.cuts(lambda clip_id: choice.span(clip_id, span), *span)
 
+    def _why_empty(self, case: Case, choice: Choice) -> EmptyOffer:
+        """Return why an offer has no clip."""
+        if choice.spans is not None and not choice.spans:
+            return "left_out"
+        if choice.spans is None:
+            window = case.request.window
+            is_there = self._footage.has(window.start * 1_000_000, window.end * 1_000_000)
+        else:
+            is_there = any(cut.clip_id in choice.spans for cut in self._cuts(case, ALL))
+        return "no_picture" if is_there else "deleted"
+
+    def _home(self) -> tuple[float, float]:
+        return self._config.longitude, self._config.latitude
+
     def _offer(self, ledger: LockedLedger, case: Case, cuts: Sequence[Cut], choice: Choice) -> Offer:
         sender = ledger.state.senders.get(case.request.agency)
         if sender is None:
-            raise CommandError("its agency is not pinned any more")
+            raise CommandError("its agency is not pinned any more", code="sender_not_pinned")
         masks = self._footage.masks(cut.clip_id for cut in cuts)
         try:
             return make_offer(case.request, case.envelope_sha256, sender, cuts, masks, choice)
         except StopIteration:
             raise CommandError(
-                "the agency's record no longer has this request's recipient or upload origin"
+                "the agency's record no longer has this request's recipient or upload origin",
+                code="recipient_gone",
             ) from None
 
     def _try_recipients(self, record: bytes) -> None:

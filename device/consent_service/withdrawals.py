@@ -60,7 +60,8 @@ class Withdrawals:
                 draft = entries.step(case.key, case.state, Step.WITHDRAW) if case else None
             except DoorbellError as error:
                 self._revocations.release("request", request_id)
-                raise CommandError(str(error)) from error
+                code = error.code if isinstance(error, CommandError) else "request_over"
+                raise CommandError(str(error), code=code) from error
             if case:  # its id alone may be another sender's too
                 self._revocations.hold("request", case.handle)
                 if request_id != case.handle:
@@ -150,9 +151,12 @@ def _trouble(act: Callable[[], None]) -> list[str]:
 
 
 def _not_written(trouble: list[str]) -> CommandError:
+    why = "; ".join(trouble)
     return CommandError(
-        f"it is stopped while doorbelld runs, but could not be written down ({'; '.join(trouble)}): make room on "
-        "the disk or repair it, and do it again"
+        f"it is stopped while doorbelld runs, but could not be written down ({why}): make room on the disk or repair "
+        "it, and do it again",
+        code="stop_not_written",
+        why=why,
     )
 
 

@@ -143,6 +143,7 @@ def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str,
             "last_at": rfc3339(pressed.wall_us) if pressed else None,
         },
         "temperature_c": store.temperature_c if store else None,
+        "requests_pending": device_state.ledger.pending if device_state.ledger else 0,
         "faults": [
             {
                 "code": active.fault.code,

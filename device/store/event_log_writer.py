@@ -9,9 +9,9 @@ from pathlib import Path
 
 from device.store.corruption import is_damaged, put_aside
 from device.store.event_log import EventLog, last_seq
-from device.store.fault_latch import FaultLatch
 from device.store.messages import LogMessage, MarkSent, NewFact, ReadLog, SettlePress
 from device.system.clock import Clock
+from device.system.fault_latch import FaultLatch
 
 log = logging.getLogger(__name__)
 

@@ -29,7 +29,6 @@ from device.media.mask_history import MaskHistory
 from device.policy.episode import CloseClip, OpenClip, RaiseCause
 from device.store import press_picture_files
 from device.store.event_log_writer import EventLogWriter
-from device.store.fault_latch import FaultLatch
 from device.store.index import ClipRow, PressPictureRow
 from device.store.index_recovery import IndexRecovery
 from device.store.layout import Layout
@@ -57,6 +56,7 @@ from device.store.thumbnails import Thumbnails
 from device.system import board
 from device.system.clock import Clock, boot_id, wall_at_us
 from device.system.durable_files import write_durably
+from device.system.fault_latch import FaultLatch
 from device.system.worker import Worker
 
 log = logging.getLogger(__name__)

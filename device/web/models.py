@@ -192,6 +192,7 @@ class StatusResponse(ResponseBody):
     storage: StorageStatus
     press: PressStatus
     temperature_c: float | None
+    requests_pending: int = Field(description="requests for footage that wait for the owner")
     faults: list[FaultStatus]
     motion: str = Field(description="off, waiting, settling, still, or moving")
     settings: SwitchStatus

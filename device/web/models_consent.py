@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from device.consent.states import State
+from device.consent.views import Direction, EmptyOffer
 from device.web.models import ClockSource, RequestBody, ResponseBody, Rfc3339
 
 MAX_RECORD_CHARS = 40_000
@@ -55,6 +56,15 @@ class Approval(Selection):
     password: str | None = Field(None, max_length=1024)
 
 
+class Place(ResponseBody):
+    """Where an area is, seen from home; metres, to the middle of the area."""
+
+    across_m: int
+    distance_m: int
+    direction: Direction
+    home_is_inside: bool
+
+
 class TimeWindow(ResponseBody):
     """From when until when."""
 
@@ -73,6 +83,7 @@ class RequestSummary(ResponseBody):
     case: str
     purpose: str
     area: GeoPolygon
+    place: Place
     window: TimeWindow
     iat: UnixSeconds
     exp: UnixSeconds
@@ -195,6 +206,11 @@ class RequestResponse(RequestSummary):
     release: ReleaseBody | None
     offer: OfferBody | None = None
     offer_hash: str | None = None
+    offer_empty: EmptyOffer | None = Field(
+        None,
+        description="why the offer has no clip: every one was left out; none is there any more; or no picture is "
+        "whole in the chosen times",
+    )
 
 
 # --- notices --------------------------------------------------------------------------------------------
@@ -334,6 +350,14 @@ class DestinationResponse(ResponseBody):
 # --- the ledger -----------------------------------------------------------------------------------------
 
 
+class EntrySubject(ResponseBody):
+    """What an entry is about, as far as the ledger still knows names for it."""
+
+    sender_name: str | None = None
+    case: str | None = None
+    headline: str | None = None
+
+
 class LedgerEntry(ResponseBody):
     """An entry of the ledger; docs/consent-protocol.md lists the `data` of each kind."""
 
@@ -345,6 +369,7 @@ class LedgerEntry(ResponseBody):
     data: dict[str, object]
     prev: str = Field(description="hash of the previous entry")
     hash: str
+    subject: EntrySubject
 
 
 class RefusalCount(ResponseBody):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
-from device.consent.area import circle, corners_of, km2
+from device.consent.area import circle, corners_of, distance_km, km2, place_of
 from device.consent.area_shape import check_shape
 from device.consent.reasons import Reason, Refused
 from tests.support.shapes import NARROW, WIDE, Points, block_with_arm, drawn, rectangle
@@ -126,3 +126,15 @@ def test_an_area_where_a_flat_map_fails_is_refused_with_its_own_reason(polygon: 
 
 def test_an_area_may_end_at_180_and_at_85_degrees() -> None:
     assert len(corners_of(ring((179.99, 84.9), (180, 84.9), (180, 85), (179.99, 85)), 64)) == 4
+
+
+@pytest.mark.parametrize(
+    ("centre", "direction"),
+    [((0.0, 0.001), "north"), ((0.002, 0.002), "north_east"), ((-0.003, 0.0), "west")],
+)
+def test_a_place_is_named_as_seen_from_home(centre: tuple[float, float], direction: str) -> None:
+    place = place_of(corners_of(circle(*centre, 250), 64), (0.0, 0.0))
+    assert place["direction"] == direction
+    assert place["across_m"] == pytest.approx(500, abs=5)
+    assert place["distance_m"] == pytest.approx(distance_km((0.0, 0.0), centre) * 1000, abs=2)
+    assert place["home_is_inside"] == (place["distance_m"] < 250)

@@ -459,7 +459,7 @@ def test_a_ca_file_that_is_gone_is_a_fault_and_no_crash(asked: ConsentHarness) -
     asked.facts.clear()
     asked.step()
     raised = [fact for fact in asked.facts if isinstance(fact, Fault) and fact.active]
-    assert {fact.code for fact in raised} == {"spool"}
+    assert {fact.code for fact in raised} == {"spool_settings"}
     assert "/nowhere/ca.pem" in raised[0].text
 
 

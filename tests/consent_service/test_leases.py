@@ -387,6 +387,9 @@ def test_revocations_that_cannot_be_read_allow_nothing(doorbell: ConsentHarness)
         doorbell.consent_service.release_worker.step()
         (fault,) = faults(doorbell, "revocations_unreadable")
         assert "revocations.json" in fault.text
+        doorbell.consent_service.release_worker.step()
+        assert len(faults(doorbell, "revocations_unreadable")) == 1, "once, not at each step"
+        assert "start doorbelld again" in fault.remedy, "the file is read at the start alone"
     assert doorbell.states() == ["handed over"]
 
 

@@ -66,7 +66,11 @@ def test_a_request_goes_from_the_department_to_the_owner_who_shares_exactly_what
     assert row["case"] == "2026/4711"
     wait_for("the number", lambda: dashboard.of("requests/pending")[-1:] == ["1"])
 
-    shown = doorbell.run("requests", "show", row["id"])
+    listed = doorbell.run("requests", "list").stdout
+    assert "2026/4711" in listed
+    assert row["id"] not in listed
+    shown = doorbell.run("requests", "show", "2026/4711")
+    assert row["id"] not in shown.stdout
     assert "Exactly this would leave" in shown.stdout
     assert "without sound" in shown.stdout
     assert "not a replacement for calling the emergency number" in shown.stdout
@@ -81,13 +85,14 @@ def test_a_request_goes_from_the_department_to_the_owner_who_shares_exactly_what
     assert (no.returncode, doorbell.requests()[0]["state"]) == (1, "offered")
 
     # A shorter piece is another offer.
-    span = f"{clip['id']}={clip['start']}/{clip['end'][:-8]}.000000Z"
+    span = f"1={clip['start']}/{clip['end'][:-8]}.000000Z"
     shorter = doorbell.json("requests", "show", row["id"], "--clip", span)
     assert shorter["offer_hash"] != offer["offer_hash"]
     assert shorter["offer"]["clips"][0]["frames"] < clip["frames"]
 
-    yes = doorbell.run("requests", "approve", row["id"], typed="yes\n")
+    yes = doorbell.run("requests", "approve", "2026/4711", typed="yes\n")
     assert yes.returncode == 0, yes.stderr
+    assert "case 2026/4711: approved" in doorbell.run("ledger", "show").stdout
     entry = next(entry for entry in doorbell.ledger() if entry["data"].get("to") == "approved")
     assert entry["data"]["offer_hash"] == offer["offer_hash"]
     assert entry["data"]["offer"] == offer["offer"]

@@ -49,7 +49,7 @@ def test_a_doorbell_without_a_spool_reports_a_fault_and_rings(tmp_path: Path, br
     doorbell.start()
     try:
         faults = wait_for("the fault", lambda: doorbell.status()["faults"])
-        assert [fault["code"] for fault in faults] == ["spool"]
+        assert [fault["code"] for fault in faults] == ["spool_settings"]
         assert str(doorbell.spool) in faults[0]["text"]
         doorbell.ring()
         for name in ("in", "out"):

@@ -70,8 +70,12 @@ def pin_by_hand(page: Page, doorbell: NeighbourhoodDoorbell, department: Sender)
 
 
 def blur_by_hand(page: Page) -> None:
-    """Draw a box over the middle of the picture, then move its right side with the keyboard."""
+    """Draw a box on the picture of a late moment, then move its right side with the keyboard."""
     page.get_by_text("Blur in the clip").click()
+    picture = page.locator(".blur .frame")
+    before = picture.get_attribute("src")
+    page.get_by_label("Moment (clip").press("End")
+    expect(picture).not_to_have_attribute("src", before or "")
     board = page.locator(".blur .board")
     board.scroll_into_view_if_needed()
     frame = board.bounding_box()
@@ -100,6 +104,8 @@ def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: P
     page.goto(f"{doorbell.page}/#/requests")
     expect(page.get_by_text("Nobody is asking you for footage.")).to_be_visible()
     hear(doorbell, "request", department.request(case="2026/4711"))
+    tab = page.get_by_role("navigation").get_by_role("link", name="Neighbourhood")
+    expect(tab).to_contain_text("1 waits for you")
     page.get_by_role("link", name="2026/4711").click()  # it came by itself, the page was open
     expect(page.get_by_role("heading", name="What would leave")).to_be_visible()
     expect(page.get_by_text("not a replacement for calling the emergency number")).to_be_visible()
@@ -117,9 +123,7 @@ def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: P
     # A shorter piece is another offer.
     hash_before = page.locator("dl").last.locator("dd").last.inner_text()
     page.get_by_role("button", name="Choose").click()
-    page.get_by_label("From").evaluate(
-        "(slider) => { slider.value = 1; slider.dispatchEvent(new Event('input')); }"
-    )
+    shorten(page)
     blur_by_hand(page)
     accessible(page)
     picture(page, "choose")
@@ -142,6 +146,7 @@ def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: P
     picture(page, "share")
     dialog.get_by_role("button", name="Share these").click()
     expect(page.get_by_text("Approved.")).to_be_visible()
+    expect(tab).not_to_contain_text("waits for you")
     entry = next(entry for entry in doorbell.ledger() if entry["data"].get("to") == "approved")
     assert entry["data"]["offer_hash"] == hash_after
     assert entry["data"]["offer"]["clips"][0]["blur"]
@@ -158,6 +163,77 @@ def test_an_owner_pins_a_department_and_shares_exactly_what_he_chose(  # noqa: P
     expect(page.get_by_role("listitem").filter(has_text="withdrawn")).to_be_visible()
     accessible(page)
     picture(page, "ledger")
+
+
+def shorten(page: Page) -> None:
+    """Drag the beginning of the only clip to its first second: clock time and picture follow."""
+    picture = page.locator(".choice figure img")
+    begin = page.locator(".choice .clock").first
+    before, clock = picture.get_attribute("src"), begin.inner_text()
+    page.get_by_label("From (clip").evaluate(
+        "(slider) => { slider.value = 1; slider.dispatchEvent(new Event('input')); }"
+    )
+    expect(picture).not_to_have_attribute("src", before or "")
+    expect(begin).not_to_have_text(clock)
+
+
+def test_choosing_begins_with_all_clips_each_time_and_gives_the_true_reason(
+    doorbell: NeighbourhoodDoorbell, department: Sender, open_page: Open
+) -> None:
+    page = open_page(doorbell, **PHONE).page
+    claim(page, doorbell)
+    doorbell.pin(department)
+    doorbell.run("record")
+    doorbell.clips(1)
+    hear(doorbell, "request", department.request())
+    row = doorbell.request_in("offered")
+    page.goto(f"{doorbell.page}/#/request/{row['handle']}")
+    look = page.get_by_role("button", name="Show what would leave")
+    clip = page.get_by_role("checkbox", name="clip")
+
+    page.get_by_role("button", name="Choose").click()
+    shorten(page)
+    look.click()
+    page.get_by_role("button", name="Choose").click()
+    expect(page.get_by_label("From (clip")).to_have_value("1")  # what was chosen is still chosen
+
+    clip.uncheck()
+    look.click()
+    expect(page.get_by_text("you left out every clip")).to_be_visible()
+    expect(page.get_by_role("button", name="Share these")).to_be_disabled()
+    page.get_by_role("button", name="Choose").click()
+    expect(clip).not_to_be_checked()
+    clip.check()
+    look.click()
+    expect(page.get_by_role("img", name="The first picture")).to_be_visible()
+
+    doorbell.run("clips", "delete", doorbell.json("clips", "list")[0]["id"])
+    page.reload()
+    expect(page.get_by_text("not on the doorbell any more")).to_be_visible()
+
+
+def test_an_owner_stops_what_is_on_its_way_from_the_list(
+    doorbell: NeighbourhoodDoorbell, department: Sender, open_page: Open, picture: Take
+) -> None:
+    page = open_page(doorbell, **PHONE).page
+    claim(page, doorbell)
+    doorbell.pin(department)
+    doorbell.run("record")
+    doorbell.clips(1)
+    hear(doorbell, "request", department.request(case="2026/4711"))
+    doorbell.request_in("offered")
+    assert doorbell.run("requests", "approve", "2026/4711", typed="yes\n").returncode == 0
+    page.goto(f"{doorbell.page}/#/requests")
+    stop = page.get_by_role("button", name="Stop every release")
+    expect(stop).to_be_visible()
+    accessible(page)
+    picture(page, "stop-every-release")
+    stop.click()
+    expect(page.get_by_text("Every release is stopped.")).to_be_visible()
+    expect(stop).to_be_hidden()
+    expect(page.get_by_text("still on its way")).to_be_hidden()
+    picture(page, "stopped-every-release")
+    assert doorbell.requests()[0]["state"] == "withdrawn"
 
 
 def test_a_wrong_password_approves_nothing(

@@ -34,6 +34,7 @@ const doorbell = {
   async refresh() {
     doorbell.status = await get("/status");
     setRecording(doorbell.status.storage.recording);
+    markTab("requests", doorbell.status.requests_pending);
     for (const call of listeners) call({ kind: "status" });
     return doorbell.status;
   },
@@ -92,6 +93,13 @@ function frame() {
   );
 }
 
+/** Show beside a view's name how much waits there; nothing outside the page learns of it. */
+function markTab(view, count) {
+  const link = document.querySelector(`nav a[data-view="${view}"]`);
+  link?.querySelector(".mark")?.remove();
+  if (count > 0) link?.append(el("span", { class: "mark" }, el("span", { class: "unseen" }, t("tab_waiting", { count })), el("span", { "aria-hidden": "true" }, String(count))));
+}
+
 function skip(event) {
   event.preventDefault();
   document.getElementById("view").focus();
@@ -136,7 +144,7 @@ function heard(text) {
   for (const call of listeners) call(fact);
   if (fact.kind === "press") announceRing(doorbell, fact);
   if (fact.kind === "notice_heard" && fact.announce) announceNotice(fact.notice);
-  if (/fault|setting|config/.test(fact.kind)) doorbell.refresh().catch(() => { /* the line at the top shows it */ });
+  if (/fault|setting|config|consent/.test(fact.kind)) doorbell.refresh().catch(() => { /* the line at the top shows it */ });
 }
 
 let lost = 0;

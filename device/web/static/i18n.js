@@ -60,6 +60,7 @@ function format(options) {
 
 export const clock = (at) => format({ hour: "2-digit", minute: "2-digit" }).format(at);
 export const clockSeconds = (at) => format({ hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(at);
+export const clockTenths = (at) => format({ hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 1 }).format(at);
 export const dayName = (at) => format({ weekday: "long", day: "numeric", month: "long" }).format(at);
 export const whenText = (at) => format({ dateStyle: "medium", timeStyle: "short" }).format(at);
 
@@ -73,6 +74,11 @@ export function bytesText(count) {
 
 export function number(value, digits = 1) {
   return new Intl.NumberFormat(locale, { maximumFractionDigits: digits }).format(value);
+}
+
+export function lengthMetres(metres) {
+  const far = metres >= 1000;
+  return new Intl.NumberFormat(locale, { style: "unit", unit: far ? "kilometer" : "meter", maximumFractionDigits: far ? 1 : 0 }).format(far ? metres / 1000 : metres);
 }
 
 export function lengthText(seconds) {

@@ -1,21 +1,30 @@
-// Blurred areas of a clip: rectangles, drawn on its middle picture or moved with the keyboard.
+// Blurred areas of a clip: rectangles, drawn on the picture of any moment or moved with the keyboard.
 import { el, icon, show, svg } from "../dom.js";
-import { t } from "../i18n.js";
+import { clockTenths, t } from "../i18n.js";
+import { lastPictureUs, momentPicture } from "./moment.js";
 
 const MAX = 8;
 const MIN = 0.02;
 const SIDES = ["left", "top", "right", "bottom"];
 const share = (value) => Math.round(Math.min(1, Math.max(0, value)) * 1000) / 1000;
 
-/** The part of the choice that blurs one clip; `shapes()` gives corners as the API wants them. */
-export function blurPart(clip, when) {
-  const boxes = clip.blur.map((shape) => {
-    const [xs, ys] = [0, 1].map((axis) => shape.map((corner) => corner[axis] / 1e6));
+/** The part of the choice that blurs one clip; `drawn` and `shapes()` are corners as the API has them. */
+export function blurPart(clip, name, drawn = []) {
+  const boxes = drawn.map((shape) => {
+    const [xs, ys] = [0, 1].map((axis) => shape.map((corner) => corner[axis]));
     return { left: Math.min(...xs), top: Math.min(...ys), right: Math.max(...xs), bottom: Math.max(...ys) };
   });
-  const middle = Math.round((clip.first_us + clip.last_us) / 2);
-  const picture = el("img", { class: "frame", draggable: false, alt: t("picture_between"), loading: "lazy",
-    src: `/api/clips/${encodeURIComponent(clip.id)}/picture.jpg?at_us=${middle}` });
+  const picture = momentPicture(clip, t("picture_moment"));
+  const lengthS = (clip.last_us - clip.first_us) / 1e6;
+  const when = el("span", { class: "clock" });
+  const moment = el("input", { type: "range", min: 0, max: Math.ceil(lengthS * 10) / 10, step: 0.1, value: lengthS / 2, "aria-label": `${t("blur_moment")} (${name})`,
+    oninput: () => showMoment() });
+  const showMoment = () => {
+    const seconds = Number(moment.value);
+    when.textContent = clockTenths(new Date(Date.parse(clip.start) + seconds * 1000));
+    moment.setAttribute("aria-valuetext", when.textContent);
+    if (details.open) picture.show(Math.min(lastPictureUs(clip), clip.first_us + seconds * 1e6));
+  };
   const board = svg("svg", { class: "board", viewBox: "0 0 1000 1000", preserveAspectRatio: "none" });
   const list = el("ul", { class: "blurs" });
   const draw = () => {
@@ -51,10 +60,14 @@ export function blurPart(clip, when) {
       draw();
     }, { once: true });
   });
-  const details = el("details", { class: "blur" }, el("summary", {}, t("blur_title", { when })), el("p", { class: "hint" }, t("blur_help")),
-    el("div", { class: "stage editor" }, picture, board), list, el("div", { class: "buttons" }, add));
+  const details = el("details", { class: "blur", ontoggle: () => showMoment() },
+    el("summary", {}, t("blur_title", { clip: name })), el("p", { class: "hint" }, t("blur_help")),
+    el("div", { class: "stage editor" }, picture.node, board),
+    el("p", { class: "piece" }, `${t("blur_moment")} `, when), moment,
+    list, el("div", { class: "buttons" }, add));
   details.open = boxes.length > 0;
   draw();
+  showMoment();
   return {
     node: details,
     shapes: () => boxes.map(({ left, top, right, bottom }) => [[left, top], [right, top], [right, bottom], [left, bottom]]),

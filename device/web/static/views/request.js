@@ -2,8 +2,9 @@
 import { ask, get } from "../api.js";
 import { dialog, el, icon, show } from "../dom.js";
 import { clockSeconds, lengthText, t, whenText } from "../i18n.js";
-import { blurPart } from "./blur.js";
-import { spanText } from "./requests.js";
+import { choicePart } from "./choice.js";
+import { lastPictureUs, pictureOf } from "./moment.js";
+import { placeText, spanText } from "./requests.js";
 
 const PICTURES = 5;
 
@@ -18,7 +19,7 @@ export async function mount(container, doorbell, [id]) {
       const done = await call();
       if (done === null) return;
       request = await get(path);
-      draw(false);
+      draw();
       message.textContent = t(text);
     } catch (error) {
       message.textContent = error.message;
@@ -27,18 +28,28 @@ export async function mount(container, doorbell, [id]) {
   const share = () => act(() => confirm(request, path, chosen), "request_approved");
   const decline = () => act(() => ask("POST", `${path}/decline`), "request_declined");
   const withdraw = () => act(() => ask("POST", `${path}/withdraw`), "request_withdrawn");
-  const choose = async (choice) => {
+  const look = async (choice) => {
     try {
       request = await ask("POST", `${path}/offer`, choice);
       chosen = choice;
-      draw(false);
-      message.textContent = t("choice_shown");
+      draw();
+      const missing = Object.keys(choice.clips).length - request.offer.clips.length;
+      message.textContent = missing > 0 && request.offer.clips.length > 0 ? t("choice_missing", { count: missing }) : t("choice_shown");
+    } catch (error) {
+      message.textContent = error.message;
+    }
+  };
+  // Always from all clips, whatever was chosen before.
+  const choose = async () => {
+    try {
+      const all = await get(path);
+      if (all.offer) draw(all.offer);
     } catch (error) {
       message.textContent = error.message;
     }
   };
 
-  const draw = (choosing) => {
+  const draw = (all = null) => {
     const { offer } = request;
     show(container,
       el("p", {}, el("a", { href: "#/requests", class: "back" }, icon("left"), t("nav_requests"))),
@@ -46,24 +57,25 @@ export async function mount(container, doorbell, [id]) {
       el("p", { class: "notice" }, icon("warning"), el("strong", {}, t("emergency"))),
       facts([
         [t("fact_state"), `${t(`state_${request.state.replace(" ", "_")}`)}${request.why ? ` (${request.why})` : ""}`],
-        [t("fact_case"), request.case], [t("fact_purpose"), request.purpose], [t("fact_when"), spanText(request.window)],
+        [t("fact_case"), request.case], [t("fact_purpose"), request.purpose], [t("fact_where"), placeText(request.place)],
+        [t("fact_when"), spanText(request.window)],
         [t("fact_contact"), request.contact],
         [t("fact_signed"), request.signed_by.map(spoken).join(", ") || t("not_pinned_any_more")],
         [t("fact_ends"), whenText(new Date((request.ends_at || request.exp) * 1000))],
       ]),
       el("img", { class: "map", src: `/api${path}/map.svg`, alt: t("map_request") }),
-      offer && el("section", {}, el("h2", {}, t("offer_title")),
+      offer && !all && el("section", {}, el("h2", {}, t("offer_title")),
         el("p", { class: "hint" }, t("offer_exactly")),
-        offer.clips.length === 0 && el("p", { class: "empty" }, t("offer_empty")),
+        request.offer_empty && el("p", { class: "empty" }, t(`offer_empty_${request.offer_empty}`)),
         offer.clips.map((clip) => clipPart(clip)),
         facts([
           ...offerFacts(offer), [t("fact_hash"), request.offer_hash],
         ])),
       request.release && releasePart(request),
-      offer && choosing && choicePart(offer, choose, () => draw(false)),
-      offer && !choosing && el("div", { class: "three" },
+      all && choicePart(all, chosen, { look, leave: () => draw() }),
+      offer && !all && el("div", { class: "three" },
         el("button", { class: "plain", id: "share", disabled: offer.clips.length === 0, onclick: share }, t("share_these")),
-        el("button", { class: "plain", id: "choose", onclick: () => draw(true) }, t("choose")),
+        el("button", { class: "plain", id: "choose", onclick: choose }, t("choose")),
         el("button", { class: "plain", id: "decline", onclick: decline }, t("decline"))),
       offer && el("p", { class: "hint" }, t("no_hurry")),
       ["approved", "sealed", "handed over"].includes(request.state) && el("div", { class: "buttons" },
@@ -71,7 +83,7 @@ export async function mount(container, doorbell, [id]) {
       message);
   };
   const progress = () => document.getElementById("progress");
-  draw(false);
+  draw();
   return doorbell.onFact(async (fact) => {
     if (fact.request !== request.handle) return;
     if (fact.kind === "release" && progress()) {
@@ -79,7 +91,7 @@ export async function mount(container, doorbell, [id]) {
       progress().replaceWith(progressPart(request));
     } else if (fact.kind === "release" || (fact.kind === "consent" && fact.state !== request.state)) {
       request = await get(path);
-      draw(false);
+      draw();
     }
   });
 }
@@ -126,55 +138,15 @@ function progressPart(request) {
 
 function clipPart(clip) {
   const seconds = (clip.last_us - clip.first_us) / 1e6;
-  const last = Math.max(clip.first_us, clip.last_us - Math.round((clip.last_us - clip.first_us) / clip.frames));
+  const last = lastPictureUs(clip);
   const times = Array.from({ length: PICTURES }, (_, number) => Math.round(clip.first_us + ((last - clip.first_us) * number) / (PICTURES - 1)));
   return el("figure", { class: "clip-strip" },
     el("div", { class: "strip" }, times.map((at, number) => el("img", {
-      src: pictureOf(clip, at), loading: "lazy",
+      src: pictureOf(clip, at, clip.blur), loading: "lazy",
       alt: t(number === 0 ? "picture_first" : number === PICTURES - 1 ? "picture_last" : "picture_between"),
     }))),
     el("figcaption", {}, `${clockSeconds(new Date(clip.start))} – ${clockSeconds(new Date(clip.end))} · ${lengthText(seconds)} · ${t("frames", { count: clip.frames })}`,
       clip.clock === "synchronised" ? null : ` · ${t("clock_unsure")}`));
-}
-
-/** A picture of a clip, as it would leave: with its masks and what is blurred. */
-function pictureOf(clip, at) {
-  const blur = clip.blur.map((shape) => `&blur=${shape.map(([x, y]) => `${x / 1e6},${y / 1e6}`).join(",")}`).join("");
-  return `/api/clips/${encodeURIComponent(clip.id)}/picture.jpg?at_us=${at}${blur}`;
-}
-
-function choicePart(offer, choose, leave) {
-  const audio = el("input", { type: "checkbox", checked: offer.audio });
-  const rows = offer.clips.map((clip) => {
-    const start = Date.parse(clip.start);
-    const length = (Date.parse(clip.end) - start) / 1000;
-    const on = el("input", { type: "checkbox", checked: true });
-    const range = (name, value) => el("input", {
-      type: "range", min: 0, max: Math.ceil(length * 10) / 10, step: 0.1, value, "aria-label": t(name),
-      oninput: () => { lengthHint.textContent = t("piece", { from: Number(from.value).toFixed(1), until: Number(until.value).toFixed(1) }); },
-    });
-    const from = range("piece_from", 0);
-    const until = range("piece_until", Math.ceil(length * 10) / 10);
-    const lengthHint = el("span", { class: "hint" }, t("piece", { from: "0.0", until: length.toFixed(1) }));
-    const whole = () => Number(from.value) === 0 && Number(until.value) >= length;
-    const blur = blurPart(clip, clockSeconds(new Date(start)));
-    const iso = (seconds) => new Date(start + seconds * 1000).toISOString();
-    return {
-      node: el("div", { class: "choice" }, el("label", { class: "check" }, on, clockSeconds(new Date(start))), from, until, lengthHint, blur.node),
-      // An unshortened piece keeps the offer's own ends, which are finer than a millisecond.
-      entry: () => on.checked && [clip.id, {
-        ...(whole() ? { start: clip.start, end: clip.end } : { start: iso(Number(from.value)), end: iso(Number(until.value)) }), blur: blur.shapes() }],
-    };
-  });
-  const choice = () => ({
-    clips: Object.fromEntries(rows.map((row) => row.entry()).filter(Boolean)), audio: audio.checked });
-  return el("section", { id: "choice" }, el("h2", {}, t("choose")),
-    el("p", { class: "hint" }, t("choice_help")),
-    rows.map((row) => row.node),
-    el("label", { class: "check" }, audio, t("choice_sound")), el("p", { class: "hint" }, t("choice_sound_help")),
-    el("div", { class: "buttons" },
-      el("button", { class: "quiet", onclick: leave }, t("cancel")),
-      el("button", { id: "choice-show", onclick: () => choose(choice()) }, t("choice_look"))));
 }
 
 /** The password, for exactly this; null if the dialog is left. */
