@@ -1,7 +1,7 @@
 """The JSON documents of consent: offer, parcel, and the data of each kind of ledger entry.
 
 Their canonical JSON (RFC 8785) is hashed, so a member that is added, left out or renamed makes another document.
-Types alone: the release process and the command line import this, and load no library for it.
+The release process and the command line import this, and load no library for it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -92,6 +92,11 @@ class ParcelClip(TypedDict):
     bytes: int
 
 
+def clip_file(number: int) -> str:
+    """Return the name of a clip's file in the parcel, and before that in the release's folder; the first is 1."""
+    return f"clip-{number}.mp4"
+
+
 class Parcel(TypedDict):
     """A sealed parcel; `key` is the public half of the key that signed its manifest, base64url."""
 
@@ -143,6 +148,7 @@ class StepDetails(TypedDict, total=False):
     why: str
     offer: Offer
     offer_hash: str
+    files: Sequence[str]
     ends_at: int
     ends_boottime: Boottime
     destination: UploadOrigin
@@ -161,6 +167,7 @@ RequestStep = TypedDict(
         "why": NotRequired[str],
         "offer": NotRequired[Offer],
         "offer_hash": NotRequired[str],
+        "files": NotRequired[Sequence[str]],
         "ends_at": NotRequired[int],
         "ends_boottime": NotRequired[Boottime],
         "destination": NotRequired[UploadOrigin],

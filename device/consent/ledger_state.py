@@ -4,6 +4,7 @@
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
@@ -89,6 +90,8 @@ class Case:
     """The same by the clock that cannot be set; it counts in the boot of the approval alone."""
     offer: Offer | None = None
     """The approved offer, unchanged."""
+    files: Sequence[str] = ()
+    """SHA-256 of the files that the owner played and approved; empty if he did not play them."""
     parcel: Parcel | None = None
     """The sealed parcel: sha256, bytes, key, clips."""
     receipt: Receipt | None = None
@@ -345,6 +348,7 @@ class LedgerState:
         case.ends_at = data.get("ends_at", case.ends_at)
         case.ends_boottime = data.get("ends_boottime", case.ends_boottime)
         case.offer = data.get("offer", case.offer)
+        case.files = data.get("files", case.files)
         case.parcel = data.get("parcel", case.parcel)
         case.receipt = data.get("receipt", case.receipt)
         if state is State.DELIVERED:

@@ -104,6 +104,11 @@ def make_offer(
     }
 
 
+def has_masks(offer: Offer, masks: Sequence[Corners]) -> bool:
+    """Return whether an offer draws exactly these masks."""
+    return offer["masks"] == [_millionths(mask) for mask in masks]
+
+
 def _millionths(corners: Corners) -> list[list[int]]:
     return [[round(x * 1e6), round(y * 1e6)] for x, y in corners]
 

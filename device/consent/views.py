@@ -36,6 +36,34 @@ class ReleaseView(TypedDict):
     accounted: bool
 
 
+PreviewState = Literal["none", "waiting", "making", "ready", "failed"]
+
+
+class PreviewFile(TypedDict):
+    """A file of a preview, which would be sealed as it is."""
+
+    sha256: str
+    bytes: int
+
+
+class ErrorView(TypedDict):
+    """An error as the API answers it (device/errors.py)."""
+
+    error: str
+    code: str
+    params: dict[str, str | float]
+
+
+class PreviewView(TypedDict):
+    """How far a preview is; `files` are those of the offer's clips, in their order, once it is ready."""
+
+    state: PreviewState
+    offer_hash: str
+    progress: ProgressView | None
+    files: list[PreviewFile]
+    error: ErrorView | None
+
+
 class HistoryView(TypedDict):
     """One step that a request has taken."""
 

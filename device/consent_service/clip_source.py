@@ -15,5 +15,8 @@ class ClipSource(Protocol):
     def cuts(self, spans: Callable[[str], tuple[int, int] | None], start_us: int, end_us: int) -> list[Cut]:
         """Return the inward cuts of the clips that overlap a span; `spans` selects the part of each clip."""
 
+    def are_there(self, clip_ids: Iterable[str]) -> bool:
+        """Return whether every one of some clips is still stored."""
+
     def masks(self, clip_ids: Iterable[str]) -> Sequence[Sequence[tuple[float, float]]]:
         """Return the privacy masks that have to be drawn into some clips."""

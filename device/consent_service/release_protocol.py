@@ -1,10 +1,11 @@
 """The interface of the release process, as the consent service uses it (device/daemon/release_runner.py has it)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from device.consent.documents import Offer, Parcel
+from device.consent.documents import Offer, Parcel, ParcelClip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,16 +26,23 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Previewed:
+    """The cut and audited files of a preview, in the order of the offer's clips."""
+
+    files: Sequence[ParcelClip]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """No parcel was made; `why` is for a person."""
+    """Nothing was made; `why` is for a person."""
 
     why: str
 
 
 class ReleaseRun(Protocol):
-    """One parcel that is being made."""
+    """One parcel or preview that is being made."""
 
-    def poll(self) -> Progress | Made | Failed:
+    def poll(self) -> Progress | Made | Previewed | Failed:
         """Return its state, without waiting."""
 
     def stop(self) -> None:
@@ -44,8 +52,14 @@ class ReleaseRun(Protocol):
 class ReleaseBackend(Protocol):
     """Makes parcels, one at a time."""
 
-    def begin(self, folder: Path, offer: Offer, offer_hash: str) -> ReleaseRun:
-        """Begin, in an empty folder that is this parcel's alone. Raises CommandError, OSError."""
+    def begin(
+        self, folder: Path, offer: Offer, offer_hash: str, /, *, files: Sequence[str] = (), seal: bool = True
+    ) -> ReleaseRun:
+        """Begin, in a folder that is this parcel's alone. Raises CommandError, OSError.
+
+        `files`: SHA-256 of the files that the owner played, which may be in the folder: the parcel is made of these,
+        or not at all. Not `seal`: a preview; the files stay in the folder (`clip_file`), and nothing is encrypted.
+        """
 
     def sealed(self, folder: Path) -> Path:
         """Return the path of a parcel that was made in a folder."""

@@ -14,15 +14,17 @@ from typing import Unpack
 
 from device.config import NeighbourhoodConfig
 from device.consent import entries, owner_actions
-from device.consent.documents import RevokedWithoutLedger, StepDetails
+from device.consent.documents import RevokedWithoutLedger, StepDetails, clip_file
 from device.consent.ledger_state import Case
 from device.consent.states import TABLE, State, Step
 from device.consent.views import ProgressView
 from device.consent_service.lease_keeper import LeaseKeeper
 from device.consent_service.ledger import LedgerBroken
 from device.consent_service.ledger_store import LedgerStore, LockedLedger
+from device.consent_service.preview import Previews
 from device.consent_service.release_protocol import Failed, Made, Progress, ReleaseBackend, ReleaseRun
 from device.consent_service.revocations import Revocation, Revocations, SentParcel
+from device.consent_service.working_folder import erase, erase_except
 from device.errors import CommandError
 from device.events import ConsentStep, Fault
 from device.spool.folders import Unreadable
@@ -62,6 +64,7 @@ class ReleaseWorker:
         *,
         leases: LeaseKeeper,
         revocations: Revocations,
+        previews: Previews,
     ) -> None:
         """`folder` holds working copies, one folder a request, and nothing else."""
         self._ledger_store = ledger_store
@@ -70,6 +73,7 @@ class ReleaseWorker:
         self._release_backend = release_backend
         self._leases = leases
         self._revocations = revocations
+        self._previews = previews
         self._run: tuple[str, ReleaseRun] | None = None
         self._progress: dict[str, Progress] = {}
         self._reported: dict[str, tuple[str, int]] = {}
@@ -86,6 +90,7 @@ class ReleaseWorker:
                 self._ledger_store.report_broken(error)
             worker.stopping.wait(STEP_S if busy else IDLE_S)
         self._stop_run()
+        self._previews.drop()
 
     def configure(self, config: NeighbourhoodConfig) -> None:
         """Take other settings."""
@@ -102,6 +107,7 @@ class ReleaseWorker:
         """Do what is due; return whether something is under way. Raises LedgerBroken."""
         with self._ledger_store.locked() as ledger:
             if ledger is None:
+                self._previews.drop()
                 return False
             self._copy_revocations(ledger)
             cases = list(ledger.state.cases.values())
@@ -118,8 +124,10 @@ class ReleaseWorker:
                         self._follow(case)
             if case.state not in UNDER_WAY and case.parcel and not case.accounted:
                 self._account(case)
+        offered = {case.handle for case in cases if case.state is State.OFFERED}
+        is_previewing = self._previews.step(offered, is_free=self._run is None)
         self._sweep(cases)
-        return any(case.state in UNDER_WAY for case in cases)
+        return is_previewing or any(case.state in UNDER_WAY for case in cases)
 
     # --- approved → sealed ------------------------------------------------------------------------
 
@@ -134,20 +142,20 @@ class ReleaseWorker:
     def _stop_run(self) -> None:
         if self._run:
             self._run[1].stop()
-            self._erase(self._folder / self._run[0])
+            erase(self._folder / self._run[0])
             self._run = None
 
     def _make(self, case: Case) -> None:
         request = case.handle
         folder = self._folder / request
         if self._run is None:
+            self._previews.pause()
             try:
-                self._erase(folder)
-                folder.mkdir(parents=True, mode=0o700)
-                self._run = (
-                    request,
-                    self._release_backend.begin(folder, case.approved_offer(), case.offer_hash),
+                self._clear(folder, case)
+                run = self._release_backend.begin(
+                    folder, case.approved_offer(), case.offer_hash, files=case.files
                 )
+                self._run = request, run
             except (CommandError, OSError) as error:
                 self._step(case, Step.FAIL, why=f"the parcel could not be made: {error}")
             return
@@ -164,8 +172,17 @@ class ReleaseWorker:
                 self._step(case, Step.SEAL, parcel=found.parcel)
             case Failed():
                 self._run = None
-                self._erase(folder)
+                erase(folder)
                 self._step(case, Step.FAIL, why=found.why)
+            case _:
+                raise AssertionError("a release is no preview")
+
+    def _clear(self, folder: Path, case: Case) -> None:
+        """Make a release's folder; of what is in it, only the files stay that the owner played. Raises OSError."""
+        if not case.files:
+            erase(folder)
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        erase_except(folder, [folder / clip_file(number) for number in range(1, len(case.files) + 1)])
 
     # --- sealed → handed over → delivered ---------------------------------------------------------
 
@@ -208,7 +225,7 @@ class ReleaseWorker:
             return
         self._leases.renew()
         self._ledger_store.faults.end("spool")
-        self._erase(self._folder / case.handle)
+        erase(self._folder / case.handle)
 
     def _follow(self, case: Case) -> None:
         digest = case.sealed_parcel()["sha256"]
@@ -277,7 +294,13 @@ class ReleaseWorker:
     def _sweep(self, cases: list[Case]) -> None:
         """Delete files that no open approval needs, also those left by a crash, a kill or a withdrawal."""
         with self._ledger_store.locked() as ledger:
-            needed = {case.handle for case in cases if case.state in (State.SEALED, State.HANDED_OVER)}
+            needed = {
+                case.handle
+                for case in cases
+                if case.state in (State.SEALED, State.HANDED_OVER)
+                or (case.state is State.APPROVED and case.files)
+                or self._previews.holds(case.handle)
+            }
             if self._run:
                 needed.add(self._run[0])
             for request in [known for known in self._progress if known not in needed]:
@@ -285,7 +308,7 @@ class ReleaseWorker:
             with suppress(OSError):
                 for folder in list(self._folder.iterdir()):
                     if folder.name not in needed:
-                        self._erase(folder)
+                        erase(folder)
             if ledger:
                 self.revoke_unneeded(ledger)
 
@@ -329,13 +352,13 @@ class ReleaseWorker:
         self.revoke_parcels(self._spooled())
         with suppress(FileNotFoundError):
             for folder in list(self._folder.iterdir()):
-                self._erase(folder)
+                erase(folder)
 
     def revoke(self, case: Case) -> None:
         """Delete the grant and the copies of a withdrawn approval now, not at the next step. Raises OSError."""
         if case.parcel and (self._spool / "out").is_dir():
             revoke(self._spool / "out", case.sealed_parcel()["sha256"])
-        self._erase(self._folder / case.handle)
+        erase(self._folder / case.handle)
 
     def _copy_revocations(self, ledger: LockedLedger) -> None:
         """Write into the ledger what was stopped without it; whatever ledger this is, that stays stopped."""
@@ -380,15 +403,6 @@ class ReleaseWorker:
         ledger.write(drafts)
         with suppress(OSError):  # written once more at the next start
             self._revocations.now_in_ledger(waiting, [case.handle for case in revoked])
-
-    def _erase(self, folder: Path) -> None:
-        with suppress(OSError):
-            if folder.is_dir() and not folder.is_symlink():
-                for path in folder.iterdir():
-                    path.unlink()
-                folder.rmdir()
-            else:
-                folder.unlink(missing_ok=True)
 
     # --- small things -----------------------------------------------------------------------------
 

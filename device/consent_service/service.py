@@ -11,7 +11,7 @@ from typing import Any
 
 from device.config import NeighbourhoodConfig
 from device.consent import entries, owner_actions, rules, sender_records
-from device.consent.documents import Offer
+from device.consent.documents import Offer, StepDetails
 from device.consent.ledger_state import Case
 from device.consent.offer import Choice, Cut, make_offer, offer_hash
 from device.consent.reasons import Refused, sentence_of
@@ -22,6 +22,7 @@ from device.consent.views import (
     EntryView,
     LedgerView,
     NoticeView,
+    PreviewView,
     RequestView,
     SenderView,
     WithdrawalView,
@@ -33,6 +34,7 @@ from device.consent_service.inbox_worker import InboxWorker
 from device.consent_service.lease_keeper import LeaseKeeper
 from device.consent_service.ledger import Ledger
 from device.consent_service.ledger_store import LedgerStore, LockedLedger
+from device.consent_service.preview import Previews
 from device.consent_service.readers import Readers
 from device.consent_service.release_protocol import ReleaseBackend
 from device.consent_service.release_worker import ReleaseWorker
@@ -82,6 +84,7 @@ class ConsentService:
         self.backup_worker = BackupWorker(
             self.ledger_store, config, path.parent, path.parent / "backups", clips, leases=self.lease_keeper
         )
+        self.previews = Previews(working, release_backend, footage, clock)
         self.release_worker = ReleaseWorker(
             self.ledger_store,
             config,
@@ -89,6 +92,7 @@ class ConsentService:
             release_backend,
             leases=self.lease_keeper,
             revocations=self.revocations,
+            previews=self.previews,
         )
         self._withdrawals = Withdrawals(
             self.ledger_store, self.revocations, self.lease_keeper, self.release_worker, path.parent
@@ -126,8 +130,37 @@ class ConsentService:
             view["offer_empty"] = None if cuts else self._why_empty(case, choice)
         return view
 
-    def approve(self, request_id: str, shown_hash: str, choice: Choice = ALL) -> RequestView:
-        """Approve exactly the offer that the owner was shown. Raises CommandError."""
+    def preview(self, request_id: str, shown_hash: str, choice: Choice = ALL) -> PreviewView:
+        """Let the files be made that an approval of this offer would seal. Raises CommandError."""
+        with self.ledger_store.locked_for_owner() as ledger:
+            case = ledger.state.case_named(request_id)
+            after(case.state, Step.APPROVE)  # only what can be approved
+        cuts = self._cuts(case, choice)
+        with self.ledger_store.locked_for_owner() as ledger:
+            after(case.state, Step.APPROVE)
+            offer = self._offer(ledger, case, cuts, choice)
+            _check_shown(offer, shown_hash)
+            return self.previews.ask(case.handle, offer, shown_hash)
+
+    def preview_state(self, request_id: str) -> PreviewView:
+        """Return how far the preview of a request is. Raises CommandError."""
+        return self.previews.view(self._handle(request_id))
+
+    def preview_file(self, request_id: str, number: int, sha256: str) -> Path:
+        """Return a file of the preview; the first is number 1. Raises CommandError."""
+        return self.previews.path(self._handle(request_id), number, sha256)
+
+    def close_preview(self, request_id: str) -> None:
+        """Delete the preview: the owner does not look at it any more. Raises CommandError."""
+        self.previews.close(self._handle(request_id))
+
+    def approve(
+        self, request_id: str, shown_hash: str, choice: Choice = ALL, files: Sequence[str] = ()
+    ) -> RequestView:
+        """Approve exactly the offer that the owner was shown. Raises CommandError.
+
+        `files`: SHA-256 of the preview's files, if the owner played them; exactly these are sealed, or nothing is.
+        """
         with self.ledger_store.locked_for_owner() as ledger:
             if not self.ledger_store.clock_is_good():
                 raise CommandError(
@@ -145,32 +178,32 @@ class ConsentService:
                     raise CommandError(why, code="revocations_unreadable", why=why)
                 text = "you withdrew this request's approval; it cannot be approved again"
                 raise CommandError(text, code="approval_withdrawn")
+        if files:
+            self.previews.check(case.handle, shown_hash, files)
         cuts = self._cuts(case, choice) if case.state is State.OFFERED else []
         with self.ledger_store.locked_for_owner() as ledger:
             now = self.ledger_store.now()
             ends_at = min(case.request.exp, now + rules.MAX_APPROVAL_S)
             after(case.state, Step.APPROVE)  # as it is now: somebody else may have decided meanwhile
             offer = self._offer(ledger, case, cuts, choice)
-            if offer_hash(offer) != shown_hash:
-                raise CommandError(
-                    "this is not what you were shown: something changed since; look at it again",
-                    code="offer_changed",
-                )
+            _check_shown(offer, shown_hash)
             if not offer["clips"]:
                 raise CommandError("there is nothing to share: the offer has no clip", code="offer_empty")
             if ends_at <= now:
                 raise CommandError("the request has expired", code="request_expired")
-            approval = entries.step(
-                case.key,
-                case.state,
-                Step.APPROVE,
-                offer=offer,
-                offer_hash=shown_hash,
-                ends_at=ends_at,
-                ends_boottime={"boot": boot_id(), "s": int(boottime_s()) + ends_at - now},
-                destination=offer["upload"],
-            )
-            ledger.write([approval])
+            details: StepDetails = {
+                "offer": offer,
+                "offer_hash": shown_hash,
+                "ends_at": ends_at,
+                "ends_boottime": {"boot": boot_id(), "s": int(boottime_s()) + ends_at - now},
+                "destination": offer["upload"],
+            }
+            if files:
+                details["files"] = list(files)
+                self.previews.hand_over(case.handle)
+            else:
+                self.previews.close(case.handle)
+            ledger.write([entries.step(case.key, case.state, Step.APPROVE, **details)])
             return request_view(case, ledger.state, self._home())
 
     def decline(self, request_id: str) -> RequestView:
@@ -178,6 +211,7 @@ class ConsentService:
         with self.ledger_store.locked_for_owner() as ledger:
             case = ledger.state.case_named(request_id)
             ledger.write([entries.step(case.key, case.state, Step.DECLINE)])
+            self.previews.close(case.handle)
             return request_view(case, ledger.state, self._home())
 
     def withdraw(self, request_id: str) -> WithdrawalView:
@@ -334,6 +368,10 @@ class ConsentService:
             is_there = any(cut.clip_id in choice.spans for cut in self._cuts(case, ALL))
         return "no_picture" if is_there else "deleted"
 
+    def _handle(self, request_id: str) -> str:
+        with self.ledger_store.locked_for_owner() as ledger:
+            return ledger.state.case_named(request_id).handle
+
     def _home(self) -> tuple[float, float]:
         return self._config.longitude, self._config.latitude
 
@@ -356,3 +394,9 @@ class ConsentService:
         _, parsed = sender_records.record_in(record)
         for recipient in parsed.recipients:
             check_recipient(recipient.age)
+
+
+def _check_shown(offer: Offer, shown_hash: str) -> None:
+    if offer_hash(offer) != shown_hash:
+        text = "this is not what you were shown: something changed since; look at it again"
+        raise CommandError(text, code="offer_changed")

@@ -54,6 +54,10 @@ class ClipAccess:
                 cuts.append(cut)
         return cuts
 
+    def are_there(self, clip_ids: Iterable[str]) -> bool:
+        """Return whether every one of some clips is still stored. Raises CommandError."""
+        return all(self.ask(lambda index: [index.find(clip_id) for clip_id in clip_ids]))
+
     def masks(self, clip_ids: Iterable[str]) -> "Sequence[Polygon]":
         """Return the masks that have to be drawn into some clips that leave together. Raises CommandError."""
         rows = self.ask(lambda index: [row for clip_id in clip_ids if (row := index.find(clip_id))])

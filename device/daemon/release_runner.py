@@ -11,14 +11,14 @@ import subprocess  # egress: local
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from device import __version__
 from device.consent.documents import Offer
-from device.consent_service.release_protocol import Failed, Made, Progress
+from device.consent_service.release_protocol import Failed, Made, Previewed, Progress
 from device.daemon.clip_access import ClipAccess
 from device.daemon.wiring import Daemon
 from device.errors import CommandError
@@ -42,7 +42,9 @@ class ReleaseRunner:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
 
-    def begin(self, folder: Path, offer: Offer, offer_hash: str) -> "RunningRelease":
+    def begin(
+        self, folder: Path, offer: Offer, offer_hash: str, *, files: Sequence[str] = (), seal: bool = True
+    ) -> "RunningRelease":
         """Link the clips and start the process. Raises CommandError, OSError."""
         from device.release.job import PARCEL, Job
         from device.release.manifest import release_seed  # loads cryptography
@@ -51,7 +53,8 @@ class ReleaseRunner:
         needed = 4 * sum(clips) + SPARE_BYTES
         disk = os.statvfs(folder)
         if disk.f_bavail * disk.f_frsize < needed:
-            raise CommandError(f"the card has no room: {needed // 1_000_000} MB are needed for a while")
+            text = f"the card has no room: {needed // 1_000_000} MB are needed for a while"
+            raise CommandError(text, code="no_room", needed_bytes=needed)
         home = self._daemon.config.neighbourhood
         job = Job(
             folder=folder,
@@ -62,6 +65,8 @@ class ReleaseRunner:
             canaries=list(dict.fromkeys(self._canaries())),
             home=(home.latitude, home.longitude) if home.enabled else None,
             later_masks=ClipAccess(self._daemon).masks(clip["id"] for clip in offer["clips"]),
+            seal=seal,
+            files=files,
         )
         return RunningRelease(job.text(), folder / PARCEL)
 
@@ -132,7 +137,7 @@ class RunningRelease:
             with suppress(ValueError):
                 self._lines.append(json.loads(line))
 
-    def poll(self) -> Progress | Made | Failed:
+    def poll(self) -> Progress | Made | Previewed | Failed:
         """Return its progress."""
         if self._process.poll() is None or self._reader.is_alive():
             line = self._lines[-1] if self._lines else {}
@@ -144,6 +149,8 @@ class RunningRelease:
         line = self._lines[-1] if self._lines else {}
         if "parcel" in line and not self._process.returncode:
             return Made(parcel=line["parcel"], path=self._parcel)
+        if "files" in line and not self._process.returncode:
+            return Previewed(files=line["files"])
         status = self._process.returncode
         return Failed(why=str(line.get("failed", f"the process that seals ended with status {status}")))
 

@@ -29,12 +29,21 @@ class Job:
     """Latitude and longitude, which are looked for like the canaries."""
     later_masks: Sequence[RelativePoints] = ()
     """Privacy masks that the owner has added since the offer, in relative coordinates."""
+    seal: bool = True
+    """False: a preview. It ends with the cut and audited files, and encrypts nothing."""
+    files: Sequence[str] = ()
+    """SHA-256 of each clip's file, if the owner approved files that he had played: these are sealed, or nothing is."""
 
     @property
     def masks(self) -> list[RelativePoints]:
         """The privacy masks in relative coordinates: what was offered, and nothing that is masked by now."""
         offered = [_points(mask) for mask in self.offer["masks"]]
         return [*offered, *(mask for mask in self.later_masks if mask not in offered)]
+
+    @property
+    def is_masked_further(self) -> bool:
+        """Whether the owner has added a privacy mask since the offer."""
+        return len(self.masks) > len(self.offer["masks"])
 
     def source(self, clip: OfferedClip) -> Path:
         """Return the clip's path."""
@@ -52,6 +61,8 @@ class Job:
                 "canaries": list(self.canaries),
                 "home": self.home,
                 "later_masks": self.later_masks,
+                "seal": self.seal,
+                "files": list(self.files),
             }
         )
 
@@ -68,6 +79,8 @@ class Job:
             canaries=values["canaries"],
             home=tuple(values["home"]) if values["home"] else None,
             later_masks=[[(x, y) for x, y in mask] for mask in values["later_masks"]],
+            seal=values["seal"],
+            files=values["files"],
         )
 
 

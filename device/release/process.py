@@ -1,6 +1,7 @@
 """One release, in a process of its own (`python -m device.release`). Job on stdin, progress on stdout.
 
-Lines: {"part": 0.42, "stage": "cutting", "hot": false}, and last {"parcel": {...}} or {"failed": "why"}.
+Lines: {"part": 0.42, "stage": "cutting", "hot": false}, and last {"parcel": {...}} or {"failed": "why"}; of a preview,
+which encrypts nothing, {"files": [...]}.
 It ends with the process that started it.
 """
 
@@ -18,7 +19,7 @@ from typing import TypedDict
 
 import av
 
-from device.consent.documents import Manifest, ManifestClip, OfferedClip, Parcel
+from device.consent.documents import Manifest, ManifestClip, OfferedClip, Parcel, ParcelClip, clip_file
 from device.release.audit import Promise, audit
 from device.release.clip_cutter import Wanted, cut
 from device.release.errors import NotAllowed
@@ -49,13 +50,19 @@ class ParcelLine(TypedDict):
     parcel: Parcel
 
 
+class FilesLine(TypedDict):
+    """The last line of a preview that went well: the cut and audited files, as they would be sealed."""
+
+    files: list[ParcelClip]
+
+
 class FailureLine(TypedDict):
     """The last line of one that did not; for a person."""
 
     failed: str
 
 
-OutputLine = ProgressLine | ParcelLine | FailureLine
+OutputLine = ProgressLine | ParcelLine | FilesLine | FailureLine
 """One line of the standard output."""
 
 
@@ -80,14 +87,19 @@ class Release:
 
     def run(self) -> Parcel:
         """Make the parcel; return what it is. Raises NotAllowed, OSError, av.error.FFmpegError."""
-        job, files = self._job, []
-        entries = []
-        for number, clip in enumerate(job.offer["clips"], 1):
-            name = f"clip-{number}.mp4"
-            path = job.folder / name
-            wanted = self._cut(number - 1, clip, path)
-            files.append((name, path))
-            entries.append(self._entry(name, path, clip, wanted))
+        return self._seal(self._cut_all())
+
+    def preview(self) -> list[ParcelClip]:
+        """Make the files alone. Raises NotAllowed, OSError, av.error.FFmpegError."""
+        return _files(self._cut_all())
+
+    def _cut_all(self) -> list[ManifestClip]:
+        if self._job.files and self._job.is_masked_further:
+            raise NotAllowed("a privacy mask was added since you played the clips: nothing was released")
+        return [self._entry(number, clip) for number, clip in enumerate(self._job.offer["clips"], 1)]
+
+    def _seal(self, entries: list[ManifestClip]) -> Parcel:
+        job = self._job
         # Only now: while it cuts and decodes, memory is what a small board has least of.
         from device.release.audit_parcel import audit_parcel
         from device.release.manifest import FILE, public_x, signed
@@ -97,27 +109,45 @@ class Release:
         manifest.write_bytes(signed(self._manifest(entries), job.seed))
         self._say({"part": 1.0, "stage": "sealing", "hot": False})
         plain = job.folder / "parcel.tar"
-        archive(plain, [(FILE, manifest), *files])
+        archive(
+            plain, [(FILE, manifest), *((entry["file"], job.folder / entry["file"]) for entry in entries)]
+        )
         if wrong := audit_parcel(plain, [entry["sha256"] for entry in entries]):
             raise NotAllowed(f"the audit of the parcel failed ({wrong}): nothing was released")
         digest, size_bytes = seal(plain, job.folder / PARCEL, job.offer["recipient"]["age"])
         plain.unlink()
+        return {"sha256": digest, "bytes": size_bytes, "key": public_x(job.seed), "clips": _files(entries)}
+
+    def _entry(self, number: int, clip: OfferedClip) -> ManifestClip:
+        """Make a clip's file, and return how the manifest describes it."""
+        path = self._job.folder / clip_file(number)
+        self._cut(number - 1, clip, path)
+        digest = _digest(path)
+        if self._job.files and digest != self._job.files[number - 1]:
+            raise NotAllowed(f"clip {clip['id']} is not the file that you played: nothing was released")
         return {
+            "file": path.name,
             "sha256": digest,
-            "bytes": size_bytes,
-            "key": public_x(job.seed),
-            "clips": [
-                {"file": entry["file"], "sha256": entry["sha256"], "bytes": entry["bytes"]}
-                for entry in entries
-            ],
+            "bytes": path.stat().st_size,
+            "start": clip["start"],
+            "end": clip["end"],
+            "clock": clip["clock"],
+            "frames": clip["frames"],
+            "length_us": clip["last_us"] - clip["first_us"],
+            "sound": self._job.offer["audio"],
+            "masks": len(self._job.masks),
+            "blurs": len(clip["blur"]),
         }
 
-    def _cut(self, index: int, clip: OfferedClip, path: Path) -> Wanted:
+    def _cut(self, index: int, clip: OfferedClip, path: Path) -> None:
         job = self._job
         source = job.source(clip)
-        with source.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != clip["sha256"]:
-                raise NotAllowed(f"clip {clip['id']} is not what it was when it was offered")
+        if _digest(source) != clip["sha256"]:
+            raise NotAllowed(f"clip {clip['id']} is not what it was when it was offered")
+        if job.files and path.exists() and _digest(path) == job.files[index]:
+            source.unlink()
+            return  # cut and audited for the preview, and unchanged since
+        path.unlink(missing_ok=True)
         wanted = Wanted(
             first_us=clip["first_us"],
             last_us=clip["last_us"],
@@ -142,7 +172,6 @@ class Release:
         report = audit(path, promise, self._canaries)
         if not report.good:
             raise NotAllowed(f"the audit of clip {clip['id']} failed ({report.wrong}): nothing was released")
-        return wanted
 
     def _tell(self, part: float) -> None:
         now_s = time.monotonic()
@@ -156,23 +185,6 @@ class Release:
         self._rested_s += time.monotonic() - now_s
         if now_s - self._began_s - self._rested_s > self._limit_s:
             raise TooLong(f"encoding took longer than {self._limit_s:.0f} s; choose fewer or shorter clips")
-
-    def _entry(self, name: str, path: Path, clip: OfferedClip, wanted: Wanted) -> ManifestClip:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {
-            "file": name,
-            "sha256": digest,
-            "bytes": path.stat().st_size,
-            "start": clip["start"],
-            "end": clip["end"],
-            "clock": clip["clock"],
-            "frames": clip["frames"],
-            "length_us": clip["last_us"] - clip["first_us"],
-            "sound": wanted.audio,
-            "masks": len(wanted.masks),
-            "blurs": len(wanted.blurs),
-        }
 
     def _manifest(self, clips: list[ManifestClip]) -> Manifest:
         offer = self._job.offer
@@ -188,6 +200,15 @@ class Release:
         }
 
 
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files(entries: list[ManifestClip]) -> list[ParcelClip]:
+    return [{"file": entry["file"], "sha256": entry["sha256"], "bytes": entry["bytes"]} for entry in entries]
+
+
 def main() -> int:
     """Run the job on stdin."""
     forbid_core_dumps()
@@ -200,11 +221,13 @@ def main() -> int:
         print(json.dumps(line), flush=True)  # noqa: T201
 
     try:
-        parcel = Release(Job.read(sys.stdin.read()), say).run()
+        job = Job.read(sys.stdin.read())
+        release = Release(job, say)
+        result: OutputLine = {"parcel": release.run()} if job.seal else {"files": release.preview()}
     except BrokenPipeError:
         return 1
     except (NotAllowed, OSError, ValueError, av.error.FFmpegError) as error:
         say({"failed": str(error)})
         return 1
-    say({"parcel": parcel})
+    say(result)
     return 0

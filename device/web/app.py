@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from device import __version__
 from device.errors import CommandError
-from device.web import auth_routes, routes_consent, routes_device, routes_readers
+from device.web import auth_routes, routes_consent, routes_device, routes_preview, routes_readers
 from device.web.auth_accounts import AccessRefused, Accounts
 from device.web.auth_middleware import AuthMiddleware, bounded
 from device.web.backend import Backend
@@ -101,6 +101,7 @@ def page_app(
     app.include_router(
         routes_readers.router(backend, require_recent_auth=auth_routes.require_recent_auth(accounts))
     )
+    app.include_router(routes_preview.router(backend))
     app.include_router(auth_routes.router(accounts, name))
     _add_live(app, live, whep, events)
     _add_mjpeg(app, live, mjpeg, streams)

@@ -47,8 +47,22 @@ class Consent(Protocol):
     def request(self, request_id: str, choice: Choice) -> JsonObject:
         """Return one request with exactly what would leave."""
 
-    def approve(self, request_id: str, shown_hash: str, choice: Choice) -> JsonObject:
-        """Approve what the owner was shown."""
+    def approve(
+        self, request_id: str, shown_hash: str, choice: Choice, files: Sequence[str] = (), /
+    ) -> JsonObject:
+        """Approve what the owner was shown; `files`: the hashes of the files that he played."""
+
+    def preview(self, request_id: str, shown_hash: str, choice: Choice) -> JsonObject:
+        """Let the files be made that an approval would seal."""
+
+    def preview_state(self, request_id: str) -> JsonObject:
+        """Return how far they are."""
+
+    def preview_file(self, request_id: str, number: int, sha256: str) -> Path:
+        """Return one of them; the first is number 1."""
+
+    def close_preview(self, request_id: str) -> None:
+        """Delete them."""
 
     def decline(self, request_id: str) -> JsonObject:
         """Decline a request."""

@@ -49,10 +49,23 @@ class Selection(RequestBody):
     audio: bool = False
 
 
-class Approval(Selection):
-    """Approval of exactly what was shown; the password is asked for again, however recently it was given."""
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
-    offer_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+class PreviewBody(Selection):
+    """The offer to make the files of; its hash is the one that was shown."""
+
+    offer_hash: Sha256
+
+
+class Approval(Selection):
+    """Approval of exactly what was shown; the password is asked for again, however recently it was given.
+
+    `files`: SHA-256 of the preview's files, if they were played: exactly these are sealed, or nothing is.
+    """
+
+    offer_hash: Sha256
+    files: list[Sha256] = Field([], max_length=1000)
     password: str | None = Field(None, max_length=1024)
 
 
@@ -197,6 +210,33 @@ class ReleaseBody(ResponseBody):
     receipt: dict[str, object] | None
     left_bytes: int
     accounted: bool = Field(description="whether `left_bytes` is final")
+
+
+class PreviewFileBody(ResponseBody):
+    """A file that would be sealed as it is."""
+
+    sha256: str
+    bytes: int
+
+
+class PreviewProblem(ResponseBody):
+    """Why there are no files; like the body of an error."""
+
+    error: str
+    code: str
+    params: dict[str, str | float]
+
+
+class PreviewResponse(ResponseBody):
+    """How far a preview is."""
+
+    state: Literal["none", "waiting", "making", "ready", "failed"] = Field(
+        description="waiting: a release is being made first"
+    )
+    offer_hash: str = Field(description="of the offer that it is of; empty if there is none")
+    progress: ReleaseProgress | None
+    files: list[PreviewFileBody] = Field(description="of the offer's clips, in their order, once it is ready")
+    error: PreviewProblem | None
 
 
 class RequestResponse(RequestSummary):

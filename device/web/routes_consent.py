@@ -71,13 +71,13 @@ def _add_requests(api: APIRouter, backend: Backend, require_password: PasswordCh
     @api.post("/requests/{request_id}/offer", tags=["consent"])
     def offer(request_id: Id, body: Selection) -> RequestResponse:
         """The same request with fewer or shorter clips: another offer, with another hash."""
-        return RequestResponse.model_validate(backend.consent.request(request_id, _choice(body)))
+        return RequestResponse.model_validate(backend.consent.request(request_id, choice_of(body)))
 
     @api.post("/requests/{request_id}/approve", tags=["consent"])
     def approve(request_id: Id, body: Approval, request: Request) -> RequestSummary:
         """Approve exactly what was shown."""
         require_password(request, body.password)
-        approved = backend.consent.approve(request_id, body.offer_hash, _choice(body))
+        approved = backend.consent.approve(request_id, body.offer_hash, choice_of(body), body.files)
         return RequestSummary.model_validate(approved)
 
     @api.post("/requests/{request_id}/decline", tags=["consent"])
@@ -214,7 +214,8 @@ def _add_ledger(api: APIRouter, backend: Backend) -> None:
         return StreamingResponse(lines, media_type=JSON_LINES, headers=headers)
 
 
-def _choice(body: Selection) -> Choice:
+def choice_of(body: Selection) -> Choice:
+    """Return the owner's choice. Raises CommandError."""
     if body.clips is None:
         return Choice(audio=body.audio)
     if any(piece and bool(piece.start) != bool(piece.end) for piece in body.clips.values()):

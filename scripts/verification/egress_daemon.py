@@ -46,7 +46,9 @@ class RandomBackend:
     def __init__(self, size_bytes: int) -> None:
         self._size_bytes = size_bytes
 
-    def begin(self, folder: Path, _offer: Mapping[str, Any], _offer_hash: str) -> RandomParcel:
+    def begin(
+        self, folder: Path, _offer: Mapping[str, Any], _offer_hash: str, **_how: object
+    ) -> RandomParcel:
         """Begin."""
         return RandomParcel(self.sealed(folder), self._size_bytes)
 

@@ -16,6 +16,7 @@ from device.consent.offer import Cut
 from device.consent.states import State
 from device.consent_service.release_protocol import Failed, Made, Progress
 from device.consent_service.release_worker import ReleaseWorker
+from device.consent_service.working_folder import erase
 from device.release.errors import NotAllowed
 from device.release.job import PARCEL, Job
 from device.release.process import Release
@@ -59,7 +60,7 @@ class ScriptedBackend:
     def __init__(self, clip: Path) -> None:
         self._clip = clip
 
-    def begin(self, folder: Path, offer: Offer, offer_hash: str) -> _Done:
+    def begin(self, folder: Path, offer: Offer, offer_hash: str, **_how: object) -> _Done:
         """Link the clip and make the parcel."""
         (folder / f"{offer['clips'][0]['id']}.mp4").hardlink_to(self._clip)
         job = Job(
@@ -130,7 +131,7 @@ def erase_before_the_grant() -> None:
 
     def hasty(self: ReleaseWorker, case: Case) -> None:
         content = self._sealed(case).read_bytes()
-        self._erase(self._folder / case.handle)
+        erase(self._folder / case.handle)
         parcel = self._folder.parent / "kept"
         parcel.write_bytes(content)
         upload = case.approved_offer()["upload"]

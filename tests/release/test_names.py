@@ -19,6 +19,7 @@ from device.release.parcel import archive
 from device.release.process import Release
 from tests.support.films import film, made, promise, wanted
 from tests.support.neighbourhood import Sender
+from tests.support.release_jobs import job_of
 from tests.support.surgery import taken_apart, together
 
 WORDS = (
@@ -38,42 +39,6 @@ def agency(tmp_path_factory: pytest.TempPathFactory) -> Sender:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return film(tmp_path_factory.mktemp("source") / "one.mp4", seconds=1, sound="aac")
-
-
-def job_of(folder: Path, source: Path, agency: Sender, names: list[str]) -> Job:
-    folder.mkdir()
-    (folder / "one.mp4").write_bytes(source.read_bytes())
-    of = wanted(source, 0, 900_000)
-    offer: Any = {
-        "request": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
-        "request_sha256": "a" * 64,
-        "window": {"start": "2026-11-24T22:00:00Z", "end": "2026-11-24T23:00:00Z"},
-        "recipient": {"name": "evidence", "age": agency.folder.recipient},
-        "audio": True,
-        "masks": [],
-        "clips": [
-            {
-                "id": "one",
-                "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
-                "clock": "synchronised",
-                "start": "2026-11-24T22:10:00.000000Z",
-                "end": "2026-11-24T22:10:01.000000Z",
-                "first_us": of.first_us,
-                "last_us": of.last_us,
-                "frames": of.frames,
-                "blur": [],
-            }
-        ],
-    }
-    return Job(
-        folder=folder,
-        offer=offer,
-        offer_hash="b" * 64,
-        seed=bytes(32),
-        version="0.1.0",
-        canaries=names,
-        home=None,
-    )
 
 
 def vocabulary() -> Iterator[str]:

@@ -75,6 +75,9 @@ class Clips:
             if span
         ]
 
+    def are_there(self, clip_ids: Iterable[str]) -> bool:
+        return {cut.clip_id for cut in self.stored} >= set(clip_ids)
+
     def masks(self, clip_ids: Iterable[str]) -> Sequence[Sequence[tuple[float, float]]]:
         return self.covered
 
@@ -95,7 +98,7 @@ class NoClips:
 class NoMaker:
     """Makes nothing: what comes after an approval is tried in tests/release."""
 
-    def begin(self, folder: Path, offer: Mapping[str, Any], offer_hash: str) -> ReleaseRun:
+    def begin(self, folder: Path, offer: Mapping[str, Any], offer_hash: str, **_how: object) -> ReleaseRun:
         raise CommandError("nothing is made here")
 
     def sealed(self, folder: Path) -> Path:

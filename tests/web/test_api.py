@@ -174,10 +174,16 @@ def test_the_same_api_answers_on_the_command_socket(door: Doorbell) -> None:
     page = Visitor(door.page).claim(door).ask("GET", "/api/openapi.json").json["paths"]
     only_page = set(page) - set(json.loads(routes.stdout)["paths"])
     assert only_page
-    # Who may come in, and what streams to a browser; all else is on both.
-    assert all(
-        path.startswith(("/api/live", "/api/log", "/api/s", "/api/claim", "/api/pass")) for path in only_page
+    # Who may come in, what streams to a browser, and previews; all else is on both.
+    ways = (
+        "/api/live",
+        "/api/log",
+        "/api/s",
+        "/api/claim",
+        "/api/pass",
+        "/api/requests/{request_id}/preview",
     )
+    assert all(path.startswith(ways) for path in only_page)
     assert "/api/config" not in only_page
 
 

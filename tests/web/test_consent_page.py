@@ -1,5 +1,6 @@
 """Requests and notices on the page, in a real browser: what an owner sees before anything could leave."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,13 +8,14 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from device.errors import CommandError
 from device.spool.folders import Item, SpoolWriter, bundle
 from server.dev_processes import wait_for
 from tests.support.broker import Broker
 from tests.support.neighbourhood import NeighbourhoodDoorbell, Sender
 from tests.web.browser import DESKTOP, PHONE, Watched
 from tests.web.conftest import claim
-from tests.web.visitor import PASSWORD
+from tests.web.visitor import PASSWORD, Visitor
 
 pytestmark = pytest.mark.chromium
 
@@ -210,6 +212,76 @@ def test_choosing_begins_with_all_clips_each_time_and_gives_the_true_reason(
     doorbell.run("clips", "delete", doorbell.json("clips", "list")[0]["id"])
     page.reload()
     expect(page.get_by_text("not on the doorbell any more")).to_be_visible()
+
+
+def test_an_owner_plays_the_very_files_that_are_then_sent_and_nobody_else_does(  # noqa: PLR0915  (a story)
+    doorbell: NeighbourhoodDoorbell, department: Sender, open_page: Open, picture: Take
+) -> None:
+    watched = open_page(doorbell, **PHONE)
+    page = watched.page
+    claim(page, doorbell)
+    doorbell.pin(department)
+    wait_for("some pre-roll", lambda: doorbell.status()["uptime_s"] > 4)
+    doorbell.run("record")
+    doorbell.clips(1)
+    hear(doorbell, "request", department.request())
+    row = doorbell.request_in("offered")
+    page.goto(f"{doorbell.page}/#/request/{row['handle']}")
+    page.get_by_role("button", name="Play what would be sent").click()
+    video = page.locator("#preview video")
+    expect(video).to_be_visible()
+    page.wait_for_function("() => document.querySelector('#preview video').readyState >= 2")
+    played = video.evaluate(
+        "async (video) => { video.muted = true; await video.play(); "
+        "await new Promise((done) => { video.ontimeupdate = () => { if (video.currentTime > 0) done(); }; }); "
+        "return video.videoWidth; }"
+    )
+    assert played == 640
+    accessible(page)
+    picture(page, "preview")
+
+    # Its bytes are behind the owner's session alone.
+    source = video.get_attribute("src") or ""
+    stranger = Visitor(doorbell.page)
+    for path in (source, f"/api/requests/{row['handle']}/preview"):
+        assert stranger.ask("GET", path).status == 401, path
+    with pytest.raises(CommandError, match="Not Found"):  # the command socket has no such route
+        doorbell.ask("GET", f"/requests/{row['handle']}/preview")
+    answer = page.request.get(doorbell.page + source)
+    assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")
+    digest = hashlib.sha256(answer.body()).hexdigest()
+    assert digest in source
+    folder = doorbell.state / "state/releases" / row["handle"]
+    assert [path.name for path in folder.iterdir()] == ["clip-1.mp4"]
+    assert folder.stat().st_mode & 0o077 == 0
+    assert (folder / "clip-1.mp4").stat().st_mode & 0o077 == 0
+
+    # Another choice is another offer: the files are gone. So they are when the page is left.
+    page.get_by_role("button", name="Choose").click()
+    shorten(page)
+    page.get_by_role("button", name="Show what would leave").click()
+    expect(page.get_by_role("button", name="Play what would be sent")).to_be_visible()
+    wait_for("the files to go", lambda: not folder.exists())
+    page.get_by_role("button", name="Play what would be sent").click()
+    expect(video).to_be_visible()
+    page.get_by_role("navigation").get_by_role("link", name="Door").click()
+    wait_for("the files to go", lambda: not folder.exists())
+
+    page.go_back()
+    page.get_by_role("button", name="Play what would be sent").click()
+    expect(video).to_be_visible()
+    page.get_by_role("button", name="Share these").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Exactly the files that you played")
+    dialog.get_by_role("textbox", name="Password").fill(PASSWORD)
+    dialog.get_by_role("button", name="Share these").click()
+    expect(page.get_by_role("progressbar", name="Waiting for the courier")).to_be_visible()
+    entry = next(entry["data"] for entry in doorbell.ledger() if entry["data"].get("to") == "approved")
+    parcel = next(entry["data"]["parcel"] for entry in doorbell.ledger() if "parcel" in entry["data"])
+    assert entry["files"] == [digest], (
+        "the offer is the first one again, and the cut is the same to the last byte"
+    )
+    assert [clip["sha256"] for clip in parcel["clips"]] == [digest]
 
 
 def test_an_owner_stops_what_is_on_its_way_from_the_list(

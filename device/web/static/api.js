@@ -35,7 +35,7 @@ async function send(method, path, body, signal) {
   let answer;
   try {
     answer = await fetch(`/api${path}`, {
-      method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body),
+      method, headers, signal, keepalive: method === "DELETE", body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;

@@ -4,6 +4,7 @@ import { dialog, el, icon, show } from "../dom.js";
 import { clockSeconds, lengthText, t, whenText } from "../i18n.js";
 import { choicePart } from "./choice.js";
 import { lastPictureUs, pictureOf } from "./moment.js";
+import { previewPart } from "./preview.js";
 import { placeText, spanText } from "./requests.js";
 
 const PICTURES = 5;
@@ -12,6 +13,7 @@ export async function mount(container, doorbell, [id]) {
   const path = `/requests/${encodeURIComponent(id)}`;
   let request = await get(path);
   let chosen = {}; // empty: all clips, the whole window, without sound
+  let preview = null; // of the offer that is shown
   const message = el("p", { role: "status", class: "message toast", id: "request-message" });
 
   const act = async (call, text) => {
@@ -25,7 +27,7 @@ export async function mount(container, doorbell, [id]) {
       message.textContent = error.message;
     }
   };
-  const share = () => act(() => confirm(request, path, chosen), "request_approved");
+  const share = () => act(() => confirm(request, path, chosen, preview?.files() ?? []), "request_approved");
   const decline = () => act(() => ask("POST", `${path}/decline`), "request_declined");
   const withdraw = () => act(() => ask("POST", `${path}/withdraw`), "request_withdrawn");
   const look = async (choice) => {
@@ -51,6 +53,11 @@ export async function mount(container, doorbell, [id]) {
 
   const draw = (all = null) => {
     const { offer } = request;
+    if (preview && preview.hash !== request.offer_hash) {
+      preview.close();
+      preview = null;
+    }
+    if (offer?.clips.length > 0) preview ??= previewPart(request, path, chosen);
     show(container,
       el("p", {}, el("a", { href: "#/requests", class: "back" }, icon("left"), t("nav_requests"))),
       el("h1", {}, t("request_by", { name: request.agency_name })),
@@ -68,6 +75,7 @@ export async function mount(container, doorbell, [id]) {
         el("p", { class: "hint" }, t("offer_exactly")),
         request.offer_empty && el("p", { class: "empty" }, t(`offer_empty_${request.offer_empty}`)),
         offer.clips.map((clip) => clipPart(clip)),
+        preview?.node,
         facts([
           ...offerFacts(offer), [t("fact_hash"), request.offer_hash],
         ])),
@@ -84,7 +92,7 @@ export async function mount(container, doorbell, [id]) {
   };
   const progress = () => document.getElementById("progress");
   draw();
-  return doorbell.onFact(async (fact) => {
+  const stop = doorbell.onFact(async (fact) => {
     if (fact.request !== request.handle) return;
     if (fact.kind === "release" && progress()) {
       request = await get(path);
@@ -94,6 +102,10 @@ export async function mount(container, doorbell, [id]) {
       draw();
     }
   });
+  return () => {
+    stop();
+    preview?.close();
+  };
 }
 
 function facts(rows) {
@@ -150,14 +162,14 @@ function clipPart(clip) {
 }
 
 /** The password, for exactly this; null if the dialog is left. */
-function confirm(request, path, choice) {
+function confirm(request, path, choice, files) {
   return dialog(t("share_title"), (close) => {
     const password = el("input", { type: "password", id: "share-password", autocomplete: "current-password", required: true });
     const message = el("p", { class: "error", role: "alert" });
     const submit = async (event) => {
       event.preventDefault();
       try {
-        close(await ask("POST", `${path}/approve`, { offer_hash: request.offer_hash, password: password.value, ...choice }));
+        close(await ask("POST", `${path}/approve`, { offer_hash: request.offer_hash, password: password.value, files, ...choice }));
       } catch (error) {
         message.textContent = error.message;
         password.select();
@@ -165,6 +177,7 @@ function confirm(request, path, choice) {
     };
     return el("form", { onsubmit: submit },
       el("p", {}, t("share_text", { name: request.agency_name, case: request.case, origin: request.offer.upload.origin })),
+      el("p", { class: "hint" }, t(files.length ? "share_played" : "share_not_played")),
       el("label", { htmlFor: "share-password" }, t("password")), password, message,
       el("div", { class: "three" },
         el("button", { type: "button", class: "plain", onclick: () => close(null) }, t("cancel")),
