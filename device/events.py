@@ -307,8 +307,18 @@ class Flushed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingLimit:
+    """A storage limit that keeps less, and does not hold before `until_us` (device/policy/limit_hold.py)."""
+
+    name: str
+    in_force: int
+    coming: int
+    until_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreReport:
-    """The storage worker's state, every few seconds."""
+    """The storage worker's state, every few seconds; `limit_bytes` is the limit in force."""
 
     used_bytes: int
     limit_bytes: int
@@ -317,6 +327,7 @@ class StoreReport:
     log_pending: int
     temperature_c: float | None = None
     throttling: tuple[str, ...] | None = None
+    waiting: tuple[WaitingLimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,7 @@ def status_text(status: ApiObject) -> str:
         ("clock", status["clock"]),
     ]
     lines = [f"{name:>10}  {text}" for name, text in rows]
+    lines += [f"{'waiting':>10}  {sentence}" for sentence in waiting_texts(status)]
     faults = status["faults"]
     lines.append(f"{'faults':>10}  {'none' if not faults else len(faults)}")
     for fault in faults:
@@ -71,6 +72,20 @@ def log_text(row: ApiObject) -> str:
     words = [f"{key}={value}" for key, value in row.items() if key not in known and value]
     event = row["event_id"]
     return " ".join([*words, f"event=…{event[-4:]}"] if event else words)
+
+
+def waiting_texts(status: ApiObject) -> list[str]:
+    """Return a sentence for each storage limit that does not hold yet."""
+    return [
+        f"{limit['key']}: {_amount(limit['key'], limit['in_force'])} holds; "
+        f"{_amount(limit['key'], limit['coming'])} takes effect in {span_text(limit['wait_s'])} "
+        "(`doorbell config undo --limits` keeps what holds)"
+        for limit in status["storage"]["waiting"]
+    ]
+
+
+def _amount(key: str, value: int) -> str:
+    return bytes_text(value) if key.endswith("_bytes") else str(value)
 
 
 def span_text(seconds: float) -> str:

@@ -17,6 +17,7 @@ from device.cli import daemon as of_daemon
 from device.cli import motion as of_motion
 from device.cli import page as of_page
 from device.cli import readers as of_readers
+from device.cli import settings as of_settings
 from device.cli.client import FAILED, NO_DAEMON, OK, NoDaemon
 from device.cli.consent_arguments import add_consent
 from device.errors import DoorbellError
@@ -59,6 +60,12 @@ def _with_json(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _with_yes(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--yes", action="store_true", help="do not ask, even if it deletes, exposes or breaks something"
+    )
+
+
 def _add_owner(commands: Any) -> None:
     page = commands.add_parser("page", help="manage access to the owner's page").add_subparsers(
         metavar="COMMAND", required=True
@@ -80,25 +87,35 @@ def _add_owner(commands: Any) -> None:
     )
     switch.add_argument("name", choices=[*SWITCHES, QUIET_UNTIL])
     switch.add_argument("value", help="ON or OFF; for quiet_until a time such as 2026-11-24T22:00:00Z, or ''")
+    _with_yes(switch)
     config = commands.add_parser("config", help="show or change settings").add_subparsers(
         metavar="COMMAND", required=True
     )
     shown = _add(
         config,
         "show",
-        of_page.config_show,
+        of_settings.show,
         "show every setting and where its value comes from: default, file or page",
     )
     _with_json(shown)
     shown.add_argument("--changed", action="store_true", help="only settings that differ from the default")
-    setting = _add(config, "set", of_page.config_set, "change settings at once, as on the page")
+    setting = _add(config, "set", of_settings.change, "change settings, as on the page")
     setting.add_argument(
         "settings",
         nargs="+",
         metavar="KEY=VALUE",
         help="VALUE in TOML syntax; an empty VALUE returns to the configuration file",
     )
-    _add(config, "undo", of_page.config_undo, "undo the last change made on the page or with `config set`")
+    _with_yes(setting)
+    undo = _add(
+        config, "undo", of_settings.undo, "undo the last change made on the page or with `config set`"
+    )
+    undo.add_argument(
+        "--limits",
+        action="store_true",
+        help="keep the storage limits in force instead of those that wait, also of the configuration file",
+    )
+    _with_yes(undo)
 
 
 def _add_readers(commands: Any) -> None:

@@ -4,6 +4,7 @@ A mistake is never corrected silently: `load_config` names all of them at once, 
 do. No message shows what is in a secret.
 """
 
+from device.config.effects import EFFECTS, Effect, effect_of, effects
 from device.config.model import (
     ButtonConfig,
     CameraConfig,
@@ -22,17 +23,18 @@ from device.config.model import (
     ZoneConfig,
 )
 from device.config.paths import config_below
-from device.config.sources import PAGE_FILE, PAGE_KEYS, RECENT_AUTH_KEYS, Sources, load_config, read_sources
+from device.config.sources import PAGE_FILE, PAGE_KEYS, Sources, flat, load_config, read_sources
 
 __all__ = [
+    "EFFECTS",
     "PAGE_FILE",
     "PAGE_KEYS",
-    "RECENT_AUTH_KEYS",
     "ButtonConfig",
     "CameraConfig",
     "ChimeConfig",
     "ClipsConfig",
     "Config",
+    "Effect",
     "MaskConfig",
     "MotionConfig",
     "MqttConfig",
@@ -45,6 +47,9 @@ __all__ = [
     "StreamCameraConfig",
     "ZoneConfig",
     "config_below",
+    "effect_of",
+    "effects",
+    "flat",
     "load_config",
     "read_sources",
 ]

@@ -62,3 +62,56 @@ def _touch(one: tuple[PolygonPoint, PolygonPoint], two: tuple[PolygonPoint, Poly
         and min(p[1], q[1]) <= r[1] <= max(p[1], q[1])
         for turn, (p, q, r) in zip(turns, corners, strict=True)
     )
+
+
+_ON_A_SIDE = 1e-9
+"""Distance, as a share of the picture, up to which a point counts as on a side: far below a pixel."""
+
+
+def covers(outer: list[PolygonPoint], inner: list[PolygonPoint]) -> bool:
+    """Return whether a simple polygon covers the whole of another one.
+
+    It does if all of the inner one's outline is inside. Each side is cut where it meets a side of the outer one; the
+    pieces in between are wholly inside or wholly outside, so their middles decide.
+    """
+    outline = list(zip(outer, outer[1:] + outer[:1], strict=True))
+    for start, end in zip(inner, inner[1:] + inner[:1], strict=True):
+        cuts = sorted({0.0, 1.0, *(cut for side in outline for cut in _cuts(start, end, side))})
+        for first, last in pairwise(cuts):
+            share = (first + last) / 2
+            middle = start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1])
+            if not _inside(middle, outline):
+                return False
+    return True
+
+
+def _cuts(a: PolygonPoint, b: PolygonPoint, side: tuple[PolygonPoint, PolygonPoint]) -> Iterator[float]:
+    """Yield the shares of the way from a to b at which a side meets it; a parallel one meets it at its ends."""
+    (c, d), ab = side, (b[0] - a[0], b[1] - a[1])
+    cd = d[0] - c[0], d[1] - c[1]
+    cross = ab[0] * cd[1] - ab[1] * cd[0]
+    if cross:
+        share = ((c[0] - a[0]) * cd[1] - (c[1] - a[1]) * cd[0]) / cross
+        if 0 < share < 1:
+            yield share
+        return
+    length = ab[0] ** 2 + ab[1] ** 2
+    for point in side:
+        share = ((point[0] - a[0]) * ab[0] + (point[1] - a[1]) * ab[1]) / length
+        if 0 < share < 1:
+            yield share
+
+
+def _inside(point: PolygonPoint, outline: list[tuple[PolygonPoint, PolygonPoint]]) -> bool:
+    """Return whether a point is inside or on the outline: by counting the sides to its right."""
+    x, y = point
+    odd = False
+    for (ax, ay), (bx, by) in outline:
+        length = ((bx - ax) ** 2 + (by - ay) ** 2) ** 0.5
+        off = abs((bx - ax) * (y - ay) - (by - ay) * (x - ax)) / length
+        along = ((x - ax) * (bx - ax) + (y - ay) * (by - ay)) / length
+        if off <= _ON_A_SIDE and -_ON_A_SIDE <= along <= length + _ON_A_SIDE:
+            return True
+        if (ay > y) != (by > y) and x < ax + (y - ay) * (bx - ax) / (by - ay):
+            odd = not odd
+    return odd

@@ -29,6 +29,8 @@ PAGE_KEYS = (
     "clips.post_roll_s",
     "storage.limit_bytes",
     "storage.longest_age_days",
+    "storage.reserve_bytes",
+    "storage.log_rows",
     "chime.quiet_hours",
     "mqtt.enabled",
     "mqtt.host",
@@ -46,8 +48,6 @@ PAGE_KEYS = (
     "neighbourhood.upload_hours",
 )
 """Keys that the page may change; all take effect without a restart."""
-RECENT_AUTH_KEYS = ("mqtt.", "masks", "neighbourhood.")
-"""Keys that decide where data goes, and secrets: the page asks for the password again."""
 MAX_UNDO = 20
 _SECRET_KEYS = ("camera.stream.url", "camera.stream.substream_url")
 
@@ -125,7 +125,7 @@ class Sources:
 
     def explained(self) -> list[dict[str, Any]]:
         """Return every setting: key, value, default, source, and whether the page may change it."""
-        now, standard = dict(_flat(self.config())), dict(_flat(Config()))
+        now, standard = flat(self.config()), flat(Config())
         rows = []
         for key, value in now.items():
             secret = key in _SECRET_KEYS and value
@@ -174,6 +174,11 @@ def _has(values: Mapping[str, Any], key: str) -> bool:
             return False
         node = node[part]
     return True
+
+
+def flat(config: Config) -> Values:
+    """Return every setting: dotted key → value as JSON has it."""
+    return dict(_flat(config))
 
 
 def _flat(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -6,22 +6,18 @@ Every method runs on a thread of the web server that may wait, and raises Comman
 import os
 import queue
 import sqlite3
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import JsonValue
-
-from device.config import PAGE_FILE, Sources
 from device.daemon.clip_access import ClipAccess
 from device.daemon.isolation_check import IsolationCheck
+from device.daemon.settings_api import SettingsApi
 from device.daemon.wiring import Daemon
-from device.errors import CameraError, CommandError, ConfigError
+from device.errors import CameraError, CommandError
 from device.events import ClipAsked, Pressed, SettingAsked, StatusAsked
 from device.hw.button import SimulatedButton
 from device.media.mask_history import digest_of
-from device.mqtt.broker_test import try_broker
 from device.store.event_log import EventLogReader, LogRow
 from device.store.files import is_whole_jpeg
 from device.store.index import ClipRow
@@ -36,7 +32,6 @@ from device.store.messages import (
 from device.store.timeline_query import MAX_DAYS, visit_hours, visits_json
 from device.system.clock import stamp
 from device.web.models import (
-    BrokerTestResponse,
     ClipResponse,
     ClipSummary,
     IsolationResponse,
@@ -44,7 +39,6 @@ from device.web.models import (
     QueueStatus,
     RecordResponse,
     RingResponse,
-    SettingResponse,
     StatusResponse,
     UndoResponse,
 )
@@ -58,8 +52,6 @@ ANSWER_S = 5.0
 MAX_ROWS = 1000
 SMALL_PX = 240
 
-MQTT_PASSWORD_FILE, MAX_PASSWORD = "mqtt-password", 256
-
 T = TypeVar("T")
 Reply = Callable[[Any], None]
 """Takes the answer of another thread, which a model checks."""
@@ -72,8 +64,8 @@ class ApiBackend:
         self._daemon = daemon
         self._layout = daemon.layout
         self._storage_messages = daemon.storage_messages
-        self._changing = threading.Lock()
         self.footage = ClipAccess(daemon)
+        self.settings = SettingsApi(daemon, self.footage, self.save)
 
     # --- the controller -----------------------------------------------------------------------------------
 
@@ -253,54 +245,14 @@ class ApiBackend:
 
     # --- settings -------------------------------------------------------------------------------------
 
-    def config(self) -> list[SettingResponse]:
-        """Return every setting, its value, and where that comes from."""
-        return [SettingResponse.model_validate(row) for row in self._daemon.sources.explained()]
-
-    def change_config(self, changes: Mapping[str, JsonValue]) -> UndoResponse:
-        """Change settings, all or none, now and for after a restart."""
-        with self._changing:
-            return self._apply(lambda sources: sources.changed(self._without_password(sources, changes)))
-
-    def undo_config(self) -> UndoResponse:
-        """Undo the last change."""
-        with self._changing:
-            return self._apply(lambda sources: sources.undone())
-
-    def _apply(self, change: Callable[[Sources], Sources]) -> UndoResponse:
-        before = self._daemon.sources
-        try:
-            after = change(before)
-        except ConfigError as error:
-            raise CommandError(str(error)) from error
-        if after is not before:
-            self.save(PAGE_FILE, after.content())
-            self._daemon.apply(after)
-        return UndoResponse(undo=len(after.before))
-
-    def _without_password(self, sources: Sources, changes: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-        """Move the broker's password into its file, from which the daemon reads it; return the other changes."""
-        kept = dict(changes)
-        password = kept.pop("mqtt.password", None)
-        if password is None:
-            return kept
-        if not isinstance(password, str) or not password.isprintable() or len(password) > MAX_PASSWORD:
-            raise CommandError(f"mqtt.password must be a text of at most {MAX_PASSWORD} characters")
-        sources.changed(kept)  # what does not fit is refused before the old password is gone
-        self.save(MQTT_PASSWORD_FILE, password.encode())
-        return {**kept, "mqtt.password_file": str(self._layout.state_dir / MQTT_PASSWORD_FILE)}
-
-    def try_mqtt(self, changes: Mapping[str, JsonValue]) -> BrokerTestResponse:
-        """Connect once to the broker that these settings name; the password is not kept."""
-        values = dict(changes)
-        password = values.pop("mqtt.password", None)
-        if not isinstance(password, str | None):
-            raise CommandError("mqtt.password must be a text")
-        try:
-            config = self._daemon.sources.changed(values).config()
-        except ConfigError as error:
-            raise CommandError(str(error)) from error
-        return BrokerTestResponse(result=try_broker(config.mqtt, config.device.id, password))
+    def keep_limits(self) -> UndoResponse:
+        """Keep the storage limits in force instead of those that wait for their hour."""
+        waiting = self.status().storage.waiting
+        if not waiting:
+            raise CommandError(
+                "no limit waits; those that are configured hold already", code="no_limit_waits"
+            )
+        return self.settings.keep_limits({limit.key: limit.in_force for limit in waiting})
 
     def save(self, name: str, content: bytes) -> None:
         """Write a small file of the state directory durably; only the daemon may read it."""

@@ -89,7 +89,7 @@ def state(
         "motion": motion(device_state, enabled=motion_enabled),
         "button": _button(device_state),
         "storage_used_bytes": store.used_bytes if store else 0,
-        "storage_limit_bytes": config.storage.limit_bytes,
+        "storage_limit_bytes": store.limit_bytes if store else config.storage.limit_bytes,
         "storage_oldest_at": rfc3339(oldest) if oldest is not None else None,
         "clips": store.clips if store else 0,
         "log_pending": store.log_pending if store else 0,
@@ -133,7 +133,16 @@ def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str,
         "storage": {
             "path": str(config.device.state_dir),
             "used_bytes": store.used_bytes if store else 0,
-            "limit_bytes": config.storage.limit_bytes,
+            "limit_bytes": store.limit_bytes if store else config.storage.limit_bytes,
+            "waiting": [
+                {
+                    "key": f"storage.{limit.name}",
+                    "in_force": limit.in_force,
+                    "coming": limit.coming,
+                    "wait_s": max(0, limit.until_us - now_us) // 1_000_000,
+                }
+                for limit in (store.waiting if store else ())
+            ],
             "clips": store.clips if store else 0,
             "log_pending": store.log_pending if store else 0,
             "recording": list(device_state.recording),

@@ -3,7 +3,7 @@
 import logging
 import queue
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from device import __version__
 from device.config import PAGE_KEYS, Config, Sources
@@ -161,8 +161,13 @@ class Daemon:
             self.loop.workers.remove(worker)  # so the watchdog does not miss it
             worker.stop(timeout_s)
 
-    def apply(self, sources: Sources) -> None:
-        """Apply other settings (of `PAGE_KEYS`) without a restart; on the web server's threads, one at a time."""
+    def apply(
+        self, sources: Sources, *, limits_taken: Callable[[dict[str, Any]], None] = lambda _: None
+    ) -> None:
+        """Apply other settings (of `PAGE_KEYS`) without a restart; on the web server's threads, one at a time.
+
+        `limits_taken` is called with {} when the controller knows which storage limits hold.
+        """
         old, new = self.config, sources.config()
         changed = [key for key in PAGE_KEYS if sources.page.get(key) != self.sources.page.get(key)]
         self.sources, self.config = sources, new
@@ -173,7 +178,9 @@ class Daemon:
         self.masks.replace(_polygons(new))
         self.pictures.ring.keep(_ring_us(new))
         if old.storage != new.storage:
-            self.storage_messages.put(HoldStorage(storage=new.storage))
+            self.storage_messages.put(HoldStorage(storage=new.storage, reply=limits_taken))
+        else:
+            limits_taken({})
         if old.mqtt != new.mqtt:
             # The new publisher is there before the old one ends, so that no press is lost between them.
             before, self.publisher = self.publisher, self._new_publisher() if new.mqtt.enabled else None

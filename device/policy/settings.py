@@ -25,6 +25,8 @@ class Settings:
 
 _SWITCH = {"ON": True, "OFF": False}
 SWITCHES = ("motion_enabled", "chime_muted", "privacy")
+EXPOSING_SWITCHES = {("privacy", "OFF")}
+"""Values that show more than before: the page asks for the password."""
 QUIET_UNTIL, QUIET_UNTIL_US = "quiet_until", "quiet_until_us"
 LATEST_US = 4_102_444_800_000_000
 """The year 2100: later than any real time, and every library can format it."""

@@ -52,6 +52,13 @@ class EventLogReader:
         )
         return [_row(row) for row in rows]
 
+    def beyond(self, rows: int) -> int:
+        """Return how many rows there are beyond the newest `rows`."""
+        (count,) = self._db.execute(
+            "SELECT count(*) FROM fact WHERE seq <= (SELECT max(seq) FROM fact) - ?", [rows]
+        ).fetchone()
+        return int(count)
+
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
@@ -99,7 +106,7 @@ class EventLog:
         Raises sqlite3.DatabaseError if the file is not an intact database.
         """
         self._boot_id = boot_id
-        self._keep_rows = keep_rows
+        self.keep_rows = keep_rows
         self._db = sqlite3.connect(path, isolation_level=None)
         try:
             self._begin()
@@ -153,7 +160,7 @@ class EventLog:
             if facts:
                 self._db.execute(
                     "DELETE FROM fact WHERE seq <= (SELECT max(seq) FROM fact) - ?",
-                    [self._keep_rows],
+                    [self.keep_rows],
                 )
             self._db.execute("COMMIT")
         except BaseException:

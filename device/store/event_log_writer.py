@@ -46,6 +46,12 @@ class EventLogWriter:
         self._acked_seq: int | None = None
         self._replace_us = 0
 
+    def keep(self, rows: int) -> None:
+        """Keep so many of the newest rows from now on."""
+        self._keep_rows = rows
+        if self._event_log is not None:
+            self._event_log.keep_rows = rows
+
     def open(self) -> None:
         """Open if it is closed; a damaged log is put aside and replaced. Raises sqlite3.Error, OSError."""
         if self._event_log is None:

@@ -104,9 +104,10 @@ class DeletePictures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldStorage:
-    """Use other limits from now on."""
+    """Use other limits; those that keep less wait. `reply` gets {} once the controller is told which hold."""
 
     storage: StorageConfig
+    reply: Callable[[dict[str, Any]], None] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,10 +82,10 @@ class Quota:
         if now_us < self._full_until_us:
             return Selected(stuck_bytes=self._stuck_bytes)
         many_bytes = index.picture_bytes() - int(self._storage.limit_bytes * PICTURES_SHARE)
-        pictures = _oldest_pictures(index, many_bytes)
-        doomed = [] if pictures else _chosen(index.oldest_without_star(), over_bytes=over_bytes)
+        pictures = select_pictures(index.oldest_pictures(), many_bytes)
+        doomed = [] if pictures else select_clips(index.oldest_without_star(), over_bytes=over_bytes)
         if not doomed and not pictures:
-            pictures = _oldest_pictures(index, over_bytes)
+            pictures = select_pictures(index.oldest_pictures(), over_bytes)
         self._stuck_bytes = 0 if doomed or pictures else over_bytes
         if self._stuck_bytes:
             self._full_until_us = now_us + FULL_EVERY_US
@@ -96,7 +96,7 @@ class Quota:
             return Selected()
         wall_us, longest_us = self._clock.wall_us(), self._storage.longest_age_days * 86_400_000_000
         candidates = index.without_star_before(wall_us - longest_us)
-        doomed = _chosen(candidates, wall_us=wall_us, longest_age_us=longest_us)
+        doomed = select_clips(candidates, wall_us=wall_us, longest_age_us=longest_us)
         pictures = index.pictures_before(wall_us - longest_us, MAX_PER_LOOK)
         if max(len(doomed), len(pictures)) < MAX_PER_LOOK:
             self._aged_us = now_us
@@ -110,12 +110,12 @@ class Quota:
         return min(self._storage.limit_bytes, room_bytes)
 
 
-def _oldest_pictures(index: Index, over_bytes: int) -> tuple[PressPictureRow, ...]:
-    """Return the oldest press pictures that take `over_bytes` together, a few at most."""
+def select_pictures(rows: Iterable[PressPictureRow], over_bytes: int) -> tuple[PressPictureRow, ...]:
+    """Return the oldest press pictures of `rows` that take `over_bytes` together, a few at most."""
     chosen: list[PressPictureRow] = []
     if over_bytes <= 0:
         return ()
-    for row in index.oldest_pictures():
+    for row in rows:
         chosen.append(row)
         over_bytes -= row.disk_bytes
         if over_bytes <= 0 or len(chosen) == MAX_PER_LOOK:
@@ -123,12 +123,13 @@ def _oldest_pictures(index: Index, over_bytes: int) -> tuple[PressPictureRow, ..
     return tuple(chosen)
 
 
-def _chosen(
+def select_clips(
     rows: Iterable[ClipRow],
     *,
     wall_us: int | None = None,
     over_bytes: int = 0,
     longest_age_us: int | None = None,
+    most: int = MAX_PER_LOOK,
 ) -> list[ClipRow]:
     """Return the rows that the retention rule selects; reads no more rows than it needs."""
     read: dict[str, ClipRow] = {}
@@ -138,7 +139,7 @@ def _chosen(
             read[row.clip_id] = row
             yield _kept(row, wall_us)
 
-    doomed = to_delete(kept(), over_bytes=over_bytes, longest_age_us=longest_age_us, most=MAX_PER_LOOK)
+    doomed = to_delete(kept(), over_bytes=over_bytes, longest_age_us=longest_age_us, most=most)
     return [read[clip_id] for clip_id in doomed]
 
 

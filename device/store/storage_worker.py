@@ -32,6 +32,7 @@ from device.store.event_log_writer import EventLogWriter
 from device.store.index import ClipRow, PressPictureRow
 from device.store.index_recovery import IndexRecovery
 from device.store.layout import Layout
+from device.store.limits_in_force import LIMITS_FILE, LimitsInForce
 from device.store.masked_export import forget_copies
 from device.store.messages import (
     DeleteClip,
@@ -98,7 +99,7 @@ class StorageWorker:
         self._ring = ring
         self._inbox = inbox
         self._clock = clock
-        self._storage = storage
+        self._limits = LimitsInForce(layout.state_dir / LIMITS_FILE, storage, clock=clock, inbox=inbox)
         self._messages = messages
         self._recordings: dict[str, list[Recording]] = {}
         self._faults = FaultLatch(inbox)
@@ -119,7 +120,7 @@ class StorageWorker:
         self._masks = masks
         self._forget_picture = forget_picture
         self._index_recovery = IndexRecovery(layout, clock, replaced=self._forget_thumbnails)
-        self._quota = Quota(storage, clock, layout.clips)
+        self._quota = Quota(storage, clock, layout.clips)  # `open` finds what is in force
         self._deleting = False
         self._recording_now: tuple[str, ...] = ()
         self._reported_us = 0
@@ -156,6 +157,7 @@ class StorageWorker:
         self._guard(self._salvage)
         if self._log.write():
             self._hand_out_last_rows()
+        self._limits.close()
         self._index.close()
         self._log.close()
 
@@ -177,6 +179,8 @@ class StorageWorker:
         """Open and repair the storage; return whether that worked."""
         try:
             self._layout.make()
+            self._limits.open()
+            self._enforce_limits()
             self._log.open()
             self._index = self._index_recovery.open()
             try:
@@ -261,9 +265,11 @@ class StorageWorker:
             case KeepPicture():
                 self._guard(lambda: self._keep_picture(message))
             case HoldStorage():
-                self._storage = message.storage
-                self._quota = Quota(message.storage, self._clock, self._layout.clips)
-                self._report(force=True)
+                self._limits.configure(message.storage)
+                if self._opened:
+                    self._enforce_limits()
+                    self._report(force=True)
+                message.reply({})
             case MakeThumbnail():
                 if self._thumbnails is not None:
                     self._thumbnails.wish(message.clip_id)
@@ -414,8 +420,16 @@ class StorageWorker:
 
     # --- quota ----------------------------------------------------------------------------------
 
+    def _enforce_limits(self) -> None:
+        storage = self._limits.storage
+        self._quota = Quota(storage, self._clock, self._layout.clips)
+        self._log.keep(storage.log_rows)
+
     def _hold_quota(self) -> None:
         """Delete a few clips; with more to delete the next step follows at once, with messages in between."""
+        if self._limits.step():
+            self._enforce_limits()
+            self._report(force=True)
         self._deleting = False
         growing_bytes = sum(r.open_bytes for rs in self._recordings.values() for r in rs)
         selected = self._quota.look(self._index, growing_bytes)
@@ -561,11 +575,12 @@ class StorageWorker:
         self._inbox(
             StoreReport(
                 used_bytes=used_bytes,
-                limit_bytes=self._storage.limit_bytes,
+                limit_bytes=self._limits.storage.limit_bytes,
                 clips=clips,
                 oldest_wall_us=oldest,
                 log_pending=self._log.pending_count(),
                 temperature_c=board.temperature_c(),
                 throttling=board.throttling(),
+                waiting=self._limits.waiting,
             )
         )

@@ -39,13 +39,15 @@ ABOUT = "Everything that the page shows and does. The command socket has the sam
 def socket_app(backend: Backend, accounts: Accounts, history: History) -> Callable[..., Awaitable[None]]:
     """Return the application of the command socket; whoever may open the socket may do everything."""
     app = _app()
-    app.include_router(routes_device.router(backend, require_recent_auth=_anybody, history=history))
     app.include_router(
-        routes_consent.router(
-            backend, require_recent_auth=_anybody, require_password=lambda _request, _password: None
+        routes_device.router(
+            backend, require_recent_auth=_anybody, require_password=_any_password, history=history
         )
     )
     app.include_router(routes_readers.router(backend, require_recent_auth=_anybody))
+    app.include_router(
+        routes_consent.router(backend, require_recent_auth=_anybody, require_password=_any_password)
+    )
 
     @app.get("/api/page/code", tags=["owner"])
     def code() -> ClaimCodeResponse:
@@ -88,7 +90,10 @@ def page_app(
     app = _app()
     app.include_router(
         routes_device.router(
-            backend, require_recent_auth=auth_routes.require_recent_auth(accounts), history=history
+            backend,
+            require_recent_auth=auth_routes.require_recent_auth(accounts),
+            require_password=auth_routes.require_password(accounts),
+            history=history,
         )
     )
     app.include_router(
@@ -115,6 +120,10 @@ def _problem(error: CommandError) -> dict[str, object]:
 
 def _anybody(_: Request) -> None:
     """No-op on the command socket: socket permissions control access."""
+
+
+def _any_password(_request: Request, _password: str | None) -> None:
+    """No-op on the command socket, as above."""
 
 
 def _app() -> FastAPI:

@@ -3,13 +3,14 @@
 Every method may block for some seconds, is called on a thread that may, and raises CommandError.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import JsonValue
 
+from device.config import Effect
 from device.consent.envelope import JsonObject
 from device.consent.offer import Choice, Corners
 from device.events import PacketReader
@@ -17,6 +18,7 @@ from device.web.models import (
     BrokerTestResponse,
     ClipResponse,
     ClipSummary,
+    EffectsResponse,
     IsolationResponse,
     LogEntry,
     RecordResponse,
@@ -150,6 +152,30 @@ class ReaderRegistry(Protocol):
         """Revoke a reader's access."""
 
 
+class SettingsBackend(Protocol):
+    """The settings, as far as the web API needs them (device/daemon/settings_api.py)."""
+
+    def rows(self) -> list[SettingResponse]:
+        """Return every setting with its value, and where that comes from."""
+
+    def weigh(self, changes: Mapping[str, JsonValue]) -> EffectsResponse:
+        """Return what a change would do, without making it."""
+
+    def weigh_undo(self) -> EffectsResponse:
+        """Return what undoing the last change would do."""
+
+    def change(
+        self, changes: Mapping[str, JsonValue], allow: Callable[[Mapping[str, Effect]], None]
+    ) -> UndoResponse:
+        """Change settings (dotted key → value; None: as in the file), all or none; `allow` raises if it may not be."""
+
+    def undo(self, allow: Callable[[Mapping[str, Effect]], None]) -> UndoResponse:
+        """Undo the last change; `allow` raises if it may not be."""
+
+    def try_mqtt(self, changes: Mapping[str, JsonValue]) -> BrokerTestResponse:
+        """Connect once to the broker that these settings name."""
+
+
 class Backend(Protocol):
     """The daemon, as far as the web API needs it."""
 
@@ -221,14 +247,9 @@ class Backend(Protocol):
     def home_position(self) -> tuple[float, float] | None:
         """Return the home's longitude and latitude, if they are configured."""
 
-    def config(self) -> list[SettingResponse]:
-        """Return every setting with its value, and where that comes from."""
+    @property
+    def settings(self) -> SettingsBackend:
+        """The settings."""
 
-    def change_config(self, changes: Mapping[str, JsonValue]) -> UndoResponse:
-        """Change settings (dotted key → value; None: as in the file), all or none."""
-
-    def undo_config(self) -> UndoResponse:
-        """Undo the last change."""
-
-    def try_mqtt(self, changes: Mapping[str, JsonValue]) -> BrokerTestResponse:
-        """Connect once to the broker that these settings name."""
+    def keep_limits(self) -> UndoResponse:
+        """Keep the storage limits in force instead of those that wait for their hour."""

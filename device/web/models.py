@@ -130,12 +130,22 @@ class PageStatus(ResponseBody):
     url: str | None = Field(description="null where it is not served")
 
 
+class WaitingLimitStatus(ResponseBody):
+    """A storage limit that would delete more: it waits for an hour, in which it can be undone."""
+
+    key: str = Field(description='the setting, such as "storage.limit_bytes"')
+    in_force: int
+    coming: int
+    wait_s: int = Field(description="seconds until it holds, if the doorbell runs that long")
+
+
 class StorageStatus(ResponseBody):
     """The clips and the log on the disk."""
 
     path: str
     used_bytes: int
-    limit_bytes: int
+    limit_bytes: int = Field(description="the limit in force")
+    waiting: list[WaitingLimitStatus] = Field(description="limits that delete more, and do not hold yet")
     clips: int
     log_pending: int = Field(description="rows of the log that the broker has not acknowledged")
     recording: list[str] = Field(description="ids of the visits of which a clip is being written now")
@@ -346,6 +356,41 @@ class SettingResponse(ResponseBody):
     default: object
     source: Literal["default", "file", "page"]
     on_page: bool = Field(description="whether the page may change it")
+
+
+class ConfirmedChanges(Changes):
+    """Settings to change, with the owner's password if the change deletes recordings."""
+
+    password: Password | None = None
+
+
+class Confirmation(RequestBody):
+    """The owner's password."""
+
+    password: Password | None = None
+
+
+class DeletionResponse(ResponseBody):
+    """What storage limits would delete if they held now."""
+
+    clips: int
+    of_clips: int = Field(description="how many clips there are")
+    pictures: int = Field(description="pictures of presses")
+    bytes: int = Field(description="of both")
+    oldest_at: Rfc3339 | None
+    newest_at: Rfc3339 | None
+    log_rows: int = Field(description="rows of the event log")
+    wait_s: int = Field(description="seconds that the limits wait before they hold")
+
+
+class EffectsResponse(ResponseBody):
+    """What a change of settings would do."""
+
+    effects: dict[str, Literal["destroys", "exposes", "closes", "breaks"]] = Field(
+        description="by setting: deletes recordings, shows or sends more, shows or sends less, or changes what others "
+        "know the doorbell by; a setting without an effect is left out"
+    )
+    deletion: DeletionResponse | None = Field(description="if a setting destroys")
 
 
 class UndoResponse(ResponseBody):

@@ -4,7 +4,6 @@ same request.
 The consent service answers; nothing here decides, and there is no route by which anybody but the owner could.
 """
 
-from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
@@ -36,11 +35,9 @@ from device.web.models_consent import (
     Withdrawal,
 )
 from device.web.responses import JSON_LINES, SVG, file_of
-from device.web.routes_device import RecentAuthCheck
+from device.web.routes_device import PasswordCheck, RecentAuthCheck
 
 Id = Annotated[str, Path(max_length=400)]
-PasswordCheck = Callable[[Request, str | None], None]
-"""Raises unless this very request has the owner's password (or comes from a local terminal)."""
 NOT_EMERGENCY = "This is not a replacement for calling the emergency number."
 
 

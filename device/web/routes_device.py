@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Annotated, Literal
 
@@ -12,7 +12,8 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import FileResponse, Response
 from pydantic_core import ErrorDetails
 
-from device.config import RECENT_AUTH_KEYS
+from device.config import Effect
+from device.policy.settings import EXPOSING_SWITCHES
 from device.web.backend import Backend
 from device.web.health_history import History
 from device.web.models import (
@@ -20,6 +21,9 @@ from device.web.models import (
     Changes,
     ClipResponse,
     ClipSummary,
+    Confirmation,
+    ConfirmedChanges,
+    EffectsResponse,
     EmptyResponse,
     HealthSample,
     HourCount,
@@ -47,19 +51,29 @@ MAX_PROBLEMS = 5
 
 RecentAuthCheck = Callable[[Request], None]
 """Raises unless the password was given in the last minutes."""
+PasswordCheck = Callable[[Request, str | None], None]
+"""Takes the request and the password in it, and raises unless it is the owner's."""
 
 
-def router(backend: Backend, *, require_recent_auth: RecentAuthCheck, history: History) -> APIRouter:
+def router(
+    backend: Backend,
+    *,
+    require_recent_auth: RecentAuthCheck,
+    require_password: PasswordCheck,
+    history: History,
+) -> APIRouter:
     """Return the routes; `require_recent_auth` is a dependency of those that need a recent password."""
     api = APIRouter(prefix="/api")
-    _add_doorbell(api, backend, history)
+    _add_doorbell(api, backend, history, require_recent_auth)
     _add_clips(api, backend, require_recent_auth)
     _add_press_pictures(api, backend, require_recent_auth)
-    _add_settings(api, backend, require_recent_auth)
+    _add_settings(api, backend, require_recent_auth, require_password)
     return api
 
 
-def _add_doorbell(api: APIRouter, backend: Backend, history: History) -> None:
+def _add_doorbell(
+    api: APIRouter, backend: Backend, history: History, require_recent_auth: RecentAuthCheck
+) -> None:
     @api.get("/status", tags=["doorbell"])
     def status() -> StatusResponse:
         """The state of the doorbell."""
@@ -82,9 +96,15 @@ def _add_doorbell(api: APIRouter, backend: Backend, history: History) -> None:
 
     @api.put("/switches/{name}", tags=["doorbell"])
     def switch(
-        name: Literal["motion_enabled", "chime_muted", "privacy", "quiet_until"], body: Switch
+        name: Literal["motion_enabled", "chime_muted", "privacy", "quiet_until"],
+        body: Switch,
+        request: Request,
     ) -> EmptyResponse:
-        """Change a switch: ON or OFF; quiet_until takes an RFC 3339 time, or an empty text to end the quiet."""
+        """Change a switch: ON or OFF; quiet_until takes an RFC 3339 time, or an empty text to end the quiet. To end
+        privacy needs a recent password; to begin it does not.
+        """
+        if (name, body.value) in EXPOSING_SWITCHES:
+            require_recent_auth(request)
         backend.switch(name, body.value)
         return EmptyResponse()
 
@@ -226,28 +246,57 @@ def _corners(text: str) -> list[tuple[float, float]]:
     return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
-def _add_settings(api: APIRouter, backend: Backend, require_recent_auth: RecentAuthCheck) -> None:
+def _add_settings(
+    api: APIRouter, backend: Backend, require_recent_auth: RecentAuthCheck, require_password: PasswordCheck
+) -> None:
+    def allow(request: Request, password: str | None) -> Callable[[Mapping[str, Effect]], None]:
+        """Return a check of what a change does: to delete needs the password with it, to expose a recent one."""
+
+        def check(effects: Mapping[str, Effect]) -> None:
+            if "destroys" in effects.values():
+                require_password(request, password)
+            elif set(effects.values()) - {"closes"}:
+                require_recent_auth(request)
+
+        return check
+
     @api.get("/config", tags=["settings"])
     def config() -> list[SettingResponse]:
         """Every setting: value, default, and whether it comes from the default, the file or the page."""
-        return backend.config()
+        return backend.settings.rows()
 
     @api.patch("/config", tags=["settings"])
-    def change_config(body: Changes, request: Request) -> UndoResponse:
-        """Change settings, all or none. MQTT settings and masks need the password again."""
-        if any(key.startswith(RECENT_AUTH_KEYS) for key in body.changes):
-            require_recent_auth(request)
-        return backend.change_config(body.changes)
+    def change_config(body: ConfirmedChanges, request: Request) -> UndoResponse:
+        """Change settings, all or none. `/config/effects` tells before what a change does. What deletes recordings
+        needs the password in this request and waits for an hour; what exposes more, or changes what others know the
+        doorbell by, needs a recent password; the rest takes effect at once.
+        """
+        return backend.settings.change(body.changes, allow(request, body.password))
 
-    @api.post("/config/undo", tags=["settings"], dependencies=[Depends(require_recent_auth)])
-    def undo() -> UndoResponse:
-        """Undo the last change."""
-        return backend.undo_config()
+    @api.post("/config/effects", tags=["settings"])
+    def effects(body: Changes) -> EffectsResponse:
+        """What a change of settings would do; it changes nothing."""
+        return backend.settings.weigh(body.changes)
+
+    @api.post("/config/undo", tags=["settings"])
+    def undo(request: Request, body: Confirmation | None = None) -> UndoResponse:
+        """Undo the last change; what the way back deletes or exposes needs the same as any other change."""
+        return backend.settings.undo(allow(request, body.password if body else None))
+
+    @api.post("/config/undo/effects", tags=["settings"])
+    def undo_effects() -> EffectsResponse:
+        """What undoing the last change would do; it changes nothing."""
+        return backend.settings.weigh_undo()
+
+    @api.post("/config/keep-limits", tags=["settings"])
+    def keep_limits() -> UndoResponse:
+        """Keep the storage limits in force instead of those that wait, whatever these come from."""
+        return backend.keep_limits()
 
     @api.post("/mqtt/test", tags=["settings"], dependencies=[Depends(require_recent_auth)])
     def try_mqtt(body: Changes) -> BrokerTestResponse:
         """Connect once to the MQTT broker that these settings name."""
-        return backend.try_mqtt(body.changes)
+        return backend.settings.try_mqtt(body.changes)
 
 
 def text_of(problems: Sequence[ErrorDetails]) -> str:

@@ -161,7 +161,7 @@ def test_privacy_ends_every_view_and_the_next_recording_has_nothing_of_before(do
         for method, path in (("POST", "/api/live/whep"), ("GET", "/api/snapshot.jpg")):
             refused = owner.ask(method, path, b"v=0" if method == "POST" else None)
             assert (refused.status, refused.json["code"]) == (409, "private"), path
-        assert owner.ask("PUT", switch, {"value": "OFF"}).status == 200
+        assert owner.step_up().ask("PUT", switch, {"value": "OFF"}).status == 200
         began = datetime.now().astimezone()
         wait_for("pictures again", lambda: isinstance(live.recv(timeout=PATIENCE_S), bytes))
     door.ring()

@@ -120,9 +120,7 @@ def test_serious_actions_need_the_password_again(door: Doorbell, owner: Visitor)
     clip = door.clips(1)[0]["id"]
     for method, path, body in (
         ("DELETE", f"/api/clips/{clip}", None),
-        ("PATCH", "/api/config", {"changes": {"mqtt.host": "127.0.0.1"}}),
-        ("PATCH", "/api/config", {"changes": {"masks": []}}),
-        ("POST", "/api/config/undo", None),
+        ("PUT", "/api/switches/privacy", {"value": "OFF"}),
         ("POST", "/api/mqtt/test", {"changes": {}}),
         ("POST", "/api/password", {"password": "another good one"}),
     ):
@@ -133,7 +131,7 @@ def test_serious_actions_need_the_password_again(door: Doorbell, owner: Visitor)
     owner.step_up()
     assert owner.ask("DELETE", f"/api/clips/{clip}").status == 200
     # Another browser has not given it.
-    assert Visitor(door.page).login().ask("POST", "/api/config/undo").status == 403
+    assert Visitor(door.page).login().ask("POST", "/api/mqtt/test", {"changes": {}}).status == 403
 
 
 def test_a_new_password_signs_the_others_out(door: Doorbell, owner: Visitor) -> None:

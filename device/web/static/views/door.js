@@ -1,5 +1,5 @@
 // The Door view: the live view, the switches, and recent visits.
-import { ask, getVisits } from "../api.js";
+import { ask, askWithRecentPassword, getVisits } from "../api.js";
 import { el, icon, show } from "../dom.js";
 import { t } from "../i18n.js";
 import { playLive } from "../live.js";
@@ -122,7 +122,8 @@ function toggle(doorbell, name, iconName, on, powerless = false) {
   const flip = async () => {
     button.disabled = true;
     try {
-      await ask("PUT", `/switches/${name}`, { value: on ? "OFF" : "ON" });
+      const send = name === "privacy" && on ? askWithRecentPassword : ask;  // its end shows more than now
+      await send("PUT", `/switches/${name}`, { value: on ? "OFF" : "ON" });
       await doorbell.refresh();
     } catch (error) {
       document.querySelector(".message").textContent = error.message;

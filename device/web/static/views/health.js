@@ -1,5 +1,6 @@
 // The Health view: state of each component, faults and remedies, and the last day as a plot.
 import { get } from "../api.js";
+import { waitingLimits } from "../config.js";
 import { el, icon, show, svg } from "../dom.js";
 import { bytesText, clock, faultTexts, number, t, whenText } from "../i18n.js";
 
@@ -17,7 +18,7 @@ export async function mount(container, doorbell) {
     if (!status) return;
     show(faults, status.faults.length
       ? status.faults.map(faultCard)
-      : el("p", { class: "good" }, icon("good"), t("all_well")));
+      : el("p", { class: "good" }, icon("good"), t("all_well")), waitingLimits(status));
     const fill = status.storage.used_bytes / status.storage.limit_bytes;
     const rows = {
       button: t(`button_${status.button.state}`),

@@ -1,7 +1,9 @@
 // Settings. Each part is saved separately, takes effect immediately, and can be undone.
 import { ask, askWithRecentPassword, get, getVisits } from "../api.js";
+import { changeSettings, undoChange } from "../config.js";
 import { dialog, el, icon, show } from "../dom.js";
-import { bytesText, chooseLanguage, currentLanguage, languages, t, whenText } from "../i18n.js";
+import { chooseLanguage, currentLanguage, languages, t, whenText } from "../i18n.js";
+import { storagePart } from "./storage.js";
 
 const DAY_MS = 86_400_000;
 
@@ -14,9 +16,7 @@ export async function mount(container, doorbell) {
   const save = async (changes, button) => {
     if (button) button.disabled = true;
     try {
-      const grave = Object.keys(changes).some((key) => /^(mqtt|neighbourhood)\./.test(key));
-      const done = await (grave ? askWithRecentPassword : ask)("PATCH", "/config", { changes });
-      if (done !== null) {
+      if (await changeSettings(changes) !== null) {
         for (const [key, now] of Object.entries(changes)) if (settings[key]) settings[key].value = now;
         message.textContent = t("saved");
       }
@@ -36,12 +36,6 @@ export async function mount(container, doorbell) {
   const saveQuiet = el("button", { onclick: () => save({
     "chime.quiet_hours": quietFrom.value && quietUntil.value ? `${quietFrom.value}-${quietUntil.value}` : "" }, saveQuiet) }, t("save"));
   const noQuiet = el("button", { class: "quiet", onclick: () => { quietFrom.value = ""; quietUntil.value = ""; save({ "chime.quiet_hours": "" }, noQuiet); } }, t("no_quiet_hours"));
-  const limit = el("input", {
-    id: "limit", type: "number", min: 0.1, step: 0.1, value: value("storage.limit_bytes") / 1e9, inputMode: "decimal",
-  });
-  const age = el("input", { id: "age", type: "number", min: 1, max: 3650, step: 1, value: value("storage.longest_age_days"), inputMode: "numeric" });
-  const saveStorage = el("button", { onclick: () => save({
-    "storage.limit_bytes": Math.round(Number(limit.value) * 1e9), "storage.longest_age_days": Math.round(Number(age.value)) }, saveStorage) }, t("save"));
   const preRoll = el("input", { id: "pre-roll", type: "number", min: 0, max: 30, step: 1, value: value("clips.pre_roll_s"), inputMode: "numeric" });
   const postRoll = el("input", { id: "post-roll", type: "number", min: 1, max: 120, step: 1, value: value("clips.post_roll_s"), inputMode: "numeric" });
   const saveRolls = el("button", { onclick: () => save({
@@ -50,7 +44,8 @@ export async function mount(container, doorbell) {
   const undo = el("button", {
     class: "quiet", id: "undo", onclick: async () => {
       try {
-        if (await askWithRecentPassword("POST", "/config/undo") === null) return;
+        if (await undoChange() === null) return;
+        await doorbell.refresh();
         await mount(container, doorbell);
         document.getElementById("settings-message").textContent = t("undone");
       } catch (error) {
@@ -80,12 +75,7 @@ export async function mount(container, doorbell) {
         el("div", {}, el("label", { htmlFor: "pre-roll" }, t("pre_roll")), preRoll),
         el("div", {}, el("label", { htmlFor: "post-roll" }, t("post_roll")), postRoll)),
       el("div", { class: "buttons" }, saveRolls)),
-    el("section", {}, el("h2", {}, t("set_storage")),
-      doorbell.status && el("p", { class: "hint" }, t("storage_now", { used: bytesText(doorbell.status.storage.used_bytes), count: doorbell.status.storage.clips })),
-      el("div", { class: "pair" },
-        el("div", {}, el("label", { htmlFor: "limit" }, t("storage_limit")), limit),
-        el("div", {}, el("label", { htmlFor: "age" }, t("storage_age")), age)),
-      el("div", { class: "buttons" }, el("a", { class: "button quiet", href: "#/backups" }, icon("download"), t("backups_link")), saveStorage)),
+    storagePart(doorbell, value, message),
     el("section", {}, el("h2", {}, t("readers")),
       el("p", { class: "hint" }, t("readers_hint")),
       el("div", { class: "buttons" }, el("a", { class: "button quiet", href: "#/readers" }, icon("phone"), t("readers_link")))),

@@ -1,5 +1,6 @@
 // Zones and masks, drawn on the camera's present picture.
-import { ask, askWithRecentPassword, get } from "../api.js";
+import { get } from "../api.js";
+import { changeSettings } from "../config.js";
 import { el, icon, show, svg } from "../dom.js";
 import { t } from "../i18n.js";
 
@@ -204,9 +205,7 @@ export async function mount(container, doorbell) {
     const changes = { zones };
     if (JSON.stringify(masks) !== JSON.stringify(config.masks)) changes.masks = masks;
     try {
-      // Whoever only finds the page open cannot change masks.
-      const send = "masks" in changes ? askWithRecentPassword : ask;
-      if (await send("PATCH", "/config", { changes }) === null) {
+      if (await changeSettings(changes) === null) {
         save.disabled = false;
         return;
       }
