@@ -7,6 +7,7 @@ import sys
 from device.cli.client import FAILED, OK, NoDaemon, ask, print_json, state_dir
 from device.cli.formatting import bytes_text, clips_text, log_text, status_text
 from device.cli.progress_bar import Bar
+from device.cli.settings import of_file
 from device.config import load_config
 from device.errors import CommandError, StateError
 from device.store.files import StateLock
@@ -127,9 +128,13 @@ def _repair(layout: Layout) -> None:
 
 
 def check_config(arguments: argparse.Namespace) -> int:
-    """Read a configuration."""
-    load_config(arguments.file)
+    """Read a configuration; if a doorbell runs, print what a start with it deletes, exposes or breaks."""
+    config = load_config(arguments.file)
     print(f"{arguments.file}: good")
+    sentences = of_file(arguments.state, config)
+    if sentences:
+        print("A start with it, compared with the doorbell that runs:")
+        print("\n".join(sentences))
     return OK
 
 

@@ -237,7 +237,12 @@ def _parser() -> argparse.ArgumentParser:
             "check that doorbelld cannot reach the internet, and the courier cannot read the daemon's files",
         )
     )
-    check = _add(commands, "check-config", of_daemon.check_config, "validate a configuration file")
+    check = _add(
+        commands,
+        "check-config",
+        of_daemon.check_config,
+        "validate a configuration file; print what a start with it would delete, expose or break",
+    )
     check.add_argument("file", metavar="FILE", type=Path)
     return parser
 

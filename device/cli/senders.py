@@ -42,6 +42,10 @@ def add_source(arguments: argparse.Namespace) -> int:
         return pin(arguments)
     if not arguments.name:
         raise CommandError("a feed needs a name: --name weather, for instance")
+    print(f"From now on the courier fetches {arguments.what}; whoever serves it sees this home's address.")
+    if typed_answer("Type yes: ") != "yes":
+        print("nothing was changed")
+        return FAILED
     ask(arguments.state, "POST", "/feeds", {"name": arguments.name, "url": arguments.what})
     print(f"the courier now fetches {arguments.what}; the contents of a feed are not signed")
     return OK

@@ -1,19 +1,30 @@
 """`doorbell config`: show, change and undo settings. What deletes, exposes or breaks is asked about first."""
 
 import argparse
+import json
 import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from device.cli.client import FAILED, OK, ApiObject, ask, print_json
+from device.cli.client import FAILED, OK, ApiObject, NoDaemon, ask, print_json
 from device.cli.formatting import bytes_text, clips_text, span_text, typed_answer, waiting_texts
+from device.config import NOT_SHOWN, Config, effects, flat
 from device.config.toml import quoted
 from device.errors import CommandError
 
-_BREAKS = {
-    "mqtt.prefix": "every MQTT topic begins otherwise; whatever names the old topics hears nothing more",
+BREAKS = {
+    "device.id": "MQTT topics and Home Assistant's entities keep the old id, with their history; automations that "
+    "name them hear nothing more",
+    "device.state_dir": "clips, settings, owner and ledger stay in the old folder; the doorbell begins without them",
+    "device.runtime_dir": "`doorbell` looks for the command socket in the old folder",
+    "button.name": "events carry the new name; automations that compare it do nothing more",
+    "mqtt.prefix": "every MQTT topic begins otherwise; automations that name the old topics hear nothing more",
     "mqtt.discovery_prefix": "Home Assistant hears the announcement only if it has the same prefix",
+    "neighbourhood.spool_dir": "the courier finds nothing until it is started with the same folder",
+    "neighbourhood.lease_dir": "the courier sends nothing until it is started with the same folder",
 }
+"""What a change of each setting that breaks something breaks; a test compares it with `EFFECTS`."""
 _EXPOSES = "more is shown, recorded or sent than now, or to another place, at once"
 
 
@@ -35,8 +46,8 @@ def show(arguments: argparse.Namespace) -> int:
 def change(arguments: argparse.Namespace) -> int:
     """Change settings."""
     changes = {"changes": dict(_change(text) for text in arguments.settings)}
-    effects = ask(arguments.state, "POST", "/config/effects", changes)
-    if not (arguments.yes or _agreed(effects)):
+    weighed = ask(arguments.state, "POST", "/config/effects", changes)
+    if not (arguments.yes or _agreed(weighed)):
         return FAILED
     ask(arguments.state, "PATCH", "/config", changes)
     print("changed; `doorbell config undo` takes it back")
@@ -56,18 +67,28 @@ def undo(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def of_file(state: Path | None, config: Config) -> list[str]:
+    """Return a sentence for each effect that a start with this configuration would have; none if no doorbell runs.
+
+    What the page has changed overrides the file, so it is left out; so is what the doorbell does not show.
+    """
+    try:
+        rows = ask(state, "GET", "/config")
+    except NoDaemon:
+        return []
+    new = flat(config)
+    old = {row["key"]: row["value"] for row in rows}
+    new |= {row["key"]: row["value"] for row in rows if row["source"] == "page" or row["value"] == NOT_SHOWN}
+    # Both as JSON has them: a path is a text, a pair of numbers a list.
+    found = effects(old, json.loads(json.dumps({key: new[key] for key in old})))
+    stricter = {key: new[key] for key, effect in found.items() if effect == "destroys"}
+    deletion = ask(state, "POST", "/config/effects", {"changes": stricter})["deletion"] if stricter else None
+    return _sentences(found, deletion)
+
+
 def _agreed(found: ApiObject) -> bool:
     """Print what a change does and ask, unless it only closes something."""
-    effects: Mapping[str, str] = found["effects"]
-    questions = [
-        f"{key}: {_BREAKS.get(key, 'others know the doorbell by it')}"
-        if effect == "breaks"
-        else f"{key}: {_EXPOSES}"
-        for key, effect in effects.items()
-        if effect in ("breaks", "exposes")
-    ]
-    if found["deletion"]:
-        questions.append(_deletion_text(effects, found["deletion"]))
+    questions = _sentences(found["effects"], found["deletion"])
     if not questions:
         return True
     print("\n".join(questions))
@@ -77,8 +98,17 @@ def _agreed(found: ApiObject) -> bool:
     return False
 
 
-def _deletion_text(effects: Mapping[str, str], deletion: ApiObject) -> str:
-    keys = " and ".join(key for key, effect in effects.items() if effect == "destroys")
+def _sentences(changes: Mapping[str, str], deletion: ApiObject | None) -> list[str]:
+    found = [
+        f"{key}: {BREAKS[key] if effect == 'breaks' else _EXPOSES}"
+        for key, effect in changes.items()
+        if effect in ("breaks", "exposes")
+    ]
+    return [*found, _deletion_text(changes, deletion)] if deletion else found
+
+
+def _deletion_text(changes: Mapping[str, str], deletion: ApiObject) -> str:
+    keys = " and ".join(key for key, effect in changes.items() if effect == "destroys")
     goes = "nothing, as things are now"
     if deletion["clips"]:
         goes = (

@@ -23,10 +23,11 @@ from device.config.model import (
     ZoneConfig,
 )
 from device.config.paths import config_below
-from device.config.sources import PAGE_FILE, PAGE_KEYS, Sources, flat, load_config, read_sources
+from device.config.sources import NOT_SHOWN, PAGE_FILE, PAGE_KEYS, Sources, flat, load_config, read_sources
 
 __all__ = [
     "EFFECTS",
+    "NOT_SHOWN",
     "PAGE_FILE",
     "PAGE_KEYS",
     "ButtonConfig",

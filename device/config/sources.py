@@ -49,6 +49,7 @@ PAGE_KEYS = (
 )
 """Keys that the page may change; all take effect without a restart."""
 MAX_UNDO = 20
+NOT_SHOWN = "(not shown)"
 _SECRET_KEYS = ("camera.stream.url", "camera.stream.substream_url")
 
 Values = dict[str, Any]
@@ -116,12 +117,35 @@ class Sources:
             if unknown:
                 return self, f"{path}: holds {unknown[0]}, which the page cannot change"
             found = replace(self, page=page, before=tuple(before))
-            found.config()
         except FileNotFoundError:
             return self, ""
-        except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             return self, f"{path}: {error}"
-        return found, ""
+        return found.usable(path)
+
+    def usable(self, path: Path) -> tuple["Sources", str]:
+        """Return the sources without the page's setting that cannot be used, and which one that is.
+
+        A setting may have been good when it was made: a file that it names may be gone. One key is taken back, or
+        all of one table, and only if that does not help everything that the page changed.
+        """
+        try:
+            self.config()
+        except ConfigError as error:
+            reason = str(error).replace(f" in {self.path}", "")
+        else:
+            return self, ""
+        tables = dict.fromkeys(key.partition(".")[0] for key in self.page)
+        keys = [[key] for key in self.page]
+        keys += [[key for key in self.page if key.partition(".")[0] == table] for table in tables]
+        for taken in [*keys, list(self.page)]:
+            found = replace(self, page={key: value for key, value in self.page.items() if key not in taken})
+            try:
+                found.config()
+            except ConfigError:
+                continue
+            return found, f"{path}: {', '.join(taken)} as in the configuration file again ({reason})"
+        return replace(self, page={}), f"{path}: {reason}"
 
     def explained(self) -> list[dict[str, Any]]:
         """Return every setting: key, value, default, source, and whether the page may change it."""
@@ -133,7 +157,7 @@ class Sources:
             rows.append(
                 {
                     "key": key,
-                    "value": "(not shown)" if secret else value,
+                    "value": NOT_SHOWN if secret else value,
                     "default": standard[key],
                     "source": source,
                     "on_page": key in PAGE_KEYS,

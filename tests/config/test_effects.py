@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from device.cli.settings import BREAKS
 from device.config import EFFECTS, Config, effect_of, effects, flat
 from device.config.polygon import covers
 
@@ -97,3 +98,7 @@ def test_rectangles_cover_each_other_as_their_edges_say(
     (left, top), (right, bottom) = outer[0], outer[2]
     expected = all(left <= x <= right and top <= y <= bottom for x, y in inner)
     assert covers(outer, inner) is expected
+
+
+def test_a_question_says_what_each_setting_that_breaks_something_breaks() -> None:
+    assert set(BREAKS) == {key for key, rule in EFFECTS.items() if rule.effect == "breaks"}

@@ -125,6 +125,22 @@ def test_the_terminal_names_what_goes_and_asks(door: Doorbell) -> None:
     assert door.run("switch", "privacy", "OFF", "--yes").returncode == 0
 
 
+def test_check_config_prints_what_a_start_with_a_file_would_do(door: Doorbell) -> None:
+    assert door.run("check-config", str(door.config)).stdout == f"{door.config}: good\n"
+    tables = tomllib.loads(door.config.read_text())
+    tables["storage"]["limit_bytes"] = 25_000_000
+    tables["device"] |= {"id": "back", "name": "Back door"}
+    tables["camera"]["stream"] = {"audio": True}
+    edited = door.state / "edited.toml"
+    edited.write_text(tomli_w.dumps(tables))
+    lines = door.run("check-config", str(edited)).stdout.splitlines()
+    assert lines[0] == f"{edited}: good"
+    assert [line.partition(":")[0] for line in lines[2:]] == ["device.id", "camera.stream.audio", LIMIT]
+    assert "deletes 1 of 2 clips" in lines[-1]
+    door.stop()
+    assert door.run("check-config", str(edited)).stdout == f"{edited}: good\n"
+
+
 def test_what_exposes_needs_a_recent_password_and_what_closes_does_not(
     door: Doorbell, owner: Visitor
 ) -> None:
