@@ -29,7 +29,7 @@ from device.store.messages import (
     StorageMessage,
     WriteFile,
 )
-from device.store.timeline_query import MAX_DAYS, visit_hours, visits_json
+from device.store.timeline_query import MAX_DAYS, Kind, busy_quarters, visit_json, visits_json
 from device.system.clock import stamp
 from device.web.models import (
     ClipResponse,
@@ -228,14 +228,20 @@ class ApiBackend:
 
     # --- visits ---------------------------------------------------------------------------------------
 
-    def visits(self, from_wall_us: int, until_wall_us: int) -> str:
-        """Return the visits of a span of Unix microseconds, as a VisitTable in JSON."""
-        return self._ask_both(lambda log, index: visits_json(log, index, from_wall_us, until_wall_us))
+    def visits(self, from_wall_us: int, until_wall_us: int, kind: Kind, most: int) -> str:
+        """Return the rings and visits of a span of Unix microseconds, as a VisitTable in JSON."""
+        return self._ask_both(
+            lambda log, index: visits_json(log, index, from_wall_us, until_wall_us, kind=kind, most=most)
+        )
 
-    def hours(self) -> list[tuple[int, int]]:
-        """Return (hours since 1970, visits in that hour) of the last months."""
-        since_us = max(0, self._daemon.clock.wall_us() - MAX_DAYS * 86_400_000_000)
-        return self._ask_both(lambda log, index: visit_hours(log, index, since_us))
+    def visit(self, event_id: str) -> str:
+        """Return the clips and pictures of a visit, as a VisitResponse in JSON."""
+        return self._ask_both(lambda log, index: visit_json(log, index, event_id))
+
+    def busy_quarters(self, from_wall_us: int, until_wall_us: int) -> list[tuple[int, int, int]]:
+        """Return (Unix s of its begin, visits, 1 with a ring) of each quarter of an hour that had a visit."""
+        until_us = min(until_wall_us, from_wall_us + MAX_DAYS * 86_400_000_000)
+        return self._ask_both(lambda log, index: busy_quarters(log, index, from_wall_us, until_us))
 
     def _ask_both(self, question: Callable[[Path, Path], T]) -> T:
         try:

@@ -26,6 +26,7 @@ from device.web.models import (
     SettingResponse,
     StatusResponse,
     UndoResponse,
+    VisitKind,
 )
 
 
@@ -212,11 +213,14 @@ class Backend(Protocol):
     def snapshot(self) -> bytes:
         """Return what the camera sees now as JPEG, masked."""
 
-    def visits(self, from_wall_us: int, until_wall_us: int) -> str:
-        """Return the visits that began in a span of Unix microseconds, as JSON; see store/timeline_query.py."""
+    def visits(self, from_wall_us: int, until_wall_us: int, kind: VisitKind, most: int) -> str:
+        """Return the newest rings and visits of a span of Unix microseconds, as JSON; see store/timeline_query.py."""
 
-    def hours(self) -> list[tuple[int, int]]:
-        """Return (hours since 1970, visits in that hour) for each hour of the last months that had one."""
+    def visit(self, event_id: str) -> str:
+        """Return the clips and pictures of a visit, as JSON."""
+
+    def busy_quarters(self, from_wall_us: int, until_wall_us: int) -> list[tuple[int, int, int]]:
+        """Return (Unix s of its begin, visits, 1 with a ring) of each quarter of an hour that had a visit."""
 
     def thumbnail(self, clip_id: str) -> Path | None:
         """Return a clip's small picture, or None while there is none."""

@@ -280,25 +280,42 @@ VisitClip = tuple[
 VisitRow = tuple[
     Annotated[str, Field(description="event id")],
     Annotated[int, Field(description="start, Unix ms")],
-    Annotated[int, Field(description="presses")],
+    Annotated[int, Field(description="number of the ring in its visit; 0: a visit without a ring")],
     Annotated[int, Field(description="motion events")],
     Annotated[list[str], Field(description="zones")],
-    Annotated[list[VisitClip], Field(description="clips")],
+    Annotated[list[VisitClip], Field(description="clips; of a ring the one that shows it")],
     Annotated[
         str | None, Field(description="without clips: the reason of the newest clip_dropped or clip_deleted")
     ],
+    Annotated[int, Field(description="1 with a picture of the moment of the ring")],
 ]
+VisitKind = Literal["all", "rings", "motion", "starred"]
 
 
 class VisitTable(ResponseBody):
-    """Visits as a table: ten thousand objects would be half as long again."""
+    """Rings, and visits without a ring, as a table: ten thousand objects would be half as long again."""
 
     columns: list[str]
     rows: list[VisitRow]
 
 
-HourCount = tuple[
-    Annotated[int, Field(description="hours since 1970")], Annotated[int, Field(description="visits")]
+PressPictureRow = tuple[
+    Annotated[int, Field(description="number of the ring in its visit")],
+    Annotated[int, Field(description="moment of the ring, Unix ms")],
+]
+
+
+class VisitResponse(ResponseBody):
+    """What is kept of a visit; nothing of an unknown one."""
+
+    clips: list[VisitClip]
+    pictures: list[PressPictureRow] = Field(description="the pictures of the moments of its rings")
+
+
+BusyQuarter = tuple[
+    Annotated[int, Field(description="begin of a quarter of an hour, Unix s")],
+    Annotated[int, Field(description="visits")],
+    Annotated[int, Field(description="1 if somebody rang")],
 ]
 
 

@@ -18,6 +18,7 @@ from device.web.backend import Backend
 from device.web.health_history import History
 from device.web.models import (
     BrokerTestResponse,
+    BusyQuarter,
     Changes,
     ClipResponse,
     ClipSummary,
@@ -26,7 +27,6 @@ from device.web.models import (
     EffectsResponse,
     EmptyResponse,
     HealthSample,
-    HourCount,
     IsolationResponse,
     LogEntry,
     RecordResponse,
@@ -36,6 +36,8 @@ from device.web.models import (
     StatusResponse,
     Switch,
     UndoResponse,
+    VisitKind,
+    VisitResponse,
     VisitTable,
 )
 from device.web.responses import JPEG, MP4, SVG, UNCHANGED, file_of
@@ -118,15 +120,28 @@ def _add_doorbell(
         """The newest rows of the log, oldest first."""
         return backend.log()
 
-    @api.get("/hours", tags=["events"])
-    def hours() -> list[HourCount]:
-        """Visits in each hour of the last months that had one."""
-        return backend.hours()
+    @api.get("/calendar", tags=["events"])
+    def calendar(from_wall_us: WallUs, until_wall_us: WallUs) -> list[BusyQuarter]:
+        """The quarters of an hour of a span, of two months at most, that had a visit."""
+        return backend.busy_quarters(from_wall_us, until_wall_us)
 
     @api.get("/visits", tags=["events"], response_model=VisitTable)
-    def visits(from_wall_us: WallUs, until_wall_us: WallUs) -> Response:
-        """The visits that began in a span, newest first."""
-        return Response(backend.visits(from_wall_us, until_wall_us), media_type="application/json")
+    def visits(
+        from_wall_us: WallUs,
+        until_wall_us: WallUs,
+        kind: VisitKind = "all",
+        most: Annotated[int, Query(ge=1, le=20_000)] = 20_000,
+    ) -> Response:
+        """The newest rings, and visits without a ring, that began in a span; newest first. `motion`: without a ring;
+        `starred`: those with a starred clip, and of their clips only these.
+        """
+        found = backend.visits(from_wall_us, until_wall_us, kind, most)
+        return Response(found, media_type="application/json")
+
+    @api.get("/visits/{event_id}", tags=["events"], response_model=VisitResponse)
+    def visit(event_id: Name) -> Response:
+        """The clips and press pictures of a visit; `/events` has its log."""
+        return Response(backend.visit(event_id), media_type="application/json")
 
     @api.get("/events/{event_id}", tags=["events"])
     def event(event_id: Name) -> list[LogEntry]:

@@ -55,13 +55,16 @@ def test_a_press_reaches_an_open_page_and_is_then_in_the_day_s_list(door: Doorbe
     assert press["event_id"] == rung["event_id"]
     table = owner.ask("GET", f"/api/visits?{day()}").json
     (visit,) = (dict(zip(table["columns"], row, strict=True)) for row in table["rows"])
-    assert (visit["id"], visit["presses"], visit["motions"]) == (rung["event_id"], 1, 0)
+    assert (visit["id"], visit["press"], visit["motions"], visit["picture"]) == (rung["event_id"], 1, 0, 1)
+    kept = owner.ask("GET", f"/api/visits/{rung['event_id']}").json
+    assert (kept["clips"], [number for number, _ in kept["pictures"]]) == (visit["clips"], [1])
     ((clip_id, _, length_ms, star),) = visit["clips"]
     assert clip_id == door.clips(1)[0]["id"]
     assert length_ms > 1000
     assert star == 0
-    ((_, count),) = owner.ask("GET", "/api/hours").json
-    assert count == 1
+    marks = owner.ask("GET", f"/api/calendar?{day()}").json  # two, if the clip began in the quarter before
+    assert all((begin_s % 900, visits, rings) == (0, 1, 1) for begin_s, visits, rings in marks)
+    assert marks
 
 
 def test_a_clip_is_served_in_ranges_and_as_a_download(door: Doorbell, owner: Visitor) -> None:

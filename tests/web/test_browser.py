@@ -221,7 +221,7 @@ def test_a_day_of_ten_thousand_visits_is_a_list_that_scrolls(
     page = open_page(door, **PHONE).page
     claim(page, door)
     page.goto(f"{door.page}/#/visits/{midnight - timedelta(days=1):%Y-%m-%d}")
-    expect(page.locator(".message")).to_have_text("10000 visits")
+    expect(page.locator(".message")).to_have_text("10000 entries")
     assert page.locator(".virtual li").count() < 40
     # To the end and back, with a few rows in the document at each moment.
     page.evaluate("() => { const box = document.getElementById('day'); box.scrollTop = box.scrollHeight; }")

@@ -79,9 +79,9 @@ export async function askSdp(path, sdp) {
   return { sdp: await answer.text(), path: answer.headers.get("location").replace(/^\/api/, "") };
 }
 
-/** The visits that began from one moment (a Date or Unix ms) until another, newest first. */
-export async function getVisits(from, until) {
-  const { columns, rows } = await ask("GET", `/visits?from_wall_us=${Math.floor(from) * 1000}&until_wall_us=${Math.ceil(until) * 1000}`);
+/** The rings, and visits without a ring, from one moment (a Date or Unix ms) until another, newest first. */
+export async function getVisits(from, until, { kind = "all", most = 20_000 } = {}) {
+  const { columns, rows } = await ask("GET", `/visits?from_wall_us=${Math.floor(from) * 1000}&until_wall_us=${Math.ceil(until) * 1000}&kind=${kind}&most=${most}`);
   return rows.map((row) => {
     const visit = Object.fromEntries(columns.map((name, index) => [name, row[index]]));
     visit.starred = visit.clips.some((clip) => clip[3]);

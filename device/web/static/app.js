@@ -4,7 +4,7 @@ import { el, icon, show } from "./dom.js";
 import { loadLanguage, t } from "./i18n.js";
 import { announceNotice } from "./notice.js";
 import { setRecording } from "./recording.js";
-import { announceRing, dismissRing, prepareSound } from "./ring.js";
+import { announceRing, dismissRing, prepareSound, showRingPicture } from "./ring.js";
 
 const VIEWS = {
   door: { icon: "door", load: () => import("./views/door.js") },
@@ -15,6 +15,7 @@ const VIEWS = {
 };
 const MORE = {
   visit: () => import("./views/visit.js"),
+  across: () => import("./views/across.js"),
   zones: () => import("./views/zones.js"),
   request: () => import("./views/request.js"),
   senders: () => import("./views/senders.js"),
@@ -22,7 +23,7 @@ const MORE = {
   backups: () => import("./views/backups.js"),
   readers: () => import("./views/readers.js"),
 };
-const BELONGS_TO = { visit: "visits", zones: "settings", backups: "settings", readers: "settings", request: "requests", senders: "requests", ledger: "requests" };
+const BELONGS_TO = { visit: "visits", across: "visits", zones: "settings", backups: "settings", readers: "settings", request: "requests", senders: "requests", ledger: "requests" };
 
 const app = document.getElementById("app");
 const listeners = new Set();
@@ -143,6 +144,7 @@ function heard(text) {
   if (fact.kind === "recording") setRecording(fact.event_ids);
   for (const call of listeners) call(fact);
   if (fact.kind === "press") announceRing(doorbell, fact);
+  if (fact.kind === "press_picture") showRingPicture(doorbell, fact);
   if (fact.kind === "notice_heard" && fact.announce) announceNotice(fact.notice);
   if (/fault|setting|config|consent/.test(fact.kind)) doorbell.refresh().catch(() => { /* the line at the top shows it */ });
 }

@@ -62,6 +62,7 @@ export const clock = (at) => format({ hour: "2-digit", minute: "2-digit" }).form
 export const clockSeconds = (at) => format({ hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(at);
 export const clockTenths = (at) => format({ hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 1 }).format(at);
 export const dayName = (at) => format({ weekday: "long", day: "numeric", month: "long" }).format(at);
+export const monthName = (at) => format({ month: "long", year: "numeric" }).format(at);
 export const whenText = (at) => format({ dateStyle: "medium", timeStyle: "short" }).format(at);
 
 export function bytesText(count) {
@@ -84,4 +85,20 @@ export function lengthMetres(metres) {
 export function lengthText(seconds) {
   const whole = Math.round(seconds);
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
+
+/** The day that a week begins with: 0 is Sunday. */
+export function firstWeekday() {
+  const info = new Intl.Locale(locale);
+  return ((info.getWeekInfo?.() ?? info.weekInfo)?.firstDay ?? 1) % 7;
+}
+
+/** The short names of the days of a week, from its first. */
+export function weekdayLetters() {
+  const sunday = new Date(2023, 0, 1, 12);
+  return Array.from({ length: 7 }, (_, index) => {
+    const day = new Date(sunday);
+    day.setDate(1 + firstWeekday() + index);
+    return format({ weekday: "short" }).format(day);
+  });
 }

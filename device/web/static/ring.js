@@ -1,6 +1,7 @@
 // A ring while the page is open: a banner with a sound, and a notification if the owner allowed it.
 import { el, icon } from "./dom.js";
 import { clockSeconds, t } from "./i18n.js";
+import { pressPicture } from "./visit-row.js";
 
 const STAYS_MS = 60_000;
 let sound = null;
@@ -49,7 +50,7 @@ export function announceRing(doorbell, fact) {
   shown?.remove();
   const there = /^(#\/?)?$/.test(location.hash);
   const see = !there && el("button", { onclick: () => { dismissRing(); doorbell.go("#/"); } }, t("ring_see"));
-  shown = el("section", { class: there ? "ringing there" : "ringing", role: "alertdialog", "aria-labelledby": "ringing", "data-event": fact.event_id },
+  shown = el("section", { class: there ? "ringing there" : "ringing", role: "alertdialog", "aria-labelledby": "ringing", "data-event": fact.event_id, "data-press": fact.press_number },
     icon("bell"),
     el("div", {},
       el("h2", { id: "ringing" }, t("ring_title")),
@@ -61,10 +62,22 @@ export function announceRing(doorbell, fact) {
   setTimeout(() => { if (shown === mine) dismissRing(); }, STAYS_MS);
 }
 
-async function notify(doorbell, at) {
+/** The picture of a ring can be had: show it on the card, and in the notification. */
+export function showRingPicture(doorbell, fact) {
+  const picture = pressPicture(fact.event_id, fact.press_number);
+  if (shown?.dataset.event === fact.event_id && shown.dataset.press === String(fact.press_number)) {
+    const image = el("img", { class: "moment", alt: t("ring_picture"), src: picture, onload: () => { image.dataset.shownMs = String(performance.timeOrigin + performance.now()); } });
+    shown.prepend(image);
+  }
+  notify(doorbell, new Date(fact.occurred_at), picture);
+}
+
+async function notify(doorbell, at, picture) {
   if (!("Notification" in self) || Notification.permission !== "granted" || document.visibilityState === "visible") return;
+  // The picture comes a moment later, in place of the same notification and without a second sound.
   const options = {
-    body: t("ring_at", { time: clockSeconds(at) }), tag: "ring", renotify: true, icon: "/static/icons/icon-192.png",
+    body: t("ring_at", { time: clockSeconds(at) }), tag: "ring", renotify: !picture, icon: "/static/icons/icon-192.png",
+    ...(picture && { image: picture }),
   };
   const worker = await navigator.serviceWorker?.getRegistration();
   if (worker) worker.showNotification(`${doorbell.session.name}: ${t("ring_title")}`, options);

@@ -1,20 +1,22 @@
 // One visit: its clips in a player, its log, and where motion was detected.
-import { ask, askWithRecentPassword, get, getVisits } from "../api.js";
+import { ask, askWithRecentPassword, get } from "../api.js";
+import { dayOf } from "../calendar.js";
 import { dialog, el, icon, show, svg } from "../dom.js";
 import { bytesText, clockSeconds, dayName, lengthText, number, t } from "../i18n.js";
 import { isRecording, lossText } from "../recording.js";
+import { pressPicture } from "../visit-row.js";
 
-export async function mount(container, doorbell, [eventId]) {
-  let rows = [];
-  try {
-    rows = await get(`/events/${encodeURIComponent(eventId)}`);
-  } catch (error) {
-    if (error.code !== "failed") throw error; // the log no longer has it; the clips are still there
-  }
-  const visit = await findVisit(eventId, rows);
-  const at = new Date(rows[0]?.occurred_at ?? visit?.at_ms ?? Date.now());
-  const day = `${at.getFullYear()}-${String(at.getMonth() + 1).padStart(2, "0")}-${String(at.getDate()).padStart(2, "0")}`;
-  const clips = visit?.clips ?? [];
+// A wall clock may be adjusted between a ring and the begin of its clip.
+const SLACK_MS = 1000;
+
+export async function mount(container, doorbell, [eventId, press]) {
+  const [rows, { clips, pictures }] = await Promise.all([logOf(eventId), get(`/visits/${encodeURIComponent(eventId)}`)]);
+  // Rings by their number in the visit: from the log, or from their pictures once the log has forgotten them.
+  const rings = new Map(pictures);
+  for (const row of rows) if (row.kind === "press") rings.set(row.press_number, Date.parse(row.occurred_at));
+  const ringMs = rings.get(Number(press)) ?? [...rings.values()][0];
+  const at = new Date(ringMs ?? rows[0]?.occurred_at ?? clips[0]?.[1] ?? Date.now());
+  const day = dayOf(at);
   const recorded = isRecording(eventId);
   const ended = [];
   let started = "";
@@ -22,39 +24,74 @@ export async function mount(container, doorbell, [eventId]) {
     if (row.kind === "motion_started") started = row.occurred_at;
     else if (row.kind === "motion_ended" && started) ended.push({ ...row, startedMs: Date.parse(started) });
   }
+  const picture = [Number(press), ...pictures.map(([number]) => number)].find((number) => pictures.some(([known]) => known === number));
   const parts = [
     el("p", {}, el("a", { href: `#/visits/${day}`, class: "back" }, icon("left"), dayName(at))),
     el("h1", {}, clockSeconds(at)),
   ];
-  let stop = () => {};
+  let player = null;
   if (clips.length) {
-    const player = makePlayer(clips, ended, doorbell, day);
-    stop = player.stop;
+    player = makePlayer({ clips, ended, rings: [...rings.values()], doorbell, day, ringMs, poster: picture && pressPicture(eventId, picture) });
     parts.push(player.node);
   } else {
     const loss = rows.findLast((row) => row.kind === "clip_dropped" || row.kind === "clip_deleted");
     parts.push(el("p", { class: "empty" }, recorded ? t("visit_being_recorded") : loss ? lossText(loss) : t("visit_no_clip_known")));
+    if (pictures.length) parts.push(momentsOf(eventId, pictures, doorbell, day));
   }
   parts.push(el("section", {}, el("h2", {}, t("what_happened")),
     el("ol", { class: "story" }, rows.map(rowText).filter(Boolean).map(([when, text]) =>
-      el("li", {}, el("time", { dateTime: when.toISOString() }, clockSeconds(when)), el("span", {}, text))))));
+      el("li", {}, storyTime(when, player), el("span", {}, text))))));
   show(container, parts);
   const stopFacts = doorbell.onFact((fact) => {
     if (clips.length) return;
     const ours = fact.event_id === eventId && fact.kind.startsWith("clip_");
     if (ours || (fact.kind === "recording" && isRecording(eventId) !== recorded)) doorbell.again();
   });
-  return () => { stop(); stopFacts(); };
+  return () => { player?.stop(); stopFacts(); };
 }
 
-/** The visit as the day's list has it; an event's id begins with its time, but clocks may have been wrong. */
-async function findVisit(eventId, rows) {
-  const letters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-  const idMs = [...eventId.slice(0, 10)].reduce((sum, letter) => sum * 32 + letters.indexOf(letter), 0);
-  const times = rows.map((row) => Date.parse(row.occurred_at));
-  const from = Math.max(0, Math.min(idMs || Infinity, ...times) - 120_000);
-  const until = Math.max(idMs || 0, ...times) + 120_000;
-  return (await getVisits(from, until)).find((visit) => visit.id === eventId);
+async function logOf(eventId) {
+  try {
+    return await get(`/events/${encodeURIComponent(eventId)}`);
+  } catch (error) {
+    if (error.code !== "failed") throw error;
+    return []; // the log no longer has it; clips and pictures may still be there
+  }
+}
+
+/** The time of something that happened; tapped, it shows that moment, if a clip has it. */
+function storyTime(when, player) {
+  const time = el("time", { dateTime: when.toISOString() }, clockSeconds(when));
+  if (!player?.has(when.getTime())) return time;
+  return el("button", { class: "plain-link", "aria-label": t("story_show", { time: clockSeconds(when) }), onclick: () => player.showMoment(when.getTime()) }, time);
+}
+
+/** The pictures of the rings of a visit that has no clip any more. */
+function momentsOf(eventId, pictures, doorbell, day) {
+  const message = el("p", { role: "status", class: "message" });
+  const remove = async () => {
+    if (!await sureToDelete("delete_pictures_title", "delete_pictures_text")) return;
+    try {
+      if (await askWithRecentPassword("DELETE", `/press-pictures/${encodeURIComponent(eventId)}`) === null) return;
+      doorbell.go(`#/visits/${day}`);
+    } catch (error) {
+      message.textContent = error.message;
+    }
+  };
+  return el("div", {},
+    pictures.map(([press, atMs]) => el("figure", { class: "moment" },
+      el("img", { src: pressPicture(eventId, press), alt: t("ring_picture") }),
+      el("figcaption", { class: "hint" }, t("ring_at", { time: clockSeconds(atMs) })))),
+    el("div", { class: "buttons" }, el("button", { class: "quiet danger", id: "delete-pictures", onclick: remove }, icon("delete"), t("delete_pictures"))),
+    message);
+}
+
+function sureToDelete(title, text) {
+  return dialog(t(title), (close) => el("div", {},
+    el("p", {}, t(text)),
+    el("div", { class: "buttons" },
+      el("button", { class: "quiet", onclick: () => close(null) }, t("cancel")),
+      el("button", { class: "danger", id: "delete-yes", onclick: () => close(true) }, t("delete")))));
 }
 
 function rowText(row) {
@@ -72,8 +109,10 @@ function rowText(row) {
   }
 }
 
-function makePlayer(clips, ended, doorbell, day) {
-  let index = 0;
+function makePlayer({ clips, ended, rings, doorbell, day, ringMs, poster }) {
+  const covers = (clip, atMs) => clip[1] - SLACK_MS <= atMs && atMs <= clip[1] + clip[2] + SLACK_MS;
+  const clipAt = (atMs) => clips.findIndex((clip) => covers(clip, atMs));
+  let index = Math.max(0, clipAt(ringMs));
   const boxes = svg("svg", { class: "boxes", viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
   const video = el("video", { controls: true, playsInline: true, preload: "metadata", id: "player", "aria-label": t("player_label") });
   const say = el("p", { class: "over", role: "status", hidden: true });
@@ -81,15 +120,39 @@ function makePlayer(clips, ended, doorbell, day) {
   const tabs = el("div", { class: "chips", role: "group", "aria-label": t("clips") });
   const facts = el("p", { class: "hint" });
   const actions = el("div", { class: "buttons" });
+  const marks = el("div", { class: "ring-marks", role: "group", "aria-label": t("ring_marks") });
   let why = false;
   let timer = 0;
   const path = () => `/clips/${encodeURIComponent(clips[index][0])}`;
 
-  const showClip = async (play) => {
+  const drawMarks = () => {
+    const [, startMs, lengthMs] = clips[index];
+    show(marks, rings.filter((atMs) => covers(clips[index], atMs)).map((atMs) => {
+      const mark = el("button", { class: "ring-mark", "aria-label": t("ring_mark", { time: clockSeconds(atMs) }), title: t("ring_mark", { time: clockSeconds(atMs) }), onclick: () => showMoment(atMs) }, icon("bell"));
+      mark.style.left = `${Math.min(100, Math.max(0, (100 * (atMs - startMs)) / lengthMs))}%`;
+      return mark;
+    }));
+  };
+  const seek = (atMs) => {
+    const [, startMs, lengthMs] = clips[index];
+    video.currentTime = Math.min(Math.max(0, (atMs - startMs) / 1000), Math.max(0, lengthMs / 1000 - 0.1));
+  };
+  const showMoment = (atMs) => {
+    const found = clipAt(atMs);
+    if (found < 0) return;
+    if (found === index) { seek(atMs); return; }
+    index = found;
+    showClip(true, atMs);
+  };
+  const showClip = async (play, atMs) => {
     const [id, , lengthMs] = clips[index];
     say.hidden = true;
-    video.poster = `/api${path()}/thumbnail.jpg?soon=true`;
+    const ring = atMs !== undefined && rings.includes(atMs);
+    video.poster = ring && atMs === ringMs && poster ? poster : `/api${path()}/thumbnail.jpg?soon=true`;
     video.src = `/api${path()}/video`;
+    // A clip opens at its ring; the seconds before it are there to go back to.
+    if (atMs !== undefined) video.addEventListener("loadedmetadata", () => seek(atMs), { once: true });
+    drawMarks();
     if (play) video.play().catch(() => { /* it plays when it is touched */ });
     show(tabs, clips.length > 1 && clips.map((clip, number) => el("button", {
       class: "chip", "aria-pressed": String(number === index), onclick: () => { index = number; showClip(true); },
@@ -127,12 +190,7 @@ function makePlayer(clips, ended, doorbell, day) {
     drawActions();
   };
   const remove = async () => {
-    const sure = await dialog(t("delete_title"), (close) => el("div", {},
-      el("p", {}, t("delete_text")),
-      el("div", { class: "buttons" },
-        el("button", { class: "quiet", onclick: () => close(null) }, t("cancel")),
-        el("button", { class: "danger", id: "delete-yes", onclick: () => close(true) }, t("delete")))));
-    if (!sure) return;
+    if (!await sureToDelete("delete_title", "delete_text")) return;
     try {
       if (await askWithRecentPassword("DELETE", path()) === null) return;
       clips.splice(index, 1);
@@ -171,9 +229,11 @@ function makePlayer(clips, ended, doorbell, day) {
     else if (event.key === " ") { event.preventDefault(); if (video.paused) video.play(); else video.pause(); }
   }
   timer = requestAnimationFrame(tick);
-  showClip(false);
+  showClip(false, clipAt(ringMs) >= 0 ? ringMs : undefined);
   return {
-    node: el("div", {}, el("div", { class: "stage" }, video, boxes, say), tabs, facts, actions, message),
+    node: el("div", {}, el("div", { class: "stage" }, video, boxes, say), marks, tabs, facts, actions, message),
+    has: (atMs) => clipAt(atMs) >= 0,
+    showMoment,
     stop() {
       cancelAnimationFrame(timer);
       document.removeEventListener("keydown", keys);

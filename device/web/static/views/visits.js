@@ -1,19 +1,18 @@
 // The Visits view: all visits of one day, newest first, with the hours above the list to jump to.
 import { ask, getVisits } from "../api.js";
+import { dayOf, pickDay } from "../calendar.js";
 import { el, icon, show } from "../dom.js";
 import { dayName, t } from "../i18n.js";
-import { visitRow } from "../visit-row.js";
+import { rowId, visitRow } from "../visit-row.js";
 import { virtualList } from "../virtual-list.js";
 
-const ROW_PX = 92;
+export const ROW_PX = 92;
 const FILTERS = {
   all: () => true,
-  rings: (visit) => visit.presses > 0,
-  motion: (visit) => visit.motions > 0 && !visit.presses,
+  rings: (visit) => visit.press > 0,
+  motion: (visit) => visit.motions > 0 && !visit.press,
   starred: (visit) => visit.starred,
 };
-
-const dayOf = (date) => `${date.getFullYear()}-${String(date.getMonth() + 1).padStart(2, "0")}-${String(date.getDate()).padStart(2, "0")}`;
 
 export async function mount(container, doorbell, [asked]) {
   const today = dayOf(new Date());
@@ -32,10 +31,10 @@ export async function mount(container, doorbell, [asked]) {
   const list = virtualList(box, ROW_PX, (index) => visitRow(shown[index]));
 
   const draw = (stay) => {
-    const focused = box.contains(document.activeElement) ? document.activeElement.dataset.visit : null;
+    const focused = box.contains(document.activeElement) ? document.activeElement.dataset.row : null;
     shown = visits.filter(FILTERS[filter]);
     list.update(shown.length, { stay });
-    if (focused) list.focus(Math.max(0, shown.findIndex((visit) => visit.id === focused)));
+    if (focused) list.focus(Math.max(0, shown.findIndex((visit) => rowId(visit) === focused)));
     message.textContent = shown.length ? t("visits_count", { count: shown.length })
       : visits.length ? t("nothing_with_filter") : t(day === today ? "nobody_today" : "nobody_that_day");
     drawHours(hours, shown, (hour) => {
@@ -59,10 +58,10 @@ export async function mount(container, doorbell, [asked]) {
     other.setDate(other.getDate() + days);
     doorbell.go(`#/visits/${dayOf(other)}`);
   };
-  const picker = el("input", {
-    type: "date", value: day, max: today, "aria-label": t("choose_day"), id: "pick-day",
-    onchange: () => { if (picker.value) doorbell.go(`#/visits/${picker.value}`); },
-  });
+  const choose = async () => {
+    const chosen = await pickDay(day);
+    if (chosen && chosen !== day) doorbell.go(`#/visits/${chosen}`);
+  };
   box.addEventListener("keydown", async (event) => {
     const index = list.indexOf(document.activeElement);
     if (index < 0) return;
@@ -86,8 +85,11 @@ export async function mount(container, doorbell, [asked]) {
   show(container,
     el("div", { class: "day" },
       el("button", { class: "quiet", onclick: () => move(-1), "aria-label": t("day_before") }, icon("left")),
-      el("div", {}, el("h1", {}, day === today ? t("today") : dayName(begin)), picker),
+      el("h1", {}, day === today ? t("today") : dayName(begin)),
       el("button", { class: "quiet", onclick: () => move(1), disabled: day >= today, "aria-label": t("day_after") }, icon("right"))),
+    el("div", { class: "chips" },
+      el("button", { class: "chip", id: "pick-day", onclick: choose }, icon("visits"), t("choose_day")),
+      el("a", { class: "button chip", href: "#/across" }, icon("star"), t("visits_across"))),
     chips, hours, message, box);
   await load();
   let timer = 0;
