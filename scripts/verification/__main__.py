@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from scripts.verification import audit, egress, flood, release, silence, subscriptions
+from scripts.verification import audit, egress, flood, home_assistant, release, silence, subscriptions
 
 PROOFS = {
     "silence": silence,
@@ -12,6 +12,7 @@ PROOFS = {
     "audit": audit,
     "egress": egress,
     "subscriptions": subscriptions,
+    "home-assistant": home_assistant,
 }
 
 

@@ -276,7 +276,7 @@ class Home:
 def run_home(folder: Path, port: int | None = None, **tables: Any) -> Iterator[Home]:
     """Run all three, with Home Assistant set up as its user would; yield them when the doorbell is available there.
 
-    `port` is Home Assistant's, `tables` are the doorbell's.
+    `port` is Home Assistant's; `tables` and `program` are the doorbell's, as in `Doorbell`.
     """
     scene = {"kind": "scene", "scene": {"visitor_presses": False}}
     broker = Broker(folder)
