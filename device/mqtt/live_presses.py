@@ -36,8 +36,8 @@ class PublishPress(Protocol):
 class LivePresses:
     """Only `put` may be called by other threads."""
 
-    def __init__(self, inbox: Inbox, *, heard: Callable[[PressEvent], None]) -> None:
-        """`heard` takes each press that the broker has passed to somebody."""
+    def __init__(self, inbox: Inbox, *, heard: Callable[[PressEvent, int], None]) -> None:
+        """`heard` takes each press that the broker has passed to somebody, and the time."""
         self._inbox = inbox
         self._heard = heard
         self.connected_once = False
@@ -100,7 +100,7 @@ class LivePresses:
                 self._held.append(_Held(press, now_us() + AGAIN_US, "no_subscriber"))
             else:
                 self._inbox(PressSettled(press_id=press.press_id, delivered=True))
-                self._heard(press)
+                self._heard(press, now_us())
 
         return done
 

@@ -367,4 +367,4 @@ class MqttPublisher:
             self._birth = self._birth or not retained
             self._presence.born(self._clock.mono_us())
         elif payload == topics.OFFLINE.encode():
-            self._presence.died()
+            self._presence.died(self._clock.mono_us())

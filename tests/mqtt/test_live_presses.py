@@ -32,7 +32,7 @@ class Wire:
         self.heard: list[int] = []
         self.sent: list[tuple[int, int]] = []
         self.answer: Callable[[int], None] = lambda _code: None
-        self.presses = LivePresses(self.facts.append, heard=lambda p: self.heard.append(p.press_id))
+        self.presses = LivePresses(self.facts.append, heard=lambda p, _at_us: self.heard.append(p.press_id))
         self.presses.connected_once = True
 
     def pump(self) -> None:
@@ -119,14 +119,14 @@ class Watched:
         self.presence = HomeAssistantPresence(lambda event: self.missed.append(event.press_id))
 
     def hear(self, number: int, at_us: int) -> None:
-        self.presence.heard(press(number, at_us))
+        self.presence.heard(press(number, at_us - 9 * S), at_us)  # it may have been held before
 
 
 def test_presses_between_a_brokers_return_and_home_assistants_are_missed() -> None:
     watched = Watched()
     watched.hear(1, 2 * S)
-    watched.hear(2, 8 * S)
-    watched.hear(3, 10_500_000)  # it subscribes at least 4.5 s before its birth message
+    watched.hear(2, 7 * S)
+    watched.hear(3, 8_500_000)  # it subscribes some 5 s before its birth message
     watched.presence.born(14 * S)
     assert watched.missed == [1, 2]
     watched.hear(4, 20 * S)
@@ -134,10 +134,26 @@ def test_presses_between_a_brokers_return_and_home_assistants_are_missed() -> No
     assert watched.missed == [1, 2], "it was there"
 
 
+def test_presses_while_home_assistant_ends_or_starts_are_missed() -> None:
+    watched = Watched()
+    watched.presence.born(0)
+    watched.hear(1, 70 * S)
+    watched.hear(2, 90 * S)  # delivered to a connection that nobody reads any more
+    watched.presence.died(100 * S)
+    assert watched.missed == [2]
+    watched.hear(3, 119 * S)  # it is subscribed again, and has not started yet
+    watched.presence.born(120 * S)
+    assert watched.missed == [2, 3]
+    watched.hear(4, 121 * S)
+    watched.presence.disconnected(122 * S)
+    watched.presence.died(123 * S)
+    assert watched.missed == [2, 3], "the broker ended, not Home Assistant"
+
+
 def test_while_home_assistant_is_away_a_press_is_missed_after_a_minute_or_at_its_return() -> None:
     watched = Watched()
     watched.presence.born(0)
-    watched.presence.died()
+    watched.presence.died(0)
     watched.hear(1, 10 * S)
     watched.presence.tick(60 * S)
     assert watched.missed == []
@@ -146,7 +162,7 @@ def test_while_home_assistant_is_away_a_press_is_missed_after_a_minute_or_at_its
     watched.hear(2, 80 * S)
     watched.hear(3, 99 * S)
     watched.presence.born(100 * S)
-    assert watched.missed == [1, 2]
+    assert watched.missed == [1, 2, 3]
 
 
 def test_without_a_birth_message_no_press_is_marked() -> None:
@@ -157,7 +173,7 @@ def test_without_a_birth_message_no_press_is_marked() -> None:
     assert watched.missed == [], "that may be Home Assistant's first day"
     watched.presence.disconnected(3601 * S)
     watched.hear(2, 3602 * S)
-    watched.presence.died()
+    watched.presence.died(3618 * S)
     watched.presence.born(3700 * S)
     assert watched.missed == [], "it was there until it went"
 
