@@ -173,7 +173,7 @@ def test_without_a_birth_message_no_press_is_marked() -> None:
     assert watched.missed == [], "that may be Home Assistant's first day"
     watched.presence.disconnected(3601 * S)
     watched.hear(2, 3602 * S)
-    watched.presence.died(3618 * S)
+    watched.presence.died(3623 * S)
     watched.presence.born(3700 * S)
     assert watched.missed == [], "it was there until it went"
 
