@@ -244,6 +244,15 @@ class HomeAssistant:
         self.request("POST", f"/api/config/automation/config/{name}", {"alias": name, **content})
         wait_for(f"the automation {name}", lambda: self._is_on(f"automation.{name}"))
 
+    def remove_automation(self, name: str) -> None:
+        """Remove an automation."""
+        self.request("DELETE", f"/api/config/automation/config/{name}")
+
+    def device_named(self, name: str) -> dict[str, Any]:
+        """Return the device registry's row of a device. Raises StopIteration if there is none."""
+        rows: list[dict[str, Any]] = self.command("config/device_registry/list")
+        return next(row for row in rows if row["name"] == name)
+
     def is_available(self, entity: str) -> bool:
         """Return whether an entity exists and its device is connected."""
         state = self.state(entity)

@@ -57,7 +57,7 @@ class Phone:
         words |= {"os_name": "Android", "os_version": "16", "device_id": name, "device_name": name}
         push = {"app_data": {"push_token": "1", "push_url": url}, "supports_encryption": False}
         home_assistant.request("POST", "/api/mobile_app/registrations", {**words, **push})
-        action = f"mobile_app_{name.lower()}"
+        action = f"mobile_app_{name.lower().replace(' ', '_')}"
         wait_for("the phone's action", lambda: action in self._notify_actions(home_assistant))
         return f"notify.{action}"
 
