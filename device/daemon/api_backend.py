@@ -6,7 +6,7 @@ Every method runs on a thread of the web server that may wait, and raises Comman
 import os
 import queue
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,6 +42,7 @@ from device.web.models import (
     StatusResponse,
     UndoResponse,
 )
+from device.web.zip_stream import zipped
 
 if TYPE_CHECKING:
     from device.consent.offer import Corners
@@ -237,6 +238,10 @@ class ApiBackend:
     def visit(self, event_id: str) -> str:
         """Return the clips and pictures of a visit, as a VisitResponse in JSON."""
         return self._ask_both(lambda log, index: visit_json(log, index, event_id))
+
+    def archive(self, from_wall_us: int, until_wall_us: int) -> Iterator[bytes]:
+        """Return a ZIP archive of the clips and press pictures of a span, made while it is read."""
+        return zipped(self.footage.members(from_wall_us, until_wall_us))
 
     def busy_quarters(self, from_wall_us: int, until_wall_us: int) -> list[tuple[int, int, int]]:
         """Return (Unix s of its begin, visits, 1 with a ring) of each quarter of an hour that had a visit."""

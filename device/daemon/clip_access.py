@@ -3,20 +3,23 @@
 What covers a clip are the masks of its recording and those of now (device/media/masks.py). Every way out asks here.
 """
 
+import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from device.daemon.wiring import Daemon
 from device.errors import CommandError
 from device.store.files import open_plain, plain_size
-from device.store.index import ClipRow, Index
+from device.store.index import ClipRow, Index, PressPictureRow
 
 if TYPE_CHECKING:
     from device.consent.offer import Corners, Cut
     from device.media.mask_history import Polygon, SpanMasks
     from device.store.masked_export import MaskedCopies
+    from device.web.zip_stream import Member
 
 T = TypeVar("T")
 FAR_US = 1 << 62
@@ -153,6 +156,40 @@ class ClipAccess:
             return masked_again(jpeg, Masks(masks))
         except ValueError as error:
             raise CommandError(f"the picture of press {press_number} of {event_id}: {error}") from error
+
+    def members(self, from_wall_us: int, until_wall_us: int) -> "Iterator[Member]":
+        """Yield the clips and press pictures of a span, as they may leave; at last a text on what is missing, if any.
+
+        Raises CommandError before the first one, if the index cannot be read.
+        """
+        clips = self.ask(lambda index: index.between(from_wall_us, until_wall_us))
+        pictures = self.ask(lambda index: index.pictures_between(from_wall_us, until_wall_us))
+        return self._members(clips, pictures)
+
+    def _members(self, clips: list[ClipRow], pictures: list[PressPictureRow]) -> "Iterator[Member]":
+        from device.web.zip_stream import Member
+
+        missing: list[str] = []
+        for row in clips:
+            try:
+                file = open_plain(self.to_leave(row))
+            except (CommandError, OSError) as error:
+                missing.append(f"{row.file_name}: {error}")
+                continue
+            yield Member(row.file_name, row.started_wall_us, os.fstat(file.fileno()).st_size, file)
+        for picture in pictures:
+            try:
+                jpeg = self.press_picture(picture.event_id, picture.press_number)
+            except CommandError as error:
+                missing.append(f"{picture.file_name}: {error}")
+                continue
+            if jpeg is not None:
+                yield Member(picture.file_name, picture.pressed_wall_us, len(jpeg), BytesIO(jpeg))
+        if missing:
+            text = "\n".join(
+                ["These files could not be read, or not be encoded with their masks:", *missing, ""]
+            )
+            yield Member("MISSING.txt", self._daemon.clock.wall_us(), len(text), BytesIO(text.encode()))
 
     def next_clip(self, since_us: int, known: Callable[[str], bool]) -> str | None:
         """Return the oldest clip that ended since then and is not `known`. Raises CommandError."""

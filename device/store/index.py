@@ -222,6 +222,11 @@ class Index:
         where = "WHERE event_id = ? AND press_number = ? ORDER BY ordinal DESC LIMIT 1"
         return next(self._pictures(where, [event_id, press_number]), None)
 
+    def pictures_between(self, from_wall_us: int, until_wall_us: int) -> list[PressPictureRow]:
+        """Return the press pictures of [from, until), in order of their presses."""
+        where = "WHERE pressed_wall_us >= ? AND pressed_wall_us < ? ORDER BY pressed_wall_us"
+        return list(self._pictures(where, [from_wall_us, until_wall_us]))
+
     def oldest_pictures(self) -> Iterator[PressPictureRow]:
         """Yield the press pictures of visits without a star, in order, read as they are asked for."""
         return self._pictures(f"WHERE {_OF_NO_STARRED_VISIT} ORDER BY ordinal", [])

@@ -219,6 +219,9 @@ class Backend(Protocol):
     def visit(self, event_id: str) -> str:
         """Return the clips and pictures of a visit, as JSON."""
 
+    def archive(self, from_wall_us: int, until_wall_us: int) -> Iterator[bytes]:
+        """Return a ZIP archive of the clips and press pictures of a span, made while it is read."""
+
     def busy_quarters(self, from_wall_us: int, until_wall_us: int) -> list[tuple[int, int, int]]:
         """Return (Unix s of its begin, visits, 1 with a ring) of each quarter of an hour that had a visit."""
 

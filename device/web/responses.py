@@ -4,7 +4,7 @@ class of the response had a media type of its own.
 
 from typing import Any
 
-JPEG, MP4, SVG = "image/jpeg", "video/mp4", "image/svg+xml"
+JPEG, MP4, SVG, ZIP = "image/jpeg", "video/mp4", "image/svg+xml", "application/zip"
 SDP, JSON_LINES = "application/sdp", "application/x-ndjson"
 
 UNCHANGED: dict[int | str, Any] = {304: {"description": "the caller has this file already (If-None-Match)"}}

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic_core import ErrorDetails
 
 from device.config import Effect
@@ -40,9 +40,10 @@ from device.web.models import (
     VisitResponse,
     VisitTable,
 )
-from device.web.responses import JPEG, MP4, SVG, UNCHANGED, file_of
+from device.web.responses import JPEG, MP4, SVG, UNCHANGED, ZIP, file_of
 
 Name = Annotated[str, Path(max_length=200)]
+ArchiveName = Annotated[str, Query(pattern="^[A-Za-z0-9-]{1,40}$")]
 PressNumber = Annotated[int, Path(ge=1, le=999_999_999)]
 MIN_NUMBERS, MAX_NUMBERS = 6, 64
 """Of a polygon: three to 32 corners, two numbers each."""
@@ -124,6 +125,17 @@ def _add_doorbell(
     def calendar(from_wall_us: WallUs, until_wall_us: WallUs) -> list[BusyQuarter]:
         """The quarters of an hour of a span, of two months at most, that had a visit."""
         return backend.busy_quarters(from_wall_us, until_wall_us)
+
+    @api.get("/archive.zip", tags=["clips"], response_class=StreamingResponse, responses=file_of(ZIP))
+    def archive(
+        from_wall_us: WallUs, until_wall_us: WallUs, name: ArchiveName = "doorbell"
+    ) -> StreamingResponse:
+        """The clips and press pictures of a span, masked, as a ZIP archive that is made while it is sent."""
+        return StreamingResponse(
+            backend.archive(from_wall_us, until_wall_us),
+            media_type=ZIP,
+            headers={"content-disposition": f'attachment; filename="{name}.zip"'},
+        )
 
     @api.get("/visits", tags=["events"], response_model=VisitTable)
     def visits(

@@ -15,6 +15,7 @@ from scripts.benchmarks import (
     page,
     preroll,
     press,
+    press_picture,
     release,
     rtsp,
     start,
@@ -24,6 +25,7 @@ from scripts.benchmarks import (
 
 BENCHES: dict[str, Any] = {
     "press": press,
+    "press_picture": press_picture,
     "daemon": daemon,
     "store": store,
     "start": start,

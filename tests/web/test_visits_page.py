@@ -175,3 +175,22 @@ def test_a_day_is_found_by_the_calendar_and_stars_over_all_days(
     expect(page.locator("#day .visit .words")).to_have_text(["Motion"])
     page.locator("#day .visit").click()
     expect(page.locator(".story li")).to_have_count(1)
+
+
+def test_an_hour_of_quiet_begins_on_the_card_and_ends_on_the_door_view(
+    door: Doorbell, open_page: Open
+) -> None:
+    door.start()
+    page = open_page(door, **PHONE).page
+    claim(page, door)
+    door.ring()
+    card = page.locator(".ringing")
+    card.get_by_role("button", name="Quiet for an hour").click()
+    expect(card).to_have_count(0)
+    chip = page.get_by_role("button", name=re.compile("^Quiet until [0-9]"))
+    expect(chip).to_have_attribute("aria-pressed", "true")
+    until = datetime.fromisoformat(door.status()["settings"]["quiet_until"])
+    assert timedelta(minutes=50) < until - datetime.now().astimezone() <= timedelta(hours=1)
+    chip.click()
+    expect(page.get_by_role("button", name="Quiet for an hour")).to_have_attribute("aria-pressed", "false")
+    assert door.status()["settings"]["quiet_until"] is None

@@ -1,6 +1,7 @@
 // A ring while the page is open: a banner with a sound, and a notification if the owner allowed it.
 import { el, icon } from "./dom.js";
 import { clockSeconds, t } from "./i18n.js";
+import { quietButton } from "./quiet.js";
 import { pressPicture } from "./visit-row.js";
 
 const STAYS_MS = 60_000;
@@ -54,8 +55,10 @@ export function announceRing(doorbell, fact) {
     icon("bell"),
     el("div", {},
       el("h2", { id: "ringing" }, t("ring_title")),
-      el("p", {}, t("ring_at", { time: clockSeconds(at) }))),
-    el("div", { class: "buttons" }, see, el("button", { class: "quiet", onclick: dismissRing }, t("dismiss"))));
+      el("p", { id: "ring-text" }, t("ring_at", { time: clockSeconds(at) }))),
+    el("div", { class: "buttons" }, see,
+      quietButton(doorbell, { class: "quiet", done: dismissRing, failed: (text) => { document.getElementById("ring-text").textContent = text; } }),
+      el("button", { class: "quiet", onclick: dismissRing }, t("dismiss"))));
   shown.dataset.shownMs = String(performance.timeOrigin + performance.now());
   document.body.append(shown);
   const mine = shown;

@@ -4,6 +4,7 @@ import { el, icon, show } from "../dom.js";
 import { t } from "../i18n.js";
 import { playLive } from "../live.js";
 import { isRecording, lossText } from "../recording.js";
+import { quietButton } from "../quiet.js";
 import { visitRow } from "../visit-row.js";
 
 const DAY_MS = 86_400_000;
@@ -82,6 +83,7 @@ export async function mount(container, doorbell) {
       toggle(doorbell, "chime_muted", "mute", status.settings.chime_muted),
       // Turned off in the configuration, the switch has no effect.
       toggle(doorbell, "motion_enabled", "motion", motion, motion && status.motion === "off"),
+      quietButton(doorbell, { class: "chip", failed: (text) => { message.textContent = text; } }),
       fast);
   };
   const showRecent = async () => {

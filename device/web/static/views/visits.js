@@ -89,7 +89,8 @@ export async function mount(container, doorbell, [asked]) {
       el("button", { class: "quiet", onclick: () => move(1), disabled: day >= today, "aria-label": t("day_after") }, icon("right"))),
     el("div", { class: "chips" },
       el("button", { class: "chip", id: "pick-day", onclick: choose }, icon("visits"), t("choose_day")),
-      el("a", { class: "button chip", href: "#/across" }, icon("star"), t("visits_across"))),
+      el("a", { class: "button chip", href: "#/across" }, icon("star"), t("visits_across")),
+      el("a", { class: "button chip", download: `doorbell-${day}.zip`, href: `/api/archive.zip?from_wall_us=${begin.getTime() * 1000}&until_wall_us=${end.getTime() * 1000}&name=doorbell-${day}` }, icon("download"), t("download_day"))),
     chips, hours, message, box);
   await load();
   let timer = 0;
