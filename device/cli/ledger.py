@@ -104,7 +104,7 @@ def _words(entry: EntryView) -> str:
             amount = f"{data['left_bytes']} of {data['of_bytes']} bytes had been sent"
             return f"parcel of {about}: {amount} ({data['why']})"
         case "revocation":
-            what = f"backups to {data['name']}" if data["of"] == "destination" else f"release of {about}"
+            what = f"release of {about}" if data["of"] == "request" else f"{data['of']} {data['name']}"
             return f"stopped without a ledger: {what}"
         case "destination_added":
             return f"backups to {data['name']}: {data['url']}"

@@ -19,6 +19,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from device.errors import CommandError
+from device.policy.elapsed import ElapsedTime, SavedTime
 from device.policy.login_throttle import Tries
 from device.system.clock import Clock
 
@@ -38,6 +39,8 @@ MAX_PEERS_OF_SESSION = 4
 IDLE_US = 30 * 86_400_000_000
 MAX_US = 180 * 86_400_000_000
 SEEN_EVERY_US = 86_400_000_000
+SAVE_EVERY_US = 3_600_000_000
+"""How much of the time that ages the sessions a power cut may undo."""
 STEP_UP_US = 300_000_000
 MAX_SESSIONS = 32
 MAX_STRANGERS = 2
@@ -56,12 +59,17 @@ class AccessRefused(CommandError):
 
 @dataclass(slots=True, kw_only=True)
 class LoginSession:
-    """One browser that is signed in. Times are Unix microseconds."""
+    """One browser that is signed in. `began_us` and `seen_us` are Unix microseconds, and for people.
+
+    `began_elapsed_us` and `seen_elapsed_us` are of the clock that ends sessions (device/policy/elapsed.py).
+    """
 
     digest: str
     agent: str
     began_us: int
     seen_us: int
+    began_elapsed_us: int
+    seen_elapsed_us: int
     stepped_up_us: int | None = None
     """When the password was last given, on the monotonic clock. Never stored."""
     peers: list[str] = field(default_factory=list)
@@ -109,7 +117,9 @@ class Accounts:
         self._strangers = threading.BoundedSemaphore(MAX_STRANGERS)
         self._unsaved = False
         self._tries = Tries()
-        self._hash, self._sessions = _read(content)
+        self._hash, self._sessions, saved = _read(content)
+        self._elapsed = ElapsedTime(saved, clock.mono_us())
+        self._saved_us = saved.elapsed_us if saved else 0
         self._code: str | None = None
         self._wrong = Counter[str]()
         self.usable = usable
@@ -189,13 +199,12 @@ class Accounts:
             session = self._sessions.get(digest_of(token))
             if session is None:
                 return None
-            now_us = self._clock.wall_us()
-            # A clock that jumps back ends no session: without a battery it starts in the past.
-            if now_us - session.seen_us > IDLE_US or now_us - session.began_us > MAX_US:
+            now_us = self._now_us()  # not by the wall clock: it jumps, without a battery by years
+            if now_us - session.seen_elapsed_us > IDLE_US or now_us - session.began_elapsed_us > MAX_US:
                 self._sessions.pop(session.digest, None)
                 return None
-            if now_us - session.seen_us > SEEN_EVERY_US:
-                session.seen_us = now_us
+            if now_us - session.seen_elapsed_us > SEEN_EVERY_US:
+                session.seen_elapsed_us, session.seen_us = now_us, self._clock.wall_us()
                 self._unsaved = True
             if peer and peer not in session.peers:
                 session.peers = [*session.peers, peer][-MAX_PEERS_OF_SESSION:]
@@ -212,8 +221,10 @@ class Accounts:
             return {peer for session in self._sessions.values() for peer in session.peers}
 
     def save_if_needed(self) -> None:
-        """Write the times that `session` updated; called now and then, where waiting for the disk is allowed."""
-        if self._unsaved:
+        """Write the times that have changed; called now and then, where waiting for the disk is allowed."""
+        with self._lock:
+            is_due = bool(self._sessions) and self._now_us() - self._saved_us > SAVE_EVERY_US
+        if self._unsaved or is_due:
             self._try_save()
 
     def has_recent_auth(self, session: LoginSession) -> bool:
@@ -224,7 +235,7 @@ class Accounts:
     def sessions(self) -> list[LoginSession]:
         """Return the sessions, newest first."""
         with self._lock:
-            return sorted(self._sessions.values(), key=lambda session: -session.began_us)
+            return sorted(self._sessions.values(), key=lambda session: -session.began_elapsed_us)
 
     def logout(self, session: LoginSession) -> None:
         """End one session."""
@@ -296,14 +307,21 @@ class Accounts:
             raise AccessRefused(text, code="weak_password", status=422)
 
     def _begin(self, agent: str, peer: str) -> str:
-        token, now_us = secrets.token_urlsafe(32), self._clock.wall_us()
-        session = LoginSession(
-            digest=digest_of(token), agent=agent[:200], began_us=now_us, seen_us=now_us, peers=[peer]
-        )
+        token, wall_us = secrets.token_urlsafe(32), self._clock.wall_us()
         with self._lock:
+            now_us = self._now_us()
+            session = LoginSession(
+                digest=digest_of(token),
+                agent=agent[:200],
+                began_us=wall_us,
+                seen_us=wall_us,
+                began_elapsed_us=now_us,
+                seen_elapsed_us=now_us,
+                peers=[peer],
+            )
             self._sessions[session.digest] = session
             if len(self._sessions) > MAX_SESSIONS:
-                oldest = min(self._sessions.values(), key=lambda session: session.seen_us)
+                oldest = min(self._sessions.values(), key=lambda session: session.seen_elapsed_us)
                 del self._sessions[oldest.digest]
         self._try_save()
         return token
@@ -329,10 +347,20 @@ class Accounts:
             self._unsaved = False
             with self._lock:
                 sessions = [asdict(session) for session in self._sessions.values()]
+                time = self._elapsed.save(
+                    self._clock.mono_us(), self._clock.wall_us(), is_set=self._clock_is_set()
+                )
             for session in sessions:
                 del session["stepped_up_us"]
-            kept = {"version": 1, "password": hashed, "sessions": sessions}
+            kept = {"version": 1, "password": hashed, "sessions": sessions, "time": asdict(time)}
             self._save_content(json.dumps(kept).encode())
+            self._saved_us = time.elapsed_us
+
+    def _now_us(self) -> int:
+        return self._elapsed.now_us(self._clock.mono_us(), self._clock.wall_us(), is_set=self._clock_is_set())
+
+    def _clock_is_set(self) -> bool:
+        return self._clock.flag() == "synchronised"
 
 
 def _plain(code: str) -> str:
@@ -341,15 +369,18 @@ def _plain(code: str) -> str:
     return letters.translate(str.maketrans("OIL", "011"))
 
 
-def _read(content: bytes | None) -> tuple[str | None, dict[str, LoginSession]]:
+def _read(content: bytes | None) -> tuple[str | None, dict[str, LoginSession], SavedTime | None]:
     if content is None:
-        return None, {}
+        return None, {}, None
     try:
         values = json.loads(content)
         hashed, kept = values["password"], values["sessions"]
         if values["version"] != 1 or not isinstance(hashed, str | None):
             raise ValueError("another version")  # noqa: TRY301  (handled below like every other mistake)
+        if "time" not in values:
+            return hashed, {}, None  # nobody knows how old its sessions are: the owner signs in again
         sessions = [LoginSession(**fields) for fields in kept]
+        saved = SavedTime(**values["time"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"is not what the page wrote ({error})") from error
-    return hashed, {session.digest: session for session in sessions}
+    return hashed, {session.digest: session for session in sessions}, saved

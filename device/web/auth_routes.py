@@ -7,7 +7,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
 from device.system.clock import rfc3339
-from device.web.auth_accounts import IDLE_US, AccessRefused, Accounts, LoginSession, change_token
+from device.web.auth_accounts import MAX_US, AccessRefused, Accounts, LoginSession, change_token
 from device.web.auth_middleware import cookie_name
 from device.web.models import Claim, EmptyResponse, Login, SessionResponse, SignedInBrowser, TokenResponse
 
@@ -77,7 +77,7 @@ def router(accounts: Accounts, device_name: str) -> APIRouter:
         response.set_cookie(
             cookie_name(tls=tls),
             token,
-            max_age=IDLE_US // 1_000_000,
+            max_age=MAX_US // 1_000_000,  # the doorbell ends a session before, if nobody uses it
             secure=tls,
             httponly=True,
             samesite="strict",

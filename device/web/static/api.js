@@ -28,7 +28,14 @@ export class Unreachable extends Error {
   constructor() { super(t("error_unreachable")); }
 }
 
-async function send(method, path, body, signal) {
+/** Another tab may have signed in again: its session has another token. Return whether there is one. */
+async function renewToken() {
+  const answer = await fetch("/api/session").catch(() => null);
+  token = answer?.ok ? (await answer.json()).token : token;
+  return Boolean(token);
+}
+
+async function send(method, path, body, signal, again = false) {
   const headers = {};
   if (token && method !== "GET") headers["x-doorbell-token"] = token;
   if (body !== undefined) headers["content-type"] = "application/json";
@@ -47,16 +54,17 @@ async function send(method, path, body, signal) {
   }
   let problem = {};
   try { problem = await answer.json(); } catch { /* no JSON: the status has to do */ }
+  if (problem.code === "token" && !again && await renewToken()) return send(method, path, body, signal, true);
   if (answer.status === 401) onSignedOut();
   throw new Refused(answer.status, problem);
 }
 
 const STEPPED_UP_MS = 280_000;
-let steppedUpUntil = 0;
+let steppedUpUntil = 0; // of performance.now(), which no wall clock moves
 
 /** Ask for something that needs a recent password; null if the dialog is cancelled. */
 export async function askWithRecentPassword(method, path, body) {
-  if (Date.now() > steppedUpUntil && !await stepUp()) return null;
+  if (performance.now() > steppedUpUntil && !await stepUp()) return null;
   return ask(method, path, body);
 }
 
@@ -72,10 +80,14 @@ export async function ask(method, path, body, { signal } = {}) {
 }
 
 /** Send an SDP offer (WHEP); return the answer, and the path that ends the view. */
-export async function askSdp(path, sdp) {
+export async function askSdp(path, sdp, again = false) {
   const headers = { "content-type": "application/sdp", "x-doorbell-token": token };
   const answer = await fetch(`/api${path}`, { method: "POST", headers, body: sdp });
-  if (!answer.ok) throw new Refused(answer.status, await answer.json().catch(() => ({})));
+  if (!answer.ok) {
+    const problem = await answer.json().catch(() => ({}));
+    if (problem.code === "token" && !again && await renewToken()) return askSdp(path, sdp, true);
+    throw new Refused(answer.status, problem);
+  }
   return { sdp: await answer.text(), path: answer.headers.get("location").replace(/^\/api/, "") };
 }
 
@@ -101,7 +113,7 @@ function stepUp() {
       event.preventDefault();
       try {
         await send("POST", "/step-up", { password: password.value });
-        steppedUpUntil = Date.now() + STEPPED_UP_MS;
+        steppedUpUntil = performance.now() + STEPPED_UP_MS;
         close(true);
       } catch (error) {
         message.textContent = error.message;

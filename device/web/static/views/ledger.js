@@ -40,7 +40,7 @@ function words({ kind, data, subject }) {
     case "backup": return t("entry_backup", { when: clipWhen(data.clip), destination: data.destination, sha256: data.sha256.slice(0, 16) });
     case "backed_up": return t("entry_backed_up", { when: clipWhen(data.clip), destination: data.destination });
     case "backup_stopped": return t("entry_backup_stopped", { when: clipWhen(data.clip), destination: data.destination, left: bytesText(data.left_bytes), of: bytesText(data.of_bytes) });
-    case "revocation": return data.of === "destination" ? t("entry_stopped_backups", { name: data.name }) : t("entry_stopped", { about });
+    case "revocation": return data.of === "request" ? t("entry_stopped", { about }) : t(`entry_${data.of}_removed`, { name: data.name });
     case "notice": return t("entry_notice", { about, source: name });
     case "cancellation": return t("entry_cancellation", { about, source: name });
     case "sender_pinned": return t("entry_pinned", { name, key: spoken(data.fingerprint) });
