@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from device.policy.login_throttle import FORGIVEN_US, MAX_PEERS, MAX_WAIT_US, Tries
 from device.system.clock import within
+from device.web.reader_auth import scope_of
 from device.web.whep import home_candidates
 
 
@@ -76,3 +77,10 @@ def test_pictures_go_to_no_address_outside_the_home() -> None:
         "a=candidate:7 1 udp\r\n",
     ]
     assert home_candidates("".join([*candidates, *gone])) == "".join(candidates)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
+@pytest.mark.parametrize("end", ["", "/1.mp4"])
+def test_no_read_token_opens_a_preview(method: str, end: str) -> None:
+    path = f"/api/requests/paris-example.01KA0000000000000000000001/preview{end}"
+    assert scope_of({"type": "http", "method": method, "path": path}) == ""

@@ -37,18 +37,18 @@ def test_a_tab_goes_on_when_another_one_has_signed_in_again(door: Doorbell, open
 def test_signing_out_in_one_tab_or_everywhere_shows_the_sign_in_page_in_the_others(
     door: Doorbell, open_page: Open
 ) -> None:
-    first, device = open_page(door, **DESKTOP), open_page(door, **DESKTOP)
-    for watched in (first, device):
+    first, other = open_page(door, **DESKTOP), open_page(door, **DESKTOP)
+    for watched in (first, other):
         watched.expected = ("401", "1008", "WebSocket")
     claim(first.page, door)
-    device.page.reload()
-    sign_in(device.page)
+    other.page.reload()
+    sign_in(other.page)
     tab = first.context.new_page()
     tab.goto(door.page)
     tab.wait_for_selector("#live")
     tab.goto(f"{door.page}/#/settings")
     tab.get_by_role("button", name="Sign out", exact=True).click()
     expect(first.page.locator("#password")).to_be_visible()
-    expect(device.page.locator("#live")).to_be_visible()
+    expect(other.page.locator("#live")).to_be_visible()
     door.run("page", "logout-everywhere")
-    expect(device.page.locator("#password")).to_be_visible()
+    expect(other.page.locator("#password")).to_be_visible()
