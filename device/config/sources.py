@@ -21,6 +21,7 @@ from device.errors import ConfigError
 
 PAGE_FILE = "page-settings.json"
 PAGE_KEYS = (
+    "device.name",
     "motion.sensitivity",
     "motion.quiet_s",
     "zones",

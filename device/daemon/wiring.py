@@ -181,7 +181,7 @@ class Daemon:
             self.storage_messages.put(HoldStorage(storage=new.storage, reply=limits_taken))
         else:
             limits_taken({})
-        if old.mqtt != new.mqtt:
+        if (old.mqtt, old.device.name) != (new.mqtt, new.device.name):
             # The new publisher is there before the old one ends, so that no press is lost between them.
             before, self.publisher = self.publisher, self._new_publisher() if new.mqtt.enabled else None
             self.close_mqtt()
@@ -310,7 +310,7 @@ class Daemon:
         device = self.config.device
         self.page = WebServer(
             self.config.page,
-            name=device.name,
+            name=lambda: self.config.device.name,
             state_dir=device.state_dir,
             runtime_dir=device.runtime_dir,
             sockets=sockets,

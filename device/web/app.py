@@ -76,7 +76,7 @@ def page_app(
     backend: Backend,
     accounts: Accounts,
     *,
-    name: str,
+    name: Callable[[], str],
     hosts: Iterable[str],
     live: Live,
     whep: Whep,
@@ -228,7 +228,7 @@ def _add_mjpeg(app: FastAPI, live: Live, mjpeg: Mjpeg, streams: OpenStreams) -> 
         return StreamingResponse(parts(), media_type=MEDIA_TYPE, headers={"cache-control": "no-store"})
 
 
-def _add_files(app: FastAPI, name: str, ca_cert: Callable[[], bytes | None]) -> None:
+def _add_files(app: FastAPI, name: Callable[[], str], ca_cert: Callable[[], bytes | None]) -> None:
     app.mount("/static", StaticFiles(directory=STATIC))
 
     @app.get("/", include_in_schema=False)
@@ -246,7 +246,7 @@ def _add_files(app: FastAPI, name: str, ca_cert: Callable[[], bytes | None]) -> 
     @app.get("/manifest.webmanifest", include_in_schema=False)
     def manifest() -> Response:
         content = json.loads((STATIC / "manifest.json").read_text())
-        content |= {"name": name, "short_name": name[:12]}
+        content |= {"name": name(), "short_name": name()[:12]}
         return Response(json.dumps(content), media_type="application/manifest+json")
 
     @app.get("/ca.crt", include_in_schema=False)

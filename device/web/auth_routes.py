@@ -67,7 +67,7 @@ class _LoginQueue:
             self._waiting.discard(address)
 
 
-def router(accounts: Accounts, device_name: str) -> APIRouter:
+def router(accounts: Accounts, device_name: Callable[[], str]) -> APIRouter:
     """Return the routes."""
     api = APIRouter(prefix="/api", tags=["owner"])
     queue = _LoginQueue(accounts)
@@ -92,7 +92,7 @@ def router(accounts: Accounts, device_name: str) -> APIRouter:
         """Whether the doorbell has an owner, and whether the caller is signed in."""
         token = request.state.token
         return SessionResponse(
-            name=device_name,
+            name=device_name(),
             claimed=accounts.claimed,
             signed_in=bool(token),
             token=change_token(token) if token else None,

@@ -36,7 +36,7 @@ class WebServer:
         self,
         config: PageConfig,
         *,
-        name: str,
+        name: Callable[[], str],
         state_dir: Path,
         runtime_dir: Path,
         sockets: ListeningSockets,
@@ -117,7 +117,7 @@ class WebServer:
         from device.web.connection_limiter import ConnectionLimiter
 
         certificate = Certificate(
-            self._config, name=self._name, state_dir=self._state_dir, clock=self._clock, keep=self._keep
+            self._config, name=self._name(), state_dir=self._state_dir, clock=self._clock, keep=self._keep
         )
         app = page_app(
             self._backend,

@@ -10,6 +10,7 @@ import tomli_w
 from playwright.sync_api import expect
 
 from server.dev_processes import wait_for
+from tests.support.broker import Broker, Listener
 from tests.support.doorbell import Doorbell
 from tests.web.browser import PHONE, Watched
 from tests.web.conftest import claim
@@ -199,3 +200,21 @@ def test_the_page_shows_what_goes_until_when_and_how_to_undo_it(door: Doorbell, 
     expect(card).to_have_count(0)
     expect(page.get_by_label("Limit in GB")).to_have_value("8")
     wait_for("the limit", lambda: value(door, LIMIT) == 8_000_000_000)
+
+
+def test_a_new_name_is_on_the_page_and_in_home_assistant_at_once(doorbell: Make, broker: Broker) -> None:
+    discovered = Listener(broker.port, root="homeassistant")
+    door = doorbell(QUIET_SCENE, page={"enabled": True, "port": 0}).start()
+    owner = Visitor(door.page).claim(door)
+    changed = owner.ask("PATCH", "/api/config", {"changes": {"device.name": "Back gate"}})
+    assert changed.status == 200
+    assert owner.ask("GET", "/api/session").json["name"] == "Back gate"
+    assert owner.ask("GET", "/manifest.webmanifest").json["name"] == "Back gate"
+    wait_for(
+        "the name", lambda: any('"name": "Back gate"' in text for _, text, _ in list(discovered.messages))
+    )
+    discovered.close()
+    assert owner.ask("PATCH", "/api/config", {"changes": {"device.name": "two\nlines"}}).status == 409
+    door.stop()
+    door.start()
+    assert owner.ask("GET", "/api/session").json["name"] == "Back gate"

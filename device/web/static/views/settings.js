@@ -82,6 +82,7 @@ export async function mount(container, doorbell) {
     mqttPart(value, save),
     neighbourhoodPart(value, save),
     securityPart(doorbell, message),
+    namePart(value, save, doorbell),
     el("section", {}, el("h2", {}, t("set_page")),
       el("label", { htmlFor: "language" }, t("language")),
       el("select", { id: "language", onchange: (event) => chooseLanguage(event.target.value) },
@@ -93,6 +94,22 @@ export async function mount(container, doorbell) {
       changesList(rows),
       el("div", { class: "buttons" }, undo)),
     message);
+}
+
+/** The doorbell's name: on this page, in notifications and in Home Assistant. */
+function namePart(value, save, doorbell) {
+  const name = el("input", { id: "doorbell-name", maxLength: 64, required: true, value: value("device.name"), "aria-describedby": "doorbell-name-help" });
+  const rename = async (event) => {
+    event.preventDefault();
+    await save({ "device.name": name.value.trim() }, event.submitter);
+    doorbell.session.name = (await get("/session")).name;
+    document.querySelector("header .name").textContent = document.title = doorbell.session.name;
+  };
+  return el("section", {}, el("h2", {}, t("set_name")),
+    el("form", { onsubmit: rename },
+      el("label", { htmlFor: "doorbell-name" }, t("name")), name,
+      el("p", { class: "hint", id: "doorbell-name-help" }, t("name_help")),
+      el("div", { class: "buttons" }, el("button", { type: "submit", id: "rename" }, t("save")))));
 }
 
 async function lastMotion() {
