@@ -156,7 +156,8 @@ def test_every_operation_describes_its_answer_and_the_doorbell_answers_like_that
         for parameter, value in path_values.items():
             path = path.replace(parameter, value)
         needed = [p["name"] for p in operation.get("parameters", ()) if p["in"] == "query" and p["required"]]
-        if method == "GET" and "{" not in path and not needed:
+        endless = "multipart/x-mixed-replace" in operation["responses"].get("200", {}).get("content", {})
+        if method == "GET" and "{" not in path and not needed and not endless:
             answer = owner.ask(method, path)  # which checks it against the description
             assert answer.status == 200 or path.endswith("thumbnail.jpg"), path
             asked += 1
@@ -241,7 +242,8 @@ def test_zones_change_what_is_watched_without_a_restart(doorbell: Make) -> None:
     assert door.run("config", "set", f"zones={part}").returncode == 0
     row = wait_for(
         "motion in the zone",
-        lambda: next((r for r in door.json("log") if r["kind"] == "motion_started"), None),
+        # On a busy machine somebody may come before the first change; that motion has no zone.
+        lambda: next((r for r in door.json("log") if r["kind"] == "motion_started" and r["zones"]), None),
     )
     assert row["zones"] == ["path"]
 
