@@ -28,7 +28,8 @@ function confirmDeletion(deletion, send) {
     ? t("deletion_clips", { count: deletion.clips, clips: number(deletion.clips), all: number(deletion.of_clips), size: bytesText(deletion.bytes),
       oldest: whenText(new Date(deletion.oldest_at)), newest: whenText(new Date(deletion.newest_at)) })
     : t("deletion_nothing");
-  return dialog(t("deletion_title"), (close) => {
+  const some = deletion.clips || deletion.pictures || deletion.log_rows;
+  return dialog(t(some ? "deletion_title" : "deletion_title_none"), (close) => {
     const password = el("input", { id: "deletion-password", type: "password", autocomplete: "current-password", required: true });
     const message = el("p", { class: "error", role: "alert" });
     const submit = async (event) => {
