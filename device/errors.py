@@ -18,7 +18,15 @@ class DoorbellError(Exception):
 
 
 class ConfigError(DoorbellError):
-    """The configuration cannot be used; each line of the message is one mistake."""
+    """The configuration cannot be used; each line of the message is one mistake.
+
+    `code` and `params` are those of the first mistake, as of a CommandError.
+    """
+
+    def __init__(self, text: str, *, code: str = "setting", **params: str | float) -> None:
+        super().__init__(text)
+        self.code = code
+        self.params = params
 
 
 class StateError(DoorbellError):
@@ -26,7 +34,16 @@ class StateError(DoorbellError):
 
 
 class CameraError(DoorbellError):
-    """The camera is gone, silent, or speaks something that cannot be recorded."""
+    """The camera is gone, silent, or speaks something that cannot be recorded.
+
+    `reason` and `params` are those of the fault `camera_down` (events.py); no parameter has more of a URL than its
+    endpoint.
+    """
+
+    def __init__(self, text: str, *, reason: str = "", **params: str | float) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.params = params
 
 
 class ButtonError(DoorbellError):

@@ -253,6 +253,8 @@ class CameraReport:
     fps: float = 0.0
     last_frame_us: int | None = None
     text: str = ""
+    reason: str = ""
+    params: Mapping[str, str | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,6 +330,13 @@ class StoreReport:
     temperature_c: float | None = None
     throttling: tuple[str, ...] | None = None
     waiting: tuple[WaitingLimit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierPress:
+    """The last press that the event log has of earlier runs."""
+
+    wall_us: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -507,6 +516,7 @@ Fact = (
     | ClipDeleted
     | RecordingNow
     | StoreReport
+    | EarlierPress
     | Flushed
     | MqttReport
     | PressSettled

@@ -112,8 +112,17 @@ def capture(
     """
     delay_s = FIRST_DELAY_S
 
-    def report(state: CameraState, text: str = "") -> None:
-        inbox(CameraReport(mono_us=clock.mono_us(), kind=camera.kind, state=state, text=text))
+    def report(state: CameraState, error: CameraError | None = None) -> None:
+        inbox(
+            CameraReport(
+                mono_us=clock.mono_us(),
+                kind=camera.kind,
+                state=state,
+                text=str(error or ""),
+                reason=error.reason if error else "",
+                params=error.params if error else {},
+            )
+        )
 
     while not worker.stopping.is_set():
         worker.beat()
@@ -130,7 +139,7 @@ def capture(
         try:
             camera.run(counting, stop, worker.beat)
         except CameraError as error:
-            report("down", str(error))
+            report("down", error)
             if counting.seen and clock.mono_us() - opened_us > STEADY_US:
                 delay_s = FIRST_DELAY_S
             until_us = clock.mono_us() + int(delay_s * 1e6)

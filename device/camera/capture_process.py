@@ -77,9 +77,11 @@ class ChildCamera:
                     waited_s = (self._clock.mono_us() - heard_us) / 1e6
                     raise CameraError(
                         f"camera.kind {self.kind} gave no picture for {waited_s:.0f} s; "
-                        "its process is killed and started again"
+                        "its process is killed and started again",
+                        reason="hung",
+                        seconds=round(waited_s),
                     )
-            raise CameraError(f"camera.kind {self.kind}: {_how_it_ended(process)}")
+            raise CameraError(f"camera.kind {self.kind}: {_how_it_ended(process)}", reason="process_ended")
 
     @contextmanager
     def _child(self) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
@@ -96,7 +98,9 @@ class ChildCamera:
             )
         except OSError as error:
             os.close(reading)
-            raise CameraError(f"camera.kind {self.kind}: no process for it: {error.strerror}") from error
+            raise CameraError(
+                f"camera.kind {self.kind}: no process for it: {error.strerror}", reason="process_ended"
+            ) from error
         finally:
             os.close(writing)
         life_line = cast("IO[bytes]", process.stdin)
@@ -152,14 +156,19 @@ def messages(pipe: int) -> Iterator[object]:
         while len(received) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(received)
             if length > MAX_MESSAGE_BYTES:
-                raise CameraError(f"the capture process sent a message of {length} bytes; its pipe is broken")
+                raise CameraError(
+                    f"the capture process sent a message of {length} bytes; its pipe is broken",
+                    reason="process_ended",
+                )
             end = _LENGTH.size + length
             if len(received) < end:
                 break
             try:
                 message = pickle.loads(received[_LENGTH.size : end])  # noqa: S301  (our own child's)
             except Exception as error:  # a stray write to the pipe may raise anything
-                raise CameraError(f"the capture process sent an unreadable message: {error!r}") from error
+                raise CameraError(
+                    f"the capture process sent an unreadable message: {error!r}", reason="process_ended"
+                ) from error
             del received[:end]
             yield message
         yield None

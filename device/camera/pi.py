@@ -64,7 +64,8 @@ class PiCamera:
         except ImportError as error:
             raise CameraError(
                 f"camera.kind pi needs picamera2 ({error}): sudo apt install python3-picamera2, "
-                "then DOORBELLD_SYSTEM_SITE=1 scripts/setup --doorbell"
+                "then DOORBELLD_SYSTEM_SITE=1 scripts/setup --doorbell",
+                reason="no_picamera2",
             ) from error
 
         class ToPackets(Output):  # type: ignore[misc]  # picamera2 takes nothing else
@@ -74,13 +75,14 @@ class PiCamera:
         if not Picamera2.global_camera_info():
             raise CameraError(
                 "camera.kind pi: no camera at the connector; see the ribbon cable, "
-                "then: rpicam-hello --list-cameras"
+                "then: rpicam-hello --list-cameras",
+                reason="no_connector",
             )
         try:
             camera = Picamera2()
         except (RuntimeError, IndexError, OSError) as error:
             text = f"camera.kind pi cannot be opened; does another program use it? ({error})"
-            raise CameraError(text) from error
+            raise CameraError(text, reason="busy", detail=str(error)) from error
         try:
             camera.configure(
                 camera.create_video_configuration(
@@ -100,7 +102,8 @@ class PiCamera:
         except (RuntimeError, OSError) as error:
             camera.close()
             text = f"camera.kind pi cannot start {config.width_px} x {config.height_px}: {error}"
-            raise CameraError(text) from error
+            size = {"width": config.width_px, "height": config.height_px}
+            raise CameraError(text, reason="cannot_start", detail=str(error), **size) from error
         return camera, MappedArray
 
 

@@ -24,7 +24,7 @@ from device.events import CameraSink, LumaFrame, Packet, VideoFormat
 from device.media.annex_b import AnnexB, parameter_sets
 from device.media.decoder import decoded
 from device.media.encoder import SoftwareEncoder
-from device.media.ffmpeg_input import FAILURES, Microseconds, is_file, open_source, source_name, why
+from device.media.ffmpeg_input import FAILURES, Microseconds, camera_error, failure, is_file, open_source
 from device.media.masks import Masks
 from device.motion.frame_sampler import FrameSampler
 from device.policy.timeline import Timeline
@@ -92,7 +92,7 @@ class StreamCamera:
             self._run(sink, stop, beat)
         except av.error.FFmpegError as error:  # a filter or an encoder that cannot begin with this source
             url = self._config.url
-            raise CameraError(f"camera {source_name(url)}: {why(error, url)}") from error
+            raise failure(error, url) from error
 
     def _run(self, sink: CameraSink, stop: threading.Event, beat: Callable[[], None]) -> None:
         config = self._config
@@ -103,7 +103,7 @@ class StreamCamera:
             width_px, height_px = video.codec_context.width, video.codec_context.height
             if min(width_px, height_px) < MIN_PX:
                 text = f"its pictures have {width_px} x {height_px} pixels, too few"
-                raise CameraError(f"camera {source_name(config.url)}: {text}")
+                raise camera_error(config.url, "too_small", text, width=width_px, height=height_px)
             codec = video.codec_context.name
             if codec not in ("h264", "hevc"):
                 self._transcode(source, video, sink, stop, beat)
@@ -163,7 +163,7 @@ class StreamCamera:
                             return
                         if heard_us - seen_us > self._config.timeout_s * 1e6:
                             what = "sound comes, but no picture; switch it off and on"
-                            raise CameraError(f"camera {source_name(url)}: {what}")
+                            raise camera_error(url, "only_sound", what)
                         source_us = sound.time_us(packet)
                         if pace and source_us is not None:
                             source_us += in_us(turn) or 0
@@ -185,13 +185,13 @@ class StreamCamera:
                     seen_us = self._clock.mono_us()
                     yield packet, seen_us
                 if not (pace and self._config.loop):
-                    raise CameraError(f"camera {source_name(url)}: the stream ended")
+                    raise camera_error(url, "ended", "the stream ended")
                 if pictures < FEWEST_PICTURES:
-                    raise CameraError(f"camera {source_name(url)}: holds {pictures} picture, no video")
+                    raise camera_error(url, "no_video", f"holds {pictures} picture, no video")
                 source.seek(0)
                 turn = end - (first or 0)  # with B-frames the first decoding time is below 0
             except FAILURES as error:
-                raise CameraError(f"camera {source_name(url)}: {why(error, url)}") from error
+                raise failure(error, url) from error
 
     def _copy(
         self,
@@ -223,10 +223,9 @@ class StreamCamera:
                 started = started or packet.is_keyframe
                 if not started:
                     if arrived_us - opened_us > NO_KEYFRAME_US:
-                        raise CameraError(
-                            f"camera {source_name(self._config.url)}: no keyframe in "
-                            f"{NO_KEYFRAME_US // 1_000_000} s; set its keyframe interval (GOP) to 1 to 4 s"
-                        )
+                        seconds = NO_KEYFRAME_US // 1_000_000
+                        text = f"no keyframe in {seconds} s; set its keyframe interval (GOP) to 1 to 4 s"
+                        raise camera_error(self._config.url, "no_keyframe", text, seconds=seconds)
                     continue
                 if packet.is_keyframe:
                     new_sets = parameter_sets(bytes(packet), codec)

@@ -35,6 +35,20 @@ def sentence(error: ErrorDetails, path: Path, lines: Mapping[Location, int]) -> 
     return f"{''.join(steps).removeprefix('.')} in {path}{where}: {_complaint(error)}"
 
 
+def code_of(error: ErrorDetails) -> tuple[str, dict[str, str | float]]:
+    """Return a mistake's code for the page, and its parameters; `detail` is the English message without its key."""
+    location = _location(error)
+    params: dict[str, str | float] = {
+        "key": ".".join(str(part) for part in location if isinstance(part, str))
+    }
+    least, most = _bounds(_find(location)[1])
+    if error["type"] in ("greater_than_equal", "less_than_equal") and least is not None and most is not None:
+        if str(params["key"]).endswith("_bytes"):
+            return "setting_range_bytes", {**params, "least_bytes": least, "most_bytes": most}
+        return "setting_range", {**params, "least": least, "most": most}
+    return "setting", {**params, "detail": _complaint(error)}
+
+
 def _complaint(error: ErrorDetails) -> str:
     kind, value, location = error["type"], error["input"], error["loc"]
     _, field = _find(location)

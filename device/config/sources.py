@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from device.config.diagnostics import line_of, sentence
+from device.config.diagnostics import code_of, line_of, sentence
 from device.config.file_reading import read_text
 from device.config.model import Config
 from device.config.toml import line_numbers, syntax_mistake
@@ -75,14 +75,17 @@ class Sources:
             found = error.errors(include_url=False)
         lines = line_numbers(self.text)
         mistakes = sorted((line_of(mistake, lines), sentence(mistake, self.path, lines)) for mistake in found)
-        raise ConfigError("\n".join(sentence for _, sentence in mistakes))
+        code, params = code_of(found[0])
+        raise ConfigError("\n".join(sentence for _, sentence in mistakes), code=code, **params)
 
     def changed(self, changes: Mapping[str, Any]) -> "Sources":
         """Return the sources with some keys changed; None: as the file has it. Raises ConfigError."""
         for key in changes:
             if key not in PAGE_KEYS:
                 raise ConfigError(
-                    f"{key} is not changed on the page; change it in {self.path} and restart doorbelld"
+                    f"{key} is not changed on the page; change it in {self.path} and restart doorbelld",
+                    code="setting_not_here",
+                    key=key,
                 )
         page = {**self.page, **changes}
         page = {key: page[key] for key in PAGE_KEYS if page.get(key) is not None}
@@ -92,13 +95,14 @@ class Sources:
         try:
             replace(after, text="").config()  # without lines: these values stand in no file
         except ConfigError as error:
-            raise ConfigError(str(error).replace(f" in {self.path}", "")) from None
+            text = str(error).replace(f" in {self.path}", "")
+            raise ConfigError(text, code=error.code, **error.params) from None
         return after
 
     def undone(self) -> "Sources":
         """Return the sources before the last change. Raises ConfigError if there was none."""
         if not self.before:
-            raise ConfigError("there is no change to take back")
+            raise ConfigError("there is no change to take back", code="nothing_to_undo")
         return replace(self, page=self.before[-1], before=self.before[:-1])
 
     def content(self) -> bytes:

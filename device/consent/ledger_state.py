@@ -384,7 +384,9 @@ class LedgerState:
             text = f"there is no request {name}; `doorbell requests list` shows them"
             raise CommandError(text, code="no_request", name=name)
         handles = " or ".join(sorted(case.handle for case in found or named))
-        raise CommandError(f"several senders have used the id {name}: write {handles}")
+        raise CommandError(
+            f"several senders have used the id {name}: write {handles}", code="ambiguous_request", id=name
+        )
 
     def parcels_in_flight(self) -> set[str]:
         """Return the SHA-256 of each parcel that the courier may have now."""

@@ -36,9 +36,16 @@ def pinned(content: bytes, typed: str, *, ledger_state: LedgerState, now: int) -
     if signing is None:
         raise Refused(Reason.BAD_KEY, "it is signed with a key that it does not name")
     if keys.typed(typed) != envelope.kid:
-        raise Refused(Reason.MISTAKE, "that is not this file's fingerprint: do not pin it")
+        raise Refused(
+            Reason.MISTAKE, "that is not this file's fingerprint: do not pin it", code="wrong_fingerprint"
+        )
     if record.sender in ledger_state.senders or record.sender in ledger_state.feeds:
-        raise Refused(Reason.MISTAKE, f"{record.sender} is pinned already; a newer record is a rotation")
+        raise Refused(
+            Reason.MISTAKE,
+            f"{record.sender} is pinned already; a newer record is a rotation",
+            code="pinned_already",
+            name=record.sender,
+        )
     _check_keys_free(record, ledger_state)
     rules.check_key(signing, min(now, signing.valid_until - 1))
     data = _pinned_record(envelope, record)
@@ -80,7 +87,7 @@ def _check_keys_free(record: SenderRecord, ledger_state: LedgerState) -> None:
 def unpinned(sender: str, ledger_state: LedgerState) -> list[LedgerEntryDraft]:
     """Return the entries that unpin a sender and end its offers. Raises Refused."""
     if sender not in ledger_state.senders:
-        raise Refused(Reason.MISTAKE, f"{sender} is not pinned")
+        raise Refused(Reason.MISTAKE, f"{sender} is not pinned", code="not_pinned")
     ended = [
         draft
         for case in ledger_state.cases.values()
@@ -94,13 +101,15 @@ def unpinned(sender: str, ledger_state: LedgerState) -> list[LedgerEntryDraft]:
 def feed_added(name: str, url: str, ledger_state: LedgerState) -> LedgerEntryDraft:
     """Return the entry of a feed that the owner chose. Raises Refused."""
     if not _FEED_NAME.fullmatch(name):
-        raise Refused(Reason.MISTAKE, "a feed's name is 2 to 32 of a-z, 0-9 and hyphens")
+        raise Refused(Reason.MISTAKE, "a feed's name is 2 to 32 of a-z, 0-9 and hyphens", code="bad_name")
     if not re.fullmatch(HTTPS_URL, url):
         raise Refused(
-            Reason.MISTAKE, "a feed's address begins with https:// and has no user, password or fragment"
+            Reason.MISTAKE,
+            "a feed's address begins with https:// and has no user, password or fragment",
+            code="feed_url",
         )
     if name in ledger_state.feeds or name in ledger_state.senders:
-        raise Refused(Reason.MISTAKE, f"there is a {name} already")
+        raise Refused(Reason.MISTAKE, f"there is a {name} already", code="name_taken", name=name)
     data: AddedFeed = {"name": name, "url": url}
     return LedgerEntryDraft(kind="feed_added", data=data)
 
@@ -108,7 +117,7 @@ def feed_added(name: str, url: str, ledger_state: LedgerState) -> LedgerEntryDra
 def feed_removed(name: str, ledger_state: LedgerState) -> LedgerEntryDraft:
     """Return the entry that removes a feed. Raises Refused."""
     if name not in ledger_state.feeds:
-        raise Refused(Reason.MISTAKE, f"there is no feed {name}")
+        raise Refused(Reason.MISTAKE, f"there is no feed {name}", code="no_such_name", name=name)
     data: RemovedName = {"name": name}
     return LedgerEntryDraft(kind="feed_removed", data=data)
 
@@ -116,18 +125,30 @@ def feed_removed(name: str, ledger_state: LedgerState) -> LedgerEntryDraft:
 def destination_added(destination: AddedDestination, ledger_state: LedgerState) -> LedgerEntryDraft:
     """Return the entry of a backup target that the owner added; it has no secret. Raises Refused."""
     if not _FEED_NAME.fullmatch(destination["name"]):
-        raise Refused(Reason.MISTAKE, "a destination's name is 2 to 32 of a-z, 0-9 and hyphens")
+        raise Refused(
+            Reason.MISTAKE, "a destination's name is 2 to 32 of a-z, 0-9 and hyphens", code="bad_name"
+        )
     if destination["name"] in ledger_state.destinations:
-        raise Refused(Reason.MISTAKE, f"there is a destination {destination['name']} already")
+        raise Refused(
+            Reason.MISTAKE,
+            f"there is a destination {destination['name']} already",
+            code="name_taken",
+            name=destination["name"],
+        )
     if len(ledger_state.destinations) >= MAX_DESTINATIONS:
-        raise Refused(Reason.MISTAKE, f"there are {MAX_DESTINATIONS} destinations already")
+        raise Refused(
+            Reason.MISTAKE,
+            f"there are {MAX_DESTINATIONS} destinations already",
+            code="backups_many",
+            most=MAX_DESTINATIONS,
+        )
     return LedgerEntryDraft(kind="destination_added", data=destination)
 
 
 def destination_removed(name: str, ledger_state: LedgerState) -> LedgerEntryDraft:
     """Return the entry that removes a backup target. Raises Refused."""
     if name not in ledger_state.destinations:
-        raise Refused(Reason.MISTAKE, f"there is no destination {name}")
+        raise Refused(Reason.MISTAKE, f"there is no destination {name}", code="no_such_name", name=name)
     data: RemovedName = {"name": name}
     return LedgerEntryDraft(kind="destination_removed", data=data)
 
@@ -135,15 +156,21 @@ def destination_removed(name: str, ledger_state: LedgerState) -> LedgerEntryDraf
 def reader_added(name: str, scopes: Sequence[ReaderScope], ledger_state: LedgerState) -> LedgerEntryDraft:
     """Return the entry of a client that may read pictures; it has no token. Raises Refused."""
     if not _FEED_NAME.fullmatch(name):
-        raise Refused(Reason.MISTAKE, "a reader's name is 2 to 32 of a-z, 0-9 and hyphens")
+        raise Refused(Reason.MISTAKE, "a reader's name is 2 to 32 of a-z, 0-9 and hyphens", code="bad_name")
     if not scopes:
-        raise Refused(Reason.MISTAKE, "choose at least one thing that it may read")
+        raise Refused(Reason.MISTAKE, "choose at least one thing that it may read", code="reader_no_scope")
     if "sound" in scopes and "rtsp" not in scopes:
-        raise Refused(Reason.MISTAKE, "sound goes with rtsp: choose both, or no sound")
+        raise Refused(
+            Reason.MISTAKE, "sound goes with rtsp: choose both, or no sound", code="reader_only_sound"
+        )
     if name in ledger_state.readers:
-        raise Refused(Reason.MISTAKE, f"there is a reader {name} already; revoke it first")
+        raise Refused(
+            Reason.MISTAKE, f"there is a reader {name} already; revoke it first", code="name_taken", name=name
+        )
     if len(ledger_state.readers) >= MAX_READERS:
-        raise Refused(Reason.MISTAKE, f"there are {MAX_READERS} readers already")
+        raise Refused(
+            Reason.MISTAKE, f"there are {MAX_READERS} readers already", code="readers_many", most=MAX_READERS
+        )
     data: AddedReader = {"name": name, "scopes": sorted(set(scopes))}
     return LedgerEntryDraft(kind="reader_added", data=data)
 
@@ -151,6 +178,6 @@ def reader_added(name: str, scopes: Sequence[ReaderScope], ledger_state: LedgerS
 def reader_removed(name: str, ledger_state: LedgerState) -> LedgerEntryDraft:
     """Return the entry that ends a reader's access. Raises Refused."""
     if name not in ledger_state.readers:
-        raise Refused(Reason.MISTAKE, f"there is no reader {name}")
+        raise Refused(Reason.MISTAKE, f"there is no reader {name}", code="no_such_name", name=name)
     data: RemovedName = {"name": name}
     return LedgerEntryDraft(kind="reader_removed", data=data)

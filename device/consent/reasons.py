@@ -128,9 +128,16 @@ def sentence_of(word: str) -> str:
 
 
 class Refused(Exception):
-    """A message is refused; `detail` gives the specifics, for the owner only."""
+    """A message is refused; `detail` gives the specifics, for the owner only.
 
-    def __init__(self, reason: Reason, detail: str = "") -> None:
+    A mistake of the owner has `code` and `params`, as a CommandError has.
+    """
+
+    def __init__(
+        self, reason: Reason, detail: str = "", *, code: str = "mistake", **params: str | float
+    ) -> None:
         super().__init__(f"{reason}: {reason.sentence}{f' ({detail})' if detail else ''}")
         self.reason = reason
         self.detail = detail
+        self.code = code
+        self.params = params

@@ -41,6 +41,7 @@ from device.spool.parcels import (
 )
 from device.system.local_network import addresses, is_home
 from device.system.send_guard import SendGuard
+from device.system.urls import endpoint
 from device.system.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -406,28 +407,42 @@ def checked_destination(wanted: Mapping[str, Any], secret: str) -> AddedDestinat
             kind=wanted["kind"], url=wanted["url"], user=wanted.get("user", ""), secret=secret, host_key=known
         )
     except ValueError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), code="backup_url", url=endpoint(wanted["url"])) from error
     try:
         found = addresses(target.host, target.port)
     except OSError as error:
-        raise CommandError(f"{target.host} cannot be found: {error.strerror}") from error
+        raise CommandError(
+            f"{target.host} cannot be found: {error.strerror}", code="host_unknown", host=target.host
+        ) from error
     home = {is_home(address) for address in found}
     if home == {True, False}:
         raise CommandError(
-            f"{target.host} is both on the home network and outside: name one of its addresses"
+            f"{target.host} is both on the home network and outside: name one of its addresses",
+            code="host_inside_and_outside",
+            host=target.host,
         )
     outside = home == {False}
     if outside and target.scheme == "http":
-        raise CommandError(f"{target.url}: outside the home network only https:// and sftp:// are used")
+        raise CommandError(
+            f"{target.url}: outside the home network only https:// and sftp:// are used",
+            code="backup_not_encrypted",
+            url=target.url,
+        )
     if target.kind == "sftp" and not host_key:
         if outside:
             raise CommandError(
-                "name the server's key (SHA256:…), as `ssh-keyscan HOST | ssh-keygen -lf -` does"
+                "name the server's key (SHA256:…), as `ssh-keyscan HOST | ssh-keygen -lf -` does",
+                code="host_key_needed",
             )
         try:
             host_key = key_of(target.host, target.port, home_address)
         except OSError as error:
-            raise CommandError(f"{target.netloc}: {error}") from error
+            raise CommandError(
+                f"{target.netloc}: {error}",
+                code="backup_unreachable",
+                host=target.netloc,
+                detail=error.strerror or str(error),
+            ) from error
     return {
         "name": wanted["name"],
         "kind": target.kind,
@@ -452,4 +467,6 @@ def keep_secret(state_dir: Path, name: str, secret: str | None) -> None:
     try:
         write_small(state_dir, SECRETS_FILE, json.dumps(kept).encode(), mode=0o600)
     except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}") from error
+        raise CommandError(
+            f"{path}: {error.strerror}", code="not_saved", detail=str(error.strerror)
+        ) from error

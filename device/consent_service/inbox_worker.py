@@ -170,9 +170,10 @@ class InboxWorker:
             unread = len(spool.waiting())
         except OSError:
             return  # there is no spool; reported when the settings were written
-        obstacle = ""
+        obstacle, params = "", {"folder": str(folder)}
         if strange:
             obstacle = f"{folder}: {ascii(strange[0])[:80]} is there, which no courier writes"
+            params["file"] = ascii(strange[0])[:80]
         elif spool.unpruned() or unread:
             obstacle = f"{folder}: the courier does not remove what was read, or files there cannot be read"
         if not obstacle:
@@ -186,7 +187,8 @@ class InboxWorker:
             Fault(
                 code="spool_blocked",
                 active=blocked,
-                params={"what": obstacle},
+                reason="stranger" if strange else "unread",
+                params=params,
                 text=obstacle,
                 remedy=remedy,
             )

@@ -186,13 +186,11 @@ class LedgerStore:
                 )
             try:
                 yield self._locked
-            except Refused as error:
-                raise CommandError(_sentence(error)) from error
-            except NoSuchStep as error:
-                raise CommandError(str(error), code="request_over") from error
+            except (Refused, NoSuchStep) as error:
+                raise as_command_error(error) from error
             except LedgerBroken as error:
                 self.report_broken(error)
-                raise CommandError(str(error), code="ledger_broken", why=str(error)) from error
+                raise as_command_error(error) from error
 
     def report_broken(self, error: LedgerBroken) -> None:
         """Raise the fault that stops consent, and nothing else."""
@@ -262,7 +260,19 @@ class LedgerStore:
         return self.clock.wall_us() // 1_000_000
 
 
-def _sentence(error: Refused) -> str:
-    if error.reason is Reason.MISTAKE:
-        return error.detail
-    return f"{error.reason.sentence}: {error.detail}" if error.detail else error.reason.sentence
+def as_command_error(error: Exception) -> CommandError:
+    """Return an error of consent as a sentence for the owner, with its code for the page."""
+    match error:
+        case CommandError():
+            return error
+        case Refused(reason=Reason.MISTAKE):
+            return CommandError(error.detail, code=error.code, **error.params)
+        case Refused():
+            sentence = error.reason.sentence
+            text = f"{sentence}: {error.detail}" if error.detail else sentence
+            return CommandError(text, code="refused", reason=error.reason.value)
+        case NoSuchStep():
+            return CommandError(str(error), code="request_over")
+        case LedgerBroken():
+            return CommandError(str(error), code="ledger_broken", why=str(error))
+    return CommandError(str(error), code="consent_failed", why=str(error))

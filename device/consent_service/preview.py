@@ -199,7 +199,8 @@ class Previews:
         except CommandError as error:
             self._fail(preview, error)
         except OSError as error:
-            self._fail(preview, CommandError(f"{error.filename}: {error.strerror}"))
+            text = f"{error.filename}: {error.strerror}"
+            self._fail(preview, CommandError(text, code="not_saved", detail=str(error.strerror)))
 
     def _poll(self, preview: _Preview, run: ReleaseRun) -> None:
         match run.poll():

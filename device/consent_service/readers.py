@@ -18,7 +18,7 @@ from device.consent import owner_actions
 from device.consent.reader_tokens import rtsp_ha1, sha256_of
 from device.consent.reasons import Refused
 from device.consent.views import AddedReaderView, ReaderScope, ReaderView
-from device.consent_service.ledger_store import LedgerStore
+from device.consent_service.ledger_store import LedgerStore, as_command_error
 from device.consent_service.revocations import Revocation, Revocations
 from device.errors import CommandError
 from device.spool.folders import write_small
@@ -117,7 +117,9 @@ class Readers:
                     self._revocations.forget("reader", name)
                     self._keep(name, {"sha256": sha256_of(token), "rtsp_ha1": rtsp_ha1(name, token)})
                 except OSError as error:
-                    raise CommandError(f"{error.filename}: {error.strerror}") from error
+                    raise CommandError(
+                        f"{error.filename}: {error.strerror}", code="not_saved", detail=str(error.strerror)
+                    ) from error
                 self._uses.pop(name, None)
                 ledger.write([draft])
             self.refresh()
@@ -139,10 +141,14 @@ class Readers:
                 draft = owner_actions.reader_removed(name, state) if state else None
             except Refused as error:
                 self._revocations.release("reader", name)
-                raise CommandError(error.detail) from error
+                raise as_command_error(error) from error
             if draft is None and not known:
                 self._revocations.release("reader", name)
-                raise CommandError(f"the ledger cannot be read (yet): nobody reads, and {name} is not known")
+                raise CommandError(
+                    f"the ledger cannot be read (yet): nobody reads, and {name} is not known",
+                    code="no_such_name",
+                    name=name,
+                )
             with suppress(OSError):  # the ledger's entry, or the revocation, keeps it out as well
                 self._keep(name, None)
             if not self._ledger_store.write_or_report(ledger, draft):
@@ -156,7 +162,9 @@ class Readers:
         except OSError as error:
             raise CommandError(
                 f"it is revoked while doorbelld runs, but that could not be written down ({error.filename}: "
-                f"{error.strerror}): make room on the disk or repair it, and revoke it again"
+                f"{error.strerror}): make room on the disk or repair it, and revoke it again",
+                code="stop_not_written",
+                detail=str(error.strerror),
             ) from error
 
     def refresh(self) -> None:

@@ -302,7 +302,9 @@ class ConsentService:
             try:
                 self.revocations.forget("destination", found["name"])
             except OSError as error:
-                raise CommandError(f"{error.filename}: {error.strerror}") from error
+                raise CommandError(
+                    f"{error.filename}: {error.strerror}", code="not_saved", detail=str(error.strerror)
+                ) from error
             ledger.write([draft])
             return destination_view(ledger.state.destinations[found["name"]])
 
@@ -319,7 +321,11 @@ class ConsentService:
         try:
             check_recipient(age)
         except Refused as error:
-            raise CommandError(f"{age[:20]}… is not a usable age recipient: {error.detail}") from error
+            raise CommandError(
+                f"{age[:20]}… is not a usable age recipient: {error.detail}",
+                code="backup_key",
+                age=f"{age[:20]}…",
+            ) from error
 
     def notices(self) -> list[NoticeView]:
         """Return the notices that can be read, newest first."""

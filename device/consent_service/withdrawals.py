@@ -15,7 +15,7 @@ from device.consent.states import Step
 from device.consent.views import WithdrawalView
 from device.consent_service.backup_worker import keep_secret
 from device.consent_service.lease_keeper import LeaseKeeper
-from device.consent_service.ledger_store import LedgerStore, LockedLedger
+from device.consent_service.ledger_store import LedgerStore, LockedLedger, as_command_error
 from device.consent_service.release_worker import UNDER_WAY, ReleaseWorker
 from device.consent_service.revocations import (
     EVERY_REQUEST,
@@ -101,7 +101,7 @@ class Withdrawals:
                 draft = owner_actions.destination_removed(name, state) if state else None
             except Refused as error:
                 self._revocations.release("destination", name)
-                raise CommandError(error.detail) from error
+                raise as_command_error(error) from error
             copies = [
                 backup.sha256
                 for destination in (state.destinations.values() if state else ())

@@ -77,7 +77,9 @@ class ApiBackend:
         def press(reply: Reply) -> None:
             if isinstance(daemon.button, SimulatedButton):
                 if not daemon.button.press("command", reply):
-                    raise CommandError("the button was pressed this very moment; that was one press")
+                    raise CommandError(
+                        "the button was pressed this very moment; that was one press", code="press_repeated"
+                    )
             else:
                 name = daemon.config.button.name
                 at = stamp(daemon.clock)
@@ -158,12 +160,12 @@ class ApiBackend:
                 "",
             )
             if not part:
-                raise CommandError("there was no motion yet, or the first visit goes on")
+                raise CommandError("there was no motion yet, or the first visit goes on", code="no_motion")
         rows = self._read_log(lambda reader: reader.of_event(part, MAX_ROWS))
         found = sorted({row.payload["event_id"] for row in rows})
         if len(found) != 1:
             count = f"{len(found)} events begin or end with {part}" if found else f"there is no event {part}"
-            raise CommandError(f"{count}; `doorbell log` shows them")
+            raise CommandError(f"{count}; `doorbell log` shows them", code="no_event", id=part)
         return _entries(rows)
 
     # --- pictures -------------------------------------------------------------------------------------
@@ -173,7 +175,7 @@ class ApiBackend:
         try:
             return self._daemon.pictures.snapshot()
         except CameraError as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(str(error), code="no_picture") from error
 
     def thumbnail(self, clip_id: str) -> Path | None:
         """Return a clip's thumbnail; if there is none, have it made and return None."""
@@ -210,7 +212,7 @@ class ApiBackend:
         """Requests, notices, senders, backups and the ledger."""
         consent_service = self._daemon.consent_service
         if consent_service is None:
-            raise CommandError("the doorbell is starting; try again")
+            raise CommandError("the doorbell is starting; try again", code="starting")
         return consent_service
 
     @property
@@ -252,7 +254,9 @@ class ApiBackend:
         try:
             return question(self._layout.event_log, self._layout.index)
         except sqlite3.Error as error:
-            raise CommandError(f"the log and the index cannot be read yet: {error}; try again") from error
+            raise CommandError(
+                f"the log and the index cannot be read yet: {error}; try again", code="not_readable_yet"
+            ) from error
 
     # --- settings -------------------------------------------------------------------------------------
 
@@ -274,7 +278,9 @@ class ApiBackend:
     def _row(self, clip_id: str) -> ClipRow:
         row: ClipRow | None = self.footage.ask(lambda index: index.find(clip_id))
         if row is None:
-            raise CommandError(f"there is no clip {clip_id}; `doorbell clips list` shows them")
+            raise CommandError(
+                f"there is no clip {clip_id}; `doorbell clips list` shows them", code="no_clip", id=clip_id
+            )
         return row
 
     def _read_log(self, question: Callable[[EventLogReader], list[LogRow]]) -> list[LogRow]:
@@ -285,7 +291,9 @@ class ApiBackend:
             finally:
                 reader.close()
         except sqlite3.Error as error:
-            raise CommandError(f"the log cannot be read yet: {error}; try again") from error
+            raise CommandError(
+                f"the log cannot be read yet: {error}; try again", code="not_readable_yet"
+            ) from error
 
     def _ask_storage_worker(self, message: Callable[[Reply], StorageMessage]) -> None:
         _check(_ask(lambda reply: self._storage_messages.put(message(reply))))
@@ -295,9 +303,9 @@ def _entries(rows: Sequence[LogRow]) -> list[LogEntry]:
     return [LogEntry.model_validate(row.payload) for row in rows]
 
 
-def _check(answer: Mapping[str, str]) -> None:
+def _check(answer: Mapping[str, Any]) -> None:
     if "error" in answer:
-        raise CommandError(answer["error"])
+        raise CommandError(answer["error"], code=answer["code"], **answer.get("params", {}))
 
 
 def _ask(question: Callable[[Reply], None]) -> Any:
@@ -307,4 +315,8 @@ def _ask(question: Callable[[Reply], None]) -> Any:
     try:
         return answers.get(timeout=ANSWER_S)
     except queue.Empty:
-        raise CommandError(f"the doorbell did not answer within {ANSWER_S:g} s; see its log") from None
+        raise CommandError(
+            f"the doorbell did not answer within {ANSWER_S:g} s; see its log",
+            code="no_answer",
+            wait_s=ANSWER_S,
+        ) from None

@@ -52,7 +52,11 @@ class ClipAccess:
             except FileNotFoundError:
                 continue  # deleted in the meantime
             except (OSError, ValueError) as error:
-                raise CommandError(f"{row.file_name}: {error}; `doorbell check` says more") from error
+                raise CommandError(
+                    f"{row.file_name}: {error}; `doorbell check` says more",
+                    code="clip_unreadable",
+                    file=row.file_name,
+                ) from error
             if cut:
                 cuts.append(cut)
         return cuts
@@ -98,9 +102,17 @@ class ClipAccess:
         path = self._daemon.layout.clips / row.file_name
         try:
             if plain_size(path) is None:
-                raise CommandError(f"{path.name} is no ordinary file; `doorbell check` says more")
+                raise CommandError(
+                    f"{path.name} is no ordinary file; `doorbell check` says more",
+                    code="clip_unreadable",
+                    file=path.name,
+                )
         except OSError as error:
-            raise CommandError(f"{path.name}: {error.strerror}; `doorbell check` says more") from error
+            raise CommandError(
+                f"{path.name}: {error.strerror}; `doorbell check` says more",
+                code="clip_unreadable",
+                file=path.name,
+            ) from error
         masks = self.missing_masks(row)
         if not masks:
             return path
@@ -113,7 +125,11 @@ class ClipAccess:
         try:
             return copies.copy_of(path, masks, beat)
         except (OSError, ValueError) as error:
-            raise CommandError(f"{path.name}: cannot be encoded with its masks ({error})") from error
+            raise CommandError(
+                f"{path.name}: cannot be encoded with its masks ({error})",
+                code="clip_unmasked",
+                file=path.name,
+            ) from error
 
     def picture(self, row: ClipRow, at_us: int, blurs: "Sequence[Corners]") -> bytes:
         """Return the picture of a clip at a time as JPEG, masked and blurred. Raises CommandError."""
@@ -125,7 +141,11 @@ class ClipAccess:
             clip, masks = self._daemon.layout.clips / row.file_name, Masks(self.all_masks(row))
             return picture_at(clip, at_us, masks, Blur(blurs))
         except (OSError, ValueError) as error:
-            raise CommandError(f"{row.file_name}: {error}; `doorbell check` says more") from error
+            raise CommandError(
+                f"{row.file_name}: {error}; `doorbell check` says more",
+                code="clip_unreadable",
+                file=row.file_name,
+            ) from error
 
     def press_picture(self, event_id: str, press_number: int) -> bytes | None:
         """Return the picture of a press as JPEG, None if there is none. Raises CommandError.
@@ -148,14 +168,20 @@ class ClipAccess:
             except FileNotFoundError:
                 return None  # deleted in the meantime
             except OSError as error:
-                raise CommandError(f"{row.file_name}: {error}; `doorbell check` says more") from error
+                raise CommandError(
+                    f"{row.file_name}: {error}; `doorbell check` says more",
+                    code="clip_unreadable",
+                    file=row.file_name,
+                ) from error
         masks = [polygon_of(points) for points in self._masks_now()]
         if not masks or has_label(jpeg, digest_of(masks)):
             return jpeg
         try:
             return masked_again(jpeg, Masks(masks))
         except ValueError as error:
-            raise CommandError(f"the picture of press {press_number} of {event_id}: {error}") from error
+            raise CommandError(
+                f"the picture of press {press_number} of {event_id}: {error}", code="no_picture"
+            ) from error
 
     def members(self, from_wall_us: int, until_wall_us: int) -> "Iterator[Member]":
         """Yield the clips and press pictures of a span, as they may leave; at last a text on what is missing, if any.
@@ -215,7 +241,9 @@ class ClipAccess:
             finally:
                 index.close()
         except (sqlite3.Error, OverflowError) as error:
-            raise CommandError(f"the index cannot be read yet: {error}; try again") from error
+            raise CommandError(
+                f"the index cannot be read yet: {error}; try again", code="not_readable_yet"
+            ) from error
 
     def _overlapping(self, start_us: int, end_us: int) -> list[ClipRow]:
         rows = self.ask(lambda index: index.between(start_us - MAX_CLIP_US, end_us))

@@ -28,6 +28,7 @@ from device.events import (
     ClipKept,
     ConfigChanged,
     ConsentStep,
+    EarlierPress,
     Fact,
     Fault,
     Flushed,
@@ -138,7 +139,7 @@ class Controller:
             case MqttReport():
                 self._device_state.mqtt = fact
                 self._published_us = None  # a new connection gets the current state
-            case StoreReport():
+            case StoreReport() | EarlierPress():
                 self._store_reported(fact)
             case Fault():
                 self._raise_or_clear(fact)
@@ -266,7 +267,10 @@ class Controller:
         self.sink.publish_pending_requests(report.pending)
         self._published_us = None
 
-    def _store_reported(self, report: StoreReport) -> None:
+    def _store_reported(self, report: StoreReport | EarlierPress) -> None:
+        if isinstance(report, EarlierPress):
+            self._device_state.earlier_press_us = report.wall_us
+            return
         before, self._device_state.store = self._device_state.store, report
         if before is None or report.clips != before.clips:
             self._published_us = None
@@ -275,7 +279,8 @@ class Controller:
     def _raise_or_clear(self, *faults: Fault) -> None:
         for reported in faults:
             # The text may be a library's error that repeats a URL and its password; MQTT and the page show it.
-            fault = replace(reported, text=without_urls(reported.text))
+            params = {key: without_urls(v) if isinstance(v, str) else v for key, v in reported.params.items()}
+            fault = replace(reported, text=without_urls(reported.text), params=params)
             if not self._device_state.take_fault(fault, wall_us=self.clock.wall_us()):
                 continue
             if fault.active:
@@ -300,7 +305,7 @@ class Controller:
         except SettingRefused as error:
             self._note("setting_refused", log_fields.setting_refused(asked.name[:40], str(error)))
             if asked.reply:
-                asked.reply({"error": str(error)})
+                asked.reply({"error": str(error), "code": error.code})
             return
         if settings.privacy != self.settings.privacy:
             self.sink.set_privacy(on=settings.privacy)

@@ -28,7 +28,16 @@ def of_camera(report: CameraReport) -> list[Fault]:
     if report.state == "opening":
         return []
     remedy = "it is opened again automatically; the bell works without it"
-    return [Fault(code="camera_down", active=report.state == "down", text=report.text, remedy=remedy)]
+    return [
+        Fault(
+            code="camera_down",
+            active=report.state == "down",
+            reason=report.reason,
+            params=report.params,
+            text=report.text,
+            remedy=remedy,
+        )
+    ]
 
 
 def camera_stalled(camera: CameraReport | None, now_us: int) -> Fault:
@@ -41,6 +50,7 @@ def camera_stalled(camera: CameraReport | None, now_us: int) -> Fault:
     return Fault(
         code="camera_stalled",
         active=since_us is not None and now_us - since_us > patience_us,
+        params={"seconds": patience_us // 1_000_000},
         text=f"no picture for {patience_us // 1_000_000} s, and no error from the camera",
         remedy="it is opened again automatically; if that does not help, check its power and its network",
     )
@@ -67,6 +77,7 @@ def of_button(button: ButtonLine, now_us: int, stuck_s: float) -> tuple[Fault, F
     stuck = Fault(
         code="button_stuck",
         active=button.held_us(now_us) > stuck_s * 1e6,
+        params={"seconds": stuck_s},
         text=f"the button has been down for more than {stuck_s:g} s: nobody can ring",
         remedy="free it; if nobody holds it, look for water or ice in it, and for a wire that touches ground",
     )

@@ -85,7 +85,11 @@ class IsolationCheck:
             write_small(folder / "out", DOCTOR, json.dumps(question).encode())
             answer = _answer(folder / "in", nonce)
         except OSError as error:
-            raise CommandError(f"{error.filename or folder}: {error.strerror}; is there a spool?") from error
+            raise CommandError(
+                f"{error.filename or folder}: {error.strerror}; is there a spool?",
+                code="no_spool",
+                detail=f"{error.filename or folder}: {error.strerror}",
+            ) from error
         if answer is None:
             return [_row("courier", "everything", "it does not answer: is it running?", holds=False)]
         return [

@@ -59,7 +59,13 @@ def run(sources: Sources) -> int:
         log.info("ready button=%s pid=%d", daemon.button.kind, os.getpid())
         for trouble in filter(None, (settings_trouble, page_trouble)):
             daemon.inbox(
-                Fault(code="settings_unreadable", active=True, text=trouble, remedy="set them again")
+                Fault(
+                    code="settings_unreadable",
+                    active=True,
+                    params={"detail": trouble},
+                    text=trouble,
+                    remedy="set them again",
+                )
             )
 
         # From here on nothing is urgent. It loads PyAV and OpenCV, and scans the disk.
@@ -108,7 +114,8 @@ def _open_button(daemon: Daemon) -> None:
         log.error("button_failed %s", error)  # the message says it all
         daemon.inbox(ButtonState(kind=daemon.button.kind, state="failed", text=str(error)))
         remedy = "fix the button, then restart doorbelld"
-        daemon.inbox(Fault(code="button_failed", active=True, text=str(error), remedy=remedy))
+        params = {"detail": str(error)}
+        daemon.inbox(Fault(code="button_failed", active=True, params=params, text=str(error), remedy=remedy))
 
 
 @contextmanager

@@ -85,7 +85,11 @@ class ReleaseRunner:
             for clip in offer["clips"]:
                 row = index.find(clip["id"])
                 if row is None:
-                    raise CommandError(f"clip {clip['id']} was deleted before it could be sealed")
+                    raise CommandError(
+                        f"clip {clip['id']} was deleted before it could be sealed",
+                        code="clip_gone",
+                        id=clip["id"],
+                    )
                 link = folder / f"{clip['id']}.mp4"
                 link.hardlink_to(layout.clips / row.file_name)
                 sizes.append(link.stat().st_size)

@@ -98,7 +98,7 @@ class SettingsApi:
         values = dict(changes)
         password = values.pop(PASSWORD_KEY, None)
         if not isinstance(password, str | None):
-            raise CommandError("mqtt.password must be a text")
+            raise CommandError("mqtt.password must be a text", code="mqtt_password", most=MAX_PASSWORD)
         config = self._changed(self._daemon.sources, values).config()
         return BrokerTestResponse(result=try_broker(config.mqtt, config.device.id, password))
 
@@ -117,7 +117,8 @@ class SettingsApi:
     def _keep_password(self, password: object) -> str:
         """Write the broker's password into its file, from which the daemon reads it; return the file's path."""
         if not isinstance(password, str) or not password.isprintable() or len(password) > MAX_PASSWORD:
-            raise CommandError(f"mqtt.password must be a text of at most {MAX_PASSWORD} characters")
+            text = f"mqtt.password must be a text of at most {MAX_PASSWORD} characters"
+            raise CommandError(text, code="mqtt_password", most=MAX_PASSWORD)
         self._save(MQTT_PASSWORD_FILE, password.encode())
         return str(self._daemon.layout.state_dir / MQTT_PASSWORD_FILE)
 
@@ -158,11 +159,13 @@ class SettingsApi:
             finally:
                 reader.close()
         except sqlite3.Error as error:
-            raise CommandError(f"the log cannot be read yet: {error}; try again") from error
+            raise CommandError(
+                f"the log cannot be read yet: {error}; try again", code="not_readable_yet"
+            ) from error
 
 
 def _refusing(change: Callable[[], T]) -> T:
     try:
         return change()
     except ConfigError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), code=error.code, **error.params) from error

@@ -35,6 +35,8 @@ class DeviceState:
     presses: int = 0
     missed: int = 0
     last_press: Stamp | None = None
+    earlier_press_us: int | None = None
+    """The last press of earlier runs, wall time."""
     moving: bool = False
     settling: bool = False
     recording: tuple[str, ...] = ()
@@ -107,7 +109,8 @@ def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str,
     """Return what the components contribute to `StatusResponse` (device/web/models.py)."""
     now_us = clock.mono_us()
     camera, store, connection, mqtt = device_state.camera, device_state.store, device_state.mqtt, config.mqtt
-    last_us, pressed = camera.last_frame_us if camera else None, device_state.last_press
+    last_us = camera.last_frame_us if camera else None
+    pressed_us = device_state.last_press.wall_us if device_state.last_press else device_state.earlier_press_us
     return {
         "ready": device_state.ready,
         "version": __version__,
@@ -149,7 +152,7 @@ def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str,
         },
         "press": {
             "count": device_state.presses,
-            "last_at": rfc3339(pressed.wall_us) if pressed else None,
+            "last_at": rfc3339(pressed_us) if pressed_us is not None else None,
         },
         "temperature_c": store.temperature_c if store else None,
         "requests_pending": device_state.ledger.pending if device_state.ledger else 0,

@@ -19,19 +19,46 @@ def source_name(url: str) -> str:
     return endpoint(url) if "://" in url else url
 
 
-def why(error: Exception, url: str) -> str:
-    """Return FFmpeg's error without the URL that it repeats, and what to check."""
+def camera_error(url: str, reason: str, text: str, **params: str | float) -> CameraError:
+    """Return the error of a source: its message and its parameters name the source without a password."""
+    source = source_name(url)
+    return CameraError(f"camera {source}: {text}", reason=reason, source=source, **params)
+
+
+_BAD_LOGIN = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
+
+
+def failure(error: Exception, url: str) -> CameraError:
+    """Return FFmpeg's error without the URL that it repeats, and with what to check."""
+    reason, text = _why(error, url)
+    detail = {"detail": text} if reason == "other" else {}
+    return camera_error(url, reason, text, **detail)
+
+
+def _why(error: Exception, url: str) -> tuple[str, str]:
     if isinstance(error, (av.error.ExitError, TimeoutError)):  # ours, or the kernel's
-        return "nothing came in time; is it switched on and connected?"
-    if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
-        return f"{error.strerror}; is the address right?"
+        return "silent", "nothing came in time; is it switched on and connected?"
+    if isinstance(error, ConnectionRefusedError):
+        return "refused", f"{error.strerror}; is the address right?"
+    if isinstance(error, FileNotFoundError):
+        return "no_file", f"{error.strerror}; is the address right?"
+    if isinstance(error, _BAD_LOGIN):
+        return "login", "it refuses user and password"
+    if isinstance(error, av.error.HTTPNotFoundError):
+        return "no_path", "it has nothing at this path; is the address right?"
     if isinstance(error, av.error.InvalidDataError) and is_file(url):
-        return "FFmpeg finds no video in it"
+        return "no_video", "FFmpeg finds no video in it"
     if isinstance(error, av.error.InvalidDataError):  # RTSP's own answer to a time-out, too
-        return "no video came from it; is it switched on, and is the address right?"
-    if getattr(error, "errno", None) == errno.EINVAL:
-        return "FFmpeg cannot read this address; in a password write / as %2F, @ as %40, : as %3A"
-    return str(getattr(error, "strerror", None) or type(error).__name__)
+        return "no_video", "no video came from it; is it switched on, and is the address right?"
+    number = getattr(error, "errno", None)
+    if number == errno.EINVAL:
+        return "address", "FFmpeg cannot read this address; in a password write / as %2F, @ as %40, : as %3A"
+    if number in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EIO):  # FFmpeg's answer to an unknown name
+        return (
+            "unreachable",
+            f"{getattr(error, 'strerror', '')}; is it on this network, and is the address right?",
+        )
+    return "other", str(getattr(error, "strerror", None) or type(error).__name__)
 
 
 def is_file(url: str) -> bool:
@@ -60,7 +87,7 @@ def open_source(url: str, *, timeout_s: float, fps: float, audio: bool = False) 
     form = None
     if is_file(url) and Path(url).exists() and not Path(url).is_file():
         # Opening a pipe without a writer would block for ever.
-        raise CameraError(f"camera {url}: is not a video file; name a file, /dev/videoN or an address")
+        raise camera_error(url, "no_file", "is not a video file; name a file, /dev/videoN or an address")
     if url.startswith("rtsp"):
         options = {
             "rtsp_transport": "tcp",
@@ -75,8 +102,8 @@ def open_source(url: str, *, timeout_s: float, fps: float, audio: bool = False) 
         timeout = None if is_file(url) else (timeout_s, timeout_s)
         container = av.open(url, format=form, options=options, timeout=timeout)  # egress: camera
     except FAILURES as error:
-        raise CameraError(f"camera {source_name(url)}: {why(error, url)}") from error
+        raise failure(error, url) from error
     if not container.streams.video:
         container.close()
-        raise CameraError(f"camera {source_name(url)}: there is no video in it")
+        raise camera_error(url, "no_video", "there is no video in it")
     return container

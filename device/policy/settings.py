@@ -6,7 +6,11 @@ from typing import Any
 
 
 class SettingRefused(ValueError):
-    """The setting does not take this value; the message says which values it takes."""
+    """The setting does not take this value; the message says which values it takes, `code` is for the page."""
+
+    def __init__(self, text: str, *, code: str = "switch_wrong") -> None:
+        super().__init__(text)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +49,7 @@ def with_setting(
     """Return the settings with one changed. Raises SettingRefused."""
     if name in SWITCHES:
         if payload not in _SWITCH:
-            raise SettingRefused(f"{name} takes ON or OFF")
+            raise SettingRefused(f"{name} takes ON or OFF", code="switch_wrong")
         return replace(settings, **{name: _SWITCH[payload]})
     if name == QUIET_UNTIL:
         if payload == "":
@@ -54,10 +58,13 @@ def with_setting(
             until_us = parse_time(payload)
         except (ValueError, OverflowError):
             raise SettingRefused(
-                f"{name} takes a time such as 2026-11-24T22:00:00Z, or nothing to end the quiet"
+                f"{name} takes a time such as 2026-11-24T22:00:00Z, or nothing to end the quiet",
+                code="quiet_no_time",
             ) from None
         if not 0 <= until_us <= wall_us + MAX_QUIET_US:
-            raise SettingRefused(f"{name} may be at most 31 days ahead, and not before 1970")
+            raise SettingRefused(
+                f"{name} may be at most 31 days ahead, and not before 1970", code="quiet_too_long"
+            )
         return replace(settings, quiet_until_us=until_us)
     raise SettingRefused(f"there is no setting {name!r:.40}")
 

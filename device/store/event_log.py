@@ -190,6 +190,13 @@ class EventLog:
         ).fetchone()
         return max(0, int(row[0]))
 
+    def last_press_wall_us(self) -> int | None:
+        """Return the time of the newest press in the log."""
+        row = self._db.execute(
+            "SELECT occurred_wall_us FROM fact WHERE kind = 'press' ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
+        return int(row[0]) if row else None
+
     def close(self) -> None:
         """Close the connection. Everything is in one file then, which can be copied alone."""
         with suppress(sqlite3.Error):  # a full disk; the -wal beside it holds the rest

@@ -78,7 +78,7 @@ class EventLogWriter:
             numbers = f"a new one goes on at {seq + 1}"
         text = f"the log was damaged ({error}) and is put aside as {aside.name}; {numbers}"
         remedy = "keep that file if you need it; check the card's health (dmesg)"
-        self._faults.begin("log_damaged", text, remedy)
+        self._faults.begin("log_damaged", text, remedy, file=aside.name)
         return event_log
 
     def handle(self, message: LogMessage) -> None:
@@ -116,7 +116,8 @@ class EventLogWriter:
         try:
             self._event_log.write(self._unwritten, self._settled, self._acked_seq)
         except sqlite3.Error as error:
-            self._faults.begin("log_failed", f"the log cannot be written: {error}", "check the free space")
+            text = f"the log cannot be written: {error}"
+            self._faults.begin("log_failed", text, "check the free space", detail=str(error))
             if is_damaged(error):
                 self._replace(error)
             return False  # The queue is kept and written again in the next step.
@@ -148,6 +149,13 @@ class EventLogWriter:
             return self._event_log.pending_count() if self._event_log else 0
         except sqlite3.Error:
             return 0  # the next write reports what is wrong with the log
+
+    def last_press_wall_us(self) -> int | None:
+        """Return the time of the newest press in the log; None if there is none, or it cannot be read."""
+        try:
+            return self._event_log.last_press_wall_us() if self._event_log else None
+        except sqlite3.Error:
+            return None
 
     def close(self) -> None:
         """Close the log."""

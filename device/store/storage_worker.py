@@ -20,6 +20,7 @@ from device.events import (
     ClockFlag,
     DeleteReason,
     DropReason,
+    EarlierPress,
     Flushed,
     Inbox,
     RecordingNow,
@@ -70,6 +71,11 @@ REPORT_EVERY_US = 5_000_000
 OPEN_AGAIN_US = 10_000_000
 LAST_ROWS_US, LAST_ROWS_STEP_S = 300_000, 0.05
 STORAGE_REMEDY = "check the free space and the card's health (dmesg); the bell works without it"
+
+
+def cause(error: BaseException) -> str:
+    """Return the system's own words for what went wrong."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 class StorageWorker:
@@ -189,9 +195,12 @@ class StorageWorker:
                 self._index.close()
                 raise
         except (OSError, sqlite3.Error) as error:
-            self._faults.begin("storage_failed", f"nothing can be recorded: {error}", STORAGE_REMEDY)
+            text = f"nothing can be recorded: {error}"
+            self._faults.begin("storage_failed", text, STORAGE_REMEDY, detail=cause(error))
             return False
         self._faults.end("storage_failed")
+        if not self._opened and (pressed_us := self._log.last_press_wall_us()) is not None:
+            self._inbox(EarlierPress(wall_us=pressed_us))
         self._opened = True
         return True
 
@@ -382,7 +391,9 @@ class StorageWorker:
             self._cut.append(part_path)
         self._salvage_us = now_us + OPEN_AGAIN_US
         self._dropped(recording.event_id, "disk_full" if error.full else "disk_failed", str(error))
-        self._faults.begin("storage_failed", str(error), STORAGE_REMEDY)
+        self._faults.begin(
+            "storage_failed", str(error), STORAGE_REMEDY, detail=cause(error.__cause__ or error)
+        )
 
     def _missed(self, event_id: str, packets: int) -> None:
         text = f"the disk was too slow: {packets} packets are missing"
@@ -446,7 +457,8 @@ class StorageWorker:
         try:
             delete(row, self._index, self._layout.clips)
         except OSError as error:
-            self._faults.begin("storage_failed", f"{row.file_name}: {error.strerror}", STORAGE_REMEDY)
+            text = f"{row.file_name}: {error.strerror}"
+            self._faults.begin("storage_failed", text, STORAGE_REMEDY, detail=cause(error))
             return False
         forget_copies(self._layout.masked, row.file_name)
         if self._thumbnails is not None:
@@ -498,15 +510,21 @@ class StorageWorker:
     def _star_or_delete(self, message: StarClip | DeleteClip) -> dict[str, Any]:
         """Star or delete a clip for the owner; return {} or {"error"}."""
         if not self._opened:
-            return {"error": f"the storage cannot be used; {STORAGE_REMEDY}"}
+            return {"error": f"the storage cannot be used; {STORAGE_REMEDY}", "code": "storage_closed"}
         try:
             row = self._index.find(message.clip_id)
             if row is None or row.doomed:
-                return {"error": f"there is no clip {message.clip_id}; `doorbell clips list` shows them"}
+                return {
+                    "error": f"there is no clip {message.clip_id}; `doorbell clips list` shows them",
+                    "code": "no_clip",
+                }
             if isinstance(message, StarClip):
                 self._index.protect(row.clip_id, on=message.on)
             elif row.protected:
-                return {"error": f"{row.clip_id} has your star; remove it first (clips star ID --off)"}
+                return {
+                    "error": f"{row.clip_id} has your star; remove it first (clips star ID --off)",
+                    "code": "clip_starred",
+                }
             else:
                 growing = row.event_id in self._recordings
                 for picture in press_picture_files.of_clip(row, self._index, growing=growing):
@@ -515,7 +533,11 @@ class StorageWorker:
                 self._delete(row, "owner")
                 self._report(force=True)
         except sqlite3.Error as error:
-            return {"error": f"the index cannot be written: {error}; {STORAGE_REMEDY}"}
+            return {
+                "error": f"the index cannot be written: {error}; {STORAGE_REMEDY}",
+                "code": "not_saved",
+                "params": {"detail": str(error)},
+            }
         return {}
 
     # --- damage -----------------------------------------------------------------------------------
@@ -549,7 +571,8 @@ class StorageWorker:
             except sqlite3.Error as error:
                 self._rebuild_index(error)
         except (OSError, sqlite3.Error) as error:
-            self._faults.begin("index_failed", f"the index cannot be written: {error}", STORAGE_REMEDY)
+            text = f"the index cannot be written: {error}"
+            self._faults.begin("index_failed", text, STORAGE_REMEDY, detail=cause(error))
         else:
             self._faults.end("index_failed")
 
@@ -559,8 +582,13 @@ class StorageWorker:
             mode = 0o600 if message.private else 0o640
             write_durably(self._layout.state_dir / message.name, message.content, mode=mode)
         except OSError as error:
-            self._faults.begin("settings_not_saved", f"{message.name}: {error.strerror}", STORAGE_REMEDY)
-            answer = {"error": f"{message.name} cannot be written: {error.strerror}; {STORAGE_REMEDY}"}
+            text = f"{message.name}: {error.strerror}"
+            self._faults.begin("settings_not_saved", text, STORAGE_REMEDY, detail=cause(error))
+            answer = {
+                "error": f"{message.name} cannot be written: {error.strerror}; {STORAGE_REMEDY}",
+                "code": "not_saved",
+                "params": {"detail": cause(error)},
+            }
         else:
             self._faults.end("settings_not_saved")
         if message.reply:

@@ -27,9 +27,9 @@ class FaultLatch:
                 return
             self._inbox(fault)  # under the lock, so that a later report arrives later
 
-    def begin(self, code: str, text: str, remedy: str) -> None:
-        """Report a fault without subject, reason and parameters."""
-        self.report(Fault(code=code, active=True, text=text, remedy=remedy))
+    def begin(self, code: str, text: str, remedy: str, **params: str | float) -> None:
+        """Report a fault without subject and reason, with the parameters of its text."""
+        self.report(Fault(code=code, active=True, params=params, text=text, remedy=remedy))
 
     def end(self, code: str, subject: str = "") -> None:
         """Report that a fault is over, if it was active."""

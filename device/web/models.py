@@ -152,7 +152,7 @@ class StorageStatus(ResponseBody):
 
 
 class PressStatus(ResponseBody):
-    """Presses since the start."""
+    """Presses since the start; `last_at`: the last one, which may be of an earlier run."""
 
     count: int
     last_at: Rfc3339 | None

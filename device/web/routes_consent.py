@@ -216,7 +216,7 @@ def choice_of(body: Selection) -> Choice:
     if body.clips is None:
         return Choice(audio=body.audio)
     if any(piece and bool(piece.start) != bool(piece.end) for piece in body.clips.values()):
-        raise CommandError("a piece has both a start and an end, or neither")
+        raise CommandError("a piece has both a start and an end, or neither", code="bad_span")
     try:
         spans = {
             name: (parse_rfc3339(piece.start), parse_rfc3339(piece.end))
@@ -225,7 +225,9 @@ def choice_of(body: Selection) -> Choice:
             for name, piece in body.clips.items()
         }
     except ValueError as error:
-        raise CommandError(f"a span's times are RFC 3339, such as 2026-11-24T22:00:00Z: {error}") from error
+        raise CommandError(
+            f"a span's times are RFC 3339, such as 2026-11-24T22:00:00Z: {error}", code="bad_span"
+        ) from error
     blurs = {
         name: [[(x, y) for x, y in shape] for shape in piece.blur]
         for name, piece in body.clips.items()

@@ -138,9 +138,17 @@ class WebServer:
             try:
                 tls = await asyncio.to_thread(certificate.context)
             except (OSError, ValueError, CommandError) as error:
-                text = f"no HTTPS: {getattr(error, 'strerror', None) or error}"
-                remedy = "see page.cert_file and page.key_file, or the disk"
-                self._inbox(Fault(code="page_failed", active=True, text=text, remedy=remedy))
+                detail = getattr(error, "strerror", None) or str(error)
+                self._inbox(
+                    Fault(
+                        code="page_failed",
+                        active=True,
+                        reason="https",
+                        params={"detail": detail},
+                        text=f"no HTTPS: {detail}",
+                        remedy="see page.cert_file and page.key_file, or the disk",
+                    )
+                )
                 return network, tasks
             tasks.append(asyncio.create_task(certificate.renew(tls)))
             tasks += [asyncio.create_task(network.serve(listener, tls)) for listener in self._listeners.https]
@@ -190,8 +198,16 @@ class WebServer:
         except ValueError as error:
             trouble = f"{path}: {error}"
         text = f"the page stays closed, for its owner cannot be read: {trouble}"
-        remedy = "`doorbell page reset` makes a new claim code"
-        self._inbox(Fault(code="page_failed", active=True, text=text, remedy=remedy))
+        self._inbox(
+            Fault(
+                code="page_failed",
+                active=True,
+                reason="owner",
+                params={"detail": trouble},
+                text=text,
+                remedy="`doorbell page reset` makes a new claim code",
+            )
+        )
         return Accounts(
             clock=self._clock,
             content=None,

@@ -83,6 +83,15 @@ def _bound(port: int, addresses: tuple[str, str], key: str, inbox: Inbox) -> Ite
             if family == socket.AF_INET:
                 text = f"{key} {port} cannot be used: {error.strerror}"
                 remedy = "see what else listens there (ss -ltnp), or choose another port"
-                inbox(Fault(code="page_failed", active=True, text=text, remedy=remedy))
+                inbox(
+                    Fault(
+                        code="page_failed",
+                        active=True,
+                        reason="port",
+                        params={"port": str(port), "detail": error.strerror or ""},
+                        text=text,
+                        remedy=remedy,
+                    )
+                )
             continue
         yield listener

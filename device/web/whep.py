@@ -78,7 +78,7 @@ class Whep:
             # aiortc reports a bad offer by any of these.
             await peer.close()
             admitted.close()
-            raise CommandError(f"this browser's offer cannot be taken ({error})") from error
+            raise CommandError(f"this browser's offer cannot be taken ({error})", code="webrtc") from error
         self._open[number] = (peer, track, packets, admitted)
         self._readers[number] = reader
 
@@ -142,7 +142,8 @@ def _check_memory() -> None:
     except MemoryError:
         raise CommandError(
             "low delay is not possible here: the service forbids the memory that its encryption needs "
-            "(MemoryDenyWriteExecute=, see systemd/README.md)"
+            "(MemoryDenyWriteExecute=, see systemd/README.md)",
+            code="webrtc_forbidden",
         ) from None
 
 

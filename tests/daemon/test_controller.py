@@ -17,6 +17,7 @@ from device.events import (
     ClipAsked,
     ClockFlag,
     ConsentStep,
+    EarlierPress,
     Fact,
     Fault,
     LedgerReport,
@@ -187,6 +188,29 @@ def test_a_camera_that_is_opened_again_is_down_and_no_longer_stalled(doorbell: C
     report = CameraReport(mono_us=0, kind="scene", state="down", text="gave no picture for 5 s")
     doorbell.controller.take(report)
     assert doorbell.after(0.25) == ["camera_down"]
+
+
+def test_a_camera_s_fault_names_it_and_why_without_a_password(doorbell: ControllerHarness) -> None:
+    report = CameraReport(
+        mono_us=0,
+        kind="stream",
+        state="down",
+        text="camera rtsp://10.0.0.9:554: rtsp://me:secret@10.0.0.9:554/door?x=1 is gone",
+        reason="other",
+        params={"source": "rtsp://10.0.0.9:554", "detail": "rtsp://me:secret@10.0.0.9:554/door?x=1 is gone"},
+    )
+    doorbell.controller.take(report)
+    (fault,) = doorbell.controller.status()["faults"]
+    assert fault["reason"] == "other"
+    assert fault["params"] == {"source": "rtsp://10.0.0.9:554", "detail": "rtsp://10.0.0.9:554 is gone"}
+
+
+def test_the_last_press_may_be_of_an_earlier_run(doorbell: ControllerHarness) -> None:
+    assert doorbell.controller.status()["press"]["last_at"] is None
+    doorbell.controller.take(EarlierPress(wall_us=1_790_000_000_000_000))
+    assert doorbell.controller.status()["press"]["last_at"] == rfc3339(1_790_000_000_000_000)
+    ring(doorbell)
+    assert doorbell.controller.status()["press"]["last_at"] == rfc3339(doorbell.time.wall_us())
 
 
 def test_the_first_frame_rate_is_published_at_once(doorbell: ControllerHarness) -> None:

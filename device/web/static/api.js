@@ -1,6 +1,6 @@
 // Requests to the doorbell. Every change carries the session's token; some need the password again.
 import { dialog, el } from "./dom.js";
-import { faultTexts, t, worded } from "./i18n.js";
+import { errorText, faultTexts, t } from "./i18n.js";
 
 let token = null;
 let onSignedOut = () => {};
@@ -17,7 +17,7 @@ function faultError({ code, params }) {
 /** The doorbell's refusal: a sentence for people, and a code for programs. */
 export class Refused extends Error {
   constructor(status, problem) {
-    super(worded(`error_${problem.code}`, problem.params) ?? faultError(problem) ?? problem.error ?? t("error_status", { status }));
+    super(errorText(problem) ?? faultError(problem) ?? problem.error ?? t("error_status", { status }));
     this.status = status;
     this.code = problem.code ?? "";
   }

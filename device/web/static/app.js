@@ -4,6 +4,9 @@ import { el, icon, show } from "./dom.js";
 import { loadLanguage, t } from "./i18n.js";
 import { announceNotice } from "./notice.js";
 import { setRecording } from "./recording.js";
+import { faultMark } from "./faults.js";
+import { enterPlace, followBack, isShown, leavePlace, restorePlace, stayInPlace } from "./places.js";
+import { hasUnsaved, mayLeave } from "./unsaved.js";
 import { announceRing, dismissRing, prepareSound, showRingPicture } from "./ring.js";
 
 const VIEWS = {
@@ -35,13 +38,21 @@ const doorbell = {
   async refresh() {
     doorbell.status = await get("/status");
     setRecording(doorbell.status.storage.recording);
-    markTab("requests", doorbell.status.requests_pending);
+    const waiting = doorbell.status.requests_pending;
+    doorbell.mark("requests", waiting, t("tab_waiting", { count: waiting }));
+    faultMark(doorbell);
     for (const call of listeners) call({ kind: "status" });
     return doorbell.status;
   },
   go(hash) { location.hash = hash; },
   /** Show the current view again, with what the doorbell has now. */
   again() { return route(); },
+  /** Mark a view's tab: `count` things, which `text` says; 0 takes the mark away. Nothing outside the page learns of it. */
+  mark(name, count, text) {
+    const tab = document.querySelector(`nav a[data-view="${name}"]`);
+    tab?.querySelector(".mark")?.remove();
+    if (count) tab?.append(el("span", { class: "mark" }, el("span", { "aria-hidden": "true" }, String(count)), el("span", { class: "unseen" }, text)));
+  },
 };
 let leave = () => {};
 let stopEvents = () => {};
@@ -75,7 +86,8 @@ async function enter() {
   }
   frame();
   stopEvents = keepOpen("/events", { onText: heard, onOpen: online, onClose: offline });
-  addEventListener("hashchange", route);
+  addEventListener("hashchange", follow);
+  document.addEventListener("click", followBack);
   document.addEventListener("pointerdown", prepareSound, { once: true });
   doorbell.refresh().catch(() => { /* the line at the top shows it */ });
   await route();
@@ -94,24 +106,31 @@ function frame() {
   );
 }
 
-/** Show beside a view's name how much waits there; nothing outside the page learns of it. */
-function markTab(view, count) {
-  const link = document.querySelector(`nav a[data-view="${view}"]`);
-  link?.querySelector(".mark")?.remove();
-  if (count > 0) link?.append(el("span", { class: "mark" }, el("span", { class: "unseen" }, t("tab_waiting", { count })), el("span", { "aria-hidden": "true" }, String(count))));
-}
-
 function skip(event) {
   event.preventDefault();
   document.getElementById("view").focus();
 }
 
+let asking = false;
+async function follow() {
+  if (asking || isShown()) return;
+  if (hasUnsaved()) {
+    asking = true;
+    const leaves = await mayLeave();
+    asking = false;
+    if (!leaves) { stayInPlace(); return; }
+  }
+  await route();
+}
+
 async function route() {
   const view = document.getElementById("view");
   if (!view) return;
-  const [name = "", ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  leavePlace();
+  enterPlace();
+  const [name = "", ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decoded);
   const found = name || "door";
-  const load = VIEWS[found]?.load ?? MORE[found] ?? VIEWS.door.load;
+  const load = VIEWS[found]?.load ?? MORE[found] ?? (() => ({ mount: unknownView }));
   const tab = BELONGS_TO[found] ?? found;
   for (const link of document.querySelectorAll("nav a")) {
     if (link.dataset.view === tab) link.setAttribute("aria-current", "page");
@@ -123,7 +142,7 @@ async function route() {
   const mine = ++turn;
   const { mount } = await load();
   if (mine !== turn) return;
-  view.className = `view-${found}`;
+  view.className = `view-${found.replace(/\W/g, "")}`;
   show(view);
   try {
     const left = await mount(view, doorbell, rest);
@@ -135,7 +154,21 @@ async function route() {
       el("button", { onclick: route }, t("try_again")));
     if (!(error instanceof Unreachable) && !error.code) throw error;
   }
-  view.scrollTo?.(0, 0);
+  if (mine === turn) restorePlace();
+}
+
+/** A part of the address; what is no percent-encoding stays as it is. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+function unknownView(view) {
+  show(view, el("h1", {}, t("view_unknown")), el("p", { role: "alert" }, t("view_unknown_text")),
+    el("p", {}, el("a", { class: "button quiet", href: "#/" }, t("nav_door"))));
 }
 
 function heard(text) {

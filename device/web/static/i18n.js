@@ -24,11 +24,62 @@ export function t(key, values = {}) {
 /** Return the string of a code from the doorbell, with its parameters in the reader's units; undefined if there is none. */
 export function worded(key, params = {}) {
   if (!(key in strings)) return undefined;
-  const shown = Object.entries(params).map(([name, value]) => {
-    if (typeof value !== "number") return [name, value];
-    return [name, name.endsWith("_bytes") ? bytesText(value) : number(value)];
-  });
-  return t(key, Object.fromEntries(shown));
+  return t(key, Object.fromEntries(Object.entries(params).map(([name, value]) => [name, shown(name, value)])));
+}
+
+function shown(name, value) {
+  if (name === "detail" || name === "why") return systemText(value);
+  if (name === "key") return labelOf(value);
+  if (name === "reason") return t(`reason_${value}`);
+  if (name === "state") return t(`state_${value.replace(" ", "_")}`);
+  if (typeof value !== "number") return value;
+  return name.endsWith("_bytes") ? bytesText(value) : number(value);
+}
+
+/** The labels of the settings, as their fields have them. */
+const LABELS = {
+  "motion.sensitivity": "sensitivity",
+  "motion.quiet_s": "motion_quiet",
+  zones: "zones_open",
+  masks: "zones_open",
+  "clips.pre_roll_s": "pre_roll",
+  "clips.post_roll_s": "post_roll",
+  "storage.limit_bytes": "storage_limit",
+  "storage.longest_age_days": "storage_age",
+  "storage.reserve_bytes": "limit_reserve_bytes",
+  "storage.log_rows": "limit_log_rows",
+  "chime.quiet_hours": "quiet_hours",
+  "mqtt.enabled": "mqtt_enabled",
+  "mqtt.host": "mqtt_host",
+  "mqtt.port": "mqtt_port",
+  "mqtt.username": "mqtt_user",
+  "mqtt.password_file": "password",
+  "mqtt.discovery": "mqtt_discovery",
+  "neighbourhood.enabled": "neighbourhood_enabled",
+  "neighbourhood.latitude": "latitude",
+  "neighbourhood.longitude": "longitude",
+  "neighbourhood.broker_host": "server_host",
+  "neighbourhood.broker_port": "server_port",
+  "neighbourhood.broker_ca_file": "server_ca",
+  "neighbourhood.upload_kbps": "upload_kbps",
+  "neighbourhood.upload_hours": "upload_hours",
+};
+
+/** Return a setting's label; of one without a label, its key. */
+export function labelOf(key) {
+  return key in LABELS ? t(LABELS[key]) : key;
+}
+
+/** Return what a refusal says; undefined if this page does not know its code. A setting may have words of its own. */
+export function errorText({ code, params = {} }) {
+  const own = params.key && worded(`error_${code}_${params.key.replace(/\W/g, "_")}`, params);
+  return own || worded(`error_${code}`, params);
+}
+
+/** Return what the operating system says, in the page's language where it is one of its usual errors. */
+function systemText(text) {
+  const key = `system_${String(text).toLowerCase().replace(/\W+/g, "_")}`;
+  return key in strings ? t(key) : text;
 }
 
 /** Return what a fault says, and what to do about it, in the page's language. */
@@ -61,6 +112,7 @@ function format(options) {
 export const clock = (at) => format({ hour: "2-digit", minute: "2-digit" }).format(at);
 export const clockSeconds = (at) => format({ hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(at);
 export const clockTenths = (at) => format({ hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 1 }).format(at);
+export const hourSpan = (from, until) => `${from}–${until}`;
 export const dayName = (at) => format({ weekday: "long", day: "numeric", month: "long" }).format(at);
 export const monthName = (at) => format({ month: "long", year: "numeric" }).format(at);
 export const whenText = (at) => format({ dateStyle: "medium", timeStyle: "short" }).format(at);

@@ -1,12 +1,14 @@
 // A ring while the page is open: a banner with a sound, and a notification if the owner allowed it.
 import { el, icon } from "./dom.js";
-import { clockSeconds, t } from "./i18n.js";
+import { clock, clockSeconds, t } from "./i18n.js";
 import { quietButton } from "./quiet.js";
 import { pressPicture } from "./visit-row.js";
 
 const STAYS_MS = 60_000;
 let sound = null;
 let shown = null;
+let before = null; // what had the focus when the card came
+let title = "";
 
 /** Browsers let a page sound only after it was touched; from then on it may. */
 export function prepareSound() {
@@ -37,10 +39,21 @@ function chime() {
   }
 }
 
-/** Whoever goes elsewhere has seen it. */
+/** Take the card away; whoever goes to another view has seen it. */
 export function dismissRing() {
-  shown?.remove();
+  if (!shown) return;
+  const focused = shown.contains(document.activeElement);
+  shown.remove();
   shown = null;
+  document.removeEventListener("keydown", escape);
+  document.title = title;
+  if (focused && before?.isConnected) before.focus();
+}
+
+function escape(event) {
+  if (event.key !== "Escape") return;
+  event.preventDefault(); // the card goes first, a dialog under it with the next
+  dismissRing();
 }
 
 export function announceRing(doorbell, fact) {
@@ -48,10 +61,13 @@ export function announceRing(doorbell, fact) {
   if (Date.now() - at > 30_000 && Date.now() > at) return;
   chime();
   notify(doorbell, at);
-  shown?.remove();
+  dismissRing();
   const there = /^(#\/?)?$/.test(location.hash);
   const see = !there && el("button", { onclick: () => { dismissRing(); doorbell.go("#/"); } }, t("ring_see"));
-  shown = el("section", { class: there ? "ringing there" : "ringing", role: "alertdialog", "aria-labelledby": "ringing", "data-event": fact.event_id, "data-press": fact.press_number },
+  const card = el("section", {
+    class: there ? "ringing there" : "ringing", role: "alertdialog", "aria-labelledby": "ringing", tabIndex: -1,
+    "data-event": fact.event_id, "data-press": fact.press_number,
+  },
     icon("bell"),
     el("div", {},
       el("h2", { id: "ringing" }, t("ring_title")),
@@ -59,10 +75,25 @@ export function announceRing(doorbell, fact) {
     el("div", { class: "buttons" }, see,
       quietButton(doorbell, { class: "quiet", done: dismissRing, failed: (text) => { document.getElementById("ring-text").textContent = text; } }),
       el("button", { class: "quiet", onclick: dismissRing }, t("dismiss"))));
-  shown.dataset.shownMs = String(performance.timeOrigin + performance.now());
-  document.body.append(shown);
-  const mine = shown;
-  setTimeout(() => { if (shown === mine) dismissRing(); }, STAYS_MS);
+  card.dataset.shownMs = String(performance.timeOrigin + performance.now());
+  shown = card;
+  before = document.activeElement;
+  title = document.title;
+  document.title = t("ring_window", { time: clock(at), name: doorbell.session.name });
+  // Only what is inside an open dialog can be seen and used.
+  const host = document.querySelector("dialog[open]") ?? document.body;
+  host.append(card);
+  host.addEventListener("close", () => { if (shown === card) document.body.append(card); }, { once: true });
+  document.addEventListener("keydown", escape);
+  // Not a button: what somebody is typing must not press it.
+  card.focus({ preventScroll: true });
+  const expire = () => {
+    if (shown !== card) return;
+    if (!document.hidden) dismissRing();
+    // In a tab in the background the title shows the ring until somebody looks.
+    else document.addEventListener("visibilitychange", () => setTimeout(expire, STAYS_MS), { once: true });
+  };
+  setTimeout(expire, STAYS_MS);
 }
 
 /** The picture of a ring can be had: show it on the card, and in the notification. */

@@ -49,7 +49,7 @@ export function visitRow(visit, when = clock) {
     rowPicture(visit),
     el("span", { class: "what" },
       el("span", { class: "time" }, when(visit.at_ms)),
-      el("span", { class: "words" }, icon(visit.press ? "bell" : visit.motions ? "motion" : "record"), visitWords(visit)),
+      el("span", { class: "words" }, icon(visit.press ? "bell" : visit.motions ? "motion" : "record"), el("span", { class: "text" }, visitWords(visit))),
       el("span", { class: "more" },
         visit.clips.length ? lengthText(seconds) : noClipText(visit.id, visit.no_clip),
         visit.starred && el("span", { class: "starred" }, icon("star"), el("span", { class: "unseen" }, t("starred"))))));

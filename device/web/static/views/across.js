@@ -4,7 +4,7 @@ import { el, icon, show } from "../dom.js";
 import { t, whenText } from "../i18n.js";
 import { visitRow } from "../visit-row.js";
 import { virtualList } from "../virtual-list.js";
-import { ROW_PX } from "./visits.js";
+import { rowPx } from "./visits.js";
 
 const KINDS = ["starred", "rings", "motion", "all"];
 const AT_ONCE = 500;
@@ -15,7 +15,7 @@ export async function mount(container, doorbell, [asked]) {
   let more = false;
   const box = el("div", { class: "scroller", id: "day", tabIndex: -1 });
   const message = el("p", { role: "status", class: "message" });
-  const list = virtualList(box, ROW_PX, (index) => visitRow(visits[index], whenText));
+  const list = virtualList(box, rowPx(), (index) => visitRow(visits[index], whenText));
   const earlier = el("button", { class: "quiet", hidden: true, onclick: () => load().catch((error) => { message.textContent = error.message; }) }, t("visits_earlier"));
   const load = async () => {
     // What is as old as the last one comes again, in case two have one time; it is left out then.

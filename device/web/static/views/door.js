@@ -1,6 +1,7 @@
 // The Door view: the live view, the switches, and recent visits.
 import { ask, askWithRecentPassword, getVisits } from "../api.js";
 import { el, icon, show } from "../dom.js";
+import { cameraText, faultsPart } from "../faults.js";
 import { t } from "../i18n.js";
 import { playLive } from "../live.js";
 import { isRecording, lossText } from "../recording.js";
@@ -75,7 +76,7 @@ export async function mount(container, doorbell) {
     show(state,
       el("span", { class: `dot ${camera}` }), t(`camera_${camera}`),
       camera === "live" ? ` · ${t(`motion_${status.motion}`)}` : null);
-    cameraSays = camera === "live" ? "" : status.camera.text || t(`camera_${camera}`);
+    cameraSays = camera === "live" ? "" : cameraText(status);
     showSaid();
     const motion = status.settings.motion_enabled;
     show(switches,
@@ -92,12 +93,13 @@ export async function mount(container, doorbell) {
     show(recent, visits.slice(0, 4).map((visit) => el("li", {}, visitRow(visit))));
     if (!visits.length) show(recent, el("li", { class: "empty" }, t("nobody_today")));
   };
+  const faults = faultsPart(doorbell);
   show(container,
     el("h1", { class: "unseen" }, t("nav_door")),
     el("div", { class: "stage" }, video, say, full),
     el("div", { class: "under" }, state, el("div", { class: "buttons" },
       el("a", { class: "button quiet", href: "/api/snapshot.jpg", download: "door.jpg" }, icon("photo"), t("snapshot")), record)),
-    message, switches,
+    message, faults.node, switches,
     el("section", {}, el("h2", {}, t("recent")), recent,
       el("p", {}, el("a", { href: "#/visits" }, t("all_visits")))));
   play();
@@ -117,7 +119,7 @@ export async function mount(container, doorbell) {
   });
   const ticking = setInterval(() => doorbell.refresh().catch(() => { /* the line says it */ }), 20_000);
   await showRecent().catch((error) => { message.textContent = error.message; });
-  return () => { stop(); stopFacts(); clearTimeout(timer); clearInterval(ticking); };
+  return () => { stop(); stopFacts(); faults.stop(); clearTimeout(timer); clearInterval(ticking); };
 }
 
 function toggle(doorbell, name, iconName, on, powerless = false) {

@@ -26,8 +26,7 @@ export function mount(container, doorbell, entered) {
       setToken(token);
       await entered();
     } catch (error) {
-      message.textContent = error.code === "wrong_password" ? t("wrong_password")
-        : error.code === "wrong_code" ? t("wrong_code") : error.message;
+      message.textContent = error.message;
       if (error.code === "claimed") await entered();
       button.disabled = false;
       (error.code === "wrong_code" ? code : password).select();

@@ -2,7 +2,8 @@
 import { get } from "../api.js";
 import { waitingLimits } from "../config.js";
 import { el, icon, show, svg } from "../dom.js";
-import { bytesText, clock, faultTexts, number, t, whenText } from "../i18n.js";
+import { cameraText, faultCard } from "../faults.js";
+import { bytesText, clock, number, t, whenText } from "../i18n.js";
 
 const WIDTH = 600;
 const HEIGHT = 120;
@@ -22,7 +23,7 @@ export async function mount(container, doorbell) {
     const fill = status.storage.used_bytes / status.storage.limit_bytes;
     const rows = {
       button: t(`button_${status.button.state}`),
-      camera: status.camera.state === "live" ? t("camera_live_fps", { fps: number(status.camera.fps) }) : status.camera.text || t(`camera_${status.camera.state}`),
+      camera: status.camera.state === "live" ? t("camera_live_fps", { fps: number(status.camera.fps) }) : cameraText(status),
       motion: t(`motion_${status.motion}`),
       mqtt: `${t(`mqtt_${status.mqtt.state}`)} (${status.mqtt.host}:${status.mqtt.port})`,
       storage: t("storage_text", { used: bytesText(status.storage.used_bytes), limit: bytesText(status.storage.limit_bytes), percent: number(fill * 100, 0), count: status.storage.clips }),
@@ -46,14 +47,6 @@ export async function mount(container, doorbell) {
   }
   const ticking = setInterval(() => doorbell.refresh().catch(() => { /* the line says it */ }), 10_000);
   return () => { stopFacts(); clearInterval(ticking); };
-}
-
-function faultCard(fault) {
-  const { text, remedy } = faultTexts(fault);
-  return el("article", { class: "fault" }, icon("warning"), el("div", {},
-    el("p", {}, el("strong", {}, text)),
-    remedy && el("p", {}, t("what_to_do", { remedy })),
-    el("p", { class: "hint" }, t("since", { when: whenText(new Date(fault.since)) }))));
 }
 
 function plot(samples, key, title, words, least) {

@@ -1,4 +1,5 @@
 // One request: who asks for what, exactly what would leave, and three buttons of one size. None is preselected.
+import { report } from "../act.js";
 import { ask, get } from "../api.js";
 import { dialog, el, icon, show } from "../dom.js";
 import { clockSeconds, lengthText, t, whenText } from "../i18n.js";
@@ -14,7 +15,7 @@ export async function mount(container, doorbell, [id]) {
   let request = await get(path);
   let chosen = {}; // empty: all clips, the whole window, without sound
   let preview = null; // of the offer that is shown
-  const message = el("p", { role: "status", class: "message toast", id: "request-message" });
+  const message = el("p", { role: "status", class: "message", id: "request-message" });
 
   const act = async (call, text) => {
     try {
@@ -22,9 +23,9 @@ export async function mount(container, doorbell, [id]) {
       if (done === null) return;
       request = await get(path);
       draw();
-      message.textContent = t(text);
+      report(message, t(text));
     } catch (error) {
-      message.textContent = error.message;
+      report(message, error.message, { error: true });
     }
   };
   const share = () => act(() => confirm(request, path, chosen, preview?.files() ?? []), "request_approved");
@@ -36,9 +37,9 @@ export async function mount(container, doorbell, [id]) {
       chosen = choice;
       draw();
       const missing = Object.keys(choice.clips).length - request.offer.clips.length;
-      message.textContent = missing > 0 && request.offer.clips.length > 0 ? t("choice_missing", { count: missing }) : t("choice_shown");
+      report(message, missing > 0 && request.offer.clips.length > 0 ? t("choice_missing", { count: missing }) : t("choice_shown"));
     } catch (error) {
-      message.textContent = error.message;
+      report(message, error.message, { error: true });
     }
   };
   // Always from all clips, whatever was chosen before.
@@ -47,7 +48,7 @@ export async function mount(container, doorbell, [id]) {
       const all = await get(path);
       if (all.offer) draw(all.offer);
     } catch (error) {
-      message.textContent = error.message;
+      report(message, error.message, { error: true });
     }
   };
 

@@ -1,18 +1,20 @@
 // Senders: pinned departments and sources, feeds; and pinning a new one.
-import { acting } from "../act.js";
+import { acting, report } from "../act.js";
 import { ask, askWithRecentPassword, get } from "../api.js";
 import { el, icon, show } from "../dom.js";
 import { t, whenText } from "../i18n.js";
+import { asksBeforeLeaving } from "../unsaved.js";
 import { spoken } from "./request.js";
 
 export async function mount(container) {
-  const message = el("p", { role: "status", class: "message toast", id: "senders-message" });
+  const message = el("p", { role: "status", class: "message", id: "senders-message" });
   const act = acting(message, () => draw());
   const draw = async () => {
     const { senders, feeds } = await get("/senders");
     show(container,
       el("p", {}, el("a", { href: "#/requests", class: "back" }, icon("left"), t("nav_requests"))),
       el("h1", {}, t("senders_open")),
+      message,
       el("p", { class: "notice" }, icon("warning"), el("strong", {}, t("emergency"))),
       senders.length === 0 && el("p", { class: "empty" }, t("senders_none")),
       senders.map((sender) => el("section", {}, el("h2", {}, sender.name),
@@ -22,8 +24,7 @@ export async function mount(container) {
           class: "quiet danger", onclick: () => act(() => ask("DELETE", `/senders/${encodeURIComponent(sender.sender)}`), "unpinned"),
         }, t("unpin"))))),
       addSender(act, message),
-      feedsPart(feeds, act),
-      message);
+      feedsPart(feeds, act));
   };
   await draw();
 }
@@ -60,7 +61,7 @@ function addSender(act, message) {
         }, t(rotation ? "rotate" : "pin"))));
     } catch (error) {
       show(container);
-      message.textContent = error.message;
+      report(message, error.message, { error: true });
     }
   };
   return el("section", {}, el("h2", {}, t("sender_add")),
@@ -73,7 +74,7 @@ function addSender(act, message) {
 function feedsPart(feeds, act) {
   const name = el("input", { id: "feed-name", autocomplete: "off", spellcheck: false, placeholder: "weather" });
   const url = el("input", { id: "feed-url", type: "url", autocomplete: "off", spellcheck: false, placeholder: "https://" });
-  return el("section", {}, el("h2", {}, t("feeds")),
+  return asksBeforeLeaving(el("section", {}, el("h2", {}, t("feeds")),
     el("p", { class: "hint" }, t("feeds_help")),
     el("ul", { class: "sessions" }, Object.entries(feeds).map(([key, address]) => el("li", {},
       el("strong", {}, key), ` ${address} `,
@@ -83,5 +84,5 @@ function feedsPart(feeds, act) {
       el("div", {}, el("label", { htmlFor: "feed-url" }, t("feed_url")), url)),
     el("div", { class: "buttons" }, el("button", {
       id: "feed-add", onclick: () => act(() => askWithRecentPassword("POST", "/feeds", { name: name.value.trim(), url: url.value.trim() }), "feed_added"),
-    }, t("feed_add"))));
+    }, t("feed_add")))));
 }

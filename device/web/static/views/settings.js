@@ -1,8 +1,10 @@
 // Settings. Each part is saved separately, takes effect immediately, and can be undone.
+import { report } from "../act.js";
 import { ask, askWithRecentPassword, get, getVisits } from "../api.js";
 import { changeSettings, undoChange } from "../config.js";
 import { dialog, el, icon, show } from "../dom.js";
 import { chooseLanguage, currentLanguage, languages, t, whenText } from "../i18n.js";
+import { asksBeforeLeaving, saved } from "../unsaved.js";
 import { storagePart } from "./storage.js";
 
 const DAY_MS = 86_400_000;
@@ -11,17 +13,18 @@ export async function mount(container, doorbell) {
   const rows = await get("/config");
   const settings = Object.fromEntries(rows.map((row) => [row.key, row]));
   const value = (key) => settings[key].value;
-  const message = el("p", { role: "status", class: "message toast", id: "settings-message" });
+  const message = el("p", { role: "status", class: "message", id: "settings-message" });
 
   const save = async (changes, button) => {
     if (button) button.disabled = true;
     try {
       if (await changeSettings(changes) !== null) {
         for (const [key, now] of Object.entries(changes)) if (settings[key]) settings[key].value = now;
-        message.textContent = t("saved");
+        if (button) saved(button);
+        report(message, t("saved"));
       }
     } catch (error) {
-      message.textContent = error.message;
+      report(message, error.message, { error: true });
     }
     if (button) button.disabled = false;
   };
@@ -47,9 +50,9 @@ export async function mount(container, doorbell) {
         if (await undoChange() === null) return;
         await doorbell.refresh();
         await mount(container, doorbell);
-        document.getElementById("settings-message").textContent = t("undone");
+        report(document.getElementById("settings-message"), t("undone"));
       } catch (error) {
-        message.textContent = error.message;
+        report(message, error.message, { error: true });
       }
     },
   }, icon("undo"), t("undo"));
@@ -94,6 +97,8 @@ export async function mount(container, doorbell) {
       changesList(rows),
       el("div", { class: "buttons" }, undo)),
     message);
+  const saving = [saveQuiet, saveRolls, ...container.querySelectorAll("#save-storage, #mqtt-save, #hood-save")];
+  for (const button of saving) asksBeforeLeaving(button.closest("section"));
 }
 
 /** The doorbell's name: on this page, in notifications and in Home Assistant. */
@@ -132,7 +137,7 @@ function pageSound(message) {
     class: "chip", "aria-pressed": String(allowed), disabled: allowed, onclick: async (event) => {
       const found = await Notification.requestPermission();
       event.target.closest("button").setAttribute("aria-pressed", String(found === "granted"));
-      message.textContent = t(found === "granted" ? "notifications_on" : "notifications_off");
+      report(message, t(found === "granted" ? "notifications_on" : "notifications_off"));
     },
   }, icon("phone"), t("notifications")));
 }
@@ -237,7 +242,7 @@ function securityPart(doorbell, message) {
     });
     if (!password) return;
     try {
-      if (await askWithRecentPassword("POST", "/password", { password }) !== null) message.textContent = t("password_changed");
+      if (await askWithRecentPassword("POST", "/password", { password }) !== null) report(message, t("password_changed"));
     } catch (error) {
       message.textContent = error.message;
     }

@@ -1,8 +1,10 @@
 // The storage part of the Settings view: the limits in force, those that wait, and fields for others.
+import { report } from "../act.js";
 import { ask } from "../api.js";
 import { changeSettings, waitingLimits } from "../config.js";
 import { el, icon, show } from "../dom.js";
 import { bytesText, t } from "../i18n.js";
+import { saved } from "../unsaved.js";
 
 /** Return the section; `value(key)` is a setting's configured value, `message` a line for results. */
 export function storagePart(doorbell, value, message) {
@@ -25,10 +27,11 @@ export function storagePart(doorbell, value, message) {
       if (await call() !== null) {
         await doorbell.refresh();
         draw();
-        message.textContent = t(text);
+        if (button) saved(button);
+        report(message, t(text));
       }
     } catch (error) {
-      message.textContent = error.message;
+      report(message, error.message, { error: true });
     }
     if (button) button.disabled = false;
   };
@@ -40,7 +43,7 @@ export function storagePart(doorbell, value, message) {
       if (key === "storage.longest_age_days") age.value = in_force;
     }
   }, "limit_kept");
-  const save = el("button", { onclick: () => run(() => changeSettings({
+  const save = el("button", { id: "save-storage", onclick: () => run(() => changeSettings({
     "storage.limit_bytes": Math.round(Number(limit.value) * 1e9), "storage.longest_age_days": Math.round(Number(age.value)) }), "saved", save) }, t("save"));
 
   draw();

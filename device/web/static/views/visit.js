@@ -11,6 +11,11 @@ const SLACK_MS = 1000;
 
 export async function mount(container, doorbell, [eventId, press]) {
   const [rows, { clips, pictures }] = await Promise.all([logOf(eventId), get(`/visits/${encodeURIComponent(eventId)}`)]);
+  if (!rows.length && !clips.length && !pictures.length) {
+    show(container, el("p", {}, el("a", { href: "#/visits", class: "back" }, icon("left"), t("nav_visits"))),
+      el("h1", {}, t("visit_unknown_title")), el("p", { role: "alert" }, t("visit_unknown")));
+    return () => {};
+  }
   // Rings by their number in the visit: from the log, or from their pictures once the log has forgotten them.
   const rings = new Map(pictures);
   for (const row of rows) if (row.kind === "press") rings.set(row.press_number, Date.parse(row.occurred_at));
@@ -54,7 +59,7 @@ async function logOf(eventId) {
   try {
     return await get(`/events/${encodeURIComponent(eventId)}`);
   } catch (error) {
-    if (error.code !== "failed") throw error;
+    if (error.code !== "no_event") throw error;
     return []; // the log no longer has it; clips and pictures may still be there
   }
 }

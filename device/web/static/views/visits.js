@@ -2,11 +2,15 @@
 import { ask, getVisits } from "../api.js";
 import { dayOf, pickDay } from "../calendar.js";
 import { el, icon, show } from "../dom.js";
-import { dayName, t } from "../i18n.js";
+import { dayName, hourSpan, t } from "../i18n.js";
+import { onSwipe } from "../swipe.js";
 import { rowId, visitRow } from "../visit-row.js";
 import { virtualList } from "../virtual-list.js";
 
-export const ROW_PX = 92;
+/** As high as a row in style.css, which grows with the reader's own text size. */
+export const rowPx = () => Math.max(92, 5.75 * parseFloat(getComputedStyle(document.documentElement).fontSize));
+// A bar that a finger can hit is this wide; where 24 have no room, one bar stands for two hours.
+const BAR_PX = 24;
 const FILTERS = {
   all: () => true,
   rings: (visit) => visit.press > 0,
@@ -16,7 +20,13 @@ const FILTERS = {
 
 export async function mount(container, doorbell, [asked]) {
   const today = dayOf(new Date());
-  const day = /^\d{4}-\d\d-\d\d$/.test(asked ?? "") ? asked : today;
+  const day = asked || today;
+  if (!isDay(day) || day > today) {
+    show(container, el("h1", {}, t("nav_visits")),
+      el("p", { role: "alert" }, isDay(day) ? t("day_future", { day: dayName(new Date(`${day}T12:00:00`)) }) : t("day_wrong", { asked: day })),
+      el("p", {}, el("a", { class: "button quiet", href: "#/visits" }, t("today"))));
+    return () => {};
+  }
   const begin = new Date(`${day}T00:00:00`);
   const end = new Date(begin);
   end.setDate(end.getDate() + 1);
@@ -28,7 +38,7 @@ export async function mount(container, doorbell, [asked]) {
   const hours = el("div", { class: "hours", role: "group", "aria-label": t("hours") });
   const message = el("p", { role: "status", class: "message" });
   const chips = el("div", { class: "chips", role: "group", "aria-label": t("filter") });
-  const list = virtualList(box, ROW_PX, (index) => visitRow(shown[index]));
+  const list = virtualList(box, rowPx(), (index) => visitRow(shown[index]));
 
   const draw = (stay) => {
     const focused = box.contains(document.activeElement) ? document.activeElement.dataset.row : null;
@@ -37,8 +47,8 @@ export async function mount(container, doorbell, [asked]) {
     if (focused) list.focus(Math.max(0, shown.findIndex((visit) => rowId(visit) === focused)));
     message.textContent = shown.length ? t("visits_count", { count: shown.length })
       : visits.length ? t("nothing_with_filter") : t(day === today ? "nobody_today" : "nobody_that_day");
-    drawHours(hours, shown, (hour) => {
-      const index = shown.findIndex((visit) => new Date(visit.at_ms).getHours() <= hour);
+    drawHours(hours, shown, (lastHour) => {
+      const index = shown.findIndex((visit) => new Date(visit.at_ms).getHours() <= lastHour);
       list.scrollTo(Math.max(0, index));
       list.focus(Math.max(0, index));
     });
@@ -75,12 +85,12 @@ export async function mount(container, doorbell, [asked]) {
       draw(true);
     }
   });
-  let fromX = 0;
-  box.addEventListener("touchstart", (event) => { fromX = event.touches[0].clientX; }, { passive: true });
-  box.addEventListener("touchend", (event) => {
-    const moved = event.changedTouches[0].clientX - fromX;
-    if (Math.abs(moved) > 90) move(moved > 0 ? -1 : day === today ? 0 : 1);
-  }, { passive: true });
+  onSwipe(box, (toTheRight) => {
+    if (toTheRight) move(-1);
+    else if (day < today) move(1);
+  });
+  const watching = new ResizeObserver(() => { if (visits.length && hours.childElementCount !== barsIn(hours)) draw(true); });
+  watching.observe(hours);
 
   show(container,
     el("div", { class: "day" },
@@ -99,7 +109,7 @@ export async function mount(container, doorbell, [asked]) {
     clearTimeout(timer);
     timer = setTimeout(() => load(true).catch(() => { /* shown when the doorbell is reachable again */ }), 300);
   });
-  return () => { stopFacts(); clearTimeout(timer); list.stop(); };
+  return () => { stopFacts(); clearTimeout(timer); list.stop(); watching.disconnect(); };
 }
 
 /** Give every clip of a visit the star, or take it from all. */
@@ -112,16 +122,26 @@ export async function starVisit(visit) {
   visit.starred = on;
 }
 
+/** Is a text a day of the calendar? 2026-02-31 is none. */
+function isDay(text) {
+  return /^\d{4}-\d\d-\d\d$/.test(text) && dayOf(new Date(`${text}T12:00:00`)) === text;
+}
+
+const barsIn = (container) => (container.clientWidth >= 24 * BAR_PX ? 24 : 12);
+
 function drawHours(container, visits, jump) {
-  const counts = new Array(24).fill(0);
-  for (const visit of visits) counts[new Date(visit.at_ms).getHours()] += 1;
+  const bars = barsIn(container);
+  const step = 24 / bars;
+  const counts = new Array(bars).fill(0);
+  for (const visit of visits) counts[Math.floor(new Date(visit.at_ms).getHours() / step)] += 1;
   const most = Math.max(1, ...counts);
-  show(container, counts.map((count, hour) => {
+  show(container, counts.map((count, index) => {
+    const hour = index * step;
+    const label = t("hour_count", { hours: hourSpan(hour, hour + step), count });
     const bar = el("span", { class: "bar" });
     bar.style.height = `${count ? 12 + (88 * count) / most : 0}%`;
     return el("button", {
-      class: "hour", disabled: !count, onclick: () => jump(hour),
-      "aria-label": t("hour_count", { hour, count }), title: t("hour_count", { hour, count }),
-    }, bar, hour % 6 === 0 && el("span", { class: "mark", "aria-hidden": "true" }, String(hour)));
+      class: "hour", disabled: !count, onclick: () => jump(hour + step - 1), "aria-label": label, title: label,
+    }, el("span", { class: "column" }, bar), hour % 6 === 0 && el("span", { class: "mark", "aria-hidden": "true" }, String(hour)));
   }));
 }

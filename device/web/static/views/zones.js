@@ -3,6 +3,7 @@ import { get } from "../api.js";
 import { changeSettings } from "../config.js";
 import { el, icon, show, svg } from "../dom.js";
 import { t } from "../i18n.js";
+import { asksBeforeLeaving } from "../unsaved.js";
 
 const MAX_CORNERS = 32;
 const KEY_STEP = 0.01;
@@ -233,4 +234,5 @@ export async function mount(container, doorbell) {
     el("div", { class: "buttons end" }, save), message);
   refreshPicture();
   draw();
+  asksBeforeLeaving(form, () => JSON.stringify([shapes, drawing?.points]));
 }
