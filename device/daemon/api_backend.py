@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from device.daemon.clip_access import ClipAccess
 from device.daemon.isolation_check import IsolationCheck
-from device.daemon.settings_api import SettingsApi
+from device.daemon.settings_api import SettingsApi, read_log
 from device.daemon.wiring import Daemon
 from device.errors import CameraError, CommandError
 from device.events import ClipAsked, Pressed, SettingAsked, StatusAsked
@@ -284,16 +284,7 @@ class ApiBackend:
         return row
 
     def _read_log(self, question: Callable[[EventLogReader], list[LogRow]]) -> list[LogRow]:
-        try:
-            reader = EventLogReader(self._layout.event_log)
-            try:
-                return question(reader)
-            finally:
-                reader.close()
-        except sqlite3.Error as error:
-            raise CommandError(
-                f"the log cannot be read yet: {error}; try again", code="not_readable_yet"
-            ) from error
+        return read_log(self._layout.event_log, question)
 
     def _ask_storage_worker(self, message: Callable[[Reply], StorageMessage]) -> None:
         _check(_ask(lambda reply: self._storage_messages.put(message(reply))))

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import JsonValue
@@ -152,16 +153,20 @@ class SettingsApi:
         )
 
     def _in_log(self, question: Callable[[EventLogReader], int]) -> int:
+        return read_log(self._daemon.layout.event_log, question)
+
+
+def read_log(path: Path, question: Callable[[EventLogReader], T]) -> T:
+    """Return the answer of a reader of the event log. Raises CommandError."""
+    try:
+        reader = EventLogReader(path)
         try:
-            reader = EventLogReader(self._daemon.layout.event_log)
-            try:
-                return question(reader)
-            finally:
-                reader.close()
-        except sqlite3.Error as error:
-            raise CommandError(
-                f"the log cannot be read yet: {error}; try again", code="not_readable_yet"
-            ) from error
+            return question(reader)
+        finally:
+            reader.close()
+    except sqlite3.Error as error:
+        text = f"the log cannot be read yet: {error}; try again"
+        raise CommandError(text, code="not_readable_yet") from error
 
 
 def _refusing(change: Callable[[], T]) -> T:

@@ -482,6 +482,17 @@ def test_the_page_can_be_german_and_remembers_it(door: Doorbell, open_page: Open
     expect(page.get_by_role("heading", name="Settings")).to_be_visible()
 
 
+def test_the_languages_have_the_same_texts() -> None:
+    folder = Path(__file__).parents[2] / "device" / "web" / "static"
+    english, german = (json.loads((folder / f"strings/{name}.json").read_text()) for name in ("en", "de"))
+    assert english.keys() == german.keys()
+    for key, text in english.items():
+        assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", german[key])), key
+    scripts = "\n".join(path.read_text() for path in folder.rglob("*.js"))
+    asked = set(re.findall(r"\bt\(\"(\w+)\"", scripts))
+    assert asked <= english.keys() | {key.removesuffix("_one") for key in english}
+
+
 def test_a_long_live_view_stays_close_to_real_time(door: Doorbell, open_page: Open) -> None:
     page = open_page(door, **DESKTOP).page
     claim(page, door)

@@ -38,6 +38,7 @@ function shown(name, value) {
 
 /** The labels of the settings, as their fields have them. */
 const LABELS = {
+  "device.name": "name",
   "motion.sensitivity": "sensitivity",
   "motion.quiet_s": "motion_quiet",
   zones: "zones_open",
