@@ -29,11 +29,11 @@ class RtspDoorbell(Doorbell):
     def rtsp_process(self) -> int:
         """Return the process's id; 0 while there is none."""
         assert self.process
-        children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        for pid in (int(pid) for path in children for pid in path.read_text().split()):
-            with suppress(OSError):
-                if b"device.rtsp" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    return pid
+        for children in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
+            with suppress(OSError):  # the thread or the process has ended since
+                for pid in map(int, children.read_text().split()):
+                    if b"device.rtsp" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        return pid
         return 0
 
 
