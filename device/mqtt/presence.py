@@ -1,12 +1,11 @@
 """Whether Home Assistant listens, by its birth and will messages; and which presses it missed.
 
 Another subscriber may hear a press while Home Assistant is away: the broker's answer is the same. A press also counts
-as delivered while Home Assistant ends or starts: then it is subscribed, and runs no automation. It ends without
-unsubscribing (the broker sends its will when the process is gone), so the presses shortly before its will were missed.
-It runs automations from its start on, and sends its birth message when it has started; so the presses between will
-and birth were missed. After a restart of the broker alone there is no will, and its
-automations run all the time: what it heard after it had subscribed again was not missed. Without a birth message
-nothing is known, and no press is marked.
+as delivered while Home Assistant ends: it runs no automation any more, and stays subscribed until its process is gone,
+when the broker sends its will. So presses shortly before its will may have been missed. A broker that ends sends the
+wills of all its clients too, and the connection ends with it. Home Assistant subscribes when it has started, and sends
+its birth message some seconds later (it waits 5 s after the last discovery message); what was delivered before it had
+subscribed was missed. Without a birth message nothing is known, and no press is marked.
 """
 
 from collections import deque
@@ -16,10 +15,11 @@ from typing import Literal
 from device.events import PressEvent
 
 LEAD_US = 6_000_000
-"""After a restart of the broker alone it subscribes 5.0 to 6 s before its birth message: it waits until no discovery
-message has come for 5 s."""
+"""How long before its birth message it subscribes: 5 to 6 s, and longer on a very busy machine."""
 ENDING_US = 20_000_000
 """How long Home Assistant may take to end. Measured: 2 s, and 15 s on a very busy machine."""
+BROKER_ENDS_US = 2_000_000
+"""A will counts only if the connection outlives it by this time."""
 AWAY_US = 60_000_000
 """A press while Home Assistant is away counts as missed after this time, or at its return."""
 UNSURE_US = 20_000_000
@@ -42,12 +42,15 @@ class HomeAssistantPresence:
         """Presses that others heard while Home Assistant was not known to be there, oldest first."""
         self._doubtful: deque[tuple[int, PressEvent]] = deque(maxlen=MAX_UNHEARD)
         """Presses of the last seconds, while it was there, or may have been: it may have been ending."""
+        self._died_us = 0
 
     def born(self, now_us: int) -> None:
         """Home Assistant has started, or has connected again."""
+        if self._state == "offline":
+            self._settle_doubtful(now_us)
         if self._state != "online":
             self._unheard = [(at_us, p) for at_us, p in self._unheard if now_us - at_us < FORGET_US]
-            self._give_up(now_us if self._state == "offline" else now_us - LEAD_US)
+            self._give_up(now_us - LEAD_US)
         self._unheard.clear()
         self._doubtful.clear()
         self._state = "online"
@@ -55,14 +58,17 @@ class HomeAssistantPresence:
     def died(self, now_us: int) -> None:
         """Home Assistant is gone; until a moment ago it was there."""
         if self._state != "offline":
-            self._unheard = [(at_us, p) for at_us, p in self._doubtful if now_us - at_us < ENDING_US]
-            self._give_up(now_us)
-            self._doubtful.clear()
+            self._unheard.clear()
+            self._doubtful = deque(
+                (row for row in self._doubtful if now_us - row[0] < ENDING_US), maxlen=MAX_UNHEARD
+            )
+            self._died_us = now_us
         self._state = "offline"
 
     def disconnected(self, now_us: int) -> None:
         """The connection to the broker ended."""
         if self._state == "offline":
+            self._settle_doubtful(now_us)
             self._give_up(now_us)
         self._unheard = [(at_us, p) for at_us, p in self._unheard if now_us - at_us < UNSURE_US]
         self._doubtful.clear()
@@ -78,7 +84,13 @@ class HomeAssistantPresence:
     def tick(self, now_us: int) -> None:
         """Give up what Home Assistant cannot have heard."""
         if self._state == "offline":
+            self._settle_doubtful(now_us)
             self._give_up(now_us - AWAY_US)
+
+    def _settle_doubtful(self, now_us: int) -> None:
+        """Mark what it received while it ended, if it was Home Assistant that ended and not the broker."""
+        while self._doubtful and now_us - self._died_us > BROKER_ENDS_US:
+            self._missed(self._doubtful.popleft()[1])
 
     def _give_up(self, until_us: int) -> None:
         while self._unheard and self._unheard[0][0] <= until_us:

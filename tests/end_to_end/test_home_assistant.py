@@ -26,11 +26,14 @@ def described(home: Home) -> dict[str, dict[str, Any]]:
     """Return the entities that the doorbell describes to Home Assistant, by entity id."""
     listener = Listener(home.broker.port, root="homeassistant")
     try:
-        payload = wait_for("the discovery", lambda: listener.of("device/porch/config"))[-1]
+        wait_for("the discovery", lambda: listener.of("device/porch/config"))
+        payloads = [
+            json.loads(payload) for topic, payload, _ in listener.messages if topic.endswith("/config")
+        ]
     finally:
         listener.close()
-    components = json.loads(payload)["components"].values()
-    return {part["default_entity_id"]: part for part in components if len(part) > 1}
+    parts = [part for payload in payloads for part in payload.get("components", {"": payload}).values()]
+    return {part["default_entity_id"]: part for part in parts if "default_entity_id" in part}
 
 
 def test_every_entity_is_there_with_its_class_and_unit(home: Home) -> None:
