@@ -124,7 +124,7 @@ def _add_readers(commands: Any) -> None:
     ).add_subparsers(metavar="COMMAND", required=True)
     new = _add(reader, "add", of_readers.add, "let a client read pictures; prints its token, once")
     _with_json(new)
-    new.add_argument("name", metavar="NAME", help="a-z, 0-9, hyphens")
+    new.add_argument("name", metavar="NAME", help="a-z, 0-9, hyphens; mqtt is the broker")
     new.add_argument(
         "--scope",
         action="append",

@@ -8,21 +8,25 @@ from device.cli.client import FAILED, OK, ask, print_json
 from device.cli.formatting import local_time_text, typed_answer
 from device.consent.views import ReaderView
 
-SCOPES = ("snapshot", "live", "rtsp", "sound")
+SCOPES = ("snapshot", "live", "rtsp", "sound", "press_picture")
 
 
 def add(arguments: argparse.Namespace) -> int:
     """Let a client read pictures, and show its token."""
     scopes = arguments.scope or ["snapshot"]
     if not arguments.yes:
-        print(f"Whoever has the token that comes next sees this doorbell's pictures ({', '.join(scopes)})")
-        print("from the home network, until you run `doorbell reader revoke`. The ledger records it.")
+        whoever = "Whoever reads the MQTT broker" if arguments.name == "mqtt" else "Whoever has the token"
+        print(f"{whoever} sees this doorbell's pictures ({', '.join(scopes)}) from the home network,")
+        print("until you run `doorbell reader revoke`. The ledger records it.")
         if typed_answer("Type yes: ") != "yes":
             print("nothing was changed")
             return FAILED
     added = ask(arguments.state, "POST", "/readers", {"name": arguments.name, "scopes": scopes})
     if arguments.json:
         print_json(added)
+        return OK
+    if added["token"] is None:
+        print("from now on the broker gets the picture of each press")
         return OK
     print(added["token"])
     print(

@@ -306,7 +306,6 @@ class MqttConfig(Table):
     discovery: bool = True
     discovery_prefix: Topic = "homeassistant"
     keepalive_s: float = Field(20.0, ge=5, le=300)
-    snapshots: bool = False
     state_every_s: float = Field(30.0, ge=5, le=3600)
 
     @field_validator("host")
@@ -320,15 +319,6 @@ class MqttConfig(Table):
         return host
 
     _readable = field_validator("password_file", "ca_file", "cert_file", "key_file")(_readable_file)
-
-    @field_validator("snapshots")
-    @classmethod
-    def _no_snapshots_yet(cls, value: bool) -> bool:  # noqa: FBT001  (pydantic's form)
-        if value:
-            raise ValueError(
-                "is refused: this version hands no picture to MQTT (docs/decisions/0003); leave it false"
-            )
-        return value
 
     @field_validator("key_file")
     @classmethod

@@ -26,6 +26,8 @@ from device.system.host_patterns import HTTPS_URL
 
 MAX_DESTINATIONS = 4
 MAX_READERS = 12
+BROKER = "mqtt"
+"""The reader that stands for the MQTT broker; it has no token."""
 _FEED_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}[a-z0-9]")
 
 
@@ -159,6 +161,10 @@ def reader_added(name: str, scopes: Sequence[ReaderScope], ledger_state: LedgerS
         raise Refused(Reason.MISTAKE, "a reader's name is 2 to 32 of a-z, 0-9 and hyphens", code="bad_name")
     if not scopes:
         raise Refused(Reason.MISTAKE, "choose at least one thing that it may read", code="reader_no_scope")
+    has_picture = "press_picture" in scopes
+    if (name == BROKER) != has_picture or (has_picture and len(set(scopes)) > 1):
+        text = f"the broker's name is {BROKER}: it gets press_picture, and nothing else"
+        raise Refused(Reason.MISTAKE, text, code="reader_broker", name=BROKER)
     if "sound" in scopes and "rtsp" not in scopes:
         raise Refused(
             Reason.MISTAKE, "sound goes with rtsp: choose both, or no sound", code="reader_only_sound"

@@ -222,8 +222,10 @@ class DestinationView(TypedDict):
     added_at: int
 
 
-ReaderScope = Literal["snapshot", "live", "rtsp", "sound"]
-"""What a reader may read: still pictures; the live view as MJPEG or WebRTC; RTSP; and over RTSP the sound."""
+ReaderScope = Literal["snapshot", "live", "rtsp", "sound", "press_picture"]
+"""What a reader may read: still pictures; the live view as MJPEG or WebRTC; RTSP; and over RTSP the sound. The broker
+alone: the picture of each press.
+"""
 
 
 class ReaderView(TypedDict):
@@ -237,10 +239,10 @@ class ReaderView(TypedDict):
 
 
 class AddedReaderView(TypedDict):
-    """The token of a new reader, which nothing stores."""
+    """The token of a new reader, which nothing stores; None for the broker."""
 
     name: str
-    token: str
+    token: str | None
 
 
 class SubjectView(TypedDict, total=False):

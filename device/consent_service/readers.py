@@ -75,6 +75,11 @@ class Readers:
         """Return whether a grant still stands; a stream asks before each picture."""
         return reader in self._current
 
+    @property
+    def broker_gets_press_pictures(self) -> bool:
+        """Whether the owner lets the MQTT broker have the picture of each press."""
+        return any("press_picture" in reader.scopes for reader in self._current)
+
     def note_use(self, name: str, peer: str) -> None:
         """Note that a reader was used from an address."""
         _, peers = self._uses.get(name, (0, []))
@@ -108,14 +113,17 @@ class Readers:
         return views
 
     def add(self, name: str, scopes: Sequence[ReaderScope]) -> AddedReaderView:
-        """Let a client read; return its token, which nothing stores. Raises CommandError."""
-        token = secrets.token_urlsafe(32)
+        """Let a client read; return its token, which nothing stores (None for the broker). Raises CommandError."""
+        token = None if name == owner_actions.BROKER else secrets.token_urlsafe(32)
+        hashes = {"sha256": "", "rtsp_ha1": ""}
+        if token:
+            hashes = {"sha256": sha256_of(token), "rtsp_ha1": rtsp_ha1(name, token)}
         with self._changing:
             with self._ledger_store.locked_for_owner() as ledger:
                 draft = owner_actions.reader_added(name, scopes, ledger.state)
                 try:
                     self._revocations.forget("reader", name)
-                    self._keep(name, {"sha256": sha256_of(token), "rtsp_ha1": rtsp_ha1(name, token)})
+                    self._keep(name, hashes)
                 except OSError as error:
                     raise CommandError(
                         f"{error.filename}: {error.strerror}", code="not_saved", detail=str(error.strerror)

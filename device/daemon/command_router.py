@@ -103,7 +103,9 @@ class CommandRouter:
         self._pictured_presses.put(press)
 
     def show_press_picture(self, picture: PressPictureReady) -> None:
-        """Tell the open pages that the picture of a press can be had."""
+        """Tell the open pages that the picture of a press can be had, and hand it to MQTT, which may be allowed it."""
+        if publisher := self._publisher():
+            publisher.picture(picture.jpeg, picture.at.mono_us)
         self._tell_page(
             {
                 "kind": "press_picture",

@@ -18,6 +18,7 @@ from device.hw.button import Button, SimulatedButton
 from device.hw.chime import Chime, NoChime, SimulatedChime
 from device.media.mask_history import MaskHistory
 from device.motion.worker import MotionWorker
+from device.mqtt.broker_picture import picture_entity
 from device.mqtt.discovery import discovery
 from device.mqtt.log_replay import LogPage
 from device.mqtt.publisher import MqttPublisher
@@ -126,6 +127,19 @@ class Daemon:
             log_sent=lambda seq: self.storage_messages.put(MarkSent(acked_seq=seq)),
         )
 
+    def _press_pictures_allowed(self) -> bool:
+        """Return whether the broker may have the picture of a press now."""
+        granted = bool(self.consent_service and self.consent_service.readers.broker_gets_press_pictures)
+        return granted and not self.pictures.ring.closed
+
+    def describe_picture(self) -> None:
+        """Have Home Assistant show the press picture, or not, as it is granted now."""
+        if self.publisher and self.consent_service and self.consent_service.ledger_store.is_open:
+            granted = self.consent_service.readers.broker_gets_press_pictures
+            self.publisher.describe_picture(
+                picture_entity(self.config.mqtt, self.config.device.id, granted=granted)
+            )
+
     def _ask_log(self, after_seq: int | None, limit: int) -> None:
         def reply(acked_seq: int | None, rows: list[tuple[int, str]]) -> None:
             if self.publisher:
@@ -152,6 +166,9 @@ class Daemon:
     def open_mqtt(self) -> None:
         """Start the MQTT thread, if MQTT is enabled."""
         if self.publisher:
+            self.publisher.page_url = page_url(self.config)
+            self.publisher.press_picture.allowed = self._press_pictures_allowed
+            self.describe_picture()
             self._mqtt_worker = self.start_worker("mqtt", self.publisher.run, patience_s=90)
 
     def close_mqtt(self, timeout_s: float = 1.5) -> None:
@@ -322,6 +339,8 @@ class Daemon:
         )
         assert self.consent_service  # noqa: S101  (open_consent_service comes first)
         self.consent_service.readers.on_change.append(self.page.streams.check)
+        self.consent_service.readers.on_change.append(self.describe_picture)
+        self.describe_picture()  # the ledger may have been opened before
         return self.start_worker("web", self.page.run, patience_s=30)
 
     def _start_covering(self) -> None:

@@ -12,12 +12,13 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from paho.mqtt.enums import MQTTProtocolVersion  # egress: mqtt
+from paho.mqtt.enums import MQTTProtocolVersion  # egress: mqtt, mqtt-picture
 
 from device.config import MqttConfig
 from device.events import AnnouncedNotice, Fault, Inbox, MqttReport, PressEvent, PressMissed
 from device.mqtt import topics
 from device.mqtt.announcements import Announcements
+from device.mqtt.broker_picture import PressPictureOut
 from device.mqtt.command_input import CommandInput
 from device.mqtt.connection import CONNECT_TIMEOUT_S, BrokerConnection
 from device.mqtt.live_presses import LivePresses, PublishPress
@@ -75,6 +76,11 @@ class MqttPublisher:
         )
         self._presses = LivePresses(inbox, heard=self._presence.heard)
         self._announcements = Announcements()
+        self.press_picture = PressPictureOut()
+        self.page_url: str | None = None
+        """The owner's page, for the link to a visit."""
+        self._picture_entity: tuple[str, str] | None = None
+        self._picture_entity_changed = False
         self._retained: dict[str, str] = {}
         self._changed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -111,6 +117,17 @@ class MqttPublisher:
         """Publish a notice; while there is no connection it waits, until it has expired."""
         self._announcements.put(notice)
         self._wake()
+
+    def picture(self, jpeg: bytes, pressed_us: int) -> None:
+        """Publish the picture of a press (monotonic microseconds), if the owner has granted it."""
+        self.press_picture.put(jpeg, pressed_us)
+        self._wake()
+
+    def describe_picture(self, entity: tuple[str, str] | None) -> None:
+        """Publish the discovery of the press picture's entity, or its removal, now and at every connection."""
+        if entity != self._picture_entity:
+            self._picture_entity, self._picture_entity_changed = entity, True
+            self._wake()
 
     def leave(self) -> None:
         """Settle the presses that are left, and end the faults; called when the thread has ended."""
@@ -321,6 +338,7 @@ class MqttPublisher:
             topic, payload = self._discovery
             self._publish_to(session, topic, payload, retain=True)
         self._publish(session, topics.AVAILABILITY, topics.ONLINE, retain=True)
+        self._publish_picture_entity(session)
         for subtopic, payload in list(self._retained.items()):
             self._publish(session, subtopic, payload, retain=True)
 
@@ -329,13 +347,28 @@ class MqttPublisher:
         self._announcements.pump(
             partial(self._publish, session, topics.NOTICES), self._clock.wall_us() // 1_000_000
         )
+        self.press_picture.pump(partial(self._publish, session, topics.PICTURE), self._clock.mono_us())
+        if self._picture_entity_changed:
+            self._publish_picture_entity(session)
         while not self._changed.empty():
             subtopic = self._changed.get_nowait()
             self._publish(session, subtopic, self._retained[subtopic], retain=True)
 
+    def _publish_picture_entity(self, session: BrokerConnection) -> None:
+        self._picture_entity_changed = False
+        if self._picture_entity and self._discovery_ended <= 1:
+            topic, payload = self._picture_entity
+            self._publish_to(session, topic, payload, retain=True)
+
     def _press_on(self, session: BrokerConnection) -> PublishPress:
         def publish(press: PressEvent, *, expiry_s: int, done: Callable[[int], None]) -> None:
-            self._publish(session, topics.PRESS, topics.press_payload(press), expiry_s=expiry_s, done=done)
+            self._publish(
+                session,
+                topics.PRESS,
+                topics.press_payload(press, self.page_url),
+                expiry_s=expiry_s,
+                done=done,
+            )
 
         return publish
 

@@ -1,7 +1,7 @@
 """Every MQTT topic and the payloads that are made for it. The reference for users is docs/mqtt.md.
 
 Names are relative to `root`. The daemon subscribes to `+/set`; the controller refuses a name that it does not know.
-No payload carries a picture, and `press` is never retained.
+`press` is never retained, and neither is `picture`, the one topic that carries a picture.
 """
 
 import json
@@ -13,6 +13,7 @@ from device.system.clock import rfc3339
 
 AVAILABILITY = "availability"
 PRESS = "press"
+PICTURE = "picture"
 MOTION = "motion"
 MOTION_ATTRIBUTES = "motion/attributes"
 LOG = "log"
@@ -23,6 +24,7 @@ PENDING_REQUESTS = "requests/pending"
 PUBLISHED = (
     AVAILABILITY,
     PRESS,
+    PICTURE,
     MISSED_RING,
     MOTION,
     MOTION_ATTRIBUTES,
@@ -82,8 +84,9 @@ def on_off(value: bool) -> str:  # noqa: FBT001  (what is formatted)
     return ON if value else OFF
 
 
-def press_payload(press: PressEvent) -> str:
-    """Return what `press` carries (docs/schemas/press.json)."""
+def press_payload(press: PressEvent, page_url: str | None) -> str:
+    """Return what `press` carries (docs/schemas/press.json); `page_url` is the owner's page, if it is served."""
+    link = {"url": f"{page_url}#/visit/{press.event_id}"} if page_url else {}
     return json.dumps(
         {
             "event_type": RING,
@@ -92,6 +95,7 @@ def press_payload(press: PressEvent) -> str:
             "button": press.button,
             "clock": press.at.flag,
             "press_number": press.press_number,
+            **link,
         }
     )
 

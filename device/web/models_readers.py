@@ -18,7 +18,7 @@ class AddedReaderResponse(ResponseBody):
     """A new reader's token, which nothing stores: send it as `Authorization: Bearer` or as the password of Basic."""
 
     name: str
-    token: str
+    token: str | None = Field(description="null for the reader `mqtt`, the broker")
 
 
 class ReaderResponse(ResponseBody):

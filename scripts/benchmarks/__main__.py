@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.benchmarks import (
+    broker_picture,
     daemon,
     gate,
     motion,
@@ -26,6 +27,7 @@ from scripts.benchmarks import (
 BENCHES: dict[str, Any] = {
     "press": press,
     "press_picture": press_picture,
+    "broker_picture": broker_picture,
     "daemon": daemon,
     "store": store,
     "start": start,

@@ -5,7 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from server.dev_processes import free_port
+from device.errors import CommandError
+from server.dev_processes import free_port, wait_for
 from tests.support.doorbell import Doorbell
 
 
@@ -15,9 +16,16 @@ class RtspDoorbell(Doorbell):
     port = 0
 
     def token(self, name: str = "frigate", *scopes: str) -> str:
+        wait_for("the ledger", self._ledger_is_open)
         added = self.ask("POST", "/readers", {"name": name, "scopes": scopes or ["rtsp"]})
         token: str = added["token"]
         return token
+
+    def _ledger_is_open(self) -> bool:
+        with suppress(CommandError):
+            self.ask("GET", "/readers")
+            return True
+        return False
 
     def url(self, token: str, name: str = "frigate") -> str:
         return f"rtsp://{name}:{token}@127.0.0.1:{self.port}/live"

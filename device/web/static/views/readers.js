@@ -22,21 +22,25 @@ export async function mount(container) {
         el("dl", { class: "facts" }, [
           [t("reader_reads"), reader.scopes.map((scope) => t(`scope_${scope}`)).join(", ")],
           [t("reader_since"), whenText(new Date(reader.added_at * 1000))],
-          [t("reader_used"), reader.used_at ? t("reader_used_at", { when: whenText(new Date(reader.used_at * 1000)), address: reader.peers.at(-1) }) : t("reader_unused")],
-        ].map(([name, text]) => [el("dt", {}, name), el("dd", {}, text)])),
+          reader.name !== "mqtt" && [t("reader_used"), reader.used_at ? t("reader_used_at", { when: whenText(new Date(reader.used_at * 1000)), address: reader.peers.at(-1) }) : t("reader_unused")],
+        ].filter(Boolean).map(([name, text]) => [el("dt", {}, name), el("dd", {}, text)])),
         el("div", { class: "buttons" }, el("button", { class: "quiet danger",
           onclick: () => act(() => { added = null; return ask("DELETE", `/readers/${encodeURIComponent(reader.name)}`); }, "reader_revoked") }, t("reader_revoke"))))),
-      addPart(act, (answer) => { added = answer; }), message);
+      addPart(act, (answer) => { added = answer; }),
+      !readers.some((reader) => reader.name === "mqtt") && brokerPart(act), message);
   };
   await draw();
 }
 
-function tokenPart({ name, token }) {
-  const address = `${location.origin}/api/snapshot.jpg`;
+function tokenPart({ name, token, scopes, port }) {
+  const http = [["snapshot", "snapshot.jpg"], ["live", "live.mjpeg"]].filter(([scope]) => scopes.includes(scope));
   return el("section", { id: "reader-token" }, el("h2", {}, t("reader_token", { name })),
     el("p", { class: "hint" }, t("reader_token_help")),
     el("p", { class: "hash" }, token),
-    el("p", { class: "hint" }, t("reader_token_use", { name, address })));
+    http.length > 0 && el("p", { class: "hint" }, t("reader_token_use", { name })),
+    http.map(([, file]) => el("p", { class: "hash" }, `${location.origin}/api/${file}`)),
+    scopes.includes("rtsp") && [el("p", { class: "hint" }, t("reader_token_rtsp")),
+      el("p", { class: "hash" }, `rtsp://${name}:${token}@${location.hostname}:${port}/live`)]);
 }
 
 function addPart(act, keep) {
@@ -45,12 +49,20 @@ function addPart(act, keep) {
   const add = () => act(async () => {
     const scopes = boxes.filter((box) => box.checked).map((box) => box.value);
     const answer = await askWithRecentPassword("POST", "/readers", { name: name.value.trim(), scopes });
-    if (answer !== null) keep(answer);
+    if (answer === null) return null;
+    const port = (await get("/config")).find((row) => row.key === "rtsp.port").value;
+    keep({ ...answer, scopes, port });
     return answer;
-  }, "reader_added");
+  }, "reader_added").then(() => document.getElementById("reader-token")?.scrollIntoView());
   return el("section", {}, el("h2", {}, t("reader_add")), el("p", { class: "hint" }, t("reader_add_help")),
     el("label", { htmlFor: "reader-name" }, t("backup_name")), name,
     el("fieldset", {}, el("legend", {}, t("reader_reads")),
       boxes.map((box) => el("label", { class: "check" }, box, t(`scope_${box.value}`)))),
     el("div", { class: "buttons" }, el("button", { id: "reader-save", onclick: add }, t("reader_add"))));
+}
+
+function brokerPart(act) {
+  const grant = () => act(() => askWithRecentPassword("POST", "/readers", { name: "mqtt", scopes: ["press_picture"] }), "broker_picture_added");
+  return el("section", {}, el("h2", {}, t("broker_picture")), el("p", { class: "hint" }, t("broker_picture_help")),
+    el("div", { class: "buttons" }, el("button", { class: "quiet", id: "broker-picture", onclick: grant }, t("broker_picture_add"))));
 }
