@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 MAX_UNSENT = 200
-QUIET_S = 1.0
+HEARTBEAT_S = 2.0
+"""After this long without a row a heartbeat is sent: the page says "not connected" after 5 s of silence."""
 MAX_LISTENERS = 32
 
 
@@ -44,15 +45,11 @@ class Events:
         gone = asyncio.ensure_future(_until_gone(socket))
         try:
             await socket.send_text("{}")
-            silent = 0
             while session_valid() and not gone.done():
                 try:
-                    text = await asyncio.wait_for(queue.get(), QUIET_S)
+                    text = await asyncio.wait_for(queue.get(), HEARTBEAT_S)
                 except TimeoutError:
-                    silent += 1
-                    if silent % 10 == 0:
-                        await socket.send_text("{}")
-                    continue
+                    text = "{}"
                 await socket.send_text(text)
         finally:
             gone.cancel()

@@ -10,14 +10,18 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from starlette.websockets import WebSocketDisconnect
+
 from device.errors import CameraError
 from device.events import LIVE_US, Packet, SoundPacket
-from device.system.clock import Clock
+from device.system.clock import Clock, wall_at_us
 from device.web.backend import PacketFeed
 
 QUIET_S = 1.0
 """Interval between two checks of a viewer's session."""
 MAX_VIEWERS = 8
+MAX_ECHO = 40
+"""Characters of a viewer's text that come back."""
 
 
 class FrameNotifier:
@@ -76,6 +80,14 @@ class Live:
     def private(self) -> bool:
         """Whether privacy is on, so that there is nothing to see."""
         return self._feed().closed
+
+    def age_us(self, mono_us: int) -> int:
+        """Return how long ago a picture was taken."""
+        return max(0, self._clock.mono_us() - mono_us)
+
+    def wall_us(self, mono_us: int) -> int:
+        """Return when a picture was taken, as Unix time."""
+        return wall_at_us(self._clock, mono_us)
 
     @contextlib.contextmanager
     def admit(self, end: Callable[[], None]) -> Any:
@@ -137,7 +149,7 @@ class Live:
                         yield None
 
     def _is_old(self, at_us: int | None) -> bool:
-        return at_us is None or self._clock.mono_us() - at_us > LIVE_US
+        return at_us is None or self.age_us(at_us) > LIVE_US
 
 
 async def stream_mp4(live: Live, socket: Any, session_valid: Callable[[], bool]) -> None:
@@ -146,6 +158,10 @@ async def stream_mp4(live: Live, socket: Any, session_valid: Callable[[], bool])
     First, and at each change of format, a text: {"codec": "avc1…", "width": …, "height": …}; then the
     header of the file and its fragments. While privacy is on, {"private": true} once a second; when it begins during
     a view, the connection is reset.
+
+    A heartbeat answers each text of the viewer, and comes once a second while there are no pictures: {"echo": that
+    text or null, "age_ms": the age of the newest picture sent, "at_ms": its time (Unix), null before the first}. What
+    a viewer has received when the heartbeat comes is no older than `age_ms` and the time since it sent the text.
     """
     with live.admit(socket.state.reset) as room:
         if not room:
@@ -158,10 +174,40 @@ async def stream_mp4(live: Live, socket: Any, session_valid: Callable[[], bool])
                 return
             await socket.send_text(json.dumps({"private": True}))
             await asyncio.sleep(QUIET_S)
-        await _stream(live, socket, session_valid)
+        heartbeat = _Heartbeat(live, socket)
+        answering = asyncio.create_task(heartbeat.answer())
+        try:
+            await _stream(live, socket, session_valid, heartbeat)
+        finally:
+            answering.cancel()
 
 
-async def _stream(live: Live, socket: Any, session_valid: Callable[[], bool]) -> None:
+class _Heartbeat:
+    """Tells a viewer how old the newest picture is that was sent to it."""
+
+    def __init__(self, live: Live, socket: Any) -> None:
+        self._live = live
+        self._socket = socket
+        self.newest_us: int | None = None
+
+    async def send(self, echo: str | None = None) -> None:
+        age_us = None if self.newest_us is None else self._live.age_us(self.newest_us)
+        at_us = None if self.newest_us is None else self._live.wall_us(self.newest_us)
+        message = {
+            "echo": echo,
+            "age_ms": None if age_us is None else age_us // 1000,
+            "at_ms": None if at_us is None else at_us // 1000,
+        }
+        await self._socket.send_text(json.dumps(message))
+
+    async def answer(self) -> None:
+        """Answer the viewer's texts until it is gone."""
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+            while (message := await self._socket.receive())["type"] != "websocket.disconnect":
+                await self.send(str(message.get("text", ""))[:MAX_ECHO])
+
+
+async def _stream(live: Live, socket: Any, session_valid: Callable[[], bool], heartbeat: _Heartbeat) -> None:
     from device.web.fmp4 import LiveMp4, codec_of  # PyAV, which is loaded by now
 
     mp4: LiveMp4 | None = None
@@ -173,7 +219,7 @@ async def _stream(live: Live, socket: Any, session_valid: Callable[[], bool]) ->
             if not session_valid():
                 return
         if packet is None:
-            await socket.send_text("{}")  # a heartbeat, which also detects that the viewer is gone
+            await heartbeat.send()  # also detects that the viewer is gone
             continue
         if mp4 is None or mp4.video != packet.format:
             if not packet.is_keyframe:
@@ -192,3 +238,4 @@ async def _stream(live: Live, socket: Any, session_valid: Callable[[], bool]) ->
             await socket.send_text(json.dumps(head))
             head_sent = True
         await socket.send_bytes(data)
+        heartbeat.newest_us = packet.dts_us

@@ -9,6 +9,7 @@ import asyncio  # egress: page
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from device.errors import CommandError
@@ -20,6 +21,8 @@ from device.web.live import Live
 log = logging.getLogger(__name__)
 
 MAX_OFFER = 64_000
+HURRY_US = 1000
+"""Between two pictures of before the view began."""
 CONNECT_S = 20.0
 """Timeout for the browser to connect after its offer."""
 
@@ -66,7 +69,7 @@ class Whep:
             raise CommandError("too many viewers; close another page", code="too_many_viewers")
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         packets = self._live.packets()
-        track = _track(packets, session_valid)
+        track = _track(hurried(packets, self._live.age_us), session_valid)
         try:
             sending = peer.addTransceiver(track, direction="sendonly")
             codecs = RTCRtpSender.getCapabilities("video").codecs
@@ -131,6 +134,28 @@ class Whep:
         """End every view."""
         for number in list(self._open):
             await self.end(number)
+
+
+async def hurried(
+    packets: AsyncIterator[Packet | None], age_us: Callable[[int], int]
+) -> AsyncIterator[Packet | None]:
+    """Yield packets whose times let a player show the older ones at once, up to the present.
+
+    A view begins at the newest keyframe, seconds ago. A player that gets their true times plays those seconds at
+    their own pace and stays late for good.
+    """
+    floor_us: int | None = None
+    async for packet in packets:
+        if packet is None:
+            yield None
+            continue
+        if floor_us is None:
+            floor_us = packet.pts_us + age_us(packet.pts_us)
+        if packet.pts_us > floor_us:
+            yield packet
+        else:
+            yield replace(packet, pts_us=floor_us, dts_us=floor_us)
+            floor_us += HURRY_US
 
 
 def _check_memory() -> None:

@@ -338,7 +338,7 @@ def test_the_page_says_when_the_doorbell_is_away_and_comes_back_by_itself(
     page.reload()  # so that the shell is what the service worker has kept
     page.wait_for_function(PLAYED)
     door.stop(signal.SIGKILL)
-    expect(page.locator("#line")).to_contain_text("cannot be reached")
+    expect(page.locator("#line")).to_contain_text("Not connected to the doorbell since")
     page.reload()
     expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
     door.start()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import time
 from contextlib import closing
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from device.events import Packet, VideoFormat
 from device.store.ring import RingBuffer
 from device.web.connection_limiter import ConnectionLimiter
 from device.web.live import Live
+from device.web.whep import hurried
 from server.dev_processes import PATIENCE_S, wait_for
 from tests.support.doorbell import Doorbell
 from tests.support.event_loop import run_async
@@ -167,3 +169,46 @@ def test_privacy_ends_every_view_and_the_next_recording_has_nothing_of_before(do
     door.ring()
     (clip,) = door.clips(1)
     assert datetime.fromisoformat(clip["started_at"]) >= began
+
+
+def test_a_heartbeat_gives_the_age_of_what_was_sent_and_returns_the_viewers_text(doorbell: Make) -> None:
+    door: Doorbell = doorbell(page={"enabled": True, "port": 0}).start()
+    with Visitor(door.page).claim(door).socket("/api/live") as live:
+        while not isinstance(live.recv(timeout=PATIENCE_S), bytes):
+            pass
+        before_ms = time.time() * 1000
+        live.send("17")
+        while (
+            isinstance(text := live.recv(timeout=PATIENCE_S), bytes) or json.loads(text).get("echo") is None
+        ):
+            pass
+    beat = json.loads(text)
+    assert beat["echo"] == "17"
+    assert beat["age_ms"] >= 0
+    assert beat["at_ms"] + beat["age_ms"] >= before_ms - 2, "of when the text came"
+
+
+def test_a_player_gets_the_pictures_of_before_its_view_within_a_blink() -> None:
+    film = Film()
+
+    async def watch() -> None:
+        film.pass_s(7.5)
+        view = hurried(film.live.packets(), film.live.age_us)
+        old = [packet.pts_us async for packet in first(view, 35)]
+        assert old == sorted(set(old))
+        assert old[-1] - old[0] < 100_000
+        assert old[0] == film.time.now_us
+        film.pass_s(1)
+        new = [packet.pts_us async for packet in first(view, 5)]
+        assert new[1:] == [(76 + number) * STEP_US for number in range(4)]
+
+    run_async(watch())
+
+
+async def first(packets: Any, count: int) -> Any:
+    async for packet in packets:
+        if packet is not None:
+            yield packet
+            count -= 1
+        if not count:
+            return

@@ -1,7 +1,8 @@
 // The page: the session, the current view, and the events that the doorbell sends while the page is open.
 import { get, keepOpen, setToken, Unreachable, whenSignedOut } from "./api.js";
+import { isConnected, lastHeard, onConnection, setConnected, setLost } from "./connection.js";
 import { el, icon, show } from "./dom.js";
-import { loadLanguage, t } from "./i18n.js";
+import { clockSeconds, loadLanguage, t } from "./i18n.js";
 import { announceNotice } from "./notice.js";
 import { setRecording } from "./recording.js";
 import { faultMark } from "./faults.js";
@@ -57,10 +58,16 @@ const doorbell = {
 let leave = () => {};
 let stopEvents = () => {};
 let turn = 0;
+let outdated = false; // the doorbell has other files than those of this page
+let failed = false; // the view could not be loaded, because the doorbell was not reached
+const SILENT_MS = 5000; // the doorbell sends something at least every 2 s
 
 async function start() {
   await loadLanguage();
   whenSignedOut(enter);
+  onConnection(showConnection);
+  const before = navigator.serviceWorker?.controller;
+  navigator.serviceWorker?.addEventListener("controllerchange", () => { outdated = Boolean(before); });
   navigator.serviceWorker?.register("/sw.js").catch(() => { /* plain HTTP from another machine has none */ });
   await enter();
 }
@@ -85,7 +92,7 @@ async function enter() {
     return;
   }
   frame();
-  stopEvents = keepOpen("/events", { onText: heard, onOpen: online, onClose: offline });
+  stopEvents = keepOpen("/events", { onText: heard, onOpen: online, onClose: offline, silentMs: SILENT_MS });
   addEventListener("hashchange", follow);
   document.addEventListener("click", followBack);
   document.addEventListener("pointerdown", prepareSound, { once: true });
@@ -124,8 +131,8 @@ async function follow() {
 }
 
 async function route() {
-  const view = document.getElementById("view");
-  if (!view) return;
+  if (!document.getElementById("view")) return;
+  if (outdated) { location.reload(); return; }
   leavePlace();
   enterPlace();
   const [name = "", ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decoded);
@@ -140,16 +147,26 @@ async function route() {
   leave = () => {};
   dismissRing();
   const mine = ++turn;
-  const { mount } = await load();
+  failed = false;
+  let mount;
+  try {
+    ({ mount } = await load());
+  } catch {
+    // A browser may keep that a file could not be loaded, so only a new page tries again.
+    if (mine === turn) show(document.getElementById("view"), el("p", { role: "alert", class: "error" }, t("error_unreachable")), el("button", { onclick: () => location.reload() }, t("try_again")));
+    return;
+  }
   if (mine !== turn) return;
-  view.className = `view-${found.replace(/\W/g, "")}`;
-  show(view);
+  // Each view has an element of its own: one that is left while it waits for an answer draws nothing into the next.
+  const view = el("main", { id: "view", tabIndex: -1, class: `view-${found.replace(/\W/g, "")}` });
+  document.getElementById("view").replaceWith(view);
   try {
     const left = await mount(view, doorbell, rest);
     if (mine === turn) leave = left ?? (() => {});
     else left?.();
   } catch (error) {
     if (mine !== turn) return;
+    failed = error instanceof Unreachable;
     show(view, el("p", { role: "alert", class: "error" }, error.message),
       el("button", { onclick: route }, t("try_again")));
     if (!(error instanceof Unreachable) && !error.code) throw error;
@@ -172,6 +189,8 @@ function unknownView(view) {
 }
 
 function heard(text) {
+  if (isConnected()) setConnected();
+  else online();
   const fact = JSON.parse(text);
   if (!fact.kind) return;
   if (fact.kind === "recording") setRecording(fact.event_ids);
@@ -183,20 +202,34 @@ function heard(text) {
 }
 
 let lost = 0;
-function online() {
-  clearTimeout(lost);
-  const line = document.getElementById("line");
-  if (line) show(line);
-  doorbell.refresh().catch(() => { /* it is unreachable again */ });
+let refreshing = false;
+
+/** The doorbell is heard again; it counts as connected once its state is known. */
+async function online() {
+  if (refreshing) return;
+  refreshing = true;
+  try {
+    await doorbell.refresh();
+    clearTimeout(lost);
+    lost = 0;
+    setConnected();
+  } catch { /* the next heartbeat tries again */ }
+  refreshing = false;
 }
 
-function offline() {
-  clearTimeout(lost);
+function offline({ silent }) {
   // A restart takes two seconds; only a longer interruption is shown.
-  lost = setTimeout(() => {
-    const line = document.getElementById("line");
-    if (line) show(line, icon("away"), el("span", {}, t("offline")));
-  }, 1500);
+  if (silent) setLost();
+  else lost ||= setTimeout(setLost, 1500);
+}
+
+function showConnection(connected) {
+  const line = document.getElementById("line");
+  const since = lastHeard();
+  if (line && connected) show(line);
+  else if (line) show(line, icon("away"), el("span", {}, since ? t("offline_since", { time: clockSeconds(since) }) : t("offline")));
+  for (const call of listeners) call({ kind: "connection" });
+  if (connected && failed) route();
 }
 
 await start();

@@ -1,10 +1,14 @@
-// The offline shell: caches the page's own files, so that it opens even if the doorbell is unreachable.
-// Pictures are never cached.
-const CACHE = "doorbelld-shell-1";
-const SHELL = ["/", "/static/style.css", "/static/app.js"];
+// The offline shell: keeps all of the page's own files, so that every view opens while the doorbell cannot be reached.
+// Pictures and answers of the API are never kept.
+const SHELL = { version: "", paths: [] }; // the doorbell fills it in: the paths of all files, and their hash
+const CACHE = `doorbelld-shell-${SHELL.version}`;
 
 self.addEventListener("install", (event) => {
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(SHELL)).then(() => self.skipWaiting()));
+  event.waitUntil((async () => {
+    const cache = await caches.open(CACHE);
+    await cache.addAll(SHELL.paths);
+    await self.skipWaiting();
+  })());
 });
 
 self.addEventListener("activate", (event) => {
@@ -16,19 +20,10 @@ self.addEventListener("activate", (event) => {
 
 self.addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
-  const ours = url.origin === location.origin && (url.pathname === "/" || url.pathname.startsWith("/static/"));
-  if (event.request.method !== "GET" || !ours) return;
+  if (event.request.method !== "GET" || url.origin !== location.origin || !SHELL.paths.includes(url.pathname)) return;
   event.respondWith((async () => {
     const cache = await caches.open(CACHE);
-    try {
-      const answer = await fetch(event.request);
-      if (answer.ok) await cache.put(event.request, answer.clone());
-      return answer;
-    } catch (error) {
-      const kept = await cache.match(event.request);
-      if (kept) return kept;
-      throw error;
-    }
+    return await cache.match(url.pathname) ?? fetch(event.request);
   })());
 });
 

@@ -1,8 +1,9 @@
 // The Door view: the live view, the switches, and recent visits.
 import { ask, askWithRecentPassword, getVisits } from "../api.js";
+import { isConnected, lastHeard } from "../connection.js";
 import { el, icon, show } from "../dom.js";
 import { cameraText, faultsPart } from "../faults.js";
-import { t } from "../i18n.js";
+import { clockSeconds, t } from "../i18n.js";
 import { playLive } from "../live.js";
 import { isRecording, lossText } from "../recording.js";
 import { quietButton } from "../quiet.js";
@@ -16,14 +17,42 @@ export async function mount(container, doorbell) {
     muted: true, autoplay: true, playsInline: true, "aria-label": t("live_label"), id: "live",
   });
   video.setAttribute("playsinline", "");
+  const stage = el("div", { class: "stage" });
   const state = el("p", { class: "state" });
   let way = localStorage.getItem("live-way") === "webrtc" ? "webrtc" : "mse";
   let stop = () => {};
+  let playing = false;
   let liveSays = "";
   let cameraSays = "";
+  let picture = { live: false, at: null };
   const showSaid = () => {
-    say.textContent = cameraSays || liveSays;
+    const old = picture.at && !picture.live ? t("picture_of", { time: clockSeconds(picture.at) }) : "";
+    say.textContent = [isConnected() ? cameraSays || liveSays : "", old].filter(Boolean).join(" · ");
     say.hidden = !say.textContent;
+    stage.classList.toggle("past", Boolean(old) || !isConnected());
+  };
+  /** What is known about the door at this moment, and nothing else. */
+  const showState = () => {
+    const status = doorbell.status;
+    const camera = status?.camera.state ?? "opening";
+    const motion = status ? ` · ${t(`motion_${status.motion}`)}` : "";
+    let dot = camera;
+    let text = t(`camera_${camera}`);
+    if (!isConnected()) {
+      dot = "away";
+      text = lastHeard() ? t("not_connected_since", { time: clockSeconds(lastHeard()) }) : t("connecting");
+    } else if (camera === "live" && picture.live) text += motion;
+    else if (camera === "live") {
+      dot = "opening";
+      text = picture.at ? t("no_new_pictures") : t("camera_on") + motion;
+    }
+    show(state, el("span", { class: `dot ${dot}` }), text);
+    showSaid();
+  };
+  const judged = (now) => {
+    const changed = now.live !== picture.live || (!now.live && now.at?.getTime() !== picture.at?.getTime());
+    picture = now;
+    if (changed) showState();
   };
   const tell = (text) => {
     // No pictures: the doorbell's status has the reason.
@@ -32,9 +61,17 @@ export async function mount(container, doorbell) {
     liveSays = text;
     showSaid();
   };
-  const play = () => {
+  const pause = () => {
     stop();
-    stop = playLive(video, way, tell);
+    stop = () => {};
+    playing = false;
+    picture = { live: false, at: null };
+    liveSays = "";
+  };
+  const play = () => {
+    pause();
+    playing = true;
+    stop = playLive(video, way, tell, judged);
   };
   const fast = el("button", {
     class: "chip", "aria-pressed": String(way === "webrtc"), title: t("live_fast_help"),
@@ -42,7 +79,7 @@ export async function mount(container, doorbell) {
       way = way === "webrtc" ? "mse" : "webrtc";
       localStorage.setItem("live-way", way);
       fast.setAttribute("aria-pressed", String(way === "webrtc"));
-      play();
+      if (playing) play();
     },
   }, icon("fast"), t("live_fast"));
   const message = el("p", { role: "status", class: "message" });
@@ -73,11 +110,13 @@ export async function mount(container, doorbell) {
     const status = doorbell.status;
     if (!status) return;
     const camera = status.camera.state;
-    show(state,
-      el("span", { class: `dot ${camera}` }), t(`camera_${camera}`),
-      camera === "live" ? ` · ${t(`motion_${status.motion}`)}` : null);
+    // In privacy no picture stays on the page, and none is asked for.
+    if (status.settings.privacy === playing) {
+      if (playing) pause();
+      else play();
+    }
     cameraSays = camera === "live" ? "" : cameraText(status);
-    showSaid();
+    showState();
     const motion = status.settings.motion_enabled;
     show(switches,
       toggle(doorbell, "privacy", "privacy", status.settings.privacy),
@@ -94,19 +133,23 @@ export async function mount(container, doorbell) {
     if (!visits.length) show(recent, el("li", { class: "empty" }, t("nobody_today")));
   };
   const faults = faultsPart(doorbell);
+  stage.append(video, say, full);
   show(container,
     el("h1", { class: "unseen" }, t("nav_door")),
-    el("div", { class: "stage" }, video, say, full),
+    stage,
     el("div", { class: "under" }, state, el("div", { class: "buttons" },
       el("a", { class: "button quiet", href: "/api/snapshot.jpg", download: "door.jpg" }, icon("photo"), t("snapshot")), record)),
     message, faults.node, switches,
     el("section", {}, el("h2", {}, t("recent")), recent,
       el("p", {}, el("a", { href: "#/visits" }, t("all_visits")))));
-  play();
+  if (!doorbell.status) play();
+  showState();
   showStatus();
   let timer = 0;
   const stopFacts = doorbell.onFact((fact) => {
     if (fact.kind === "status") showStatus();
+    if (fact.kind === "connection") showState();
+    if (fact.kind === "connection" && isConnected()) showRecent().catch(() => { /* it is lost again */ });
     followOrder(fact);
     if (fact.kind.startsWith("motion_")) {
       if (doorbell.status) doorbell.status.motion = fact.kind === "motion_started" ? "moving" : "still";
@@ -119,7 +162,7 @@ export async function mount(container, doorbell) {
   });
   const ticking = setInterval(() => doorbell.refresh().catch(() => { /* the line says it */ }), 20_000);
   await showRecent().catch((error) => { message.textContent = error.message; });
-  return () => { stop(); stopFacts(); faults.stop(); clearTimeout(timer); clearInterval(ticking); };
+  return () => { pause(); stopFacts(); faults.stop(); clearTimeout(timer); clearInterval(ticking); };
 }
 
 function toggle(doorbell, name, iconName, on, powerless = false) {
