@@ -161,7 +161,8 @@ class _Link:
             worker.beat()
             self._hear()
             accounts = runner.accounts()
-            if not accounts or runner.is_private():
+            # The process may hold pictures of before privacy, however short that was: it ends with them.
+            if not accounts or runner.is_private() or (self._reader is not None and self._reader.closed):
                 return
             if accounts != self._sent:
                 self._sent = accounts

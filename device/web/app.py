@@ -1,12 +1,9 @@
 """The two web applications: the page's, with the authentication middleware, and the command socket's, without."""
 
 import contextlib
-import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
@@ -14,7 +11,6 @@ from fastapi import FastAPI, HTTPException, Request, WebSocket, WebSocketDisconn
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException as NotThere
-from starlette.staticfiles import StaticFiles
 
 from device import __version__
 from device.errors import CommandError
@@ -29,13 +25,11 @@ from device.web.mjpeg import MEDIA_TYPE, Mjpeg
 from device.web.models import ClaimCodeResponse, EmptyResponse, ErrorResponse
 from device.web.open_streams import OpenStreams
 from device.web.responses import SDP, file_of
+from device.web.static_files import STATIC, CompressedFiles, service_worker
 from device.web.whep import Whep
 
 log = logging.getLogger(__name__)
 
-STATIC = Path(str(files("device.web").joinpath("static")))
-NOT_IN_SHELL = frozenset({"index.html", "sw.js", "manifest.json", "api.html", "api-docs.js"})
-"""Files that the page does not ask for below /static/, and the reference of the API, which needs the doorbell."""
 ABOUT = "Everything that the page shows and does. The command socket has the same API, without signing in."
 
 
@@ -232,7 +226,7 @@ def _add_mjpeg(app: FastAPI, live: Live, mjpeg: Mjpeg, streams: OpenStreams) -> 
 
 
 def _add_files(app: FastAPI, name: Callable[[], str], ca_cert: Callable[[], bytes | None]) -> None:
-    app.mount("/static", StaticFiles(directory=STATIC))
+    app.mount("/static", CompressedFiles(directory=STATIC))
 
     @app.get("/", include_in_schema=False)
     def index() -> FileResponse:
@@ -243,8 +237,8 @@ def _add_files(app: FastAPI, name: Callable[[], str], ca_cert: Callable[[], byte
         return FileResponse(STATIC / "api.html", headers={"cache-control": "no-cache"})
 
     @app.get("/sw.js", include_in_schema=False)
-    def service_worker() -> Response:
-        return Response(_service_worker(), media_type="text/javascript")
+    def worker() -> Response:
+        return Response(service_worker(), media_type="text/javascript")
 
     @app.get("/manifest.webmanifest", include_in_schema=False)
     def manifest() -> Response:
@@ -260,23 +254,6 @@ def _add_files(app: FastAPI, name: Callable[[], str], ca_cert: Callable[[], byte
                 404, "this page has no certificate authority of its own, or has not created it yet"
             )
         return Response(found, media_type="application/x-x509-ca-cert")
-
-
-def _service_worker() -> str:
-    """Return the service worker with the paths of the page's files and a hash of what is in them.
-
-    A browser installs it again, with all files, when one of them has changed.
-    """
-    digest, paths = hashlib.sha256(), ["/"]
-    for path in sorted(STATIC.rglob("*")):
-        if path.is_file():
-            digest.update(path.read_bytes())
-            name = path.relative_to(STATIC).as_posix()
-            if name not in NOT_IN_SHELL:
-                paths.append(f"/static/{name}")
-    shell = json.dumps({"version": digest.hexdigest()[:16], "paths": paths})
-    text = (STATIC / "sw.js").read_text()
-    return text.replace('{ version: "", paths: [] }', shell, 1)
 
 
 def limit_threads(count: int) -> None:

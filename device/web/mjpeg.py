@@ -69,7 +69,7 @@ class Mjpeg:
             if packet is None:
                 continue
             picture = await anyio.to_thread.run_sync(partial(decoder.take, packet), limiter=self._thread)
-            if picture:
+            if picture and not self._live.private:
                 self._picture, self._number = picture, self._number + 1
                 self._new.set()
                 self._new = asyncio.Event()

@@ -1,5 +1,6 @@
 """The page while the doorbell is not heard: it claims nothing about the door, every view opens, and it comes back."""
 
+import gzip
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,12 +9,14 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from device.web.static_files import STATIC
 from tests.support.doorbell import Doorbell
 from tests.support.frozen_link import FrozenLink
 from tests.web.browser import DESKTOP, PHONE, Watched
 from tests.web.conftest import claim
 from tests.web.test_browser import PLAYED
 from tests.web.test_owner import QUIET_SCENE, Make
+from tests.web.visitor import Visitor
 
 Open = Callable[..., Watched]
 LIVE = re.compile(r"^Live · ")
@@ -105,3 +108,35 @@ def test_a_camera_that_ended_is_not_live_although_the_doorbell_is_heard(
     claim(page, door)
     expect(page.locator(".state")).not_to_have_text(LIVE)
     expect(page.locator("#line")).to_be_empty()
+
+
+def test_a_snapshot_is_saved_with_its_time_and_a_refusal_is_not_saved_as_one(
+    door: Doorbell, open_page: Open
+) -> None:
+    watched = open_page(door, **DESKTOP)
+    watched.expected = ("409",)
+    page = watched.page
+    claim(page, door)
+    until_live(page)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Snapshot").click()
+    assert re.fullmatch(r"door-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ\.jpg", saved.value.suggested_filename)
+    assert saved.value.path().read_bytes().startswith(b"\xff\xd8")
+    page.get_by_role("button", name="Privacy").click()
+    expect(page.locator(".state")).to_contain_text("Privacy is on")
+    page.get_by_role("button", name="Snapshot").click()
+    expect(page.locator(".message")).to_contain_text("Privacy is on")
+
+
+def test_the_page_s_files_are_compressed_for_who_takes_that(door: Doorbell) -> None:
+    visitor, file = Visitor(door.page), (STATIC / "app.js").read_bytes()
+    packed = visitor.ask("GET", "/static/app.js", Accept_Encoding="br, gzip")
+    assert (packed.headers["content-encoding"], gzip.decompress(packed.body)) == ("gzip", file)
+    assert len(packed.body) < len(file) / 2
+    plain = visitor.ask("GET", "/static/app.js")
+    assert (plain.headers["content-encoding"], plain.body) == (None, file)
+    assert {packed.headers["vary"], plain.headers["vary"]} == {"accept-encoding"}
+    again = visitor.ask("GET", "/static/app.js", Accept_Encoding="gzip", If_None_Match=packed.headers["etag"])
+    assert (again.status, again.body) == (304, b"")
+    picture = visitor.ask("GET", "/static/icons/icon-192.png", Accept_Encoding="gzip")
+    assert picture.headers["content-encoding"] is None

@@ -63,7 +63,14 @@ let failed = false; // the view could not be loaded, because the doorbell was no
 const SILENT_MS = 5000; // the doorbell sends something at least every 2 s
 
 async function start() {
-  await loadLanguage();
+  try {
+    await loadLanguage();
+  } catch {
+    // Without the strings there is no language to say it in but both.
+    show(app, el("main", { class: "alone" }, el("p", { role: "alert" }, "Not connected to the doorbell · Nicht mit der Klingel verbunden"),
+      el("button", { onclick: () => location.reload(), "aria-label": "Try again · Noch einmal" }, "↻")));
+    return;
+  }
   whenSignedOut(enter);
   onConnection(showConnection);
   const before = navigator.serviceWorker?.controller;

@@ -1,6 +1,7 @@
 // Strings by key, in the languages of strings/. A missing key is shown as it is, and a test finds it.
 const LANGUAGES = ["en", "de"];
 const NAMES = { en: "English", de: "Deutsch" };
+const STRINGS_MS = 10_000;
 let strings = {};
 let language = "en";
 let locale = "en";
@@ -11,7 +12,7 @@ export async function loadLanguage() {
   language = wanted.find((code) => LANGUAGES.includes(code)) ?? "en";
   // The region decides how times are written: 23:00 or 11:00 PM.
   locale = navigator.languages.find((tag) => tag.slice(0, 2) === language) ?? language;
-  strings = await (await fetch(`/static/strings/${language}.json`)).json();
+  strings = await (await fetch(`/static/strings/${language}.json`, { signal: AbortSignal.timeout?.(STRINGS_MS) })).json();
   document.documentElement.lang = language;
 }
 

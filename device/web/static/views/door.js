@@ -1,5 +1,5 @@
 // The Door view: the live view, the switches, and recent visits.
-import { ask, askWithRecentPassword, getVisits } from "../api.js";
+import { ask, askWithRecentPassword, get, getVisits } from "../api.js";
 import { isConnected, lastHeard } from "../connection.js";
 import { el, icon, show } from "../dom.js";
 import { cameraText, faultsPart } from "../faults.js";
@@ -101,6 +101,17 @@ export async function mount(container, doorbell) {
     else if (fact.event_id === ordered && fact.kind === "clip_kept") message.textContent = t("record_kept");
     else if (fact.event_id === ordered && /clip_dropped|clip_deleted/.test(fact.kind)) message.textContent = lossText(fact);
   };
+  // Not a plain link: where there is no picture of now, it would save the refusal as a picture.
+  const saveSnapshot = async () => {
+    try {
+      const url = URL.createObjectURL(await (await get("/snapshot.jpg")).blob());
+      const time = new Date().toISOString().slice(0, 19).replaceAll(":", "-");
+      el("a", { href: url, download: `door-${time}Z.jpg` }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 60_000);
+    } catch (error) {
+      message.textContent = error.message;
+    }
+  };
   const record = el("button", { onclick: orderClip }, icon("record"), t("record"));
   const full = el("button", { class: "on-picture", onclick: () => fullScreen(video), "aria-label": t("full_screen"), title: t("full_screen") }, icon("full"));
   const recent = el("ol", { class: "visits", "aria-label": t("recent") });
@@ -138,7 +149,7 @@ export async function mount(container, doorbell) {
     el("h1", { class: "unseen" }, t("nav_door")),
     stage,
     el("div", { class: "under" }, state, el("div", { class: "buttons" },
-      el("a", { class: "button quiet", href: "/api/snapshot.jpg", download: "door.jpg" }, icon("photo"), t("snapshot")), record)),
+      el("button", { class: "quiet", onclick: saveSnapshot }, icon("photo"), t("snapshot")), record)),
     message, faults.node, switches,
     el("section", {}, el("h2", {}, t("recent")), recent,
       el("p", {}, el("a", { href: "#/visits" }, t("all_visits")))));
