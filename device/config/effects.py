@@ -145,6 +145,7 @@ EFFECTS: dict[str, Rule] = {
     "page.enabled": _EXPOSES_IF_ON,
     "page.port": Rule("exposes", _port_opened),
     "page.loopback_port": Rule("exposes", _port_opened),
+    "doorbells": _FREE,
     "page.hosts": Rule("exposes", _longer_list),
     "page.cert_file": _EXPOSES,
     "page.key_file": _EXPOSES,

@@ -331,6 +331,17 @@ class MqttConfig(Table):
         return key_file
 
 
+class DoorbellConfig(Table):
+    """Another doorbell of the home: a link to its own page."""
+
+    name: Title
+    url: str = Field(
+        pattern=r"^https?://[^\s/@?#]+(/[^\s]*)?$",
+        max_length=200,
+        description="the address of its page, such as https://back.local:8443/, without a user or a password",
+    )
+
+
 class PageConfig(Table):
     """The owner's page: where it is served, and by which names it may be called."""
 
@@ -408,10 +419,11 @@ class Config(Table):
     storage: StorageConfig = StorageConfig()
     mqtt: MqttConfig = MqttConfig()
     page: PageConfig = Field(PageConfig(), validate_default=True)
+    doorbells: list[DoorbellConfig] = []
     rtsp: RtspConfig = RtspConfig()
     neighbourhood: NeighbourhoodConfig = NeighbourhoodConfig()
 
-    @field_validator("zones", "masks")
+    @field_validator("zones", "masks", "doorbells")
     @classmethod
     def _names_differ(cls, shapes: list[Any], info: ValidationInfo) -> list[Any]:
         names = [shape.name for shape in shapes]

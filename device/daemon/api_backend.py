@@ -35,6 +35,7 @@ from device.web.models import (
     ClipResponse,
     ClipSummary,
     IsolationResponse,
+    LinkStatus,
     LogEntry,
     QueueStatus,
     RecordResponse,
@@ -95,7 +96,8 @@ class ApiBackend:
             controller=daemon.controller.inbox.qsize(), storage=daemon.storage_messages.qsize()
         )
         drops = daemon.motion_worker.latest_frame.dropped
-        return StatusResponse(pid=os.getpid(), **answer, camera_drops=drops, waiting=waiting)
+        links = [LinkStatus(name=link.name, url=link.url) for link in daemon.config.doorbells]
+        return StatusResponse(pid=os.getpid(), **answer, camera_drops=drops, waiting=waiting, doorbells=links)
 
     def record(self) -> RecordResponse:
         """Record a clip now."""

@@ -186,6 +186,13 @@ class QueueStatus(ResponseBody):
     storage: int
 
 
+class LinkStatus(ResponseBody):
+    """Another doorbell of the home, with its own page."""
+
+    name: str
+    url: str
+
+
 class StatusResponse(ResponseBody):
     """How the doorbell is."""
 
@@ -208,6 +215,7 @@ class StatusResponse(ResponseBody):
     settings: SwitchStatus
     camera_drops: int = Field(description="pictures that the motion worker was too slow for")
     waiting: QueueStatus
+    doorbells: list[LinkStatus] = Field(description="other doorbells of the home, as configured")
 
 
 class HealthSample(ResponseBody):

@@ -119,6 +119,7 @@ def test_every_default_in_the_reference_is_the_default() -> None:
     defaults = flat(Config().model_dump())
     assert defaults.pop("zones") == []
     assert defaults.pop("masks") == []
+    assert defaults.pop("doorbells") == []
     paths = {"device.state_dir", "device.runtime_dir", "neighbourhood.spool_dir", "neighbourhood.lease_dir"}
     assert {k: str(v) if k in paths else v for k, v in defaults.items()} == written
 

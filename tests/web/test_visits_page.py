@@ -194,3 +194,13 @@ def test_an_hour_of_quiet_begins_on_the_card_and_ends_on_the_door_view(
     chip.click()
     expect(page.get_by_role("button", name="Quiet for an hour")).to_have_attribute("aria-pressed", "false")
     assert door.status()["settings"]["quiet_until"] is None
+
+
+def test_other_doorbells_are_links_to_their_own_pages(doorbell: Make, open_page: Open) -> None:
+    links = [{"name": "Back gate", "url": "https://back.local:8443/"}]
+    door = doorbell(
+        {"kind": "scene", "scene": SCENE}, page={"enabled": True, "port": 0}, doorbells=links
+    ).start()
+    page = open_page(door, **PHONE).page
+    claim(page, door)
+    expect(page.get_by_role("link", name="Back gate")).to_have_attribute("href", "https://back.local:8443/")

@@ -114,6 +114,7 @@ export async function mount(container, doorbell) {
   };
   const record = el("button", { onclick: orderClip }, icon("record"), t("record"));
   const full = el("button", { class: "on-picture", onclick: () => fullScreen(video), "aria-label": t("full_screen"), title: t("full_screen") }, icon("full"));
+  const others = el("div");
   const recent = el("ol", { class: "visits", "aria-label": t("recent") });
   const switches = el("div", { class: "chips", role: "group", "aria-label": t("switches") });
 
@@ -152,8 +153,10 @@ export async function mount(container, doorbell) {
       el("button", { class: "quiet", onclick: saveSnapshot }, icon("photo"), t("snapshot")), record)),
     message, faults.node, switches,
     el("section", {}, el("h2", {}, t("recent")), recent,
-      el("p", {}, el("a", { href: "#/visits" }, t("all_visits")))));
+      el("p", {}, el("a", { href: "#/visits" }, t("all_visits")))),
+    others);
   if (!doorbell.status) play();
+  otherDoorbells(doorbell).then((part) => show(others, part));
   showState();
   showStatus();
   let timer = 0;
@@ -174,6 +177,14 @@ export async function mount(container, doorbell) {
   const ticking = setInterval(() => doorbell.refresh().catch(() => { /* the line says it */ }), 20_000);
   await showRecent().catch((error) => { message.textContent = error.message; });
   return () => { pause(); stopFacts(); faults.stop(); clearTimeout(timer); clearInterval(ticking); };
+}
+
+/** Links to the pages of the home's other doorbells; each asks for its own password. */
+async function otherDoorbells(doorbell) {
+  const status = doorbell.status ?? await doorbell.refresh().catch(() => null);
+  if (!status?.doorbells.length) return null;
+  return el("section", {}, el("h2", {}, t("other_doorbells")),
+    el("ul", {}, status.doorbells.map(({ name, url }) => el("li", {}, el("a", { href: url, rel: "noreferrer" }, name)))));
 }
 
 function toggle(doorbell, name, iconName, on, powerless = false) {
