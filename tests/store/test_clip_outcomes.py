@@ -134,7 +134,7 @@ def test_the_visits_say_why_they_have_no_clip(tmp_path: Path) -> None:
     third = EVENT[:-1] + "3"
     store.visit(OTHER)
     store.order(
-        *(fact("press", event_id) for event_id in (EVENT, OTHER, third)),
+        *(fact("motion_started", event_id) for event_id in (EVENT, OTHER, third)),
         fact("clip_dropped", EVENT, reason="disk_slow"),
         fact("clip_deleted", EVENT, reason="reserve"),
         fact("clip_dropped", OTHER, reason="disk_slow"),
