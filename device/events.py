@@ -328,6 +328,7 @@ class StoreReport:
     oldest_wall_us: int | None
     log_pending: int
     temperature_c: float | None = None
+    wifi_signal_dbm: float | None = None
     throttling: tuple[str, ...] | None = None
     waiting: tuple[WaitingLimit, ...] = ()
 

@@ -88,6 +88,17 @@ def _add_owner(commands: Any) -> None:
     switch.add_argument("name", choices=[*SWITCHES, QUIET_UNTIL])
     switch.add_argument("value", help="ON or OFF; for quiet_until a time such as 2026-11-24T22:00:00Z, or ''")
     _with_yes(switch)
+    mqtt = commands.add_parser("mqtt", help="manage what the MQTT broker keeps").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    _with_json(
+        _add(
+            mqtt,
+            "forget",
+            of_page.mqtt_forget,
+            "turn MQTT off and remove the doorbell from the broker, and so from Home Assistant",
+        )
+    )
     config = commands.add_parser("config", help="show or change settings").add_subparsers(
         metavar="COMMAND", required=True
     )

@@ -56,3 +56,14 @@ def switch(arguments: argparse.Namespace) -> int:
             return FAILED
     ask(arguments.state, "PUT", f"/switches/{arguments.name}", {"value": arguments.value})
     return OK
+
+
+def mqtt_forget(arguments: argparse.Namespace) -> int:
+    """Turn MQTT off and remove everything from the broker."""
+    answer = ask(arguments.state, "POST", "/mqtt/forget")
+    if arguments.json:
+        print_json(answer)
+    else:
+        print(f"MQTT is off, and {answer['topics']} topics are cleared at {answer['broker']}")
+        print("`doorbell config set mqtt.enabled=true` turns it on again")
+    return OK

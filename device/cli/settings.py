@@ -14,8 +14,8 @@ from device.config.toml import quoted
 from device.errors import CommandError
 
 BREAKS = {
-    "device.id": "MQTT topics and Home Assistant's entities keep the old id, with their history; automations that "
-    "name them hear nothing more",
+    "device.id": "Home Assistant removes the device with the old id and its history, and finds a new one; automations "
+    "that name its entities or topics hear nothing more",
     "device.state_dir": "clips, settings, owner and ledger stay in the old folder; the doorbell begins without them",
     "device.runtime_dir": "`doorbell` looks for the command socket in the old folder",
     "button.name": "events carry the new name; automations that compare it do nothing more",

@@ -65,9 +65,10 @@ Title = Annotated[
 Topic = Annotated[
     str,
     Field(
-        pattern=r"^[^#+/\x00-\x1f\x7f]+(/[^#+/\x00-\x1f\x7f]+)*$",
+        pattern=r"^[^$#+/\x00-\x1f\x7f-\x9f][^#+/\x00-\x1f\x7f-\x9f]*(/[^#+/\x00-\x1f\x7f-\x9f]+)*$",
         max_length=64,
-        description="1 to 64 characters, none of them # or +, no / at either end or beside another",
+        description="1 to 64 characters, none of them # or + or a control character, no $ at the beginning "
+        "(those topics are the broker's own), no / at either end or beside another",
     ),
 ]
 
@@ -305,6 +306,7 @@ class MqttConfig(Table):
     prefix: Topic = "doorbelld"
     discovery: bool = True
     discovery_prefix: Topic = "homeassistant"
+    birth_topic: Topic | Literal[""] = ""
     keepalive_s: float = Field(20.0, ge=5, le=300)
     state_every_s: float = Field(30.0, ge=5, le=3600)
 

@@ -2,9 +2,10 @@
 
 import json
 import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from device.daemon.status import ActiveFault
 from device.events import (
     AnnouncedNotice,
     MotionStarted,
@@ -17,7 +18,7 @@ from device.hw.chime import Chime
 from device.mqtt import topics
 from device.mqtt.publisher import MqttPublisher
 from device.policy.episode import ClipOrder
-from device.policy.settings import Settings
+from device.policy.settings import NUMBERS, Settings
 from device.store.layout import SETTINGS_FILE
 from device.store.messages import Flush, NewFact, SettlePress, StorageMessage, WriteFile
 from device.system.clock import rfc3339
@@ -34,12 +35,14 @@ class CommandRouter:
         publisher: Callable[[], MqttPublisher | None],
         chime: Chime,
         tell_page: Callable[[dict[str, Any]], None],
+        change_number: Callable[[str, str, float], None],
         close_pictures: Callable[[], None],
         open_pictures: Callable[[], None],
     ) -> None:
         self._storage_worker = storage_worker
         self._pictured_presses = pictured_presses
         self._tell_page = tell_page
+        self._change_number = change_number
         self._publisher = publisher
         self._chime = chime
         self._close_pictures = close_pictures
@@ -56,6 +59,14 @@ class CommandRouter:
     def publish_missed_ring(self, missed: PressMissed, count: int) -> None:
         """Publish the last press that was missed."""
         self._retain(topics.MISSED_RING, topics.missed_ring_payload(missed, count))
+
+    def publish_faults(self, faults: Sequence[ActiveFault]) -> None:
+        """Publish the active faults."""
+        self._retain(topics.FAULTS, topics.faults_payload([(f.fault, f.since_wall_us) for f in faults]))
+
+    def publish_last_refusal(self, refused: dict[str, Any]) -> None:
+        """Publish the last change that was refused."""
+        self._retain(topics.LAST_REFUSAL, json.dumps(refused))
 
     def publish_motion(self, *, moving: bool) -> None:
         """Publish whether somebody moves."""
@@ -158,6 +169,15 @@ class CommandRouter:
             self._close_pictures()
         else:
             self._open_pictures()
+
+    def publish_numbers(self, numbers: Mapping[str, float]) -> None:
+        """Publish each number."""
+        for name, value in numbers.items():
+            self._retain(name, f"{value:g}")
+
+    def change_number(self, name: str, value: float) -> None:
+        """Have the configuration changed."""
+        self._change_number(name, NUMBERS[name], value)
 
     def save(self, settings: Settings) -> None:
         """Have the storage worker write the switches to their file."""

@@ -1,8 +1,9 @@
 """The controller's commands. `command_router.py` executes them; tests record them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from device.daemon.status import ActiveFault
 from device.events import (
     AnnouncedNotice,
     MotionStarted,
@@ -23,6 +24,12 @@ class CommandSink(Protocol):
 
     def publish_missed_ring(self, missed: PressMissed, count: int) -> None:
         """Publish the last press that was missed, and how many there were since the start."""
+
+    def publish_faults(self, faults: Sequence[ActiveFault]) -> None:
+        """Publish the active faults, with their texts."""
+
+    def publish_last_refusal(self, refused: dict[str, Any]) -> None:
+        """Publish the last change that was refused."""
 
     def publish_motion(self, *, moving: bool) -> None:
         """Publish whether somebody moves."""
@@ -77,6 +84,12 @@ class CommandSink(Protocol):
 
     def set_privacy(self, *, on: bool) -> None:
         """Forget every buffered picture and end whatever reads them; or let the camera open again."""
+
+    def publish_numbers(self, numbers: Mapping[str, float]) -> None:
+        """Publish the numbers of the configuration that a dashboard may change."""
+
+    def change_number(self, name: str, value: float) -> None:
+        """Change one of them; ConfigChanged or InputRefused comes back."""
 
     def save(self, settings: Settings) -> None:
         """Store the owner's switches, so that a restart keeps them."""

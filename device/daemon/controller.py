@@ -51,7 +51,15 @@ from device.events import (
     StoreReport,
     WorkerDied,
 )
-from device.policy.settings import SWITCHES, SettingRefused, Settings, with_setting
+from device.policy.settings import (
+    NUMBERS,
+    SWITCHES,
+    SettingRefused,
+    Settings,
+    number_of,
+    with_setting,
+    without_past,
+)
 from device.system.clock import Clock, minute_of_day, parse_rfc3339, rfc3339, stamp, within
 from device.system.urls import without_urls
 
@@ -91,7 +99,9 @@ class Controller:
         """Publish settings and motion, and log the start; called once the button is live."""
         self._device_state.ready = True
         self.sink.publish_settings(self.settings)
+        self.sink.publish_numbers({"motion_sensitivity": self.config.motion.sensitivity})
         self.sink.publish_motion(moving=False)
+        self.sink.publish_faults([])
         self._note("started", {"version": __version__})
 
     def stop(self) -> None:
@@ -131,7 +141,7 @@ class Controller:
             case SettingAsked():
                 self._set(fact)
             case InputRefused():
-                self._note("setting_refused", log_fields.setting_refused(fact.where, fact.reason, fact.count))
+                self._refused(log_fields.setting_refused(fact.where, fact.reason, fact.count))
             case CameraReport():
                 self._camera_reported(fact)
             case ButtonState():
@@ -243,6 +253,7 @@ class Controller:
     def _press_missed(self, missed: PressMissed) -> None:
         """Show a press that did not ring where it should have; it is never repeated."""
         self._device_state.missed += 1
+        self._device_state.last_missed = missed
         self.sink.publish_missed_ring(missed, self._device_state.missed)
         self._note("press_missed", log_fields.press_missed(missed), event_id=missed.press.event_id)
         log.warning("press_missed event_id=%s reason=%s", missed.press.event_id, missed.reason)
@@ -287,6 +298,8 @@ class Controller:
                 log.warning("fault_raised code=%s text=%r remedy=%r", fault.code, fault.text, fault.remedy)
             else:
                 log.info("fault_cleared code=%s", fault.code)
+            self._published_us = None
+            self.sink.publish_faults(list(self._device_state.faults.values()))
             self._note_fault(self._fault_rows.take(fault, self.clock.mono_us()))
 
     def _note_fault(self, row: FaultRow | None) -> None:
@@ -295,6 +308,9 @@ class Controller:
 
     def _set(self, asked: SettingAsked) -> None:
         try:
+            if asked.name in NUMBERS and asked.origin == "mqtt":
+                self.sink.change_number(asked.name, number_of(asked.name, asked.payload))
+                return
             settings = with_setting(
                 self.settings,
                 asked.name,
@@ -303,7 +319,7 @@ class Controller:
                 parse_time=parse_rfc3339,
             )
         except SettingRefused as error:
-            self._note("setting_refused", log_fields.setting_refused(asked.name[:40], str(error)))
+            self._refused(log_fields.setting_refused(asked.name[:40], str(error)))
             if asked.reply:
                 asked.reply({"error": str(error), "code": error.code})
             return
@@ -316,18 +332,28 @@ class Controller:
             asked.reply({})
         if settings == self.settings:
             return
-        self.settings = settings
-        self.sink.save(settings)
-        self.sink.publish_settings(self.settings)
+        self._take_settings(settings)
         self._note("setting_changed", {"setting": asked.name, "value": asked.payload})
         log.info("setting_changed name=%s value=%s by=%s", asked.name, asked.payload, asked.origin)
+
+    def _refused(self, fields: dict[str, Any]) -> None:
+        """Log a change that was refused, and show it on dashboards, where it was asked for."""
+        self._note("setting_refused", fields)
+        self.sink.publish_last_refusal({**fields, "at": rfc3339(self.clock.wall_us())})
+
+    def _take_settings(self, settings: Settings) -> None:
+        self.settings = settings
+        self.sink.save(settings)
+        self.sink.publish_settings(settings)
 
     def _config_changed(self, fact: ConfigChanged) -> None:
         self.config = fact.config
         self._clips.configure(fact.config.clips)
         # A new MQTT publisher has no retained topics yet.
         self.sink.publish_settings(self.settings)
+        self.sink.publish_numbers({"motion_sensitivity": self.config.motion.sensitivity})
         self.sink.publish_motion(moving=self._device_state.moving)
+        self.sink.publish_faults(list(self._device_state.faults.values()))
         self._published_us = None
         self._note("config_changed", {"keys": list(fact.keys)})
         log.info("config_changed keys=%s", ",".join(fact.keys))
@@ -355,6 +381,8 @@ class Controller:
         """Do what is due by time: close clips, check for faults, publish the state."""
         now_us = self.clock.mono_us()
         self._clips.tick(now_us)
+        if (settings := without_past(self.settings, self.clock.wall_us())) != self.settings:
+            self._take_settings(settings)
         if self.button and now_us - self._button_checked_us >= BUTTON_CHECK_EVERY_US:
             self._button_checked_us = now_us
             deaf, stuck = fault_checks.of_button(self.button, now_us, self.config.button.gpio.stuck_s)

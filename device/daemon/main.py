@@ -79,6 +79,14 @@ def run(sources: Sources) -> int:
         from device.daemon.api_backend import ApiBackend  # builds the API's models
 
         commands = ApiBackend(daemon)
+        changes = daemon.start_worker(
+            "dashboard_changes",
+            lambda worker: daemon.dashboard_changes.run(
+                worker, lambda changes: commands.settings.change(changes, lambda _effects: None)
+            ),
+            patience_s=60,
+        )
+        stack.callback(changes.stop, 1.0)
         consent_service = daemon.open_consent_service(
             commands.footage, ReleaseRunner(daemon), commands.footage
         )

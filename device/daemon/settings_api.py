@@ -15,7 +15,9 @@ from pydantic import JsonValue
 
 from device.config import PAGE_FILE, Effect, Sources, StorageConfig, effects, flat
 from device.errors import CommandError, ConfigError
-from device.mqtt.broker_test import try_broker
+from device.mqtt import topics
+from device.mqtt.published import Published, broker_name
+from device.mqtt.single_connection import clear_broker, try_broker
 from device.policy.limit_hold import HOLD_US
 from device.store.deletion_preview import Deletion, would_delete
 from device.store.event_log import EventLogReader
@@ -24,6 +26,7 @@ from device.web.models import (
     BrokerTestResponse,
     DeletionResponse,
     EffectsResponse,
+    ForgetResponse,
     SettingResponse,
     UndoResponse,
 )
@@ -102,6 +105,20 @@ class SettingsApi:
             raise CommandError("mqtt.password must be a text", code="mqtt_password", most=MAX_PASSWORD)
         config = self._changed(self._daemon.sources, values).config()
         return BrokerTestResponse(result=try_broker(config.mqtt, config.device.id, password))
+
+    def forget_mqtt(self) -> ForgetResponse:
+        """Turn MQTT off, and remove from the broker everything that was retained there."""
+        if self._daemon.config.mqtt.enabled:
+            self.change({"mqtt.enabled": False}, lambda _effects: None)
+        daemon, config = self._daemon, self._daemon.config
+        broker = broker_name(config.mqtt)
+        known = daemon.published.at(broker)
+        names = known.topics | topics.retained_topics(config.mqtt, config.device.id)
+        count = clear_broker(config.mqtt, config.device.id, names)
+        daemon.remember_published(
+            broker, Published(protocol=known.protocol, protocol_at_s=known.protocol_at_s)
+        )
+        return ForgetResponse(broker=broker, topics=count)
 
     def _changed(self, sources: Sources, changes: Mapping[str, Any]) -> Sources:
         return _refusing(lambda: sources.changed(changes))

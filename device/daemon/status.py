@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 
 from device import __version__
 from device.config import Config
-from device.events import ButtonState, CameraReport, Fault, LedgerReport, MqttReport, Stamp, StoreReport
+from device.events import (
+    ButtonState,
+    CameraReport,
+    Fault,
+    LedgerReport,
+    MqttReport,
+    PressMissed,
+    Stamp,
+    StoreReport,
+)
 from device.system.clock import Clock, rfc3339
 
 FPS_VALID_US = 4_000_000
@@ -34,6 +43,7 @@ class DeviceState:
     ledger: LedgerReport | None = None
     presses: int = 0
     missed: int = 0
+    last_missed: PressMissed | None = None
     last_press: Stamp | None = None
     earlier_press_us: int | None = None
     """The last press of earlier runs, wall time."""
@@ -63,6 +73,11 @@ def page_url(config: Config) -> str | None:
         host = page.hosts[0] if page.hosts else f"{socket.gethostname().partition('.')[0]}.local"
         return f"https://{host}:{page.port}/"
     return f"http://localhost:{page.loopback_port}/" if page.enabled and page.loopback_port else None
+
+
+def page_url_for_phones(config: Config) -> str | None:
+    """Return the page's URL for other devices; None if only this machine can open it."""
+    return page_url(config) if config.page.port else None
 
 
 def motion(device_state: DeviceState, *, enabled: bool) -> str:
@@ -97,6 +112,7 @@ def state(
         "log_pending": store.log_pending if store else 0,
         "inbox": inbox,
         "temperature_c": store.temperature_c if store else None,
+        "wifi_signal_dbm": store.wifi_signal_dbm if store else None,
         "throttling": list(store.throttling) if store and store.throttling is not None else None,
         "presses": device_state.presses,
         "ledger_head": device_state.ledger.head if device_state.ledger else None,
@@ -153,6 +169,7 @@ def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str,
         "press": {
             "count": device_state.presses,
             "last_at": rfc3339(pressed_us) if pressed_us is not None else None,
+            "missed": _missed(device_state),
         },
         "temperature_c": store.temperature_c if store else None,
         "requests_pending": device_state.ledger.pending if device_state.ledger else 0,
@@ -168,6 +185,18 @@ def status(device_state: DeviceState, config: Config, clock: Clock) -> dict[str,
             }
             for active in device_state.faults.values()
         ],
+    }
+
+
+def _missed(device_state: DeviceState) -> dict[str, object] | None:
+    missed = device_state.last_missed
+    if missed is None:
+        return None
+    return {
+        "event_id": missed.press.event_id,
+        "occurred_at": rfc3339(missed.press.at.wall_us),
+        "reason": missed.reason,
+        "count": device_state.missed,
     }
 
 

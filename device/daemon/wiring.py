@@ -3,16 +3,18 @@
 import logging
 import queue
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from device import __version__
 from device.config import PAGE_KEYS, Config, Sources
 from device.daemon.command_router import CommandRouter
 from device.daemon.controller import Controller
+from device.daemon.dashboard_changes import DashboardChanges
 from device.daemon.frame_fan_out import FrameFanOut
 from device.daemon.main_loop import MainLoop
 from device.daemon.picture_buffers import PictureBuffers
-from device.daemon.status import page_url
+from device.daemon.status import page_url_for_phones
 from device.events import ConfigChanged, Fact, PressEvent
 from device.hw.button import Button, SimulatedButton
 from device.hw.chime import Chime, NoChime, SimulatedChime
@@ -21,11 +23,13 @@ from device.motion.worker import MotionWorker
 from device.mqtt.broker_picture import picture_entity
 from device.mqtt.discovery import discovery
 from device.mqtt.log_replay import LogPage
+from device.mqtt.published import Published, broker_name, load_record
 from device.mqtt.publisher import MqttPublisher
 from device.policy.settings import Settings
-from device.store.layout import Layout
-from device.store.messages import HoldStorage, MarkSent, ReadLog, StorageMessage
+from device.store.layout import PUBLISHED_FILE, Layout
+from device.store.messages import HoldStorage, MarkSent, ReadLog, StorageMessage, WriteFile
 from device.store.ring import RingBuffer
+from device.system.board import wifi_signal_dbm
 from device.system.clock import Clock
 from device.system.sd_notify import Notifier
 from device.system.worker import Worker
@@ -75,6 +79,7 @@ class Daemon:
         self.storage_messages: queue.SimpleQueue[StorageMessage] = queue.SimpleQueue()
         self._pictured_presses: queue.SimpleQueue[PressEvent] = queue.SimpleQueue()
         self._unwritten_pictures: UnwrittenPictures | None = None
+        self.published = load_record(self.layout.mqtt_published)
         self.publisher = self._new_publisher() if config.mqtt.enabled else None
         self._mqtt_worker: Worker | None = None
         self._masks: Masks | None = None
@@ -90,6 +95,7 @@ class Daemon:
             end_views=self._end_views,
         )
         chime: Chime = SimulatedChime() if config.chime.kind == "simulated" else NoChime()
+        self.dashboard_changes = DashboardChanges(inbox=self.inbox, clock=clock)
         self.controller = Controller(
             config=config,
             clock=clock,
@@ -98,6 +104,7 @@ class Daemon:
                 pictured_presses=self._pictured_presses,
                 publisher=lambda: self.publisher,
                 chime=chime,
+                change_number=self.dashboard_changes.put,
                 tell_page=lambda fact: self.page.events.tell(fact) if self.page else None,
                 close_pictures=self.pictures.close,
                 open_pictures=self.pictures.open,
@@ -122,9 +129,27 @@ class Daemon:
             device.id,
             inbox=self.inbox,
             clock=self.clock,
-            discovery=discovery(self.config.mqtt, device.id, device.name, __version__, page_url(self.config)),
+            discovery=discovery(
+                self.config.mqtt,
+                device.id,
+                device.name,
+                __version__,
+                page_url=page_url_for_phones(self.config),
+                has_wifi=wifi_signal_dbm() is not None,
+            ),
             ask_log=self._ask_log,
             log_sent=lambda seq: self.storage_messages.put(MarkSent(acked_seq=seq)),
+            published=self.published.at(broker_name(self.config.mqtt)),
+            remember=partial(self.remember_published, broker_name(self.config.mqtt)),
+        )
+
+    def remember_published(self, broker: str, published: Published) -> None:
+        """Keep what is retained at a broker; any thread, one at a time."""
+        if published == self.published.at(broker):
+            return
+        self.published = self.published.with_broker(broker, published)
+        self.storage_messages.put(
+            WriteFile(name=PUBLISHED_FILE, content=self.published.content(), private=True)
         )
 
     def _press_pictures_allowed(self) -> bool:
@@ -166,7 +191,7 @@ class Daemon:
     def open_mqtt(self) -> None:
         """Start the MQTT thread, if MQTT is enabled."""
         if self.publisher:
-            self.publisher.page_url = page_url(self.config)
+            self.publisher.page_url = page_url_for_phones(self.config)
             self.publisher.press_picture.allowed = self._press_pictures_allowed
             self.describe_picture()
             self._mqtt_worker = self.start_worker("mqtt", self.publisher.run, patience_s=90)

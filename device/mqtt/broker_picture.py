@@ -52,7 +52,7 @@ def picture_entity(config: MqttConfig, device_id: str, *, granted: bool) -> tupl
     if not config.discovery:
         return None
     root = topics.root(config, device_id)
-    topic = f"{config.discovery_prefix}/image/{device_id}/{topics.PICTURE}/config"
+    topic = topics.picture_discovery_topic(config, device_id)
     entity = {
         "platform": "image",
         "device": {"identifiers": [f"doorbelld_{device_id}"]},  # the rest is in the device's own message

@@ -82,17 +82,20 @@ class BrokerConnection:
     _context: ssl.SSLContext | None = None
     _client: mqtt.Client = field(init=False)
 
-    def connect(self, subscriptions: dict[str, int]) -> None:
-        """Open the connection and send CONNECT; `accepted` is set by CONNACK. Raises ConnectionLost.
-
-        `subscriptions`: each filter with its retain handling (2: no retained messages, 0: they are sent).
-        """
-        client = self._client = mqtt.Client(
+    def __post_init__(self) -> None:
+        self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
             client_id=self.client_id,
             protocol=self.protocol,
             reconnect_on_failure=False,
         )
+
+    def connect(self, subscriptions: dict[str, int]) -> None:
+        """Open the connection and send CONNECT; `accepted` is set by CONNACK. Raises ConnectionLost.
+
+        `subscriptions`: each filter with its retain handling (2: no retained messages, 0: they are sent).
+        """
+        client = self._client
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(MANY_IN_FLIGHT)
         if self.config.username:

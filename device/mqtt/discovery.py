@@ -18,12 +18,26 @@ _SWITCHES = {
 }
 
 
+Messages = tuple[tuple[str, str], ...]
+"""(topic, JSON) of each retained message."""
+
+
 def discovery(
-    config: MqttConfig, device_id: str, device_name: str, version: str, page_url: str | None = None
-) -> tuple[str, str] | None:
-    """Return (topic, JSON) of the retained discovery message, or None if it is turned off."""
+    config: MqttConfig,
+    device_id: str,
+    device_name: str,
+    version: str,
+    *,
+    page_url: str | None = None,
+    has_wifi: bool = False,
+) -> Messages:
+    """Return the discovery messages; none if discovery is turned off.
+
+    `quiet_until` has a message of its own: its platform is younger than the others, and an older Home Assistant
+    would refuse the whole device.
+    """
     if not config.discovery:
-        return None
+        return ()
     root = topics.root(config, device_id)
     components: dict[str, dict[str, Any]] = {
         "press": {
@@ -69,20 +83,57 @@ def discovery(
             "command_topic": f"{root}/{topics.command_topic(topics.CLIP)}",
             "payload_press": topics.MAKE_CLIP,
         },
-        "quiet_until": {
-            "platform": "text",
-            "name": "Quiet until",
-            "icon": "mdi:sleep",
+        "motion_sensitivity": {
+            "platform": "number",
+            "name": "Motion sensitivity",
+            "icon": "mdi:tune-variant",
             "entity_category": "config",
-            "state_topic": f"{root}/{QUIET_UNTIL}",
-            "command_topic": f"{root}/{topics.command_topic(QUIET_UNTIL)}",
-            "max": 40,
+            "min": 0,
+            "max": 1,
+            "step": 0.05,
+            "state_topic": f"{root}/motion_sensitivity",
+            "command_topic": f"{root}/{topics.command_topic('motion_sensitivity')}",
         },
-        "storage_used": _sensor(root, "Storage used", "storage_used_bytes", "data_size", "B", display=0),
-        "clips": _sensor(root, "Clips", "clips", None, None),
-        "camera_fps": _sensor(root, "Camera frame rate", "camera_fps", None, "fps", display=1),
-        "temperature": _sensor(root, "Processor temperature", "temperature_c", "temperature", "°C"),
-        "faults": _sensor(root, "Faults", "faults", None, None),
+        "storage_used": _sensor(
+            root,
+            "Storage used",
+            "(value_json.storage_used_bytes / 1e9) | round(3)",
+            "data_size",
+            "GB",
+            display=1,
+        ),
+        "clips": _sensor(root, "Clips", "value_json.clips", None, None),
+        "camera_fps": _sensor(root, "Camera frame rate", "value_json.camera_fps", None, "fps", display=1),
+        "temperature": _sensor(
+            root, "Processor temperature", "value_json.temperature_c", "temperature", "°C"
+        ),
+        "faults": {
+            **_sensor(root, "Faults", "value_json.faults", None, None),
+            "json_attributes_topic": f"{root}/{topics.FAULTS}",
+        },
+        "problem": {
+            "platform": "binary_sensor",
+            "name": "Problem",
+            "device_class": "problem",
+            "entity_category": "diagnostic",
+            "state_topic": f"{root}/{topics.STATE}",
+            "value_template": "{{ 'ON' if value_json.faults > 0 else 'OFF' }}",
+            "json_attributes_topic": f"{root}/{topics.FAULTS}",
+        },
+        "last_refusal": {
+            "platform": "sensor",
+            "name": "Last refused change",
+            "icon": "mdi:hand-back-left",
+            "entity_category": "diagnostic",
+            "state_topic": f"{root}/{topics.LAST_REFUSAL}",
+            "value_template": "{{ (value_json.setting ~ ': ' ~ value_json.reason)[:255] }}",
+            "json_attributes_topic": f"{root}/{topics.LAST_REFUSAL}",
+        },
+        "wifi_signal": _sensor(
+            root, "Wi-Fi signal", "value_json.wifi_signal_dbm", "signal_strength", "dBm", display=0
+        )
+        if has_wifi
+        else {"platform": "sensor"},
     }
     for setting, (name, icon) in _SWITCHES.items():
         components[setting] = {
@@ -95,30 +146,49 @@ def discovery(
         }
     for key, component in components.items():
         if len(component) > 1:
-            component["unique_id"] = f"{device_id}_{key}"
-            platform = component["platform"]
-            component["default_entity_id"] = f"{platform}.{device_id.replace('-', '_')}_{key}"
-    payload = {
-        "device": {
-            "identifiers": [f"doorbelld_{device_id}"],
-            **({"configuration_url": page_url} if page_url else {}),
-            "name": device_name,
-            "manufacturer": "doorbelld",
-            "model": "Video doorbell",
-            "sw_version": version,
-        },
+            _identify(component, device_id, key)
+    device = {
+        "identifiers": [f"doorbelld_{device_id}"],
+        **({"configuration_url": page_url} if page_url else {}),
+        "name": device_name,
+        "manufacturer": "doorbelld",
+        "model": "Video doorbell",
+        "sw_version": version,
+    }
+    shared = {
+        "device": device,
         "origin": {"name": "doorbelld", "sw_version": version},
         "availability_topic": f"{root}/{topics.AVAILABILITY}",
         "qos": 1,
-        "components": components,
     }
-    return topics.discovery_topic(config, device_id), json.dumps(payload, ensure_ascii=False)
+    quiet_until = {
+        "platform": "datetime",
+        "name": "Quiet until",
+        "icon": "mdi:sleep",
+        "entity_category": "config",
+        "state_topic": f"{root}/{QUIET_UNTIL}",
+        "command_topic": f"{root}/{topics.command_topic(QUIET_UNTIL)}",
+    }
+    _identify(quiet_until, device_id, QUIET_UNTIL)
+    return (
+        (topics.discovery_topic(config, device_id), _json({**shared, "components": components})),
+        (topics.quiet_until_discovery_topic(config, device_id), _json({**shared, **quiet_until})),
+    )
+
+
+def _identify(component: dict[str, Any], device_id: str, key: str) -> None:
+    component["unique_id"] = f"doorbelld_{device_id}_{key}"
+    component["default_entity_id"] = f"{component['platform']}.{device_id.replace('-', '_')}_{key}"
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _sensor(
     root: str,
     name: str,
-    key: str,
+    value: str,
     device_class: str | None,
     unit: str | None,
     display: int | None = None,
@@ -134,6 +204,6 @@ def _sensor(
         "entity_category": "diagnostic",
         "state_class": "measurement",
         "state_topic": f"{root}/{topics.STATE}",
-        "value_template": f"{{{{ value_json.{key} }}}}",
+        "value_template": f"{{{{ {value} }}}}",
         **{k: v for k, v in optional.items() if v is not None},
     }

@@ -9,22 +9,26 @@ import os
 import queue
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from paho.mqtt.enums import MQTTProtocolVersion  # egress: mqtt, mqtt-picture
 
 from device.config import MqttConfig
-from device.events import AnnouncedNotice, Fault, Inbox, MqttReport, PressEvent, PressMissed
+from device.events import AnnouncedNotice, Inbox, PressEvent, PressMissed
 from device.mqtt import topics
 from device.mqtt.announcements import Announcements
 from device.mqtt.broker_picture import PressPictureOut
 from device.mqtt.command_input import CommandInput
 from device.mqtt.connection import CONNECT_TIMEOUT_S, BrokerConnection
+from device.mqtt.discovery import Messages
+from device.mqtt.link_reports import LinkReports
 from device.mqtt.live_presses import LivePresses, PublishPress
 from device.mqtt.local_only import refuse_outside, refuse_outside_names
 from device.mqtt.log_replay import LogReplay
 from device.mqtt.presence import HomeAssistantPresence
+from device.mqtt.published import PROTOCOL_VALID_S, Protocol, Published
 from device.mqtt.reasons import (
     ENDINGS,
     FAILURE,
@@ -32,7 +36,6 @@ from device.mqtt.reasons import (
     ConnectionLost,
     NoAnswer,
     OldBroker,
-    described,
 )
 from device.mqtt.refusals import Refusals
 from device.system.clock import Clock
@@ -42,10 +45,6 @@ log = logging.getLogger(__name__)
 
 STEP_S = 1.0
 FIRST_DELAY_S, MAX_DELAY_S = 1.0, 30.0
-STEADY_US = 10_000_000
-"""A connection that ends sooner keeps the delay growing: two clients with the same id end each other's."""
-RIVAL_GONE_US = 60_000_000
-"""For how long a connection has to last until another client with the same id counts as gone."""
 
 
 class MqttPublisher:
@@ -58,17 +57,25 @@ class MqttPublisher:
         *,
         inbox: Inbox,
         clock: Clock,
-        discovery: tuple[str, str] | None,
+        discovery: Messages,
         ask_log: Callable[[int | None, int], None],
         log_sent: Callable[[int], None],
+        published: Published,
+        remember: Callable[[Published], None],
     ) -> None:
-        """`discovery` is (topic, payload); for `ask_log` and `log_sent` see LogReplay."""
+        """`discovery` is empty if it is off; for `ask_log` and `log_sent` see LogReplay.
+
+        `published` is what earlier settings left at this broker; `remember` takes what has to be kept over a restart.
+        """
         self._root = topics.root(config, device_id)
         self._config = config
         self._client_id = f"doorbelld-{device_id}"
         self._inbox = inbox
         self._clock = clock
         self._discovery = discovery
+        self._own_topics = topics.retained_topics(config, device_id)
+        self._published = published
+        self._remember = remember
         self._discovery_ended = 0
         """How many connections in a row ended before the discovery message was acknowledged."""
         self._presence = HomeAssistantPresence(
@@ -92,12 +99,8 @@ class MqttPublisher:
             root=self._root,
             discovery=topics.discovery_topic(config, device_id),
         )
+        self._link = LinkReports(config, client_id=self._client_id, root=self._root, inbox=inbox, clock=clock)
         self._birth = False
-        self._up = False
-        self._up_us = 0
-        self._rival = False
-        self._short_lives = 0
-        self._reported = ("", "")
 
     # --- from other threads: enqueue and go -------------------------------------------------------
 
@@ -133,9 +136,7 @@ class MqttPublisher:
         """Settle the presses that are left, and end the faults; called when the thread has ended."""
         self._presses.stop()
         self._refusals.clear()
-        self._inbox(MqttReport(mono_us=self._clock.mono_us(), state="off"))
-        self._inbox(Fault(code="mqtt_rival", active=False))
-        self._inbox(Fault(code="mqtt_down", active=False))
+        self._link.off()
 
     def _wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)
@@ -144,10 +145,9 @@ class MqttPublisher:
 
     def run(self, worker: Worker) -> None:
         """Connect, serve, reconnect with a growing delay, until stopped."""
-        delay_s, protocol = FIRST_DELAY_S, MQTTProtocolVersion.MQTTv5
+        delay_s, protocol = FIRST_DELAY_S, self._first_protocol()
         while not worker.stopping.is_set():
             worker.beat()
-            self._up = False
             try:
                 refuse_outside_names(self._config)
                 self._serve(worker, protocol)
@@ -158,40 +158,18 @@ class MqttPublisher:
                     log.warning("mqtt_old_broker using=3.1.1: presses cannot expire in its queues")
                     protocol = MQTTProtocolVersion.MQTTv311
                     continue
-                lost, steady = self._judged(error)
-            self._report_down(lost)
+                lost, steady = self._link.down(error)
             delay_s = FIRST_DELAY_S if steady else min(delay_s * 2, MAX_DELAY_S)
-            protocol = MQTTProtocolVersion.MQTTv5
+            protocol = self._first_protocol()
             self._wait(worker, max(delay_s, ENDINGS[lost.reason].wait_s))
 
-    def _judged(self, lost: ConnectionLost) -> tuple[ConnectionLost, bool]:
-        """Return why the connection ended, with what its length adds to that, and whether it was steady."""
-        if not self._up:
-            return lost, False
-        steady = self._clock.mono_us() - self._up_us > STEADY_US
-        self._short_lives = 0 if steady else self._short_lives + 1
-        if not steady and lost.reason in ("closed", "ended"):
-            lost = ConnectionLost("short", lost.detail)
-        if lost.reason == "rival" or self._short_lives > 1:
-            self._report_rival(active=True, suspected=lost.reason != "rival")
-        return lost, steady and lost.reason != "rival"
+    def _known_version(self) -> Protocol:
+        """Return what this broker took in the last days, or MQTT 5: finding out takes 7 s."""
+        age_s = self._clock.wall_us() // 1_000_000 - self._published.protocol_at_s
+        return self._published.protocol if 0 <= age_s < PROTOCOL_VALID_S else "5"
 
-    def _report_rival(self, *, active: bool, suspected: bool = False) -> None:
-        self._rival = active
-        name = self._client_id
-        text = f"another client logs in to the broker as {name}, and the broker ends one connection for the other"
-        if suspected:
-            text = f"the broker ends each connection soon; perhaps another doorbell logs in as {name}, too"
-        self._inbox(
-            Fault(
-                code="mqtt_rival",
-                active=active,
-                reason="suspected" if suspected else "",
-                params={"client_id": name},
-                text=text,
-                remedy="give each doorbell a device.id of its own",
-            )
-        )
+    def _first_protocol(self) -> MQTTProtocolVersion:
+        return MQTTProtocolVersion.MQTTv5 if self._known_version() == "5" else MQTTProtocolVersion.MQTTv311
 
     def _wait(self, worker: Worker, delay_s: float) -> None:
         """Sleep; presses that become too old meanwhile are given up."""
@@ -200,19 +178,6 @@ class MqttPublisher:
             worker.beat()
             self._presses.expire(self._clock.mono_us())
             worker.stopping.wait(0.1)
-
-    def _report_down(self, lost: ConnectionLost) -> None:
-        self._up = False
-        fault = described(lost, self._config, client_id=self._client_id, root=self._root)
-        self._report("down", text=fault["text"])
-        self._inbox(Fault(code="mqtt_down", active=True, **fault))
-
-    def _report(self, state: Any, *, protocol: str = "", text: str = "") -> None:
-        if (state, text) == self._reported:
-            return
-        self._reported = (state, text)
-        log.info("mqtt state=%s broker=%s:%d %s", state, self._config.host, self._config.port, text)
-        self._inbox(MqttReport(mono_us=self._clock.mono_us(), state=state, protocol=protocol, text=text))
 
     def _serve(self, worker: Worker, protocol: MQTTProtocolVersion) -> None:
         self._announcements.begin()
@@ -234,11 +199,11 @@ class MqttPublisher:
             while not confirmed:
                 self._step(worker, session)
                 self._presses.expire(self._clock.mono_us())
-            self._up, self._up_us = True, self._clock.mono_us()
+            version: Protocol = "5" if protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1"
+            self._link.up(version)
             self._presses.connected_once = True
-            self._report("up", protocol="5" if protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1")
-            self._inbox(Fault(code="mqtt_down", active=False))
             self._publish_pending(session)  # presses before everything else
+            self._clear_former(session, version)
             self._publish_retained(session)
             self.replay.begin()
             publish_log = self._publish_log(session)
@@ -255,12 +220,34 @@ class MqttPublisher:
             self._presence.disconnected(self._clock.mono_us())
             session.drop()
 
+    def _clear_former(self, session: BrokerConnection, version: Protocol) -> None:
+        """Remember what is retained here from now on, and remove what earlier settings left."""
+        if version != self._published.protocol or version != self._known_version():
+            at_s = self._clock.wall_us() // 1_000_000
+            self._published = replace(self._published, protocol=version, protocol_at_s=at_s)
+        self._keep(self._published.topics | self._own_topics)
+        for topic in sorted(self._published.topics - self._own_topics):
+            self._publish_to(session, topic, b"", retain=True, done=self._cleared(topic))
+
+    def _cleared(self, topic: str) -> Callable[[int], None]:
+        def done(code: int) -> None:
+            if code < FAILURE:
+                self._keep(self._published.topics - {topic})
+
+        return done
+
+    def _keep(self, names: frozenset[str]) -> None:
+        self._published = replace(self._published, topics=names)
+        self._remember(self._published)
+
     def _suspect_discovery(self, session: BrokerConnection, lost: ConnectionLost) -> None:
         """Leave discovery out if the broker ends each connection at it: a 3.1.1 broker gives no reason."""
-        if self._discovery and self._up and self._discovery[0] in session.unacknowledged:
+        discovery = {topic for topic, _ in self._discovery}
+        suspected = sorted(discovery & session.unacknowledged) if self._link.is_up else []
+        if suspected:
             self._discovery_ended += 2 if lost.reason == "packet" else 1
             if self._discovery_ended > 1:
-                self._refusals.ended_connection(self._discovery[0])
+                self._refusals.ended_connection(suspected[0])
         else:
             self._discovery_ended = 0
 
@@ -296,18 +283,16 @@ class MqttPublisher:
 
     def _step(self, worker: Worker, session: BrokerConnection) -> None:
         worker.beat()
-        wait_s = self._presses.wait_s(self._clock.mono_us()) if self._up else None
+        wait_s = self._presses.wait_s(self._clock.mono_us()) if self._link.is_up else None
         session.step(self._wake_fd, min(STEP_S, wait_s or STEP_S), self._clock.mono_us)
         with suppress(BlockingIOError):
             os.eventfd_read(self._wake_fd)
-        now_us = self._clock.mono_us()
         self._input.report()
-        self._presence.tick(now_us)
-        if self._birth and self._up:
+        self._presence.tick(self._clock.mono_us())
+        self._link.tick()
+        if self._birth and self._link.is_up:
             self._birth = False
             self._publish_retained(session)
-        if self._rival and self._up and now_us - self._up_us > RIVAL_GONE_US:
-            self._report_rival(active=False)
 
     def _publish(
         self,
@@ -334,8 +319,7 @@ class MqttPublisher:
         session.publish(topic, payload, now_us=self._clock.mono_us(), done=answered, **options)
 
     def _publish_retained(self, session: BrokerConnection) -> None:
-        if self._discovery and self._discovery_ended <= 1:
-            topic, payload = self._discovery
+        for topic, payload in self._discovery if self._discovery_ended <= 1 else ():
             self._publish_to(session, topic, payload, retain=True)
         self._publish(session, topics.AVAILABILITY, topics.ONLINE, retain=True)
         self._publish_picture_entity(session)

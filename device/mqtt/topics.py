@@ -5,10 +5,11 @@ Names are relative to `root`. The daemon subscribes to `+/set`; the controller r
 """
 
 import json
+from collections.abc import Sequence
 
 from device.config import MqttConfig
-from device.events import AnnouncedNotice, MotionStarted, PressEvent, PressMissed
-from device.policy.settings import QUIET_UNTIL, SWITCHES, Settings
+from device.events import AnnouncedNotice, Fault, MotionStarted, PressEvent, PressMissed
+from device.policy.settings import NO_TIME, NUMBERS, QUIET_UNTIL, SWITCHES, Settings
 from device.system.clock import rfc3339
 
 AVAILABILITY = "availability"
@@ -19,6 +20,8 @@ MOTION_ATTRIBUTES = "motion/attributes"
 LOG = "log"
 STATE = "state"
 MISSED_RING = "missed_ring"
+FAULTS = "faults"
+LAST_REFUSAL = "last_refusal"
 NOTICES = "notices"
 PENDING_REQUESTS = "requests/pending"
 PUBLISHED = (
@@ -30,14 +33,34 @@ PUBLISHED = (
     MOTION_ATTRIBUTES,
     LOG,
     STATE,
+    FAULTS,
+    LAST_REFUSAL,
     NOTICES,
     PENDING_REQUESTS,
     *SWITCHES,
+    *NUMBERS,
     QUIET_UNTIL,
 )
 
+RETAINED = (
+    AVAILABILITY,
+    MISSED_RING,
+    MOTION,
+    MOTION_ATTRIBUTES,
+    STATE,
+    FAULTS,
+    LAST_REFUSAL,
+    PENDING_REQUESTS,
+    *SWITCHES,
+    *NUMBERS,
+    QUIET_UNTIL,
+)
+"""What the broker keeps, and what has to be cleared there when the settings change."""
+
 CLIP = "clip"
 
+MAX_FAULTS, MAX_TEXT = 20, 300
+"""Home Assistant keeps at most 16 kB of attributes."""
 ONLINE, OFFLINE = "online", "offline"
 ON, OFF = "ON", "OFF"
 MAKE_CLIP = "PRESS"
@@ -66,12 +89,33 @@ def root(config: MqttConfig, device_id: str) -> str:
 
 def birth_topic(config: MqttConfig) -> str:
     """Return where Home Assistant says that it has started."""
-    return f"{config.discovery_prefix}/status"
+    return config.birth_topic or f"{config.discovery_prefix}/status"
 
 
 def discovery_topic(config: MqttConfig, device_id: str) -> str:
     """Return where Home Assistant looks for this device's description."""
     return f"{config.discovery_prefix}/device/{device_id}/config"
+
+
+def quiet_until_discovery_topic(config: MqttConfig, device_id: str) -> str:
+    """Return where Home Assistant looks for the entity of `quiet_until`."""
+    return f"{config.discovery_prefix}/datetime/{device_id}/{QUIET_UNTIL}/config"
+
+
+def picture_discovery_topic(config: MqttConfig, device_id: str) -> str:
+    """Return where Home Assistant looks for the image entity of the press."""
+    return f"{config.discovery_prefix}/image/{device_id}/{PICTURE}/config"
+
+
+def retained_topics(config: MqttConfig, device_id: str) -> frozenset[str]:
+    """Return every topic, in full, that may hold a retained message with these settings."""
+    own = frozenset(f"{root(config, device_id)}/{name}" for name in RETAINED)
+    found = {
+        discovery_topic(config, device_id),
+        quiet_until_discovery_topic(config, device_id),
+        picture_discovery_topic(config, device_id),
+    }
+    return own | found if config.discovery else own
 
 
 def command_topic(name: str) -> str:
@@ -112,6 +156,22 @@ def missed_ring_payload(missed: PressMissed, count: int) -> str:
     )
 
 
+def faults_payload(faults: Sequence[tuple[Fault, int]]) -> str:
+    """Return what `faults` carries (docs/schemas/faults.json); each fault with the Unix microseconds of its begin."""
+    found = [
+        {
+            "code": fault.code,
+            "subject": fault.subject,
+            "reason": fault.reason,
+            "since": rfc3339(since_us),
+            "text": fault.text[:MAX_TEXT],
+            "remedy": fault.remedy[:MAX_TEXT],
+        }
+        for fault, since_us in faults[:MAX_FAULTS]
+    ]
+    return json.dumps({"faults": found}, ensure_ascii=False)
+
+
 def motion_attributes_payload(motion: MotionStarted, event_id: str | None) -> str:
     """Return what `motion/attributes` carries (docs/schemas/motion_attributes.json)."""
     return json.dumps({"score": motion.score, "zones": list(motion.zones), "event_id": event_id})
@@ -122,7 +182,7 @@ def setting_payloads(settings: Settings) -> dict[str, str]:
     until_us = settings.quiet_until_us
     return {
         **{name: on_off(getattr(settings, name)) for name in SWITCHES},
-        QUIET_UNTIL: rfc3339(until_us) if until_us else "",
+        QUIET_UNTIL: rfc3339(until_us) if until_us else NO_TIME,
     }
 
 

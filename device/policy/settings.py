@@ -32,6 +32,8 @@ SWITCHES = ("motion_enabled", "chime_muted", "privacy")
 EXPOSING_SWITCHES = {("privacy", "OFF")}
 """Values that show more than before: the page asks for the password."""
 QUIET_UNTIL, QUIET_UNTIL_US = "quiet_until", "quiet_until_us"
+NO_TIME = "None"
+"""What `quiet_until` is while it is not set; Home Assistant's word for an unknown value."""
 LATEST_US = 4_102_444_800_000_000
 """The year 2100: later than any real time, and every library can format it."""
 MAX_QUIET_US = 31 * 24 * 3600 * 1_000_000
@@ -52,7 +54,7 @@ def with_setting(
             raise SettingRefused(f"{name} takes ON or OFF", code="switch_wrong")
         return replace(settings, **{name: _SWITCH[payload]})
     if name == QUIET_UNTIL:
-        if payload == "":
+        if payload in ("", NO_TIME):
             return replace(settings, quiet_until_us=0)
         try:
             until_us = parse_time(payload)
@@ -65,8 +67,28 @@ def with_setting(
             raise SettingRefused(
                 f"{name} may be at most 31 days ahead, and not before 1970", code="quiet_too_long"
             )
-        return replace(settings, quiet_until_us=until_us)
+        return without_past(replace(settings, quiet_until_us=until_us), wall_us)
     raise SettingRefused(f"there is no setting {name!r:.40}")
+
+
+def without_past(settings: Settings, wall_us: int) -> Settings:
+    """Return the settings without a "quiet until" that has passed."""
+    return replace(settings, quiet_until_us=0) if settings.quiet_until_us <= wall_us else settings
+
+
+NUMBERS = {"motion_sensitivity": "motion.sensitivity"}
+"""Numbers from 0 to 1 that a dashboard may change: the name of the topic, and the key of the configuration."""
+
+
+def number_of(name: str, payload: str) -> float:
+    """Return the value that was asked for. Raises SettingRefused."""
+    try:
+        value = float(payload)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise SettingRefused(f"{name} takes a number from 0 to 1, such as 0.6")
+    return value
 
 
 def settings_from_dict(values: object) -> Settings:

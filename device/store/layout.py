@@ -7,6 +7,7 @@ from pathlib import Path
 from device.policy.settings import SettingRefused, Settings, settings_from_dict
 
 SETTINGS_FILE = "settings.json"
+PUBLISHED_FILE = "mqtt-published.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,11 @@ class Layout:
     def settings(self) -> Path:
         """The owner's switches."""
         return self.state_dir / SETTINGS_FILE
+
+    @property
+    def mqtt_published(self) -> Path:
+        """Which topics hold a message of ours, by broker."""
+        return self.state_dir / PUBLISHED_FILE
 
     def make(self) -> None:
         """Create the folders."""

@@ -608,6 +608,7 @@ class StorageWorker:
                 oldest_wall_us=oldest,
                 log_pending=self._log.pending_count(),
                 temperature_c=board.temperature_c(),
+                wifi_signal_dbm=board.wifi_signal_dbm(),
                 throttling=board.throttling(),
                 waiting=self._limits.waiting,
             )

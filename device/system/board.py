@@ -1,4 +1,4 @@
-"""The board's temperature and power, as the kernel reports them in sysfs. The one reader of both.
+"""The board's temperature, power and Wi-Fi signal, as the kernel reports them. The one reader of these.
 
 A read may be slow: not for the main thread.
 """
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 SYS = Path("/sys")
+WIRELESS = Path("/proc/self/net/wireless")
 _FLAGS = {0: "under_voltage", 1: "frequency_capped", 2: "throttled", 3: "soft_temperature_limit"}
 _SLOWED = {"frequency_capped", "throttled", "soft_temperature_limit"}
 HOT_C, COOL_C = 80.0, 72.0
@@ -39,6 +40,28 @@ def throttling(sys: Path = SYS) -> tuple[str, ...] | None:
             return None
         return tuple(name for bit, name in _FLAGS.items() if flags >> bit & 1)
     return None
+
+
+def wifi_signal_dbm(wireless: Path = WIRELESS) -> float | None:
+    """Return the signal strength of the strongest Wi-Fi connection in dBm; None without Wi-Fi, or on a cable alone.
+
+    Source: the kernel's /proc/net/wireless, two lines of headings and then one line for each interface:
+    "wlan0: 0000   58.  -52.  -256 …" (status, link quality, level, noise).
+    """
+    try:
+        lines = wireless.read_text().splitlines()[2:]
+    except OSError:
+        return None
+    levels_dbm = []
+    for line in lines:
+        fields = line.split()
+        try:
+            quality, level_dbm = float(fields[2]), float(fields[3])
+        except (IndexError, ValueError):
+            continue
+        if quality > 0 and level_dbm < 0:  # an interface that is not connected has quality 0
+            levels_dbm.append(level_dbm)
+    return max(levels_dbm, default=None)
 
 
 class HeatLimit:

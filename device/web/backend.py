@@ -19,6 +19,7 @@ from device.web.models import (
     ClipResponse,
     ClipSummary,
     EffectsResponse,
+    ForgetResponse,
     IsolationResponse,
     LogEntry,
     RecordResponse,
@@ -172,6 +173,9 @@ class SettingsBackend(Protocol):
 
     def undo(self, allow: Callable[[Mapping[str, Effect]], None]) -> UndoResponse:
         """Undo the last change; `allow` raises if it may not be."""
+
+    def forget_mqtt(self) -> ForgetResponse:
+        """Turn MQTT off, and remove everything from the broker."""
 
     def try_mqtt(self, changes: Mapping[str, JsonValue]) -> BrokerTestResponse:
         """Connect once to the broker that these settings name."""

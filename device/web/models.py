@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from device.events import MissedReason
+
 Password = Annotated[str, Field(max_length=1024)]
 Rfc3339 = Annotated[str, Field(description="RFC 3339")]
 ClockSource = Annotated[
@@ -151,11 +153,21 @@ class StorageStatus(ResponseBody):
     recording: list[str] = Field(description="ids of the visits of which a clip is being written now")
 
 
+class MissedRing(ResponseBody):
+    """The last press that nobody heard over MQTT, or that Home Assistant missed; `count` since the start."""
+
+    event_id: str
+    occurred_at: Rfc3339
+    reason: MissedReason
+    count: int
+
+
 class PressStatus(ResponseBody):
     """Presses since the start; `last_at`: the last one, which may be of an earlier run."""
 
     count: int
     last_at: Rfc3339 | None
+    missed: MissedRing | None
 
 
 class FaultStatus(ResponseBody):
@@ -422,6 +434,13 @@ class UndoResponse(ResponseBody):
     """The changes that can be undone."""
 
     undo: int = Field(description="changes that can be undone, one after the other")
+
+
+class ForgetResponse(ResponseBody):
+    """What was removed from the MQTT broker: `topics` counts those that may have held a message."""
+
+    broker: str
+    topics: int
 
 
 class BrokerTestResponse(ResponseBody):

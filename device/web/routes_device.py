@@ -26,6 +26,7 @@ from device.web.models import (
     ConfirmedChanges,
     EffectsResponse,
     EmptyResponse,
+    ForgetResponse,
     HealthSample,
     IsolationResponse,
     LogEntry,
@@ -324,6 +325,11 @@ def _add_settings(
     def try_mqtt(body: Changes) -> BrokerTestResponse:
         """Connect once to the MQTT broker that these settings name."""
         return backend.settings.try_mqtt(body.changes)
+
+    @api.post("/mqtt/forget", tags=["settings"], dependencies=[Depends(require_recent_auth)])
+    def forget_mqtt() -> ForgetResponse:
+        """Turn MQTT off, and remove the doorbell from the broker and so from Home Assistant."""
+        return backend.settings.forget_mqtt()
 
 
 def text_of(problems: Sequence[ErrorDetails]) -> str:

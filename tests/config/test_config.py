@@ -355,7 +355,8 @@ ZONE = '[[zones]]\nname = "a"\nkind = "include"\npoints = '
             '[mqtt]\nprefix = "home/#"',
             (
                 'mqtt.prefix in FILE, line 2: the text "home/#" cannot be used; write 1 to 64 '
-                "characters, none of them # or +, no / at either end or beside another"
+                "characters, none of them # or + or a control character, no $ at the beginning (those topics are the "
+                "broker's own), no / at either end or beside another"
             ),
         ),
         (

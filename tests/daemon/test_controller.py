@@ -2,7 +2,7 @@
 
 import json
 import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from device.config import ChimeConfig, Config
 from device.daemon.controller import Controller
+from device.daemon.status import ActiveFault
 from device.events import (
     AnnouncedNotice,
     ButtonState,
@@ -32,7 +33,7 @@ from device.events import (
     Stamp,
     StoreReport,
 )
-from device.mqtt.topics import press_payload
+from device.mqtt.topics import press_payload, setting_payloads
 from device.policy.episode import ClipOrder, OpenClip
 from device.policy.settings import Settings
 from device.system.clock import rfc3339, stamp
@@ -63,6 +64,9 @@ class RecordingSink:
     def __init__(self) -> None:
         self.state: dict[str, Any] = {}
         self.pending_requests: int | None = None
+        self.faults: list[str] = []
+        self.refusal: dict[str, Any] = {}
+        self.numbers: dict[str, float] = {}
         self.facts: list[tuple[str, dict[str, Any]]] = []
         self.stamps: dict[str, Stamp] = {}
         self.presses: list[PressEvent] = []
@@ -91,10 +95,24 @@ class RecordingSink:
         self.presses.append(press)
         self.on_press()
 
+    def publish_numbers(self, numbers: Mapping[str, float]) -> None:
+        self.numbers = dict(numbers)
+
+    def change_number(self, name: str, value: float) -> None:
+        self.numbers[name] = value
+
+    def publish_faults(self, faults: Sequence[ActiveFault]) -> None:
+        self.faults = [active.fault.text for active in faults]
+
+    def publish_last_refusal(self, refused: dict[str, Any]) -> None:
+        self.refusal = refused
+
     def publish_missed_ring(self, missed: PressMissed, count: int) -> None: ...
     def publish_motion(self, *, moving: bool) -> None: ...
     def publish_motion_attributes(self, motion: MotionStarted, event_id: str | None) -> None: ...
-    def publish_settings(self, settings: Settings) -> None: ...
+    def publish_settings(self, settings: Settings) -> None:
+        self.quiet_until = setting_payloads(settings)["quiet_until"]
+
     def ring(self) -> None: ...
     def picture_press(self, press: PressEvent) -> None:
         self.pictured.append(press.press_number)
@@ -372,3 +390,46 @@ def test_a_weak_power_supply_is_a_fault_and_throttling_is_published(doorbell: Co
     doorbell.controller.take(store(throttling=("throttled",)))
     assert doorbell.after(60) == []
     assert doorbell.sink.state["throttling"] == ["throttled"]
+
+
+def ask_for(doorbell: ControllerHarness, name: str, payload: str) -> None:
+    doorbell.controller.take(
+        SettingAsked(mono_us=doorbell.time.now_us, name=name, payload=payload, origin="mqtt")
+    )
+
+
+def test_quiet_until_clears_itself_when_its_time_has_come(doorbell: ControllerHarness) -> None:
+    until = rfc3339(doorbell.time.wall_us() + HOUR_US)
+    ask_for(doorbell, "quiet_until", until)
+    assert doorbell.sink.quiet_until == until
+    doorbell.after(3599)
+    assert doorbell.sink.quiet_until == until
+    doorbell.after(1)
+    assert doorbell.sink.quiet_until == "None"
+    assert doorbell.controller.settings.quiet_until_us == 0
+
+
+@pytest.mark.parametrize("ended", ["", "None", "2020-01-01T00:00:00+00:00"])
+def test_quiet_until_is_ended_by_nothing_or_by_a_time_that_has_passed(
+    doorbell: ControllerHarness, ended: str
+) -> None:
+    ask_for(doorbell, "quiet_until", rfc3339(doorbell.time.wall_us() + HOUR_US))
+    ask_for(doorbell, "quiet_until", ended)
+    assert doorbell.sink.quiet_until == "None"
+
+
+def test_a_refused_change_is_published_and_so_is_the_text_of_a_fault(doorbell: ControllerHarness) -> None:
+    ask_for(doorbell, "privacy", "maybe")
+    assert doorbell.sink.refusal["setting"] == "privacy"
+    assert "ON or OFF" in doorbell.sink.refusal["reason"]
+    doorbell.controller.take(Fault(code="mqtt_down", active=True, text="nothing answers"))
+    assert doorbell.sink.faults == ["nothing answers"]
+    doorbell.controller.take(Fault(code="mqtt_down", active=False))
+    assert doorbell.sink.faults == []
+
+
+@pytest.mark.parametrize("payload", ["1.01", "-0.1", "nan", "inf", "high", "", "0x1"])
+def test_a_sensitivity_that_is_no_share_is_refused(doorbell: ControllerHarness, payload: str) -> None:
+    ask_for(doorbell, "motion_sensitivity", payload)
+    assert doorbell.sink.numbers == {}
+    assert "0 to 1" in doorbell.sink.refusal["reason"]

@@ -38,6 +38,8 @@ def test_every_message_of_a_visit_fits_its_schema(
         "press": "press",
         "motion/attributes": "motion_attributes",
         "state": "state",
+        "faults": "faults",
+        "last_refusal": "last_refusal",
         "log": "log",
     }.items():
         schema = validator(name)

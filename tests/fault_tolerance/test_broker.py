@@ -19,6 +19,7 @@ from device.cli.client import ask
 from device.config import MqttConfig
 from device.events import Fact, MqttReport, PressEvent
 from device.mqtt.log_replay import LogPage
+from device.mqtt.published import Published
 from device.mqtt.publisher import MqttPublisher
 from device.store.event_log import EventLog
 from device.store.messages import NewFact
@@ -195,7 +196,8 @@ def test_a_press_does_not_wait_for_the_log_and_an_unreadable_log_is_retried(
 
     link = MqttPublisher(
         MqttConfig(host="127.0.0.1", port=broker.port), "porch", inbox=facts.append, clock=SystemClock(),
-        discovery=None, ask_log=lambda after, limit: asked.put((after, limit)), log_sent=lambda _: None,
+        discovery=(), ask_log=lambda after, limit: asked.put((after, limit)), log_sent=lambda _: None,
+        published=Published(), remember=lambda _: None,
     )  # fmt: skip
     worker = Worker("mqtt", link.run, inbox=facts.append, patience_s=90)
     worker.start()

@@ -5,6 +5,8 @@ from typing import Any
 
 from device.config import MqttConfig
 from device.events import Fact, Fault, MqttReport, PressEvent, PressMissed, PressSettled
+from device.mqtt.discovery import Messages
+from device.mqtt.published import Published
 from device.mqtt.publisher import MqttPublisher
 from device.system.clock import SystemClock, stamp
 from device.system.worker import Worker
@@ -15,8 +17,15 @@ class Link:
     """A publisher on a thread of its own; `facts` is what the controller would get."""
 
     def __init__(
-        self, device_id: str = "porch", *, discovery: tuple[str, str] | None = None, **mqtt: Any
+        self,
+        device_id: str = "porch",
+        *,
+        messages: Messages = (),
+        published: Published | None = None,
+        **mqtt: Any,
     ) -> None:
+        """`published` is what an earlier one left; `self.published` what the next one gets."""
+        self.published = published or Published()
         self.facts: list[Fact] = []
         self.asked_log: list[int | None] = []
         self.publisher = MqttPublisher(
@@ -24,13 +33,18 @@ class Link:
             device_id,
             inbox=self.facts.append,
             clock=SystemClock(),
-            discovery=discovery,
+            discovery=messages,
             ask_log=lambda after, _limit: self.asked_log.append(after),
             log_sent=lambda _seq: None,
+            published=self.published,
+            remember=self._remember,
         )
         self._presses = 0
         self._worker = Worker("mqtt", self.publisher.run, inbox=self.facts.append, patience_s=90)
         self._worker.start()
+
+    def _remember(self, published: Published) -> None:
+        self.published = published
 
     def state(self) -> str:
         reports = [fact for fact in list(self.facts) if isinstance(fact, MqttReport)]

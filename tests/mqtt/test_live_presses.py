@@ -188,7 +188,7 @@ def test_without_a_birth_message_no_press_is_marked() -> None:
 
 @pytest.fixture
 def link(broker: Broker) -> Iterator[Link]:
-    door = Link(port=broker.port, discovery=("homeassistant/device/porch/config", "{}"))
+    door = Link(port=broker.port, messages=(("homeassistant/device/porch/config", "{}"),))
     yield door
     door.stop()
 

@@ -46,16 +46,43 @@ def test_a_broker_outside_the_home_network_is_refused(host: str) -> None:
 
 
 def test_discovery_offers_the_ring_and_every_entity_has_an_id_of_its_own() -> None:
-    found = discovery(MqttConfig(), "porch", "Front door", "1.0")
-    assert found is not None
-    topic, text = found
-    payload = json.loads(text)
+    (topic, text), (quiet_topic, quiet_text) = discovery(MqttConfig(), "porch", "Front door", "1.0")
+    payload, quiet = json.loads(text), json.loads(quiet_text)
     assert topic == "homeassistant/device/porch/config"
+    assert quiet_topic == "homeassistant/datetime/porch/quiet_until/config"
+    assert quiet["device"] == payload["device"]
     press = payload["components"]["press"]
     assert (press["device_class"], press["event_types"]) == ("doorbell", ["ring"])
-    ids = [c["unique_id"] for c in payload["components"].values() if "unique_id" in c]
-    assert len(ids) == len(set(ids)) == len(payload["components"])
-    assert discovery(MqttConfig(discovery=False), "porch", "Front door", "1.0") is None
+    ids = [quiet["unique_id"], *(c["unique_id"] for c in payload["components"].values() if "unique_id" in c)]
+    assert len(ids) == len(set(ids)) == len(payload["components"]), "the Wi-Fi signal is absent on a cable"
+    assert all(name.startswith("doorbelld_porch_") for name in ids)
+    assert "configuration_url" not in payload["device"], "no page that another device can open"
+    assert discovery(MqttConfig(discovery=False), "porch", "Front door", "1.0") == ()
+
+
+def test_discovery_has_the_wifi_signal_where_there_is_wifi() -> None:
+    (_, text), _ = discovery(
+        MqttConfig(), "porch", "Front door", "1.0", page_url="https://porch.local:8443/", has_wifi=True
+    )
+    payload = json.loads(text)
+    assert payload["components"]["wifi_signal"]["device_class"] == "signal_strength"
+    assert payload["components"]["storage_used"]["unit_of_measurement"] == "GB"
+    assert payload["device"]["configuration_url"] == "https://porch.local:8443/"
+
+
+@pytest.mark.parametrize(
+    "prefix", ["$SYS", "$share/x", "a\x00b", "a\x85b", "a\nb", "a/", "/a", "a//b", "a+", "#", ""]
+)
+def test_a_prefix_that_the_broker_would_refuse_is_refused_at_once(prefix: str) -> None:
+    for key in ("prefix", "discovery_prefix"):
+        with pytest.raises(ValidationError):
+            MqttConfig.model_validate({key: prefix})
+
+
+def test_the_topic_of_home_assistants_birth_message_may_be_another() -> None:
+    assert topics.birth_topic(MqttConfig()) == "homeassistant/status"
+    assert topics.birth_topic(MqttConfig(discovery_prefix="ha")) == "ha/status"
+    assert topics.birth_topic(MqttConfig(birth_topic="home/ha")) == "home/ha"
 
 
 def test_the_reference_lists_every_topic() -> None:

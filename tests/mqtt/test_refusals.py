@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from device.config import MqttConfig
 from device.errors import CommandError
-from device.mqtt.broker_test import try_broker
-from device.mqtt.reasons import ENDINGS, REFUSALS
+from device.mqtt.reasons import ENDINGS, REFUSALS, described, disconnected
+from device.mqtt.single_connection import try_broker
 from server.dev_processes import wait_for
 from tests.mqtt.link import Link
 from tests.support.broker import Broker, Listener
@@ -65,7 +67,7 @@ def test_an_access_list_that_forbids_discovery_costs_discovery_alone(
     brokers: Callable[..., Broker], link: Make
 ) -> None:
     broker = brokers(acl=LISTENER_ACL)
-    door = link(port=broker.port, discovery=DISCOVERY)
+    door = link(port=broker.port, messages=(DISCOVERY,))
     assert ten_rings(door, broker.port) == [str(n) for n in range(1, 11)]
     assert set(door.settled().values()) == {True}
     fault = door.fault("mqtt_refused")
@@ -80,7 +82,7 @@ def test_a_discovery_message_over_the_packet_limit_costs_discovery_alone(
     brokers: Callable[..., Broker], link: Make, limit: str
 ) -> None:
     broker = brokers(limit)
-    door = link(port=broker.port, discovery=DISCOVERY)
+    door = link(port=broker.port, messages=(DISCOVERY,))
     assert ten_rings(door, broker.port) == [str(n) for n in range(1, 11)]
     assert door.fault("mqtt_refused").reason == "too_large"
 
@@ -120,6 +122,58 @@ def test_a_refused_log_waits_and_everything_else_goes_on(brokers: Callable[..., 
     door.press()
     wait_for("the press", lambda: listener.of("press"))
     listener.close()
+
+
+def test_a_subscription_that_is_refused_costs_only_what_it_brings(
+    brokers: Callable[..., Broker], link: Make, tmp_path: Path
+) -> None:
+    """An access list cannot refuse a subscription in mosquitto; its plugin for dynamic security can."""
+    plugin = next(Path("/usr/lib").glob("*/mosquitto_dynamic_security.so"))
+    access = {
+        "publishClientSend": True,
+        "publishClientReceive": True,
+        "subscribe": False,
+        "unsubscribe": True,
+    }
+    rules = tmp_path / "dynamic.json"
+    rules.write_text(json.dumps({"defaultACLAccess": access, "clients": [], "groups": [], "roles": []}))
+    broker = brokers(f"plugin {plugin}", f"plugin_opt_config_file {rules}")
+    door = link(port=broker.port, messages=(DISCOVERY,))
+    door.wait_up()
+    fault = door.fault("mqtt_refused")
+    assert fault.reason == "subscribe"
+    wait_for(
+        "both subscriptions in one fault",
+        lambda: (
+            {"doorbelld/porch/+/set", "homeassistant/status"}
+            <= set(str(door.fault("mqtt_refused").params["topics"]).split(", "))
+        ),
+    )
+    door.press()
+    wait_for("the press to be given up", lambda: door.settled() == {1: False})
+    assert door.missed() == [(1, "no_subscriber")]
+    assert door.state() == "up"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(139, "stopped"), (142, "rival"), (149, "packet"), (151, "rate"), (152, "ended"), (200, "ended")],
+)
+def test_each_reason_of_a_disconnection_is_told_apart(code: int, reason: str) -> None:
+    lost = disconnected(code, "detail")
+    assert lost.reason == reason
+    fault = described(lost, MqttConfig(), client_id="doorbelld-porch", root="doorbelld/porch")
+    assert "{" not in fault["text"] + fault["remedy"]
+
+
+def test_every_reason_code_can_be_read_in_every_answer() -> None:
+    for packet in (PacketTypes.CONNACK, PacketTypes.PUBACK, PacketTypes.SUBACK, PacketTypes.DISCONNECT):
+        for code in range(256):
+            read = ReasonCode(packet, "Unspecified error")
+            read.unpack(bytes([code]))
+            assert read.value == code
+            assert read.is_failure == (code >= 128)
+            assert read.getName()
 
 
 def password_file(folder: Path, name: str, word: str) -> Path:

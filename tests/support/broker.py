@@ -62,6 +62,35 @@ def broker(folder: Path) -> Iterator[int]:
         running.stop()
 
 
+def retained(port: int) -> dict[str, str]:
+    """Return every retained message of a broker, by topic."""
+    found: dict[str, str] = {}
+    complete: list[bool] = []
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+
+    def take(_client: object, _user: object, message: mqtt.MQTTMessage) -> None:
+        if message.topic == "doorbelld/end":
+            complete.append(True)
+        elif message.retain:
+            found[message.topic] = message.payload.decode()
+
+    def subscribe(*_: Any) -> None:
+        client.subscribe("#", qos=1)
+
+    def mark_the_end(*_: Any) -> None:
+        client.publish("doorbelld/end", "", qos=1)
+
+    client.on_message = take
+    client.on_connect = subscribe
+    client.on_subscribe = mark_the_end  # behind what the broker keeps
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    wait_for("every retained message", lambda: complete)
+    client.disconnect()
+    client.loop_stop()
+    return found
+
+
 class Listener:
     """A dashboard: keeps every message under the doorbell's root, in order."""
 

@@ -7,6 +7,7 @@ import { clockSeconds, t } from "../i18n.js";
 import { playLive } from "../live.js";
 import { isRecording, lossText } from "../recording.js";
 import { quietButton } from "../quiet.js";
+import { showMissedRing } from "../missed-ring.js";
 import { visitRow } from "../visit-row.js";
 
 const DAY_MS = 86_400_000;
@@ -118,9 +119,12 @@ export async function mount(container, doorbell) {
   const recent = el("ol", { class: "visits", "aria-label": t("recent") });
   const switches = el("div", { class: "chips", role: "group", "aria-label": t("switches") });
 
+  const missed = el("div", { role: "status" });
+
   const showStatus = () => {
     const status = doorbell.status;
     if (!status) return;
+    showMissedRing(missed, status.press.missed);
     const camera = status.camera.state;
     // In privacy no picture stays on the page, and none is asked for.
     if (status.settings.privacy === playing) {
@@ -151,7 +155,7 @@ export async function mount(container, doorbell) {
     stage,
     el("div", { class: "under" }, state, el("div", { class: "buttons" },
       el("button", { class: "quiet", onclick: saveSnapshot }, icon("photo"), t("snapshot")), record)),
-    message, faults.node, switches,
+    missed, message, faults.node, switches,
     el("section", {}, el("h2", {}, t("recent")), recent,
       el("p", {}, el("a", { href: "#/visits" }, t("all_visits")))),
     others);
@@ -165,6 +169,7 @@ export async function mount(container, doorbell) {
     if (fact.kind === "connection") showState();
     if (fact.kind === "connection" && isConnected()) showRecent().catch(() => { /* it is lost again */ });
     followOrder(fact);
+    if (fact.kind === "press_missed") doorbell.refresh().catch(() => { /* the line says it */ });
     if (fact.kind.startsWith("motion_")) {
       if (doorbell.status) doorbell.status.motion = fact.kind === "motion_started" ? "moving" : "still";
       showStatus();
