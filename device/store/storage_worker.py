@@ -495,36 +495,34 @@ class StorageWorker:
     def _delete_pictures_of(self, event_id: str) -> dict[str, Any]:
         """Delete the press pictures of a visit for the owner; return {} or {"error"}."""
         if not self._opened:
-            return {"error": f"the storage cannot be used; {STORAGE_REMEDY}"}
+            return _refusal(f"the storage cannot be used; {STORAGE_REMEDY}", code="storage_closed")
         try:
             rows = self._index.pictures_of(event_id)
             if not rows:
-                return {"error": f"there is no press picture of {event_id}"}
+                return _refusal(f"there is no press picture of {event_id}", code="no_press_picture")
             kept = [row for row in rows if not self._delete_picture(row, "owner")]
         except sqlite3.Error as error:
-            return {"error": f"the index cannot be written: {error}; {STORAGE_REMEDY}"}
+            return _index_refusal(error)
         self._forget_picture(event_id, None)
         self._report(force=True)
-        return {"error": f"{kept[0].file_name} cannot be deleted; {STORAGE_REMEDY}"} if kept else {}
+        if kept:
+            return _refusal(f"{kept[0].file_name} cannot be deleted; {STORAGE_REMEDY}", code="not_deleted")
+        return {}
 
     def _star_or_delete(self, message: StarClip | DeleteClip) -> dict[str, Any]:
         """Star or delete a clip for the owner; return {} or {"error"}."""
         if not self._opened:
-            return {"error": f"the storage cannot be used; {STORAGE_REMEDY}", "code": "storage_closed"}
+            return _refusal(f"the storage cannot be used; {STORAGE_REMEDY}", code="storage_closed")
         try:
             row = self._index.find(message.clip_id)
             if row is None or row.doomed:
-                return {
-                    "error": f"there is no clip {message.clip_id}; `doorbell clips list` shows them",
-                    "code": "no_clip",
-                }
+                text = f"there is no clip {message.clip_id}; `doorbell clips list` shows them"
+                return _refusal(text, code="no_clip")
             if isinstance(message, StarClip):
                 self._index.protect(row.clip_id, on=message.on)
             elif row.protected:
-                return {
-                    "error": f"{row.clip_id} has your star; remove it first (clips star ID --off)",
-                    "code": "clip_starred",
-                }
+                text = f"{row.clip_id} has your star; remove it first (clips star ID --off)"
+                return _refusal(text, code="clip_starred")
             else:
                 growing = row.event_id in self._recordings
                 for picture in press_picture_files.of_clip(row, self._index, growing=growing):
@@ -533,11 +531,7 @@ class StorageWorker:
                 self._delete(row, "owner")
                 self._report(force=True)
         except sqlite3.Error as error:
-            return {
-                "error": f"the index cannot be written: {error}; {STORAGE_REMEDY}",
-                "code": "not_saved",
-                "params": {"detail": str(error)},
-            }
+            return _index_refusal(error)
         return {}
 
     # --- damage -----------------------------------------------------------------------------------
@@ -577,18 +571,18 @@ class StorageWorker:
             self._faults.end("index_failed")
 
     def _write_file(self, message: WriteFile) -> None:
-        answer = {}
+        answer: dict[str, Any] = {}
         try:
             mode = 0o600 if message.private else 0o640
             write_durably(self._layout.state_dir / message.name, message.content, mode=mode)
         except OSError as error:
             text = f"{message.name}: {error.strerror}"
             self._faults.begin("settings_not_saved", text, STORAGE_REMEDY, detail=cause(error))
-            answer = {
-                "error": f"{message.name} cannot be written: {error.strerror}; {STORAGE_REMEDY}",
-                "code": "not_saved",
-                "params": {"detail": cause(error)},
-            }
+            answer = _refusal(
+                f"{message.name} cannot be written: {error.strerror}; {STORAGE_REMEDY}",
+                code="not_saved",
+                detail=cause(error),
+            )
         else:
             self._faults.end("settings_not_saved")
         if message.reply:
@@ -613,3 +607,14 @@ class StorageWorker:
                 waiting=self._limits.waiting,
             )
         )
+
+
+def _refusal(text: str, *, code: str, **params: str | float) -> dict[str, Any]:
+    """Return the answer to somebody who asked in vain; it becomes a CommandError."""
+    return {"error": text, "code": code, "params": params}
+
+
+def _index_refusal(error: sqlite3.Error) -> dict[str, Any]:
+    return _refusal(
+        f"the index cannot be written: {error}; {STORAGE_REMEDY}", code="not_saved", detail=str(error)
+    )

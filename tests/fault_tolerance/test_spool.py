@@ -63,11 +63,12 @@ def test_a_file_that_is_no_certificate_is_named_with_the_setting(tmp_path: Path,
     doorbell = NeighbourhoodDoorbell(tmp_path / "bell", broker.port).start()
     try:
         (tmp_path / "ca.der").write_bytes(bytes(40))
-        doorbell.run("config", "set", f"neighbourhood.broker_ca_file={tmp_path / 'ca.der'}")
+        changed = f"neighbourhood.broker_ca_file={tmp_path / 'ca.der'}"
+        assert doorbell.run("config", "set", "--yes", changed).returncode == 0
         (fault,) = wait_for("the fault", lambda: doorbell.status()["faults"])
         assert "ca.der: has no certificate (PEM)" in fault["text"]
         assert "neighbourhood.broker_ca_file" in fault["remedy"]
-        doorbell.run("config", "undo")
+        assert doorbell.run("config", "undo", "--yes").returncode == 0
         wait_for("its end", lambda: not doorbell.status()["faults"])
     finally:
         doorbell.stop_both()

@@ -225,7 +225,7 @@ def test_a_mistake_has_the_same_message_as_in_the_file(door: Doorbell) -> None:
     done = door.run("config", "set", "motion.sensitivity=1.5")
     assert done.returncode == 1
     assert done.stderr.strip() == "motion.sensitivity: 1.5 is too large; choose 0 to 1"
-    assert "not changed on the page" in door.run("config", "set", "device.name=Other").stderr
+    assert "not changed on the page" in door.run("config", "set", "device.id=other").stderr
     crossed = '[{name="z", kind="include", points=[[0,0],[1,1],[1,0],[0,1]]}]'
     assert "cross" in door.run("config", "set", f"zones={crossed}").stderr
     assert door.run("config", "show", "--changed").stdout.count("page ") == 0

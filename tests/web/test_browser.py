@@ -298,7 +298,7 @@ def test_settings_are_changed_explained_and_undone(door: Doorbell, open_page: Op
     picture(page, "settings")
     page.get_by_label("Limit in GB").fill("0")
     page.locator("section", has_text="Maximum age").get_by_role("button", name="Save").click()
-    expect(page.locator("#settings-message")).to_contain_text("“Limit in GB” takes 100 MB to ")
+    expect(page.locator("#settings-message")).to_contain_text("“Limit in GB” takes 10 MB to ")
     page.get_by_role("button", name="Test").click()
     page.locator("dialog input").fill(PASSWORD)
     page.get_by_role("button", name="Continue").click()
