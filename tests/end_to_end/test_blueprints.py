@@ -5,6 +5,7 @@ import http.server
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import cv2
@@ -117,6 +118,23 @@ def test_a_phone_shows_the_picture_and_its_button_mutes_the_chime(home: Home, ca
             )
             wait_for("the muted chime", lambda: position(home, MUTED) == "on")
             wait_for("the end of the time", lambda: position(home, MUTED) == "off")
+
+
+def test_the_notification_has_the_picture_of_its_press(home: Home) -> None:
+    home.doorbell.json("reader", "add", "mqtt", "--scope", "press_picture", "--yes")
+    image = "image.porch_picture"
+    wait_for("the image", lambda: home.home_assistant.is_available(image))
+    with Phone() as phone:
+        phone.register(home.home_assistant, "Claras phone")
+        phones = [home.home_assistant.device_named("Claras phone")["id"]]
+        with automation(home, "doorbell_notification", phones=phones, picture=image):
+            rung = home.doorbell.ring()
+            (shown,) = messages(phone, 1)
+            state = home.home_assistant.state(image)
+            assert state
+            assert datetime.fromisoformat(state["state"]) >= datetime.fromisoformat(rung["occurred_at"])
+            picture = home.home_assistant.read("GET", shown["data"]["image"])
+    assert np.asarray(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)).shape[2] == 3
 
 
 def test_without_picture_and_switch_the_notification_has_neither(home: Home) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,3 +86,17 @@ def test_a_switch_of_home_assistant_changes_the_doorbell(home: Home, position: s
 
     home.home_assistant.act(f"switch.turn_{position}", entity_id=switch)
     wait_for("the doorbell's answer", is_changed)
+
+
+def test_after_forgetting_neither_home_assistant_nor_the_broker_has_anything(tmp_path: Path) -> None:
+    require("home_assistant")
+    with run_home(tmp_path) as home:
+        assert home.doorbell.run("mqtt", "forget").returncode == 0
+        wait_for("the end of the device", lambda: home.home_assistant.device() is None)
+        assert [entity for entity in home.home_assistant.states() if "porch" in entity] == []
+        assert home.home_assistant.entities(home.device_id) == {}
+        newcomer = Listener(home.broker.port, root="+")
+        newcomer.say("marker", "comes behind what is retained")
+        wait_for("the marker", lambda: newcomer.of("doorbelld/porch/marker"))
+        newcomer.close()
+        assert [topic for topic, payload, retained in newcomer.messages if retained and payload] == []
