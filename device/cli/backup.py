@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from device.backup_targets import refuse_credentials
 from device.cli.client import FAILED, OK, ask, print_json
-from device.cli.formatting import bytes_text, typed_answer
+from device.cli.formatting import bytes_text, confirmed
 from device.cli.progress_bar import Bar
 from device.consent.views import DestinationView
 from device.errors import CommandError
@@ -57,8 +57,7 @@ def add(arguments: argparse.Namespace) -> int:
         raise CommandError(f"{arguments.secret_file}: {error.strerror}") from error
     print(f"From now on every clip is sent to {arguments.url}, encrypted for {arguments.age}.")
     print("Nothing else is ever sent without asking you each time; `doorbell backup remove` ends it at once.")
-    if typed_answer("Type yes: ") != "yes":
-        print("nothing was changed")
+    if not confirmed():
         return FAILED
     body = {
         "name": arguments.name,

@@ -131,3 +131,11 @@ def typed_answer(question: str) -> str:
     """Ask a question on the terminal; return the line that was typed."""
     print(question, end="", flush=True)
     return sys.stdin.readline().strip()
+
+
+def confirmed(question: str = "Type yes: ") -> bool:
+    """Ask on the terminal for a yes; without it, say that nothing was changed."""
+    if typed_answer(question) == "yes":
+        return True
+    print("nothing was changed")
+    return False

@@ -3,7 +3,7 @@
 import argparse
 
 from device.cli.client import FAILED, OK, ask, ask_raw, print_json
-from device.cli.formatting import save, typed_answer
+from device.cli.formatting import confirmed, save
 from device.errors import CommandError
 from device.policy.settings import EXPOSING_SWITCHES
 
@@ -51,8 +51,7 @@ def switch(arguments: argparse.Namespace) -> int:
     """Change a switch; ask before more is seen than now."""
     if (arguments.name, arguments.value) in EXPOSING_SWITCHES and not arguments.yes:
         print("The camera shows and records again, for everybody who can see the page or the broker.")
-        if typed_answer("Type yes: ") != "yes":
-            print("nothing was changed")
+        if not confirmed():
             return FAILED
     ask(arguments.state, "PUT", f"/switches/{arguments.name}", {"value": arguments.value})
     return OK

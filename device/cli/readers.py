@@ -2,13 +2,14 @@
 
 import argparse
 import sys
+from typing import get_args
 from urllib.parse import quote
 
 from device.cli.client import FAILED, OK, ask, print_json
-from device.cli.formatting import local_time_text, typed_answer
-from device.consent.views import ReaderView
+from device.cli.formatting import confirmed, local_time_text
+from device.consent.views import ReaderScope, ReaderView
 
-SCOPES = ("snapshot", "live", "rtsp", "sound", "press_picture")
+SCOPES: tuple[ReaderScope, ...] = get_args(ReaderScope)
 
 
 def add(arguments: argparse.Namespace) -> int:
@@ -18,8 +19,7 @@ def add(arguments: argparse.Namespace) -> int:
         whoever = "Whoever reads the MQTT broker" if arguments.name == "mqtt" else "Whoever has the token"
         print(f"{whoever} sees this doorbell's pictures ({', '.join(scopes)}) from the home network,")
         print("until you run `doorbell reader revoke`. The ledger records it.")
-        if typed_answer("Type yes: ") != "yes":
-            print("nothing was changed")
+        if not confirmed():
             return FAILED
     added = ask(arguments.state, "POST", "/readers", {"name": arguments.name, "scopes": scopes})
     if arguments.json:

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from device.cli.client import FAILED, OK, ask, ask_raw, print_json
-from device.cli.formatting import local_time_text, save, typed_answer
+from device.cli.formatting import confirmed, local_time_text, save, typed_answer
 from device.consent.keys import spoken
 from device.consent.views import SenderView
 from device.errors import CommandError
@@ -43,8 +43,7 @@ def add_source(arguments: argparse.Namespace) -> int:
     if not arguments.name:
         raise CommandError("a feed needs a name: --name weather, for instance")
     print(f"From now on the courier fetches {arguments.what}; whoever serves it sees this home's address.")
-    if typed_answer("Type yes: ") != "yes":
-        print("nothing was changed")
+    if not confirmed():
         return FAILED
     ask(arguments.state, "POST", "/feeds", {"name": arguments.name, "url": arguments.what})
     print(f"the courier now fetches {arguments.what}; the contents of a feed are not signed")
@@ -60,8 +59,7 @@ def rotate(arguments: argparse.Namespace) -> int:
             f"{arguments.file}: is not signed with a key of {sender['sender']} that you have pinned"
         )
     _tell_sender(sender)
-    if typed_answer("\nReplace the pinned record by this one? Type yes: ") != "yes":
-        print("nothing was changed")
+    if not confirmed("\nReplace the pinned record by this one? Type yes: "):
         return FAILED
     ask(arguments.state, "PUT", "/senders", {"record": record})
     print(f"{sender['name']}: record {sender['serial']} is now in use")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from device.cli.client import FAILED, OK, ApiObject, NoDaemon, ask, print_json
-from device.cli.formatting import bytes_text, clips_text, span_text, typed_answer, waiting_texts
+from device.cli.formatting import bytes_text, clips_text, confirmed, span_text, waiting_texts
 from device.config import NOT_SHOWN, Config, effects, flat
 from device.config.toml import quoted
 from device.errors import CommandError
@@ -92,10 +92,7 @@ def _agreed(found: ApiObject) -> bool:
     if not questions:
         return True
     print("\n".join(questions))
-    if typed_answer("Type yes: ") == "yes":
-        return True
-    print("nothing was changed")
-    return False
+    return confirmed()
 
 
 def _sentences(changes: Mapping[str, str], deletion: ApiObject | None) -> list[str]:

@@ -4,7 +4,8 @@ An approval is a step of a request (entries.py).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Literal
 
 from device.consent import keys, rules
 from device.consent.documents import (
@@ -118,10 +119,7 @@ def feed_added(name: str, url: str, ledger_state: LedgerState) -> LedgerEntryDra
 
 def feed_removed(name: str, ledger_state: LedgerState) -> LedgerEntryDraft:
     """Return the entry that removes a feed. Raises Refused."""
-    if name not in ledger_state.feeds:
-        raise Refused(Reason.MISTAKE, f"there is no feed {name}", code="no_such_name", name=name)
-    data: RemovedName = {"name": name}
-    return LedgerEntryDraft(kind="feed_removed", data=data)
+    return _removed("feed", name, ledger_state.feeds)
 
 
 def destination_added(destination: AddedDestination, ledger_state: LedgerState) -> LedgerEntryDraft:
@@ -149,10 +147,7 @@ def destination_added(destination: AddedDestination, ledger_state: LedgerState) 
 
 def destination_removed(name: str, ledger_state: LedgerState) -> LedgerEntryDraft:
     """Return the entry that removes a backup target. Raises Refused."""
-    if name not in ledger_state.destinations:
-        raise Refused(Reason.MISTAKE, f"there is no destination {name}", code="no_such_name", name=name)
-    data: RemovedName = {"name": name}
-    return LedgerEntryDraft(kind="destination_removed", data=data)
+    return _removed("destination", name, ledger_state.destinations)
 
 
 def reader_added(name: str, scopes: Sequence[ReaderScope], ledger_state: LedgerState) -> LedgerEntryDraft:
@@ -183,7 +178,13 @@ def reader_added(name: str, scopes: Sequence[ReaderScope], ledger_state: LedgerS
 
 def reader_removed(name: str, ledger_state: LedgerState) -> LedgerEntryDraft:
     """Return the entry that ends a reader's access. Raises Refused."""
-    if name not in ledger_state.readers:
-        raise Refused(Reason.MISTAKE, f"there is no reader {name}", code="no_such_name", name=name)
+    return _removed("reader", name, ledger_state.readers)
+
+
+def _removed(
+    what: Literal["feed", "destination", "reader"], name: str, known: Collection[str]
+) -> LedgerEntryDraft:
+    if name not in known:
+        raise Refused(Reason.MISTAKE, f"there is no {what} {name}", code="no_such_name", name=name)
     data: RemovedName = {"name": name}
-    return LedgerEntryDraft(kind="reader_removed", data=data)
+    return LedgerEntryDraft(kind=f"{what}_removed", data=data)

@@ -231,8 +231,8 @@ class LedgerStore:
         self.report_broken(error)
 
     def _tell(self) -> None:
-        for told in self.on_open_or_close:
-            told()
+        for listener in self.on_open_or_close:
+            listener()
 
     def clock_was_set(self) -> bool:
         """Return whether a time server has set the clock since the boot; approvals need it.

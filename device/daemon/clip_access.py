@@ -52,11 +52,7 @@ class ClipAccess:
             except FileNotFoundError:
                 continue  # deleted in the meantime
             except (OSError, ValueError) as error:
-                raise CommandError(
-                    f"{row.file_name}: {error}; `doorbell check` says more",
-                    code="clip_unreadable",
-                    file=row.file_name,
-                ) from error
+                raise _unreadable(row.file_name, f": {error}") from error
             if cut:
                 cuts.append(cut)
         return cuts
@@ -102,17 +98,9 @@ class ClipAccess:
         path = self._daemon.layout.clips / row.file_name
         try:
             if plain_size(path) is None:
-                raise CommandError(
-                    f"{path.name} is no ordinary file; `doorbell check` says more",
-                    code="clip_unreadable",
-                    file=path.name,
-                )
+                raise _unreadable(path.name, " is no ordinary file")
         except OSError as error:
-            raise CommandError(
-                f"{path.name}: {error.strerror}; `doorbell check` says more",
-                code="clip_unreadable",
-                file=path.name,
-            ) from error
+            raise _unreadable(path.name, f": {error.strerror}") from error
         masks = self.missing_masks(row)
         if not masks:
             return path
@@ -141,11 +129,7 @@ class ClipAccess:
             clip, masks = self._daemon.layout.clips / row.file_name, Masks(self.all_masks(row))
             return picture_at(clip, at_us, masks, Blur(blurs))
         except (OSError, ValueError) as error:
-            raise CommandError(
-                f"{row.file_name}: {error}; `doorbell check` says more",
-                code="clip_unreadable",
-                file=row.file_name,
-            ) from error
+            raise _unreadable(row.file_name, f": {error}") from error
 
     def press_picture(self, event_id: str, press_number: int) -> bytes | None:
         """Return the picture of a press as JPEG, None if there is none. Raises CommandError.
@@ -168,11 +152,7 @@ class ClipAccess:
             except FileNotFoundError:
                 return None  # deleted in the meantime
             except OSError as error:
-                raise CommandError(
-                    f"{row.file_name}: {error}; `doorbell check` says more",
-                    code="clip_unreadable",
-                    file=row.file_name,
-                ) from error
+                raise _unreadable(row.file_name, f": {error}") from error
         masks = [polygon_of(points) for points in self._masks_now()]
         if not masks or has_label(jpeg, digest_of(masks)):
             return jpeg
@@ -248,3 +228,8 @@ class ClipAccess:
     def _overlapping(self, start_us: int, end_us: int) -> list[ClipRow]:
         rows = self.ask(lambda index: index.between(start_us - MAX_CLIP_US, end_us))
         return [row for row in rows if row.started_wall_us + row.duration_us > start_us]
+
+
+def _unreadable(file_name: str, why: str) -> CommandError:
+    text = f"{file_name}{why}; `doorbell check` says more"
+    return CommandError(text, code="clip_unreadable", file=file_name)

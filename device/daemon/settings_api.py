@@ -74,9 +74,8 @@ class SettingsApi:
             kept = dict(changes)
             password = kept.pop(PASSWORD_KEY, None)
             before = self._daemon.sources
-            after = self._changed(
-                before, kept
-            )  # what does not fit is refused before the old password is gone
+            # What does not fit is refused before the old password is gone.
+            after = self._changed(before, kept)
             allow(self._effects(after, with_password=password is not None))
             if password is not None:
                 after = self._changed(before, {**kept, "mqtt.password_file": self._keep_password(password)})
@@ -153,10 +152,6 @@ class SettingsApi:
 
     def _deletion(self, storage: StorageConfig) -> DeletionResponse:
         wall_us, clips = self._daemon.clock.wall_us(), self._daemon.layout.clips
-
-        def count(reader: EventLogReader) -> int:
-            return reader.beyond(storage.log_rows)
-
         found: Deletion = self._footage.ask(lambda index: would_delete(index, storage, wall_us, clips))
         return DeletionResponse(
             clips=found.clips,
@@ -165,12 +160,9 @@ class SettingsApi:
             bytes=found.disk_bytes,
             oldest_at=None if found.oldest_us is None else rfc3339(found.oldest_us),
             newest_at=None if found.newest_us is None else rfc3339(found.newest_us),
-            log_rows=self._in_log(count),
+            log_rows=read_log(self._daemon.layout.event_log, lambda log: log.beyond(storage.log_rows)),
             wait_s=HOLD_US // 1_000_000,
         )
-
-    def _in_log(self, question: Callable[[EventLogReader], int]) -> int:
-        return read_log(self._daemon.layout.event_log, question)
 
 
 def read_log(path: Path, question: Callable[[EventLogReader], T]) -> T:

@@ -34,7 +34,7 @@ class LimitHold:
         return tuple(self._waiting.values())
 
     def configure(self, configured: Limits, now_us: int) -> None:
-        """Take other limits. One that keeps less waits; one that keeps even less than a waiting one waits anew."""
+        """Use other limits. A limit that keeps less waits; if it keeps less than a waiting one, it waits the whole time."""
         for name, value in configured.items():
             held = self._waiting.pop(name, None)
             if not _keeps_less(name, self._in_force[name], value):

@@ -104,7 +104,7 @@ class DeletePictures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldStorage:
-    """Use other limits; those that keep less wait. `reply` gets {} once the controller is told which hold."""
+    """Use other limits; a limit that keeps less waits. `reply` gets {} once the controller knows which limits hold."""
 
     storage: StorageConfig
     reply: Callable[[dict[str, Any]], None] = field(compare=False)

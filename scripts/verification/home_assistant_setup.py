@@ -67,7 +67,7 @@ def install(mirror: str) -> None:
     run("debootstrap", "--variant=minbase", f"--include={INCLUDE}", DEBIAN, half, mirror, SCRIPT)
     shutil.copy(f"/{CERTIFICATES}", half / CERTIFICATES)
     shutil.copy("/etc/resolv.conf", half / "etc/resolv.conf")
-    shutil.copy(LOCK, half / "root/packages.txt")
+    shutil.copy(LOCK, half / "packages.txt")
     folder = Path(BIN).parent
     values = [f"{name}={value}" for name, value in os.environ.items() if CARRIED.fullmatch(name)]
     enter: list[str | Path] = [
@@ -89,7 +89,7 @@ def install(mirror: str) -> None:
         "--no-cache-dir",
         "--require-hashes",
     ]
-    run(*enter, *pip, "--requirement", "/root/packages.txt")
+    run(*enter, *pip, "--requirement", "/packages.txt")
     (half / "config").mkdir()
     (half / "etc/resolv.conf").write_text("")  # it resolves no names from here on
     shutil.rmtree(SYSTEM, ignore_errors=True)
