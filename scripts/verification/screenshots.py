@@ -15,10 +15,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from device.store.event_log import EventLog
 from device.store.layout import Layout
-from device.store.messages import NewFact
-from device.system.ulid import new_ulid
 from scripts.benchmarks.page import FLAGS
 from tests.support.doorbell import Doorbell
+from tests.support.storage import press_at
 
 PASSWORD = "a password for pictures"  # noqa: S105
 _TOUCH = {"has_touch": True, "is_mobile": True}
@@ -76,16 +75,9 @@ def _doorbell(state: Path) -> Doorbell:
     begin_us = int((midnight - timedelta(days=1)).timestamp() * 1e6)
     event_log = EventLog(layout.event_log, boot_id="pictures", keep_rows=1000)
     times = [begin_us + number * 86_400_000_000 // YESTERDAYS_RINGS for number in range(YESTERDAYS_RINGS)]
-    event_log.write([_press(at_us) for at_us in times], [], None)
+    event_log.write([press_at(at_us) for at_us in times], [], None)
     event_log.close()
     return door.start()
-
-
-def _press(wall_us: int) -> NewFact:
-    return NewFact(
-        kind="press", mono_us=0, wall_us=wall_us, clock="synchronised", late=False,
-        event_id=new_ulid(wall_us), fields={"button": "front", "press_number": 1},
-    )  # fmt: skip
 
 
 def _claim(browser: Browser, door: Doorbell) -> None:

@@ -10,27 +10,10 @@ from device.consent.models import time_text
 from device.consent.offer import Choice
 from device.consent_service.preview import IDLE_US
 from device.errors import CommandError
+from tests.consent_service.conftest import turn
 from tests.support import envelopes
 from tests.support.consent import ID, US, ConsentHarness
 from tests.support.release_backend import CANARY, FakeReleaseBackend
-
-
-@pytest.fixture
-def release_backend() -> FakeReleaseBackend:
-    return FakeReleaseBackend()
-
-
-@pytest.fixture
-def doorbell(tmp_path: Path, release_backend: FakeReleaseBackend) -> ConsentHarness:
-    made = ConsentHarness(tmp_path, release_backend)
-    made.pin()
-    made.hear(("request", envelopes.request()))
-    return made
-
-
-def turn(doorbell: ConsentHarness, times: int = 1) -> None:
-    for _ in range(times):
-        doorbell.consent_service.release_worker.step()
 
 
 def shown(doorbell: ConsentHarness) -> str:

@@ -17,32 +17,14 @@ from device.consent_service.release_worker import SILENCE_S
 from device.errors import CommandError
 from device.events import ConsentStep, Fault
 from device.spool.parcels import Grant, UploadReport, names_in, write_report
-from tests.support import envelopes
+from tests.consent_service.conftest import turn
 from tests.support.consent import ID, ConsentHarness, delivery_report
 from tests.support.consent import grants as grants_in
 from tests.support.release_backend import CANARY, FakeReleaseBackend
 
 
-@pytest.fixture
-def release_backend() -> FakeReleaseBackend:
-    return FakeReleaseBackend()
-
-
-@pytest.fixture
-def doorbell(tmp_path: Path, release_backend: FakeReleaseBackend) -> ConsentHarness:
-    made = ConsentHarness(tmp_path, release_backend)
-    made.pin()
-    made.hear(("request", envelopes.request()))
-    return made
-
-
 def approve(doorbell: ConsentHarness) -> None:
     doorbell.consent_service.approve(ID, doorbell.consent_service.request(ID)["offer_hash"])
-
-
-def turn(doorbell: ConsentHarness, times: int = 1) -> None:
-    for _ in range(times):
-        doorbell.consent_service.release_worker.step()
 
 
 def until(doorbell: ConsentHarness, state: str) -> None:

@@ -30,6 +30,7 @@ from device.store.messages import (
 from device.store.ring import RingBuffer
 from device.store.storage_worker import StorageWorker
 from device.system.clock import Clock
+from device.system.ulid import new_ulid
 
 FPS, WIDTH_PX, HEIGHT_PX, KEYFRAME_EVERY = 10, 96, 64, 10
 STEP_US = 500_000
@@ -193,3 +194,11 @@ class StorageRun:
         """Delete as the owner does."""
         self.order(DeleteClip(clip_id=clip_id, reply=lambda _answer: None))
         self.pass_s(STEP_US / 1e6)
+
+
+def press_at(wall_us: int) -> NewFact:
+    """Return the log's row of a ring at a time (Unix microseconds)."""
+    return NewFact(
+        kind="press", mono_us=0, wall_us=wall_us, clock="synchronised", late=False,
+        event_id=new_ulid(wall_us), fields={"button": "front", "press_number": 1},
+    )  # fmt: skip

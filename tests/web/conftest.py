@@ -8,9 +8,24 @@ from playwright.sync_api import Browser, Page
 
 from tests.support.doorbell import Doorbell
 from tests.web.browser import Watched
-from tests.web.visitor import PASSWORD
+from tests.web.visitor import PASSWORD, Visitor
 
+QUIET_SCENE = {
+    "kind": "scene",
+    "scene": {"width_px": 320, "height_px": 180, "visitors": False, "light": "day"},
+}
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
+
+
+@pytest.fixture
+def door(doorbell: Callable[..., Doorbell]) -> Doorbell:
+    """A doorbell with its page, in front of which nobody appears."""
+    return doorbell(QUIET_SCENE, page={"enabled": True, "port": 0}).start()
+
+
+@pytest.fixture
+def owner(door: Doorbell) -> Visitor:
+    return Visitor(door.page).claim(door)
 
 
 @pytest.fixture

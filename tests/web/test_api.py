@@ -19,21 +19,11 @@ from server.dev_processes import PATIENCE_S, free_port, wait_for
 from tests.support.broker import Broker, Listener
 from tests.support.doorbell import Doorbell
 from tests.support.videos import make_video
+from tests.web.conftest import QUIET_SCENE
 from tests.web.description import Description
-from tests.web.test_owner import QUIET_SCENE
 from tests.web.visitor import PASSWORD, Visitor
 
 Make = Callable[..., Doorbell]
-
-
-@pytest.fixture
-def door(doorbell: Make) -> Doorbell:
-    return doorbell(QUIET_SCENE, page={"enabled": True, "port": 0}).start()
-
-
-@pytest.fixture
-def owner(door: Doorbell) -> Visitor:
-    return Visitor(door.page).claim(door)
 
 
 def day() -> str:

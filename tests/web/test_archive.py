@@ -5,14 +5,11 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
-
 from device.web.zip_stream import PIECE_BYTES, Member, zipped
 from server.dev_processes import wait_for
 from tests.support.doorbell import Doorbell
 from tests.support.videos import frames_of
 from tests.web.test_api import day
-from tests.web.test_owner import QUIET_SCENE
 from tests.web.visitor import Visitor
 
 Make = Callable[..., Doorbell]
@@ -53,11 +50,6 @@ def test_a_file_is_never_in_memory_as_a_whole_and_the_next_is_opened_when_it_is_
 
 def test_an_empty_day_is_an_empty_archive() -> None:
     assert zipfile.ZipFile(io.BytesIO(b"".join(zipped([])))).namelist() == []
-
-
-@pytest.fixture
-def door(doorbell: Make) -> Doorbell:
-    return doorbell(QUIET_SCENE, page={"enabled": True, "port": 0}).start()
 
 
 def test_a_day_s_clips_and_pictures_come_as_one_archive(door: Doorbell, tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from playwright.sync_api import Page, expect
 from device.store.clip_name import ClipName
 from device.store.event_log import EventLog
 from device.store.layout import Layout
-from device.store.messages import NewFact
 from device.system.local_network import is_home
 from device.system.ulid import new_ulid
 from server.dev_processes import free_port, wait_for
 from tests.support.doorbell import Doorbell
+from tests.support.storage import press_at
 from tests.support.videos import make_video
 from tests.web.browser import DESKTOP, PHONE, Watched
 from tests.web.conftest import claim, sign_in
@@ -237,13 +237,6 @@ def test_a_day_of_ten_thousand_visits_is_a_list_that_scrolls(
     picture(page, "day")
     page.keyboard.press("End")
     expect(page.locator(".visit:focus .time")).to_have_text(re.compile("^00:00"))
-
-
-def press_at(wall_us: int) -> NewFact:
-    return NewFact(
-        kind="press", mono_us=0, wall_us=wall_us, clock="synchronised", late=False,
-        event_id=new_ulid(wall_us), fields={"button": "front", "press_number": 1},
-    )  # fmt: skip
 
 
 def test_filters_keyboard_and_the_star_by_a_key(door: Doorbell, open_page: Open) -> None:

@@ -15,18 +15,13 @@ from tests.support.frozen_link import FrozenLink
 from tests.web.browser import DESKTOP, PHONE, Watched
 from tests.web.conftest import claim
 from tests.web.test_browser import PLAYED
-from tests.web.test_owner import QUIET_SCENE, Make
+from tests.web.test_owner import Make
 from tests.web.visitor import Visitor
 
 Open = Callable[..., Watched]
 LIVE = re.compile(r"^Live · ")
 PROVOKED = ("net::ERR", "WebSocket", "Failed to load", "Failed to fetch")
 TABS = ("Visits", "Neighbourhood", "Health", "Settings", "Door")
-
-
-@pytest.fixture
-def door(doorbell: Make) -> Doorbell:
-    return doorbell(QUIET_SCENE, page={"enabled": True, "port": 0}).start()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from device.store.layout import Layout
 from device.store.messages import NewFact
 from device.system.ulid import new_ulid
 from tests.support.doorbell import Doorbell
+from tests.support.storage import press_at
 from tests.web.browser import DESKTOP, PHONE, Watched
 from tests.web.conftest import claim
 
@@ -49,13 +50,6 @@ def busy_door(doorbell: Make) -> Doorbell:
 def yesterday() -> datetime:
     midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     return midnight - timedelta(days=1)
-
-
-def press_at(wall_us: int) -> NewFact:
-    return NewFact(
-        kind="press", mono_us=0, wall_us=wall_us, clock="synchronised", late=False,
-        event_id=new_ulid(wall_us), fields={"button": "front", "press_number": 1},
-    )  # fmt: skip
 
 
 def open_yesterday(page: Page, door: Doorbell) -> str:

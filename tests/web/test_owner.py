@@ -13,13 +13,10 @@ from websockets.sync.connection import Connection
 
 from server.dev_processes import PATIENCE_S, free_port, wait_for
 from tests.support.doorbell import Doorbell
+from tests.web.conftest import QUIET_SCENE
 from tests.web.visitor import PASSWORD, Visitor
 
 Make = Callable[..., Doorbell]
-QUIET_SCENE = {
-    "kind": "scene",
-    "scene": {"width_px": 320, "height_px": 180, "visitors": False, "light": "day"},
-}
 
 
 @pytest.fixture

@@ -7,27 +7,15 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from device.media.masks import GREY
 from server.dev_processes import PATIENCE_S, wait_for
 from tests.support.doorbell import Doorbell
-from tests.web.test_owner import QUIET_SCENE
 from tests.web.visitor import Visitor
 
 Make = Callable[..., Doorbell]
 LEFT = {"name": "left", "points": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}
-
-
-@pytest.fixture
-def door(doorbell: Make) -> Doorbell:
-    return doorbell(QUIET_SCENE, page={"enabled": True, "port": 0}).start()
-
-
-@pytest.fixture
-def owner(door: Doorbell) -> Visitor:
-    return Visitor(door.page).claim(door)
 
 
 def decoded(jpeg: bytes) -> NDArray[Any]:

@@ -17,7 +17,7 @@ import pytest
 from server.dev_processes import PATIENCE_S, wait_for
 from tests.support.doorbell import Doorbell
 from tests.support.event_loop import run_async
-from tests.web.test_owner import QUIET_SCENE
+from tests.web.conftest import QUIET_SCENE
 from tests.web.visitor import Answer, Visitor
 
 Make = Callable[..., Doorbell]

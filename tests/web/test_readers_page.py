@@ -9,8 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support.doorbell import Doorbell
 from tests.web.browser import PHONE, Watched
-from tests.web.conftest import claim
-from tests.web.test_owner import QUIET_SCENE
+from tests.web.conftest import QUIET_SCENE, claim
 from tests.web.visitor import PASSWORD
 
 pytestmark = pytest.mark.chromium

@@ -13,8 +13,7 @@ from server.dev_processes import wait_for
 from tests.support.broker import Broker, Listener
 from tests.support.doorbell import Doorbell
 from tests.web.browser import PHONE, Watched
-from tests.web.conftest import claim
-from tests.web.test_owner import QUIET_SCENE
+from tests.web.conftest import QUIET_SCENE, claim
 from tests.web.visitor import PASSWORD, Visitor
 
 Make = Callable[..., Doorbell]
