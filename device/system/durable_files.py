@@ -70,5 +70,9 @@ def _written_beside(path: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
     part = path.with_name(f".{path.name}.new")
     part.unlink(missing_ok=True)  # of a power cut, perhaps with another mode
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(fd, "wb") as file:
-        yield part, file
+    try:
+        with os.fdopen(fd, "wb") as file:
+            yield part, file
+    except BaseException:
+        part.unlink(missing_ok=True)  # a full disk needs the space, and nobody knows this file
+        raise

@@ -149,3 +149,16 @@ def test_the_limit_is_for_children_too() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "(0, 0)"
     assert resource.getrlimit(resource.RLIMIT_CORE)[0] in (0, resource.RLIM_INFINITY)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    def write_half(path: Path) -> None:
+        with replacing(path, mode=PRIVATE) as file:
+            file.write(b"half of the ne")
+            raise OSError(28, "full")
+
+    path = tmp_path / "settings.json"
+    write_durably(path, b"old")
+    with pytest.raises(OSError, match="full"):
+        write_half(path)
+    assert [(found.name, found.read_bytes()) for found in tmp_path.iterdir()] == [("settings.json", b"old")]
