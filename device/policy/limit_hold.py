@@ -34,7 +34,7 @@ class LimitHold:
         return tuple(self._waiting.values())
 
     def configure(self, configured: Limits, now_us: int) -> None:
-        """Use other limits. A limit that keeps less waits; if it keeps less than a waiting one, it waits the whole time."""
+        """Use other limits. A limit that keeps less waits; if it keeps less than a waiting one, it waits anew."""
         for name, value in configured.items():
             held = self._waiting.pop(name, None)
             if not _keeps_less(name, self._in_force[name], value):

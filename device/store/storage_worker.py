@@ -475,7 +475,8 @@ class StorageWorker:
         try:
             press_picture_files.delete(row, self._index, self._layout.press_pictures)
         except OSError as error:
-            self._faults.begin("storage_failed", f"{row.file_name}: {error.strerror}", STORAGE_REMEDY)
+            text = f"{row.file_name}: {error.strerror}"
+            self._faults.begin("storage_failed", text, STORAGE_REMEDY, detail=cause(error))
             return False
         log.info("press_picture_deleted file=%s bytes=%d reason=%s", row.file_name, row.disk_bytes, reason)
         return True
@@ -488,7 +489,7 @@ class StorageWorker:
             press_picture_files.keep(message.name, message.jpeg, self._index, self._layout.press_pictures)
         except OSError as error:
             text = f"{message.name.file_name}: {error.strerror}"
-            self._faults.begin("storage_failed", text, STORAGE_REMEDY)
+            self._faults.begin("storage_failed", text, STORAGE_REMEDY, detail=cause(error))
         else:
             self._forget_picture(message.name.event_id, message.name.press_number)
 

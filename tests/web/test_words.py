@@ -173,6 +173,18 @@ def test_every_refusal_has_a_code() -> None:
     assert without == []
 
 
+def test_every_fault_of_a_latch_brings_what_its_words_name() -> None:
+    without = [
+        f"{path}:{call.lineno}: {code} lacks {name}"
+        for path, call in calls()
+        if name_of(call) == "begin" and call.args
+        for code in texts(call.args[0])
+        for name in re.findall(r"\{(\w+)\}", STRINGS["en"].get(f"fault_{code}", ""))
+        if given(call, name) is None
+    ]
+    assert without == []
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_fault_has_words_and_a_remedy(language: str) -> None:
     faults = fault_codes()
