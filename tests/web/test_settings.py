@@ -210,7 +210,7 @@ def test_a_new_name_is_on_the_page_and_in_home_assistant_at_once(doorbell: Make,
     assert owner.ask("GET", "/api/session").json["name"] == "Back gate"
     assert owner.ask("GET", "/manifest.webmanifest").json["name"] == "Back gate"
     wait_for(
-        "the name", lambda: any('"name": "Back gate"' in text for _, text, _ in list(discovered.messages))
+        "the name", lambda: any('"name":"Back gate"' in text for _, text, _ in list(discovered.messages))
     )
     discovered.close()
     assert owner.ask("PATCH", "/api/config", {"changes": {"device.name": "two\nlines"}}).status == 409

@@ -7,7 +7,7 @@ import { t, whenText } from "../i18n.js";
 const SCOPES = ["snapshot", "live", "rtsp", "sound"];
 
 export async function mount(container) {
-  const message = el("p", { role: "status", class: "message toast", id: "readers-message" });
+  const message = el("p", { role: "status", class: "message", id: "readers-message" });
   let added = null;
   const act = acting(message, () => draw());
   const draw = async () => {
@@ -17,6 +17,7 @@ export async function mount(container) {
       el("h1", {}, t("readers")),
       el("p", {}, t("readers_help")),
       added && tokenPart(added),
+      message,
       readers.length === 0 && el("p", { class: "empty" }, t("readers_none")),
       readers.map((reader) => el("section", {}, el("h2", {}, reader.name),
         el("dl", { class: "facts" }, [
@@ -27,7 +28,7 @@ export async function mount(container) {
         el("div", { class: "buttons" }, el("button", { class: "quiet danger",
           onclick: () => act(() => { added = null; return ask("DELETE", `/readers/${encodeURIComponent(reader.name)}`); }, "reader_revoked") }, t("reader_revoke"))))),
       addPart(act, (answer) => { added = answer; }),
-      !readers.some((reader) => reader.name === "mqtt") && brokerPart(act), message);
+      !readers.some((reader) => reader.name === "mqtt") && brokerPart(act));
   };
   await draw();
 }
